@@ -1,0 +1,142 @@
+//! Wall time as AWS sees it: the local clock plus the offset learnt from `Date` headers.
+//!
+//! Timers are not here: they are tokio's, so that tests can pause them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource, TimeSource};
+
+/// A sample whose answer took longer than this says nothing about the clock.
+const LONGEST_SAMPLE: Duration = Duration::from_secs(15 * 60);
+
+/// `Date` has a resolution of one second, so that a smaller offset is noise.
+const RESOLUTION: Duration = Duration::from_secs(2);
+
+/// A cheap handle on the wall clock; clones share the learnt offset.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    source: SharedTimeSource,
+    offset_millis: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// The system's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::from_source(SystemTimeSource::new())
+    }
+
+    /// A clock that reads `source`, for tests and the sandbox.
+    pub fn from_source(source: impl TimeSource + 'static) -> Self {
+        Self { source: SharedTimeSource::new(source), offset_millis: Arc::new(AtomicI64::new(0)) }
+    }
+
+    /// The local wall clock, uncorrected.
+    #[must_use]
+    pub fn local(&self) -> SystemTime {
+        self.source.now()
+    }
+
+    /// The time that AWS has now, as far as it is known: what requests are signed with and
+    /// expiries are compared with.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        apply(self.local(), self.offset_millis())
+    }
+
+    /// What is added to the local clock, in milliseconds; negative when the local clock is ahead.
+    #[must_use]
+    pub fn offset_millis(&self) -> i64 {
+        self.offset_millis.load(Ordering::Relaxed)
+    }
+
+    /// Learns from the `Date` of an answer to a request sent at local time `sent`.
+    ///
+    /// Returns the change of the offset. An answer with an `Age` header comes from a cache and
+    /// must not be passed here.
+    pub fn observe(&self, date: SystemTime, sent: SystemTime) -> Duration {
+        let received = self.local();
+        let Ok(took) = received.duration_since(sent) else { return Duration::ZERO };
+        if took > LONGEST_SAMPLE {
+            return Duration::ZERO;
+        }
+        let measured = millis_between(sent + took / 2, date);
+        let settled = if measured.unsigned_abs() < RESOLUTION.as_millis() as u64 { 0 } else { measured };
+        let known = self.offset_millis();
+        // Jitter of the network must not move every signature's timestamp.
+        if settled != 0 && settled.abs_diff(known) < RESOLUTION.as_millis() as u64 {
+            return Duration::ZERO;
+        }
+        self.offset_millis.store(settled, Ordering::Relaxed);
+        Duration::from_millis(settled.abs_diff(known))
+    }
+}
+
+fn apply(time: SystemTime, offset_millis: i64) -> SystemTime {
+    let offset = Duration::from_millis(offset_millis.unsigned_abs());
+    if offset_millis >= 0 { time + offset } else { time - offset }
+}
+
+fn millis_between(from: SystemTime, to: SystemTime) -> i64 {
+    match to.duration_since(from) {
+        Ok(ahead) => ahead.as_millis() as i64,
+        Err(behind) => -(behind.duration().as_millis() as i64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_async::time::StaticTimeSource;
+
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn clock(seconds: u64) -> Clock {
+        Clock::from_source(StaticTimeSource::new(at(seconds)))
+    }
+
+    #[test]
+    fn a_date_an_hour_ahead_moves_the_clock_an_hour() {
+        let clock = clock(10_000);
+        assert_eq!(clock.observe(at(13_600), at(10_000)), Duration::from_secs(3_600));
+        assert_eq!(clock.now(), at(13_600));
+        assert_eq!(clock.local(), at(10_000));
+    }
+
+    #[test]
+    fn a_date_an_hour_behind_moves_the_clock_back() {
+        let clock = clock(10_000);
+        clock.observe(at(6_400), at(10_000));
+        assert_eq!(clock.now(), at(6_400));
+    }
+
+    #[test]
+    fn the_resolution_of_date_moves_nothing() {
+        let clock = clock(10_000);
+        assert_eq!(clock.observe(at(10_001), at(10_000)), Duration::ZERO);
+        assert_eq!(clock.offset_millis(), 0);
+    }
+
+    #[test]
+    fn a_corrected_local_clock_is_unlearnt() {
+        let clock = clock(10_000);
+        clock.observe(at(13_600), at(10_000));
+        clock.observe(at(10_000), at(10_000));
+        assert_eq!(clock.offset_millis(), 0);
+    }
+
+    #[test]
+    fn an_answer_that_took_too_long_is_ignored() {
+        let clock = clock(10_000);
+        assert_eq!(clock.observe(at(99_999), at(10_000 - 16 * 60)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,12 @@
+//! A local reverse proxy that signs each request with AWS Signature Version 4 as an Amazon Cognito user.
+//!
+//! The binary is the product; the library exists so that tests and the sandbox use the same parts.
+//! `ARCHITECTURE.md` has the code map and the walk of one request and of one refresh.
+
+pub mod clock;
+pub mod credentials;
+pub mod endpoint;
+pub mod listener;
+pub mod proxy;
+pub mod signing;
+pub mod telemetry;

