@@ -8,7 +8,7 @@ use secrecy::SecretString;
 #[derive(Clone, Debug)]
 pub enum Settings {
     /// A user pool's user, or a token that something else keeps fresh, exchanged at an identity pool.
-    Cognito(Cognito),
+    Cognito(Box<Cognito>),
     /// The identity pool's unauthenticated role.
     Guest {
         /// The identity pool.
