@@ -1,1 +1,235 @@
 //! Signature Version 4: the wire request, its canonical form and the signature. No I/O, no clock.
+//!
+//! The order is fixed by the types: a [`WireTarget`] and a [`Payload`] make an [`Unsigned`] request, and
+//! only [`Signer::sign`] makes a [`SignedRequest`] of it. Source of the rules: AWS, "Signature Version 4
+//! signing process"; where AWS is silent, what API Gateway was seen to accept.
+
+mod canonical;
+mod key;
+mod payload;
+mod percent;
+mod target;
+
+use std::{fmt, time::SystemTime};
+
+use aws_credential_types::Credentials;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use sha2::{Digest, Sha256};
+
+pub use payload::{Payload, PayloadBuilder, PayloadHash};
+pub use target::{Encoding, MAX_TARGET, TargetError, WireTarget};
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+
+/// What a signature is valid for, besides its day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// `eu-west-1`
+    pub region: String,
+    /// The signing name, `execute-api`.
+    pub service: String,
+}
+
+impl Scope {
+    /// How this service reads a path.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        if self.service.starts_with("s3") { Encoding::Once } else { Encoding::Twice }
+    }
+
+    /// Whether the service requires `x-amz-content-sha256`.
+    fn wants_content_sha256(&self) -> bool {
+        self.service.starts_with("s3") || self.service == "aoss"
+    }
+}
+
+/// A request whose every byte on the wire is decided, but for the signature.
+#[derive(Clone, Debug)]
+pub struct Unsigned {
+    /// The method.
+    pub method: Method,
+    /// Path and query as they will be sent.
+    pub target: WireTarget,
+    /// The value of `Host` or `:authority`.
+    pub host: HeaderValue,
+    /// The other headers; `host`, `authorization` and what the signer sets are not among them.
+    pub headers: HeaderMap,
+    /// The body.
+    pub payload: Payload,
+}
+
+/// A request that may go to the upstream: nothing else may.
+#[derive(Debug)]
+pub struct SignedRequest {
+    method: Method,
+    target: WireTarget,
+    host: HeaderValue,
+    headers: HeaderMap,
+    payload: Payload,
+}
+
+impl SignedRequest {
+    /// Takes the request apart for sending: method, target, host, headers and body.
+    #[must_use]
+    pub fn into_parts(self) -> (Method, WireTarget, HeaderValue, HeaderMap, Payload) {
+        (self.method, self.target, self.host, self.headers, self.payload)
+    }
+
+    /// The headers as they go, `authorization` included.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+}
+
+/// Why a request could not be signed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SigningError {
+    /// The access key id or the session token is not a header value.
+    CredentialsNotPrintable,
+    /// The time is before 1970 or after 9999.
+    TimeOutOfRange,
+}
+
+impl fmt::Display for SigningError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CredentialsNotPrintable => "the credentials contain bytes that a header cannot carry",
+            Self::TimeOutOfRange => "the signing time is outside the years 1970 to 9999",
+        })
+    }
+}
+
+impl std::error::Error for SigningError {}
+
+/// Signs requests for one scope, with the day's signing key cached.
+#[derive(Debug)]
+pub struct Signer {
+    scope: Scope,
+    keys: key::KeyCache,
+}
+
+/// The texts behind a signature, as AWS names them.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The canonical request.
+    pub canonical_request: Vec<u8>,
+    /// The string to sign.
+    pub string_to_sign: String,
+}
+
+impl Signer {
+    /// A signer for `scope`.
+    #[must_use]
+    pub fn new(scope: Scope) -> Self {
+        Self { scope, keys: key::KeyCache::default() }
+    }
+
+    /// The scope that requests are signed for.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Signs `unsigned` as of `time`; the unsigned request stays usable for another attempt.
+    ///
+    /// # Errors
+    /// Only for credentials or a time that cannot be written into headers.
+    pub fn sign(
+        &self,
+        unsigned: &Unsigned,
+        credentials: &Credentials,
+        time: SystemTime,
+    ) -> Result<SignedRequest, SigningError> {
+        self.sign_explained(unsigned, credentials, time).map(|(request, _)| request)
+    }
+
+    /// Signs like [`sign`](Self::sign) and tells what was signed.
+    ///
+    /// # Errors
+    /// As `sign`.
+    pub fn sign_explained(
+        &self,
+        unsigned: &Unsigned,
+        credentials: &Credentials,
+        time: SystemTime,
+    ) -> Result<(SignedRequest, Explanation), SigningError> {
+        let timestamp = key::Timestamp::new(time).ok_or(SigningError::TimeOutOfRange)?;
+        let headers = self.headers_to_sign(unsigned, credentials, &timestamp)?;
+
+        let selected = canonical::select(&headers, &unsigned.host, canonical::is_signed);
+        let canonical_request = canonical::request(
+            &unsigned.method,
+            &unsigned.target,
+            &selected,
+            self.scope.encoding(),
+            unsigned.payload.hash(),
+        );
+        let string_to_sign = format!(
+            "{ALGORITHM}\n{}\n{}/{}/{}/aws4_request\n{}",
+            timestamp.date_time(),
+            timestamp.date(),
+            self.scope.region,
+            self.scope.service,
+            percent::Hex(&Sha256::digest(&canonical_request)),
+        );
+        let signature = self.keys.sign(&self.scope, credentials, &timestamp, string_to_sign.as_bytes());
+        let authorization = format!(
+            "{ALGORITHM} Credential={}/{}/{}/{}/aws4_request, SignedHeaders={}, Signature={}",
+            credentials.access_key_id(),
+            timestamp.date(),
+            self.scope.region,
+            self.scope.service,
+            canonical::SignedHeaders(&selected),
+            percent::Hex(&signature),
+        );
+        drop(selected);
+
+        let mut headers = headers;
+        headers.insert(header::AUTHORIZATION, secret_value(&authorization)?);
+        let request = SignedRequest {
+            method: unsigned.method.clone(),
+            target: unsigned.target.clone(),
+            host: unsigned.host.clone(),
+            headers,
+            payload: unsigned.payload.clone(),
+        };
+        Ok((request, Explanation { canonical_request, string_to_sign }))
+    }
+
+    fn headers_to_sign(
+        &self,
+        unsigned: &Unsigned,
+        credentials: &Credentials,
+        timestamp: &key::Timestamp,
+    ) -> Result<HeaderMap, SigningError> {
+        let mut headers = unsigned.headers.clone();
+        headers.insert(
+            X_AMZ_DATE,
+            HeaderValue::from_str(timestamp.date_time()).expect("digits, T and Z are visible ASCII"),
+        );
+        if let Some(token) = credentials.session_token() {
+            headers.insert(X_AMZ_SECURITY_TOKEN, secret_value(token)?);
+        }
+        if self.scope.wants_content_sha256() {
+            headers.insert(
+                X_AMZ_CONTENT_SHA256,
+                HeaderValue::from_str(unsigned.payload.hash().as_str())
+                    .expect("hexadecimal digits are visible ASCII"),
+            );
+        }
+        Ok(headers)
+    }
+}
+
+fn secret_value(text: &str) -> Result<HeaderValue, SigningError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| SigningError::CredentialsNotPrintable)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! A request body and its hash, which is computed while the body arrives.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::percent::Hex;
+
+/// The hash of a body as 64 lower-case hexadecimal digits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PayloadHash(String);
+
+impl PayloadHash {
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PayloadHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A whole body, in the chunks in which it came. Clones share the chunks.
+#[derive(Clone)]
+pub struct Payload {
+    chunks: Arc<[Bytes]>,
+    length: u64,
+    hash: PayloadHash,
+}
+
+impl Payload {
+    /// A body of no bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        PayloadBuilder::default().finish()
+    }
+
+    /// The chunks, in order.
+    #[must_use]
+    pub fn chunks(&self) -> &Arc<[Bytes]> {
+        &self.chunks
+    }
+
+    /// The length of all chunks together, in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The SHA-256 of all chunks together.
+    #[must_use]
+    pub fn hash(&self) -> &PayloadHash {
+        &self.hash
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(body: Bytes) -> Self {
+        let mut builder = PayloadBuilder::default();
+        builder.push(body);
+        builder.finish()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload").field("length", &self.length).finish_non_exhaustive()
+    }
+}
+
+/// Collects a body chunk by chunk.
+#[derive(Debug, Default)]
+pub struct PayloadBuilder {
+    chunks: Vec<Bytes>,
+    length: u64,
+    hasher: Sha256,
+}
+
+impl PayloadBuilder {
+    /// Takes the next chunk.
+    pub fn push(&mut self, chunk: Bytes) {
+        if chunk.is_empty() {
+            return;
+        }
+        self.hasher.update(&chunk);
+        self.length += chunk.len() as u64;
+        self.chunks.push(chunk);
+    }
+
+    /// The whole body.
+    #[must_use]
+    pub fn finish(self) -> Payload {
+        let hash = PayloadHash(Hex(&self.hasher.finalize()).to_string());
+        Payload { chunks: self.chunks.into(), length: self.length, hash }
+    }
+}

@@ -1,0 +1,63 @@
+//! Percent-encoding as SigV4 defines it, and hexadecimal digits.
+
+use std::fmt;
+
+const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+const LOWER: &[u8; 16] = b"0123456789abcdef";
+
+/// `A-Z a-z 0-9 - . _ ~`, the only bytes that SigV4 leaves as they are.
+pub(super) fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Appends `byte`, percent-encoded unless `keep` holds for it.
+pub(super) fn push_encoded(out: &mut Vec<u8>, byte: u8, keep: impl Fn(u8) -> bool) {
+    if keep(byte) {
+        out.push(byte);
+    } else {
+        out.extend([b'%', UPPER[usize::from(byte >> 4)], UPPER[usize::from(byte & 15)]]);
+    }
+}
+
+/// The bytes that `encoded` stands for; a `%` that no two digits follow stays as it is.
+pub(super) fn decode(encoded: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let byte = *encoded.get(at)?;
+        let escaped = (byte == b'%').then(|| escape_at(encoded, at)).flatten();
+        at += if escaped.is_some() { 3 } else { 1 };
+        Some(escaped.unwrap_or(byte))
+    })
+}
+
+/// Whether every `%` is followed by two hexadecimal digits.
+pub(super) fn is_well_formed(encoded: &[u8]) -> bool {
+    encoded.iter().enumerate().all(|(at, &byte)| byte != b'%' || escape_at(encoded, at).is_some())
+}
+
+fn escape_at(encoded: &[u8], at: usize) -> Option<u8> {
+    let digit = |offset: usize| {
+        let value = char::from(*encoded.get(at + offset)?).to_digit(16)?;
+        u8::try_from(value).ok()
+    };
+    Some(digit(1)? << 4 | digit(2)?)
+}
+
+/// Shows bytes as lower-case hexadecimal digits.
+pub(super) struct Hex<'a>(pub(super) &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 64];
+        for chunk in self.0.chunks(32) {
+            for (at, byte) in chunk.iter().enumerate() {
+                text[2 * at] = LOWER[usize::from(byte >> 4)];
+                text[2 * at + 1] = LOWER[usize::from(byte & 15)];
+            }
+            f.write_str(
+                std::str::from_utf8(&text[..2 * chunk.len()]).expect("hexadecimal digits are ASCII"),
+            )?;
+        }
+        Ok(())
+    }
+}

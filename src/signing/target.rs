@@ -1,0 +1,135 @@
+//! The request target as it goes on the wire: base path joined, ambiguous bytes encoded, everything else kept.
+
+use std::{borrow::Cow, fmt};
+
+use http::uri::PathAndQuery;
+
+use super::percent::{self, push_encoded};
+
+/// The longest target that is sent, in bytes: API Gateway's own limit for regional endpoints.
+pub const MAX_TARGET: usize = 10_240;
+
+/// How a service turns the path it receives into the canonical path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Dot segments and empty segments removed, then encoded once more: every service but S3.
+    Twice,
+    /// The key as sent: S3. The wire path is brought into the form that S3 computes.
+    Once,
+}
+
+/// A path and query, ASCII only, that means to the upstream what the client's target meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WireTarget(PathAndQuery);
+
+/// Why a target cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetError {
+    /// A `%` without two hexadecimal digits after it.
+    BadEscape,
+    /// Longer than [`MAX_TARGET`].
+    TooLong,
+    /// It does not start with a slash, or contains a control character.
+    Malformed,
+    /// It carries parameters of a presigned URL, which AWS refuses beside an Authorization header.
+    Presigned,
+}
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadEscape => f.write_str("a percent sign in the request target is not followed by two hexadecimal digits"),
+            Self::TooLong => write!(f, "the request target is longer than {MAX_TARGET} bytes"),
+            Self::Malformed => f.write_str("the request target is not a path"),
+            Self::Presigned => f.write_str(
+                "the request carries a presigned query (X-Amz-Signature); send it without, the proxy signs it",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TargetError {}
+
+impl WireTarget {
+    /// Joins `base` (no slash at its end) and the client's raw path and query.
+    ///
+    /// # Errors
+    /// When the target cannot be sent without changing what it means.
+    pub fn new(
+        base: &str,
+        path: &[u8],
+        query: Option<&[u8]>,
+        encoding: Encoding,
+    ) -> Result<Self, TargetError> {
+        if !path.starts_with(b"/") || path.iter().chain(query.unwrap_or_default()).any(u8::is_ascii_control) {
+            return Err(TargetError::Malformed);
+        }
+        if !percent::is_well_formed(path) || !query.is_none_or(percent::is_well_formed) {
+            return Err(TargetError::BadEscape);
+        }
+        if query.is_some_and(is_presigned) {
+            return Err(TargetError::Presigned);
+        }
+        let mut wire = Vec::with_capacity(base.len() + path.len() + query.map_or(0, |query| query.len() + 1));
+        push_path(&mut wire, base.as_bytes(), encoding);
+        push_path(&mut wire, path, encoding);
+        if let Some(query) = query {
+            wire.push(b'?');
+            push_query(&mut wire, query);
+        }
+        if wire.len() > MAX_TARGET {
+            return Err(TargetError::TooLong);
+        }
+        PathAndQuery::from_maybe_shared(bytes::Bytes::from(wire))
+            .map(Self)
+            .map_err(|_| TargetError::Malformed)
+    }
+
+    /// The target for a request line or `:path`.
+    #[must_use]
+    pub fn as_path_and_query(&self) -> &PathAndQuery {
+        &self.0
+    }
+
+    pub(super) fn path(&self) -> &str {
+        self.0.path()
+    }
+
+    pub(super) fn query(&self) -> Option<&str> {
+        self.0.query()
+    }
+}
+
+fn push_path(wire: &mut Vec<u8>, path: &[u8], encoding: Encoding) {
+    match encoding {
+        // Only what RFC 3986 does not allow in a path is touched.
+        Encoding::Twice => path.iter().for_each(|&byte| push_encoded(wire, byte, is_legal)),
+        Encoding::Once => percent::decode(path)
+            .for_each(|byte| push_encoded(wire, byte, |byte| percent::is_unreserved(byte) || byte == b'/')),
+    }
+}
+
+fn push_query(wire: &mut Vec<u8>, query: &[u8]) {
+    for &byte in query {
+        match byte {
+            // AWS reads a plus as a space; %20 is read so by everybody.
+            b'+' => wire.extend(b"%20"),
+            // REST APIs split parameters at a raw semicolon.
+            b';' => wire.extend(b"%3B"),
+            _ => push_encoded(wire, byte, is_legal),
+        }
+    }
+}
+
+fn is_legal(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+}
+
+fn is_presigned(query: &[u8]) -> bool {
+    query.split(|&byte| byte == b'&').any(|parameter| {
+        let key = parameter.split(|&byte| byte == b'=').next().unwrap_or_default();
+        let key: Cow<'_, [u8]> =
+            if key.contains(&b'%') { percent::decode(key).collect::<Vec<_>>().into() } else { key.into() };
+        key.eq_ignore_ascii_case(b"x-amz-signature") || key.eq_ignore_ascii_case(b"x-amz-algorithm")
+    })
+}
