@@ -1,5 +1,12 @@
 //! AWS credentials of the user who is signed in: where they come from, how long they last, who gets them.
 
+pub mod aws_http;
+pub mod channel;
+pub mod identity_pool;
+pub mod keeper;
+pub mod refresh;
+pub mod source;
+
 use std::{fmt, path::PathBuf};
 
 use secrecy::SecretString;

@@ -1,0 +1,111 @@
+//! The HTTP stack towards Cognito and STS: one for the SDK and for the calls of our own.
+
+use std::{
+    error::Error,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use aws_smithy_http_client::{
+    Connector,
+    proxy::ProxyConfig,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{
+    http::{
+        HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+        http_client_fn,
+    },
+    orchestrator::HttpRequest,
+};
+
+use crate::clock::Clock;
+
+const CONNECT: Duration = Duration::from_secs(5);
+const READ: Duration = Duration::from_secs(10);
+
+/// Builds the connector: system roots and those of `ca_files`, `HTTPS_PROXY` and `NO_PROXY` honoured, and
+/// `clock` set by the `Date` of every answer.
+///
+/// # Errors
+/// When a file of `ca_files` cannot be read or holds no certificate.
+pub fn connector(ca_files: &[PathBuf], clock: Clock) -> Result<SharedHttpConnector, TrustError> {
+    let mut roots = TrustStore::default();
+    for path in ca_files {
+        let pem = fs::read(path).map_err(|source| TrustError { path: path.clone(), source })?;
+        if !pem.windows(5).any(|window| window == b"BEGIN") {
+            let source = io::Error::new(io::ErrorKind::InvalidData, "no PEM certificate in it");
+            return Err(TrustError { path: path.clone(), source });
+        }
+        roots = roots.with_pem_certificate(pem);
+    }
+    let tls =
+        TlsContext::builder().with_trust_store(roots).build().expect("a trust store alone is a context");
+    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(READ).build();
+    let connector = Connector::builder()
+        .connector_settings(settings)
+        .proxy_config(ProxyConfig::from_env())
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls)
+        .build();
+    Ok(SharedHttpConnector::new(Observing { inner: connector, clock }))
+}
+
+/// The same connector as the SDK's clients take it.
+#[must_use]
+pub fn client(connector: SharedHttpConnector) -> SharedHttpClient {
+    http_client_fn(move |_, _| connector.clone())
+}
+
+/// Learns the clock's offset on the way.
+#[derive(Debug)]
+struct Observing<C> {
+    inner: C,
+    clock: Clock,
+}
+
+impl<C: HttpConnector> HttpConnector for Observing<C> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let clock = self.clock.clone();
+        let sent = clock.local();
+        let answer = self.inner.call(request);
+        HttpConnectorFuture::new(async move {
+            let response = answer.await?;
+            let headers = response.headers();
+            if let (Some(date), None) = (headers.get("date"), headers.get("age"))
+                && let Ok(date) = httpdate::parse_http_date(date)
+            {
+                clock.observe(date, sent);
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// A file of trusted roots that cannot be used.
+#[derive(Debug)]
+pub struct TrustError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl TrustError {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl fmt::Display for TrustError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be used as trusted roots", self.path.display())
+    }
+}
+
+impl Error for TrustError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}

@@ -1,0 +1,178 @@
+//! The task that keeps credentials fresh: one attempt at a time, ahead of expiry, with bounded pauses.
+
+use std::{
+    error::Error,
+    future::Future,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, error, info, warn};
+
+use super::{
+    channel::{Problem, Publisher, phase, windows},
+    refresh::{self, Phase},
+    source::{FetchError, Issued, Source},
+};
+use crate::clock::Clock;
+
+/// A laptop that slept has no timer that went off; the wall clock is looked at this often.
+const TICK: Duration = Duration::from_secs(5);
+
+/// The longest that one attempt may take, all its calls together.
+const ATTEMPT: Duration = Duration::from_secs(20);
+
+/// Keeps what `source` gives fresh.
+#[derive(Debug)]
+pub struct Keeper<S> {
+    source: S,
+    publisher: Publisher,
+    clock: Clock,
+    failures: u32,
+    refresh_at: Option<SystemTime>,
+}
+
+impl<S: Source> Keeper<S> {
+    /// A keeper that has obtained nothing yet.
+    pub fn new(source: S, publisher: Publisher, clock: Clock) -> Self {
+        Self { source, publisher, clock, failures: 0, refresh_at: None }
+    }
+
+    /// Obtains credentials and refreshes them until `shutdown`.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        tokio::pin!(shutdown);
+        loop {
+            if self.is_due() {
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => return,
+                    () = self.attempt() => {}
+                }
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return,
+                () = self.publisher.demanded() => {}
+                () = sleep(self.until_due()) => {}
+            }
+        }
+    }
+
+    fn is_due(&mut self) -> bool {
+        if self.publisher.take_rejection() {
+            info!("the gateway refused the credentials: refreshing");
+            self.refresh_at = Some(self.clock.now());
+        }
+        let (pausing, terminal) = {
+            let state = self.publisher.state();
+            let problem = state.problem.as_deref();
+            let pausing = problem.and_then(|problem| problem.retry_at).is_some_and(|at| at > Instant::now());
+            (pausing, problem.is_some_and(|problem| problem.remedy.is_some()))
+        };
+        if terminal {
+            return self.source.changed();
+        }
+        !pausing
+            && (self.source.changed()
+                || self.refresh_at.is_none_or(|at| self.clock.now() >= at)
+                || self.is_pressing())
+    }
+
+    /// Requests wait already, or cannot be signed: chance has no say.
+    fn is_pressing(&self) -> bool {
+        let now = self.clock.now();
+        let state = self.publisher.state();
+        state
+            .issued
+            .as_ref()
+            .is_none_or(|issued| matches!(phase(issued, now), Phase::Mandatory | Phase::Expired))
+    }
+
+    fn until_due(&self) -> Duration {
+        let state = self.publisher.state();
+        let pause = match state.problem.as_deref() {
+            Some(problem) => problem.retry_at.map(|at| at.saturating_duration_since(Instant::now())),
+            None => self.refresh_at.map(|at| at.duration_since(self.clock.now()).unwrap_or_default()),
+        };
+        // A timer rounds down to its own resolution.
+        pause.map_or(TICK, |pause| pause.min(TICK)).max(Duration::from_millis(1))
+    }
+
+    async fn attempt(&mut self) {
+        let started = Instant::now();
+        let outcome = timeout(ATTEMPT, self.source.fetch())
+            .await
+            .unwrap_or_else(|_| Err(FetchError::transient("no answer within 20 seconds")));
+        match outcome {
+            Ok(issued) if phase(&issued, self.clock.now()) == Phase::Expired => {
+                self.failed(&FetchError::transient("the credentials that were issued have already expired"));
+            }
+            Ok(issued) => self.succeeded(issued, started),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn succeeded(&mut self, issued: Issued, started: Instant) {
+        let now = self.clock.now();
+        let left = issued.expiry.and_then(|expiry| expiry.duration_since(now).ok());
+        // Far enough ahead to be never: keys without expiry are asked for again once a day.
+        let never = now + Duration::from_secs(86_400);
+        self.refresh_at =
+            Some(issued.expiry.map_or(never, |expiry| windows(&issued).refresh_at(expiry, rand::random())));
+        self.failures = 0;
+        debug!(
+            identity = %issued.identity,
+            expires_in = left.map(|left| left.as_secs()),
+            took_ms = started.elapsed().as_millis() as u64,
+            "credentials refreshed"
+        );
+        self.publisher.issued(issued, now);
+    }
+
+    fn failed(&mut self, failure: &FetchError) {
+        let now = self.clock.now();
+        let left = {
+            let state = self.publisher.state();
+            let expiry = state.issued.as_ref().and_then(|issued| issued.expiry);
+            expiry.and_then(|expiry| expiry.duration_since(now).ok()).unwrap_or_default()
+        };
+        let message = chain(failure);
+        let (remedy, retry_at) = match failure {
+            FetchError::Terminal { remedy, .. } => {
+                error!(error = message, "credentials cannot be refreshed until somebody acts");
+                (Some(remedy.clone()), None)
+            }
+            FetchError::Transient { retry_after, .. } => {
+                let pause =
+                    refresh::pause(self.failures, left, rand::random()).max(retry_after.unwrap_or_default());
+                if self.failures == 0 {
+                    warn!(error = message, valid_for = left.as_secs(), "credentials could not be refreshed");
+                } else {
+                    debug!(error = message, failures = self.failures, "credentials could not be refreshed");
+                }
+                (None, Some(Instant::now() + pause))
+            }
+        };
+        self.failures = self.failures.saturating_add(1);
+        self.publisher.failed(Problem { message, remedy, retry_at, at: now });
+    }
+}
+
+/// The error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
