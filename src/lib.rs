@@ -7,6 +7,7 @@ pub mod clock;
 pub mod credentials;
 pub mod endpoint;
 pub mod listener;
+pub mod metrics;
 pub mod proxy;
 pub mod signing;
 pub mod telemetry;

@@ -12,3 +12,12 @@ pub enum Listen {
     /// `unix:/path`, created with mode 0600.
     Unix(PathBuf),
 }
+
+/// The two ends of an accepted connection; both absent for a unix socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Our end.
+    pub local: Option<SocketAddr>,
+    /// The client's end.
+    pub peer: Option<SocketAddr>,
+}

@@ -1,9 +1,126 @@
 //! The data path: admission, forwarding and the answers of the proxy itself.
 
-use std::{path::PathBuf, time::Duration};
+mod accounting;
+mod body;
+mod error;
+mod forward;
+mod guard;
+mod headers;
+mod outcome;
+mod response;
+mod retry;
+mod route;
+mod service;
+mod upstream;
 
-use http::{HeaderName, HeaderValue, Uri};
+use std::{collections::HashMap, error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue, Uri, header::InvalidHeaderValue, uri::Scheme};
 use secrecy::SecretString;
+
+pub use accounting::{Accounting, AccountingLayer};
+pub use body::{Body, Budget};
+use guard::Guard;
+use route::{Route, Routes};
+pub use service::Forward;
+pub use upstream::TrustError;
+use upstream::{Connector, Trust, Upstream};
+
+use crate::{clock::Clock, credentials::channel::Receiver, metrics::Metrics};
+
+/// Everything that requests share.
+#[derive(Debug)]
+pub struct Proxy {
+    guard: Guard,
+    routes: Routes,
+    budget: Budget,
+    strip_headers: Vec<HeaderName>,
+    timeouts: Timeouts,
+    trust_documents: bool,
+    credentials: Receiver,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+/// Why there is no proxy.
+#[derive(Debug)]
+pub enum BuildError {
+    /// The trusted roots cannot be used.
+    Trust(TrustError),
+    /// A host to sign is no header value.
+    Host(InvalidHeaderValue),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trust(_) => "upstreams cannot be trusted",
+            Self::Host(_) => "a host to sign is not a host name",
+        })
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Trust(error) => Some(error),
+            Self::Host(error) => Some(error),
+        }
+    }
+}
+
+impl Proxy {
+    /// A proxy as `settings` describe it, which signs with what `credentials` gives.
+    ///
+    /// # Errors
+    /// When trusted roots are missing or cannot be read.
+    pub fn new(
+        settings: &Settings,
+        budget: Budget,
+        credentials: Receiver,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, BuildError> {
+        Ok(Self {
+            guard: Guard::new(&settings.guard),
+            routes: build_routes(settings)?,
+            budget,
+            strip_headers: settings.strip_headers.clone(),
+            timeouts: settings.timeouts,
+            trust_documents: settings.guard.trust_documents,
+            credentials,
+            clock,
+            metrics,
+        })
+    }
+}
+
+/// Routes to one origin share its connections.
+fn build_routes(settings: &Settings) -> Result<Routes, BuildError> {
+    let secure = |route: &RouteSettings| route.upstream.scheme() != Some(&Scheme::HTTP);
+    let trust = if settings.routes.iter().any(secure) {
+        Some(Trust::load(&settings.ca_files).map_err(BuildError::Trust)?)
+    } else {
+        None
+    };
+    let mut upstreams: HashMap<String, Arc<Upstream>> = HashMap::new();
+    let mut routes = Vec::with_capacity(settings.routes.len());
+    for route in &settings.routes {
+        let origin = format!("{:?}://{:?}", route.upstream.scheme(), route.upstream.authority());
+        let upstream = match upstreams.get(&origin) {
+            Some(upstream) => Arc::clone(upstream),
+            None => {
+                let connector = Connector::new(&route.upstream, trust.as_ref()).map_err(BuildError::Trust)?;
+                let Timeouts { connect, response, .. } = settings.timeouts;
+                let upstream = Arc::new(Upstream::new(connector, connect, response));
+                upstreams.insert(origin, Arc::clone(&upstream));
+                upstream
+            }
+        };
+        routes.push(Route::new(route, upstream).map_err(BuildError::Host)?);
+    }
+    Ok(Routes::new(routes))
+}
 
 /// What the data path needs to know.
 #[derive(Clone, Debug)]

@@ -174,7 +174,7 @@ impl Signer {
             timestamp.date(),
             self.scope.region,
             self.scope.service,
-            percent::Hex(&Sha256::digest(&canonical_request)),
+            percent::Hex(Sha256::digest(&canonical_request).into()),
         );
         let signature = self.keys.sign(&self.scope, credentials, &timestamp, string_to_sign.as_bytes());
         let authorization = format!(
@@ -184,7 +184,7 @@ impl Signer {
             self.scope.region,
             self.scope.service,
             canonical::SignedHeaders(&selected),
-            percent::Hex(&signature),
+            percent::Hex(signature),
         );
         drop(selected);
 

@@ -5,23 +5,23 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::percent::Hex;
+use super::percent::hex_digits;
 
 /// The hash of a body as 64 lower-case hexadecimal digits.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PayloadHash(String);
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PayloadHash([u8; 64]);
 
 impl PayloadHash {
     /// The digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
     }
 }
 
 impl fmt::Debug for PayloadHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -95,7 +95,7 @@ impl PayloadBuilder {
     /// The whole body.
     #[must_use]
     pub fn finish(self) -> Payload {
-        let hash = PayloadHash(Hex(&self.hasher.finalize()).to_string());
+        let hash = PayloadHash(hex_digits(&self.hasher.finalize().into()));
         Payload { chunks: self.chunks.into(), length: self.length, hash }
     }
 }

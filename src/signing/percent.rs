@@ -43,21 +43,20 @@ fn escape_at(encoded: &[u8], at: usize) -> Option<u8> {
     Some(digit(1)? << 4 | digit(2)?)
 }
 
-/// Shows bytes as lower-case hexadecimal digits.
-pub(super) struct Hex<'a>(pub(super) &'a [u8]);
+/// A digest as lower-case hexadecimal digits.
+pub(super) fn hex_digits(digest: &[u8; 32]) -> [u8; 64] {
+    let mut digits = [0; 64];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(digest) {
+        pair.copy_from_slice(&[LOWER[usize::from(byte >> 4)], LOWER[usize::from(byte & 15)]]);
+    }
+    digits
+}
 
-impl fmt::Display for Hex<'_> {
+/// Shows a digest as lower-case hexadecimal digits.
+pub(super) struct Hex(pub(super) [u8; 32]);
+
+impl fmt::Display for Hex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 64];
-        for chunk in self.0.chunks(32) {
-            for (at, byte) in chunk.iter().enumerate() {
-                text[2 * at] = LOWER[usize::from(byte >> 4)];
-                text[2 * at + 1] = LOWER[usize::from(byte & 15)];
-            }
-            f.write_str(
-                std::str::from_utf8(&text[..2 * chunk.len()]).expect("hexadecimal digits are ASCII"),
-            )?;
-        }
-        Ok(())
+        f.write_str(std::str::from_utf8(&hex_digits(&self.0)).expect("hexadecimal digits are ASCII"))
     }
 }

@@ -80,7 +80,7 @@ fn check(case: &Path) {
         &timestamp,
         read("header-string-to-sign.txt").as_bytes(),
     );
-    assert_eq!(percent::Hex(&signature).to_string(), read("header-signature.txt"), "{}", case.display());
+    assert_eq!(percent::Hex(signature).to_string(), read("header-signature.txt"), "{}", case.display());
 }
 
 /// The suite has targets that no wire request can carry, so that the parts are computed from its text.

@@ -1,0 +1,237 @@
+//! A tower layer for what every request shares: an id, a place among those in flight, a line in the log.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tower::{Layer, Service};
+use tracing::info;
+
+use super::{
+    body::{Body, BodyError},
+    error::ProxyError,
+    outcome::Outcome,
+    service::Told,
+};
+use crate::metrics::{InFlight, Metrics};
+
+/// The longest id that is taken over from a client, in bytes.
+const LONGEST_ID: usize = 128;
+
+/// The id of a request, the client's own `x-request-id` or a new one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RequestId(Arc<str>);
+
+impl RequestId {
+    fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        let sound = |id: &&str| {
+            (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        match given.filter(sound) {
+            Some(id) => Self(id.into()),
+            None => Self(uuid::Uuid::new_v4().to_string().into()),
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Gives each request its id and its place, and accounts for it when its last byte is sent.
+#[derive(Clone, Debug)]
+pub struct AccountingLayer {
+    metrics: Arc<Metrics>,
+    places: Arc<Semaphore>,
+}
+
+impl AccountingLayer {
+    /// A layer that lets `max_in_flight` requests be answered at once.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>, max_in_flight: usize) -> Self {
+        let places = Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)));
+        Self { metrics, places }
+    }
+}
+
+impl<S> Layer<S> for AccountingLayer {
+    type Service = Accounting<S>;
+
+    fn layer(&self, inner: S) -> Accounting<S> {
+        Accounting { inner, layer: self.clone() }
+    }
+}
+
+/// See [`AccountingLayer`].
+#[derive(Clone, Debug)]
+pub struct Accounting<S> {
+    inner: S,
+    layer: AccountingLayer,
+}
+
+impl<S, B> Service<Request<B>> for Accounting<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Accounted>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let id = RequestId::of(request.headers());
+        let mut line = Line {
+            id: id.clone(),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            start: Instant::now(),
+            head: Duration::ZERO,
+            status: StatusCode::OK,
+            outcome: Outcome::default(),
+            code: None,
+            own: true,
+            bytes: 0,
+            ended: false,
+        };
+        let metrics = Arc::clone(&self.layer.metrics);
+        let in_flight = metrics.in_flight();
+        let place = Arc::clone(&self.layer.places).try_acquire_owned().ok();
+        request.extensions_mut().insert(id);
+        let answer = place.is_some().then(|| self.inner.call(request));
+        Box::pin(async move {
+            let mut response = match answer {
+                Some(answer) => answer.await?,
+                None => overloaded(&line.id),
+            };
+            line.take_over(&mut response);
+            metrics.answered(&line.method, line.status, line.origin(), line.head);
+            Ok(response.map(|body| Accounted { body, line, _place: place, _in_flight: in_flight }))
+        })
+    }
+}
+
+fn overloaded(id: &RequestId) -> Response<Body> {
+    let error = ProxyError::Overloaded;
+    let mut response = error.response(id.as_str());
+    response.extensions_mut().insert(Told {
+        outcome: Outcome::default(),
+        code: Some(error.code()),
+        own: true,
+    });
+    response
+}
+
+/// What the line in the log says.
+#[derive(Debug)]
+struct Line {
+    id: RequestId,
+    method: Method,
+    path: String,
+    start: Instant,
+    head: Duration,
+    status: StatusCode,
+    outcome: Outcome,
+    code: Option<&'static str>,
+    own: bool,
+    bytes: u64,
+    ended: bool,
+}
+
+impl Line {
+    fn take_over(&mut self, response: &mut Response<Body>) {
+        self.head = self.start.elapsed();
+        self.status = response.status();
+        if let Some(told) = response.extensions_mut().remove::<Told>() {
+            self.outcome = told.outcome;
+            self.code = told.code;
+            self.own = told.own;
+        }
+    }
+
+    fn origin(&self) -> &'static str {
+        if self.own { "proxy" } else { "upstream" }
+    }
+
+    fn write(&self) {
+        info!(
+            target: "countersign::access",
+            {
+            request.id = self.id.as_str(),
+            request.method = self.method.as_str(),
+            request.path = self.path,
+            status = self.status.as_u16(),
+            origin = self.origin(),
+            error = self.code,
+            upstream.status = self.outcome.upstream_status.map(|status| status.as_u16()),
+            upstream.request_id = self.outcome.request_id(),
+            bytes = self.bytes,
+            head_ms = self.head.as_millis() as u64,
+            total_ms = self.start.elapsed().as_millis() as u64,
+            attempts = self.outcome.attempts,
+            aborted = (!self.ended).then_some(true),
+            },
+            "request"
+        );
+    }
+}
+
+/// A response body that is accounted for when it has ended or is dropped.
+#[derive(Debug)]
+pub struct Accounted {
+    body: Body,
+    line: Line,
+    _place: Option<OwnedSemaphorePermit>,
+    _in_flight: InFlight,
+}
+
+impl Drop for Accounted {
+    fn drop(&mut self) {
+        self.line.ended |= self.body.is_end_stream();
+        self.line.write();
+    }
+}
+
+impl HttpBody for Accounted {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.line.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+            }
+            Poll::Ready(None) => self.line.ended = true,
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,254 @@
+//! Bodies: requests collected within a shared budget, responses streamed with a limit on silence.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::yield_now,
+    time::{Instant, Sleep, sleep, timeout},
+};
+
+use super::{error::ProxyError, upstream::UpstreamBody};
+use crate::signing::{Payload, PayloadBuilder};
+
+/// The longest silence between two chunks of a request body.
+const CHUNK: Duration = Duration::from_secs(10);
+
+/// The longest wait for a share of the budget.
+const ROOM: Duration = Duration::from_secs(1);
+
+/// Hashing holds the thread: after this many bytes other requests get their turn.
+const TURN: usize = 64 * 1024;
+
+/// The memory that all buffered request bodies share.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    room: Arc<Semaphore>,
+    capacity: u64,
+    max_body: u64,
+}
+
+impl Budget {
+    /// A budget of `capacity` bytes for bodies of `max_body` bytes at most.
+    #[must_use]
+    pub fn new(capacity: u64, max_body: u64) -> Self {
+        let permits = usize::try_from(capacity).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { room: Arc::new(Semaphore::new(permits)), capacity: permits as u64, max_body }
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.capacity.saturating_sub(self.room.available_permits() as u64)
+    }
+
+    /// Reads a whole body, hashing it on the way.
+    ///
+    /// A declared length is refused before a byte is read when it is too large, and is reserved at once, so
+    /// that bodies which have begun can always end.
+    ///
+    /// # Errors
+    /// When the body is too large, too slow or broken, or when there is no room for it.
+    pub async fn collect(&self, mut body: Incoming) -> Result<Payload, ProxyError> {
+        let declared = body.size_hint().exact();
+        if declared == Some(0) {
+            return Ok(Payload::empty());
+        }
+        let mut reserved = match declared {
+            Some(length) => Some(Arc::new(self.reserve(length).await?)),
+            None => None,
+        };
+        let mut builder = PayloadBuilder::default();
+        let (mut length, mut turn) = (0_u64, 0_usize);
+        loop {
+            let frame = timeout(CHUNK, body.frame()).await.map_err(|_| ProxyError::BodyTimeout)?;
+            let Some(frame) = frame else { return Ok(builder.finish()) };
+            let frame = frame.map_err(|_| ProxyError::BodyIncomplete)?;
+            let Ok(chunk) = frame.into_data() else { continue };
+            length += chunk.len() as u64;
+            if length > self.max_body {
+                return Err(ProxyError::BodyTooLarge { limit: self.max_body });
+            }
+            if declared.is_none() {
+                reserved = Some(Arc::new(self.reserve(chunk.len() as u64).await?));
+            }
+            turn += chunk.len();
+            builder.push(hold(chunk, reserved.as_ref()));
+            if turn >= TURN {
+                turn = 0;
+                yield_now().await;
+            }
+        }
+    }
+
+    async fn reserve(&self, length: u64) -> Result<OwnedSemaphorePermit, ProxyError> {
+        if length > self.max_body {
+            return Err(ProxyError::BodyTooLarge { limit: self.max_body });
+        }
+        let permits = u32::try_from(length).map_err(|_| ProxyError::BodyTooLarge { limit: self.max_body })?;
+        if length > self.capacity {
+            return Err(ProxyError::Overloaded);
+        }
+        match timeout(ROOM, Arc::clone(&self.room).acquire_many_owned(permits)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(ProxyError::Overloaded),
+        }
+    }
+}
+
+/// A chunk that gives its share of the budget back when its last copy is dropped.
+struct Held {
+    chunk: Bytes,
+    _share: Arc<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.chunk
+    }
+}
+
+fn hold(chunk: Bytes, share: Option<&Arc<OwnedSemaphorePermit>>) -> Bytes {
+    match share {
+        Some(share) => Bytes::from_owner(Held { chunk, _share: Arc::clone(share) }),
+        None => chunk,
+    }
+}
+
+/// A body that goes down to the client.
+#[derive(Debug)]
+pub enum Body {
+    /// The proxy's own, or one that was read to look into it.
+    Full(Full<Bytes>),
+    /// The upstream's, as it comes.
+    Stream(Box<Streamed>),
+}
+
+impl Body {
+    /// A body of no bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::Full(Full::default())
+    }
+
+    /// The upstream's body, which fails when nothing comes for `idle`.
+    pub(super) fn stream(upstream: UpstreamBody, idle: Duration) -> Self {
+        Self::Stream(Box::new(Streamed { upstream, head: None, idle, silence: None }))
+    }
+
+    /// As [`stream`](Self::stream), after `head`, which was read before.
+    pub(super) fn stream_after(head: Bytes, upstream: UpstreamBody, idle: Duration) -> Self {
+        Self::Stream(Box::new(Streamed { upstream, head: Some(head), idle, silence: None }))
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Full(Full::new(Bytes::from(bytes)))
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::Full(Full::new(bytes))
+    }
+}
+
+/// The upstream's body and the clock that watches it.
+#[derive(Debug)]
+pub struct Streamed {
+    upstream: UpstreamBody,
+    head: Option<Bytes>,
+    idle: Duration,
+    silence: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why a streaming body broke off. The client's connection is aborted then, never ended cleanly.
+#[derive(Debug)]
+pub enum BodyError {
+    /// Nothing came for the idle timeout.
+    Idle,
+    /// The upstream failed.
+    Upstream(hyper::Error),
+}
+
+impl std::fmt::Display for BodyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "the upstream fell silent in the middle of a body",
+            Self::Upstream(_) => "the upstream failed in the middle of a body",
+        })
+    }
+}
+
+impl std::error::Error for BodyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Idle => None,
+            Self::Upstream(error) => Some(error),
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Full(full) => Pin::new(full).poll_frame(context).map_err(|never| match never {}),
+            Self::Stream(streamed) => streamed.poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(full) => full.is_end_stream(),
+            Self::Stream(streamed) => streamed.head.is_none() && streamed.upstream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(full) => full.size_hint(),
+            Self::Stream(streamed) => {
+                let mut hint = streamed.upstream.size_hint();
+                let head = streamed.head.as_ref().map_or(0, Bytes::len) as u64;
+                if let Some(upper) = hint.upper() {
+                    hint.set_upper(upper + head);
+                }
+                hint.set_lower(hint.lower() + head);
+                hint
+            }
+        }
+    }
+}
+
+impl Streamed {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(head) = self.head.take() {
+            return Poll::Ready(Some(Ok(Frame::data(head))));
+        }
+        if let Poll::Ready(frame) = Pin::new(&mut self.upstream).poll_frame(context) {
+            if let Some(silence) = &mut self.silence {
+                silence.as_mut().reset(Instant::now() + self.idle);
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Upstream)));
+        }
+        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.idle)));
+        ready!(silence.as_mut().poll(context));
+        Poll::Ready(Some(Err(BodyError::Idle)))
+    }
+}

@@ -1,0 +1,161 @@
+//! Who may ask: the checks that a request passes before any byte of its body is read.
+//!
+//! Whoever is admitted acts as the signed-in user. Browsers do not protect a loopback port: a form on any
+//! page can be sent to it, and images carry no `Origin`.
+
+mod host;
+mod site;
+mod strict;
+mod token;
+
+use std::{borrow::Cow, fmt};
+
+use http::{HeaderValue, Method, header, request::Parts};
+
+use super::GuardSettings;
+use crate::listener::Endpoints;
+
+pub(super) use token::Token;
+
+/// Decides about each request.
+#[derive(Debug)]
+pub(super) struct Guard {
+    hosts: Vec<String>,
+    origins: Vec<String>,
+    token: Option<Token>,
+}
+
+/// What an admitted request is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Admitted {
+    /// The allowed origin that asks across sites, to be echoed.
+    pub(super) origin: Option<HeaderValue>,
+    /// A CORS preflight, to be answered here.
+    pub(super) preflight: bool,
+    /// The browser will show the answer as a document.
+    pub(super) document: bool,
+}
+
+/// Why a request is not admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not what RFC 9112 asks of a request; the words say what is wrong.
+    Malformed(Cow<'static, str>),
+    /// A transfer coding other than `chunked`.
+    TransferCoding,
+    /// A protocol upgrade.
+    Upgrade,
+    /// An expectation other than `100-continue`.
+    Expectation,
+    /// The target is too long.
+    UriTooLong,
+    /// CONNECT or TRACE.
+    Method,
+    /// A name under which the proxy does not answer.
+    HostNotAllowed {
+        /// The name, as text that is safe to show.
+        host: String,
+    },
+    /// A page of another site.
+    CrossSite {
+        /// Its origin, when it is known, as text that is safe to show.
+        origin: Option<String>,
+    },
+    /// The client token is missing or wrong.
+    TokenRequired,
+}
+
+impl Refusal {
+    /// Whether what follows on the connection cannot be trusted.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        !matches!(self, Self::HostNotAllowed { .. } | Self::CrossSite { .. } | Self::TokenRequired)
+    }
+
+    /// The label in the metric of refusals.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::TransferCoding => "transfer-coding",
+            Self::Upgrade => "upgrade",
+            Self::Expectation => "expectation",
+            Self::UriTooLong => "uri-too-long",
+            Self::Method => "method",
+            Self::HostNotAllowed { .. } => "host",
+            Self::CrossSite { .. } => "cross-site",
+            Self::TokenRequired => "token",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(what) => write!(f, "{what}."),
+            Self::TransferCoding => f.write_str("The only transfer coding understood is one \"chunked\"."),
+            Self::Upgrade => f.write_str("Protocol upgrades such as WebSocket are not supported."),
+            Self::Expectation => f.write_str("The only expectation understood is \"100-continue\"."),
+            Self::UriTooLong => f.write_str("The request target is longer than 10240 bytes."),
+            Self::Method => f.write_str("CONNECT and TRACE are not forwarded."),
+            Self::HostNotAllowed { host } => write!(
+                f,
+                "The proxy does not answer under the name \"{host}\". If it should, start it with --allow-host {host}."
+            ),
+            Self::CrossSite { origin: Some(origin) } => write!(
+                f,
+                "Pages of {origin} may not call the proxy. If they should, start it with --allow-origin {origin}."
+            ),
+            Self::CrossSite { origin: None } => f.write_str(
+                "A page of another site may not call the proxy. \
+                 If it should, start the proxy with --allow-origin and that page's origin.",
+            ),
+            Self::TokenRequired => f.write_str(
+                "Clients must present the token of this proxy, as \"Authorization: Bearer\", as the password of \
+                 Basic authentication or in x-countersign-token.",
+            ),
+        }
+    }
+}
+
+impl Guard {
+    /// A guard as `settings` describe it.
+    #[must_use]
+    pub(super) fn new(settings: &GuardSettings) -> Self {
+        Self {
+            hosts: settings.allowed_hosts.clone(),
+            origins: settings.allowed_origins.clone(),
+            token: settings.bearer_token.as_ref().map(Token::new),
+        }
+    }
+
+    /// Decides about a request that came over a connection with these endpoints.
+    pub(super) fn admit(&self, parts: &Parts, endpoints: &Endpoints) -> Result<Admitted, Refusal> {
+        let authority = strict::check(parts)?;
+        if let Some(authority) = &authority {
+            self.check_host(authority, endpoints)?;
+        }
+        let origin = site::check(parts, authority.as_ref(), &self.origins)?;
+        let preflight = origin.is_some() && is_preflight(parts);
+        // A browser cannot attach the token to a preflight.
+        if let Some(token) = self.token.as_ref().filter(|_| !preflight) {
+            token.check(&parts.headers)?;
+        }
+        Ok(Admitted { origin, preflight, document: site::is_document(parts) })
+    }
+
+    fn check_host(&self, authority: &host::Authority, endpoints: &Endpoints) -> Result<(), Refusal> {
+        if authority.is_local(endpoints) || self.hosts.iter().any(|allowed| authority.is_named(allowed)) {
+            Ok(())
+        } else {
+            Err(Refusal::HostNotAllowed { host: authority.host_text() })
+        }
+    }
+}
+
+fn is_preflight(parts: &Parts) -> bool {
+    parts.method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+#[cfg(test)]
+mod tests;

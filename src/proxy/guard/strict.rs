@@ -1,0 +1,105 @@
+//! What RFC 9112 asks of a request and the HTTP library lets through.
+
+use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
+
+use super::{Refusal, host::Authority};
+use crate::signing::MAX_TARGET;
+
+/// Checks the head; the authority under which the proxy is addressed, when there is one.
+pub(super) fn check(parts: &Parts) -> Result<Option<Authority>, Refusal> {
+    if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+        return Err(Refusal::Method);
+    }
+    check_target(parts)?;
+    check_framing(&parts.headers, parts.version)?;
+    check_expectation(&parts.headers)?;
+    check_upgrade(&parts.headers)?;
+    authority(parts)
+}
+
+fn check_target(parts: &Parts) -> Result<(), Refusal> {
+    let Some(target) = parts.uri.path_and_query() else {
+        return malformed("The request target is not a path");
+    };
+    if target.as_str().len() > MAX_TARGET {
+        return Err(Refusal::UriTooLong);
+    }
+    if !target.as_str().starts_with('/') {
+        return malformed("The request target is not a path");
+    }
+    if !target.as_str().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return malformed("The request target has bytes outside visible ASCII; percent-encode them");
+    }
+    Ok(())
+}
+
+fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let coding = codings.next();
+    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
+    if codings.next().is_some()
+        || coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err(Refusal::TransferCoding);
+    }
+    if coding.is_some() && version == Version::HTTP_10 {
+        return malformed("HTTP/1.0 knows no Transfer-Encoding");
+    }
+    if coding.is_some() && lengths > 0 {
+        return malformed("Content-Length and Transfer-Encoding exclude each other");
+    }
+    if lengths > 1 {
+        return malformed("Content-Length stands twice");
+    }
+    if headers.get(header::CONTENT_LENGTH).is_some_and(|length| !is_length(length)) {
+        return malformed("Content-Length is not a plain number");
+    }
+    Ok(())
+}
+
+fn is_length(value: &HeaderValue) -> bool {
+    let digits = value.as_bytes();
+    let plain = (1..=19).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    plain && (digits == b"0" || digits[0] != b'0')
+}
+
+fn check_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
+    let known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if headers.get_all(header::EXPECT).iter().all(known) { Ok(()) } else { Err(Refusal::Expectation) }
+}
+
+/// An offer of HTTP/2 may be ignored, as RFC 9110 section 7.8 allows; clients that offer it go on without.
+fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
+    let harmless = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"h2c");
+    if headers.get_all(header::UPGRADE).iter().all(harmless) { Ok(()) } else { Err(Refusal::Upgrade) }
+}
+
+fn authority(parts: &Parts) -> Result<Option<Authority>, Refusal> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Authority::parse(host.as_bytes())
+            .map(Some)
+            .ok_or(Refusal::Malformed("The Host header is not a host name and a port".into()))?,
+        (None, _) if parts.version == Version::HTTP_10 => None,
+        (None, _) => return malformed("There is no Host header"),
+        (Some(_), Some(_)) => return malformed("There are several Host headers"),
+    };
+    if host.is_none() && speaks_like_a_browser(&parts.headers) {
+        return malformed("There is no Host header");
+    }
+    let Some(authority) = parts.uri.authority() else { return Ok(host) };
+    let absolute = Authority::parse(authority.as_str().as_bytes());
+    if parts.uri.scheme_str() != Some("http") || absolute.is_none() || (host.is_some() && absolute != host) {
+        return malformed("The authority of the request target is not that of the Host header");
+    }
+    Ok(absolute)
+}
+
+fn speaks_like_a_browser(headers: &HeaderMap) -> bool {
+    [header::ORIGIN, header::REFERER].iter().any(|name| headers.contains_key(name))
+        || headers.contains_key("sec-fetch-site")
+}
+
+fn malformed<T>(what: &'static str) -> Result<T, Refusal> {
+    Err(Refusal::Malformed(what.into()))
+}

@@ -1,0 +1,204 @@
+use http::Request;
+use secrecy::SecretString;
+
+use super::*;
+
+const DEV: &str = "http://localhost:5173";
+
+fn guard() -> Guard {
+    Guard::new(&GuardSettings {
+        allowed_origins: vec![DEV.into()],
+        allowed_hosts: vec!["api-proxy".into()],
+        ..GuardSettings::default()
+    })
+}
+
+fn parts(request: http::request::Builder) -> Parts {
+    request.body(()).expect("a request").into_parts().0
+}
+
+fn asked(headers: &[(&str, &str)]) -> Result<Admitted, Refusal> {
+    asked_of(&guard(), "GET", headers)
+}
+
+fn asked_of(guard: &Guard, method: &str, headers: &[(&str, &str)]) -> Result<Admitted, Refusal> {
+    let mut request = Request::builder().method(method).uri("/items");
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request = request.header("host", "localhost:8181");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    guard.admit(&parts(request), &Endpoints::default())
+}
+
+fn plain() -> Admitted {
+    Admitted { origin: None, preflight: false, document: false }
+}
+
+fn from_dev() -> Admitted {
+    Admitted { origin: Some(HeaderValue::from_static(DEV)), ..plain() }
+}
+
+#[test]
+fn clients_that_are_no_browsers_pass() {
+    assert_eq!(asked(&[]), Ok(plain()));
+    assert_eq!(asked(&[("host", "127.0.0.1:8181")]), Ok(plain()));
+    assert_eq!(asked(&[("host", "api-proxy:8181")]), Ok(plain()));
+}
+
+#[test]
+fn other_names_are_refused_with_the_setting_that_allows_them() {
+    let refusal = asked(&[("host", "evil.test:8181")]).expect_err("refused");
+    assert_eq!(refusal, Refusal::HostNotAllowed { host: "evil.test".into() });
+    assert!(refusal.to_string().contains("--allow-host evil.test"));
+}
+
+#[test]
+fn the_address_bar_and_the_proxys_own_pages_pass() {
+    assert_eq!(asked(&[("sec-fetch-site", "none")]), Ok(plain()));
+    assert_eq!(asked(&[("sec-fetch-site", "same-origin"), ("origin", "http://127.0.0.1:5173")]), Ok(plain()));
+    assert_eq!(asked(&[("origin", "http://localhost:8181")]), Ok(plain()));
+    assert_eq!(asked(&[("referer", "http://localhost:8181/page?a=1")]), Ok(plain()));
+}
+
+#[test]
+fn pages_of_other_sites_are_refused_whatever_the_method() {
+    let cases: &[&[(&str, &str)]] = &[
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site")],
+        &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.test")],
+        &[("sec-fetch-site", "cross-site"), ("referer", "https://evil.test/")],
+        &[("sec-fetch-site", "weird")],
+        &[("origin", "null")],
+        &[("origin", "https://evil.test")],
+        &[("origin", "http://localhost:8182")],
+        &[("origin", "https://localhost:8181")],
+        &[("referer", "https://evil.test/http://localhost:8181/")],
+        &[("origin", "")],
+        &[("origin", "http://localhost:5173.evil.test")],
+        &[("origin", "http://localhost:5173/")],
+    ];
+    for headers in cases {
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"] {
+            let refusal = asked_of(&guard(), method, headers).expect_err("refused");
+            assert!(matches!(refusal, Refusal::CrossSite { .. }), "{method} {headers:?}: {refusal:?}");
+        }
+    }
+}
+
+#[test]
+fn allowed_origins_pass_and_are_echoed() {
+    assert_eq!(asked(&[("sec-fetch-site", "cross-site"), ("origin", DEV)]), Ok(from_dev()));
+    assert_eq!(asked(&[("sec-fetch-site", "same-site"), ("origin", DEV)]), Ok(from_dev()));
+    assert_eq!(asked(&[("origin", DEV)]), Ok(from_dev()));
+    let image = [("sec-fetch-site", "same-site"), ("referer", "http://localhost:5173/page")];
+    assert_eq!(asked(&image), Ok(from_dev()));
+}
+
+#[test]
+fn a_referrer_does_not_excuse_an_origin() {
+    let headers =
+        [("sec-fetch-site", "cross-site"), ("origin", "null"), ("referer", "http://localhost:5173/")];
+    assert_eq!(asked(&headers), Err(Refusal::CrossSite { origin: None }));
+}
+
+#[test]
+fn preflights_of_allowed_origins_are_recognised_and_need_no_token() {
+    let guarded = Guard::new(&GuardSettings {
+        allowed_origins: vec![DEV.into()],
+        bearer_token: Some(SecretString::from("secret")),
+        ..GuardSettings::default()
+    });
+    let headers = [("origin", DEV), ("access-control-request-method", "PUT")];
+    assert_eq!(asked_of(&guarded, "OPTIONS", &headers), Ok(Admitted { preflight: true, ..from_dev() }));
+    assert_eq!(asked_of(&guarded, "PUT", &headers), Err(Refusal::TokenRequired));
+}
+
+#[test]
+fn the_token_is_taken_in_its_three_forms_and_no_other() {
+    let guarded = Guard::new(&GuardSettings {
+        bearer_token: Some(SecretString::from("s3cret")),
+        ..GuardSettings::default()
+    });
+    for (name, value) in [
+        ("authorization", "Bearer s3cret"),
+        ("authorization", "bearer  s3cret"),
+        ("authorization", "Basic eDpzM2NyZXQ="),
+        ("x-countersign-token", "s3cret"),
+    ] {
+        assert_eq!(asked_of(&guarded, "GET", &[(name, value)]), Ok(plain()), "{name}: {value}");
+    }
+    for (name, value) in [
+        ("authorization", "Bearer wrong"),
+        ("authorization", "Bearer s3cret2"),
+        ("authorization", "s3cret"),
+        ("authorization", "Digest s3cret"),
+        ("authorization", "Basic s3cret"),
+        ("authorization", "Basic czNjcmV0"),
+        ("x-countersign-token", ""),
+        ("cookie", "s3cret"),
+    ] {
+        assert_eq!(
+            asked_of(&guarded, "GET", &[(name, value)]),
+            Err(Refusal::TokenRequired),
+            "{name}: {value}"
+        );
+    }
+}
+
+#[test]
+fn navigations_and_frames_are_recognised_as_documents() {
+    for (destination, document) in [("document", true), ("iframe", true), ("empty", false), ("image", false)]
+    {
+        let admitted =
+            asked(&[("sec-fetch-site", "none"), ("sec-fetch-dest", destination)]).expect("admitted");
+        assert_eq!(admitted.document, document, "{destination}");
+    }
+}
+
+#[test]
+fn requests_that_are_not_http_are_refused() {
+    let malformed = |headers: &[(&str, &str)]| matches!(asked(headers), Err(Refusal::Malformed(_)));
+    assert!(malformed(&[("host", "a"), ("host", "a")]));
+    assert!(malformed(&[("host", "user@localhost")]));
+    assert!(malformed(&[("content-length", "1"), ("content-length", "1")]));
+    assert!(malformed(&[("content-length", "003")]));
+    assert!(malformed(&[("content-length", "+1")]));
+    assert!(malformed(&[("content-length", "1"), ("transfer-encoding", "chunked")]));
+    assert_eq!(asked(&[("transfer-encoding", "gzip, chunked")]), Err(Refusal::TransferCoding));
+    assert_eq!(
+        asked(&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]),
+        Err(Refusal::TransferCoding)
+    );
+    assert_eq!(asked(&[("expect", "200-ok")]), Err(Refusal::Expectation));
+    assert_eq!(asked(&[("upgrade", "websocket")]), Err(Refusal::Upgrade));
+    assert_eq!(asked(&[("upgrade", "h2c"), ("expect", "100-Continue")]), Ok(plain()));
+    for method in ["CONNECT", "TRACE"] {
+        assert_eq!(asked_of(&guard(), method, &[]), Err(Refusal::Method));
+    }
+}
+
+#[test]
+fn an_absolute_target_must_agree_with_host() {
+    let admit = |uri: &str, host: &str| {
+        guard().admit(&parts(Request::builder().uri(uri).header("host", host)), &Endpoints::default())
+    };
+    assert_eq!(admit("http://localhost:8181/a", "localhost:8181"), Ok(plain()));
+    for (uri, host) in [
+        ("http://evil.test/a", "localhost:8181"),
+        ("https://localhost:8181/a", "localhost:8181"),
+        ("http://user@localhost:8181/a", "localhost:8181"),
+    ] {
+        assert!(matches!(admit(uri, host), Err(Refusal::Malformed(_))), "{uri}");
+    }
+}
+
+#[test]
+fn http_1_0_needs_no_host_unless_a_browser_speaks_it() {
+    let admit = |request: http::request::Builder| {
+        guard().admit(&parts(request.uri("/a").version(http::Version::HTTP_10)), &Endpoints::default())
+    };
+    assert_eq!(admit(Request::builder()), Ok(plain()));
+    assert!(matches!(admit(Request::builder().header("origin", DEV)), Err(Refusal::Malformed(_))));
+}

@@ -1,0 +1,178 @@
+//! Header hygiene, both ways: what belongs to one connection ends there.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Headers that describe one connection, whatever `Connection` says (RFC 9110 section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// The client token's own header.
+pub(super) const X_COUNTERSIGN_TOKEN: HeaderName = HeaderName::from_static("x-countersign-token");
+
+/// What is left of the client's headers for the upstream, before ours are added.
+///
+/// The names in `Connection` are removed first, so that a client cannot make a header of ours disappear.
+pub(super) fn upward(
+    mut headers: HeaderMap,
+    strip: &[HeaderName],
+    set: &[(HeaderName, HeaderValue)],
+) -> HeaderMap {
+    remove_hop_by_hop(&mut headers);
+    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_managed(name)).cloned().collect();
+    for name in unwanted.iter().chain(strip) {
+        headers.remove(name);
+    }
+    for (name, _) in set {
+        headers.remove(name);
+    }
+    for (name, value) in set {
+        headers.append(name, value.clone());
+    }
+    headers
+}
+
+/// What is left of the upstream's headers for the client.
+pub(super) fn downward(headers: &mut HeaderMap) {
+    // Announced trailers go on: the body's trailers do as well.
+    let trailer: Vec<HeaderValue> = headers.get_all(header::TRAILER).iter().cloned().collect();
+    remove_hop_by_hop(headers);
+    headers.remove("proxy-authenticate");
+    headers.remove("proxy-authentication-info");
+    headers.remove(header::TRAILER);
+    for value in trailer {
+        headers.append(header::TRAILER, value);
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Whether only the proxy decides about this header on the way up.
+///
+/// Underscores are read as hyphens: some servers behind a gateway do the same.
+fn is_managed(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let normal = if name.contains('_') { name.replace('_', "-") } else { String::new() };
+    let name = if normal.is_empty() { name } else { &normal };
+    matches!(
+        name,
+        "host"
+            | "authorization"
+            | "content-length"
+            | "expect"
+            | "trailer"
+            | "http2-settings"
+            | "x-countersign-token"
+            | "x-amz-date"
+            | "x-amz-security-token"
+            | "x-amz-content-sha256"
+    ) || name.starts_with("proxy-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &[u8])]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).expect("name"),
+                HeaderValue::from_bytes(value).expect("value"),
+            );
+        }
+        headers
+    }
+
+    #[test]
+    fn what_connection_names_goes_before_ours_are_added() {
+        let headers = map(&[
+            ("connection", b"close, X-Private"),
+            ("connection", b" x-api-key"),
+            ("x-private", b"1"),
+            ("x-api-key", b"client's"),
+            ("accept", b"*/*"),
+        ]);
+        let ours = [(HeaderName::from_static("x-api-key"), HeaderValue::from_static("ours"))];
+        assert_eq!(upward(headers, &[], &ours), map(&[("accept", b"*/*"), ("x-api-key", b"ours")]));
+    }
+
+    #[test]
+    fn managed_and_hop_by_hop_headers_do_not_go_up() {
+        let removed = [
+            "authorization",
+            "x-amz-date",
+            "x-amz-security-token",
+            "x-amz-content-sha256",
+            "x_amz_date",
+            "x-amz_security-token",
+            "expect",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "keep-alive",
+            "proxy-authorization",
+            "proxy-foo",
+            "proxy-connection",
+            "upgrade",
+            "http2-settings",
+            "x-countersign-token",
+            "host",
+        ];
+        for name in removed {
+            assert!(upward(map(&[(name, b"1")]), &[], &[]).is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn end_to_end_headers_keep_their_bytes_and_order() {
+        let pairs: &[(&str, &[u8])] = &[
+            ("x-forwarded-for", b"10.0.0.1"),
+            ("cookie", b"a=1"),
+            ("cookie", b"b=2"),
+            ("x-amz-target", b"T"),
+            ("x-latin", b"caf\xe9"),
+            ("x_custom", b"1"),
+        ];
+        assert_eq!(upward(map(pairs), &[], &[]), map(pairs));
+    }
+
+    #[test]
+    fn stripped_headers_do_not_go_up() {
+        let strip = [header::COOKIE];
+        assert!(upward(map(&[("cookie", b"a=1")]), &strip, &[]).is_empty());
+    }
+
+    #[test]
+    fn hop_by_hop_headers_do_not_go_down_but_announced_trailers_do() {
+        let mut headers = map(&[
+            ("connection", b"x-internal"),
+            ("x-internal", b"1"),
+            ("keep-alive", b"timeout=5"),
+            ("proxy-authenticate", b"Basic"),
+            ("trailer", b"x-checksum"),
+            ("set-cookie", b"a=1"),
+            ("set-cookie", b"b=2"),
+        ]);
+        downward(&mut headers);
+        assert_eq!(
+            headers,
+            map(&[("set-cookie", b"a=1"), ("set-cookie", b"b=2"), ("trailer", b"x-checksum")])
+        );
+    }
+}

@@ -1,0 +1,26 @@
+//! What became of a request, for its line in the log.
+
+use http::{HeaderValue, Response, StatusCode};
+
+/// Filled while a request is forwarded.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outcome {
+    /// How often it was sent, or tried to.
+    pub(super) attempts: u32,
+    /// The status of the upstream's last answer.
+    pub(super) upstream_status: Option<StatusCode>,
+    /// The upstream's own id of the request.
+    pub(super) upstream_request_id: Option<HeaderValue>,
+}
+
+impl Outcome {
+    pub(super) fn answered<B>(&mut self, response: &Response<B>) {
+        self.upstream_status = Some(response.status());
+        self.upstream_request_id = response.headers().get("x-amzn-requestid").cloned();
+    }
+
+    /// The upstream's request id as text.
+    pub(super) fn request_id(&self) -> Option<&str> {
+        self.upstream_request_id.as_ref().and_then(|id| id.to_str().ok())
+    }
+}

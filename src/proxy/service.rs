@@ -1,0 +1,100 @@
+//! The proxy as a tower service for one connection, and the answers for what goes wrong in it.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tower::Service;
+use tracing::{debug, warn};
+
+use super::{
+    Proxy, accounting::RequestId, body::Body, error::ProxyError, forward::Answer, outcome::Outcome, response,
+};
+use crate::listener::Endpoints;
+
+/// Forwards the requests of one connection.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    proxy: Arc<Proxy>,
+    endpoints: Endpoints,
+}
+
+/// What the layers outside learn about an answer.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) outcome: Outcome,
+    /// The code of the proxy's own answer; absent when the upstream answered.
+    pub(super) code: Option<&'static str>,
+    /// A preflight or a problem, not the upstream's answer.
+    pub(super) own: bool,
+}
+
+impl Forward {
+    /// A service for a connection between `endpoints`.
+    #[must_use]
+    pub fn new(proxy: Arc<Proxy>, endpoints: Endpoints) -> Self {
+        Self { proxy, endpoints }
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+        let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+        let Answer { result, outcome, admitted } = self.proxy.forward(request, &self.endpoints).await;
+        let (mut response, code) = match result {
+            Ok(response) => (response, None),
+            Err(error) => {
+                self.report(&error, &id);
+                (error.response(id.as_str()), Some(error.code()))
+            }
+        };
+        response::protect(&mut response, admitted.as_ref(), self.proxy.trust_documents);
+        let own = code.is_some() || outcome.upstream_status.is_none();
+        response.extensions_mut().insert(Told { outcome, code, own });
+        response
+    }
+
+    /// Logs an error with its causes, once.
+    fn report(&self, error: &ProxyError, id: &RequestId) {
+        let id = id.as_str();
+        match error {
+            ProxyError::Refused(refusal) => {
+                self.proxy.metrics.rejected(refusal.reason());
+                debug!(request.id = id, reason = refusal.reason(), "request refused");
+            }
+            ProxyError::Upstream(failure) => {
+                let cause = crate::telemetry::causes(failure);
+                warn!(request.id = id, error = %failure, cause, "no answer of the upstream");
+            }
+            ProxyError::Internal(message) => warn!(request.id = id, error = %message, "internal error"),
+            ProxyError::Target(_)
+            | ProxyError::NoRoute
+            | ProxyError::BodyTimeout
+            | ProxyError::BodyIncomplete
+            | ProxyError::BodyTooLarge { .. }
+            | ProxyError::Overloaded
+            | ProxyError::Credentials(_) => {
+                debug!(request.id = id, code = error.code(), "request not forwarded")
+            }
+        }
+    }
+}
+
+impl Service<Request<Incoming>> for Forward {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { Ok(this.answer(request).await) })
+    }
+}

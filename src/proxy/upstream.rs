@@ -1,0 +1,266 @@
+//! The upstream: one configured origin, its connections, and the one way to send to it.
+//!
+//! Connections are hyper's own, kept in a small pool: last in, first out for HTTP/1.1, one shared
+//! connection for HTTP/2.
+
+mod connect;
+mod pool;
+mod request_body;
+mod tasks;
+
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::Scheme};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+pub use connect::TrustError;
+pub(super) use connect::{Connector, Trust};
+use pool::{Lease, Pool};
+use request_body::RequestBody;
+
+use crate::signing::SignedRequest;
+
+/// One origin that requests go to.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    connector: Connector,
+    pool: Pool,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+}
+
+/// Why the upstream gave no answer. Display is for the log, [`advice`](Self::advice) for clients.
+#[derive(Debug)]
+pub enum UpstreamError {
+    /// Its name was not found.
+    Dns(Box<dyn Error + Send + Sync>),
+    /// No address took the connection.
+    Refused(Box<dyn Error + Send + Sync>),
+    /// Its certificate is not trusted.
+    Certificate(Box<dyn Error + Send + Sync>),
+    /// TLS failed otherwise.
+    Tls(Box<dyn Error + Send + Sync>),
+    /// There was no connection in time.
+    ConnectTimeout,
+    /// It closed the connection before the response head.
+    Closed(Box<dyn Error + Send + Sync>),
+    /// What it sent is not HTTP.
+    Protocol(Box<dyn Error + Send + Sync>),
+    /// The response head did not come in time.
+    ResponseTimeout,
+}
+
+/// A failed attempt, and what another attempt may assume about it.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: UpstreamError,
+    /// No byte of the request was sent.
+    pub(super) unsent: bool,
+    /// The connection came from the pool, where it may have been closed meanwhile.
+    pub(super) reused: bool,
+}
+
+impl Upstream {
+    /// An upstream reached through `connector`.
+    #[must_use]
+    pub(super) fn new(connector: Connector, connect_timeout: Duration, response_timeout: Duration) -> Self {
+        Self { connector, pool: Pool::default(), connect_timeout, response_timeout }
+    }
+
+    /// Sends a request and waits for the response head.
+    ///
+    /// `fresh` asks for a new connection: one that rested has just failed.
+    pub(super) async fn send(
+        &self,
+        request: SignedRequest,
+        fresh: bool,
+    ) -> Result<Response<UpstreamBody>, Failure> {
+        let rested = if fresh { None } else { self.pool.take().await };
+        let mut lease = match rested {
+            Some(lease) => lease,
+            None => self.connect().await?,
+        };
+        let reused = lease.reused();
+        let request = into_wire(request, lease.version(), self.connector.scheme());
+        let outcome = timeout(self.response_timeout, lease.send(request)).await;
+        let response = match outcome {
+            Err(_) => return Err(Failure { error: UpstreamError::ResponseTimeout, unsent: false, reused }),
+            Ok(Err(error)) => {
+                return Err(Failure { unsent: error.unsent, reused, error: classify(error.error) });
+            }
+            Ok(Ok(response)) => response,
+        };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let error = UpstreamError::Protocol("an unasked switch of protocols".into());
+            return Err(Failure { error, unsent: false, reused });
+        }
+        Ok(response.map(|incoming| UpstreamBody::new(incoming, lease)))
+    }
+
+    async fn connect(&self) -> Result<Lease, Failure> {
+        let connected = timeout(self.connect_timeout, self.connector.connect()).await;
+        let failure = |error| Failure { error, unsent: true, reused: false };
+        let connection = connected.map_err(|_| failure(UpstreamError::ConnectTimeout))?.map_err(failure)?;
+        self.pool.handshake(connection).await.map_err(|error| failure(classify(error)))
+    }
+}
+
+/// Puts the request into the form that the connection's version of HTTP has for it.
+fn into_wire(request: SignedRequest, version: Version, scheme: &Scheme) -> Request<RequestBody> {
+    let (method, target, host, mut headers, payload) = request.into_parts();
+    let target = target.as_path_and_query().clone();
+    if payload.length() > 0 || headers.contains_key(header::CONTENT_TYPE) || !is_usually_empty(&method) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(payload.length()));
+    }
+    let mut wire = Request::new(RequestBody::new(&payload));
+    *wire.method_mut() = method;
+    if version == Version::HTTP_2 {
+        let authority =
+            http::uri::Authority::try_from(host.as_bytes()).expect("a route's host is an authority");
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(scheme.clone());
+        parts.authority = Some(authority);
+        parts.path_and_query = Some(target);
+        *wire.uri_mut() = Uri::from_parts(parts).expect("scheme, authority and path make a URI");
+        *wire.version_mut() = Version::HTTP_2;
+        *wire.headers_mut() = headers;
+    } else {
+        *wire.uri_mut() = Uri::from(target);
+        *wire.headers_mut() = with_host_first(host, headers);
+    }
+    wire
+}
+
+fn is_usually_empty(method: &http::Method) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "DELETE")
+}
+
+fn with_host_first(host: HeaderValue, rest: HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(rest.len() + 1);
+    headers.insert(header::HOST, host);
+    headers.extend(rest);
+    headers
+}
+
+fn classify(error: hyper::Error) -> UpstreamError {
+    if error.is_parse() || error.is_parse_too_large() || error.is_user() {
+        UpstreamError::Protocol(error.into())
+    } else {
+        UpstreamError::Closed(error.into())
+    }
+}
+
+impl UpstreamError {
+    /// What helps the client, in whole sentences.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Dns(_) => {
+                "The upstream's host name was not found. Check the setting upstream and the network."
+            }
+            Self::Refused(_) => "The upstream could not be connected to.",
+            Self::Certificate(_) => {
+                "The upstream's TLS certificate is not trusted. If it is signed by a private authority, name it with \
+                 the setting ca-file."
+            }
+            Self::Tls(_) => "TLS with the upstream failed.",
+            Self::ConnectTimeout => "The upstream could not be connected to in time.",
+            Self::Closed(_) => {
+                "The upstream closed the connection before it answered. The request may have been carried out."
+            }
+            Self::Protocol(_) => "The upstream's answer was not valid HTTP.",
+            Self::ResponseTimeout => {
+                "The upstream did not answer in time (response-timeout). The request may have been carried out."
+            }
+        }
+    }
+}
+
+impl fmt::Display for UpstreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dns(_) => "the upstream's name was not found",
+            Self::Refused(_) => "no connection to the upstream",
+            Self::Certificate(_) => "the upstream's certificate is not trusted",
+            Self::Tls(_) => "TLS with the upstream failed",
+            Self::ConnectTimeout => "no connection to the upstream in time",
+            Self::Closed(_) => "the upstream closed the connection",
+            Self::Protocol(_) => "the upstream did not speak HTTP",
+            Self::ResponseTimeout => "no answer of the upstream in time",
+        })
+    }
+}
+
+impl Error for UpstreamError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Dns(source)
+            | Self::Refused(source)
+            | Self::Certificate(source)
+            | Self::Tls(source)
+            | Self::Closed(source)
+            | Self::Protocol(source) => Some(source.as_ref()),
+            Self::ConnectTimeout | Self::ResponseTimeout => None,
+        }
+    }
+}
+
+/// A response body; at its end the connection goes back to the pool, before it the connection is dropped,
+/// which cancels the call.
+#[derive(Debug)]
+pub(super) struct UpstreamBody {
+    incoming: Incoming,
+    lease: Option<Lease>,
+}
+
+impl UpstreamBody {
+    fn new(incoming: Incoming, lease: Lease) -> Self {
+        let mut body = Self { incoming, lease: Some(lease) };
+        if body.incoming.is_end_stream() {
+            body.release();
+        }
+        body
+    }
+
+    fn release(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+impl HttpBody for UpstreamBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(context));
+        match &frame {
+            None => self.release(),
+            Some(Ok(_)) if self.incoming.is_end_stream() => self.release(),
+            Some(Ok(_)) => {}
+            Some(Err(_)) => self.lease = None,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,177 @@
+//! Connections that wait for the next request.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::{Request, Response, Version};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::{Instant, timeout};
+use tracing::debug;
+
+use super::{connect::Connection, request_body::RequestBody, tasks::Tasks};
+
+/// Shorter than the idle timeouts of gateways and load balancers, so that we close first.
+const LONGEST_REST: Duration = Duration::from_secs(20);
+
+/// A connection that was given back is ready within one turn of its task.
+const UNTIL_READY: Duration = Duration::from_secs(1);
+
+/// How often a shared connection is asked whether it lives.
+const PING: Duration = Duration::from_secs(30);
+
+/// All connections to one upstream.
+#[derive(Clone, Default)]
+pub(super) struct Pool {
+    resting: Arc<Mutex<Resting>>,
+    tasks: Tasks,
+}
+
+#[derive(Default)]
+struct Resting {
+    /// Last in, first out: what is in use stays warm, what is not grows old.
+    one: Vec<(http1::SendRequest<RequestBody>, Instant)>,
+    two: Option<http2::SendRequest<RequestBody>>,
+}
+
+/// A connection in use by one request.
+pub(super) struct Lease {
+    sender: Sender,
+    reused: bool,
+    pool: Pool,
+}
+
+enum Sender {
+    One(http1::SendRequest<RequestBody>),
+    Two(http2::SendRequest<RequestBody>),
+}
+
+/// A failed send.
+pub(super) struct SendFailure {
+    pub(super) error: hyper::Error,
+    pub(super) unsent: bool,
+}
+
+impl Pool {
+    /// A connection that rested and is still open.
+    pub(super) async fn take(&self) -> Option<Lease> {
+        loop {
+            let sender = self.pop()?;
+            let mut lease = Lease { sender, reused: true, pool: self.clone() };
+            if matches!(timeout(UNTIL_READY, lease.ready()).await, Ok(Ok(()))) {
+                return Some(lease);
+            }
+        }
+    }
+
+    fn pop(&self) -> Option<Sender> {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(two) = resting.two.take_if(|two| !two.is_closed()) {
+            resting.two = Some(two.clone());
+            return Some(Sender::Two(two));
+        }
+        resting.two = None;
+        let newest = resting.one.pop()?;
+        if newest.1.elapsed() > LONGEST_REST {
+            // The ones below it rest even longer.
+            resting.one.clear();
+            return None;
+        }
+        Some(Sender::One(newest.0))
+    }
+
+    /// Starts HTTP on a new connection, in the version that TLS agreed on.
+    pub(super) async fn handshake(&self, connection: Connection) -> Result<Lease, hyper::Error> {
+        let version = connection.version();
+        let io = TokioIo::new(connection);
+        let sender = if version == Version::HTTP_2 {
+            let (sender, driver) = http2::Builder::new(self.tasks.clone())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING)
+                .adaptive_window(true)
+                .handshake(io)
+                .await?;
+            self.tasks.spawn(async move { log_end(driver.await) });
+            let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+            resting.two = Some(sender.clone());
+            Sender::Two(sender)
+        } else {
+            let (sender, driver) = http1::Builder::new().handshake(io).await?;
+            self.tasks.spawn(async move { log_end(driver.await) });
+            Sender::One(sender)
+        };
+        Ok(Lease { sender, reused: false, pool: self.clone() })
+    }
+}
+
+fn log_end(end: Result<(), hyper::Error>) {
+    if let Err(error) = end {
+        debug!(%error, "connection to the upstream ended");
+    }
+}
+
+impl Lease {
+    pub(super) fn reused(&self) -> bool {
+        self.reused
+    }
+
+    pub(super) fn version(&self) -> Version {
+        match self.sender {
+            Sender::One(_) => Version::HTTP_11,
+            Sender::Two(_) => Version::HTTP_2,
+        }
+    }
+
+    async fn ready(&mut self) -> Result<(), hyper::Error> {
+        match &mut self.sender {
+            Sender::One(sender) => sender.ready().await,
+            Sender::Two(sender) => sender.ready().await,
+        }
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, SendFailure> {
+        let outcome = match &mut self.sender {
+            Sender::One(sender) => sender.try_send_request(request).await,
+            Sender::Two(sender) => sender.try_send_request(request).await,
+        };
+        outcome.map_err(|mut failure: TrySendError<_>| SendFailure {
+            // hyper hands the request back when it has written nothing of it.
+            unsent: failure.take_message().is_some(),
+            error: failure.into_error(),
+        })
+    }
+
+    /// Lets the connection rest; a shared one was never taken out.
+    pub(super) fn give_back(self) {
+        if let Sender::One(sender) = self.sender
+            && !sender.is_closed()
+        {
+            let mut resting = self.pool.resting.lock().unwrap_or_else(PoisonError::into_inner);
+            resting.one.push((sender, Instant::now()));
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pool")
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("version", &self.version())
+            .field("reused", &self.reused)
+            .finish_non_exhaustive()
+    }
+}
