@@ -9,5 +9,7 @@ pub mod endpoint;
 pub mod listener;
 pub mod metrics;
 pub mod proxy;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod signing;
 pub mod telemetry;
