@@ -33,10 +33,10 @@ pub use tokens::{Claims, InvalidToken, Tokens};
 pub use unattended::{InvalidTotpSecret, Unattended};
 pub use verdict::Verdict;
 
-use api::Api;
+use api::{Api, NewDeviceMetadata};
 use exchange::Exchange;
 use renewal::Renewal;
-use sign_in::SignIn;
+use sign_in::{Outcome, SignIn};
 
 /// A client of one user pool on behalf of one app client.
 #[derive(Debug)]
@@ -91,8 +91,25 @@ impl UserPoolClient {
     /// When the pool refuses or cannot be reached, or a question stays unanswered. A wrong password
     /// must not be tried again: the pool locks the account.
     pub async fn sign_in(&self, user: &User<'_>, answers: &mut dyn Answers) -> Result<SignedIn, Error> {
-        let result = SignIn::new(&self.api, &self.pool, user, answers).run().await?;
-        Ok(SignedIn { tokens: Tokens::new(result)?, device: user.device.cloned() })
+        let Outcome { mut result, device } = SignIn::new(&self.api, &self.pool, user, answers).run().await?;
+        let new_device = result.new_device_metadata.take();
+        let tokens = Tokens::new(result)?;
+        let device = match new_device {
+            Some(metadata) => self.confirm_device(&tokens, metadata).await,
+            None => device.cloned(),
+        };
+        Ok(SignedIn { tokens, device })
+    }
+
+    /// The tokens are good without the device until they expire, so that a failure is only told.
+    async fn confirm_device(&self, tokens: &Tokens, metadata: NewDeviceMetadata) -> Option<Device> {
+        device::confirm(&self.api, &tokens.access_token, metadata).await.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "device is not remembered, tokens cannot be renewed"
+            );
+            None
+        })
     }
 
     /// Exchanges a refresh token for new tokens.

@@ -2,16 +2,25 @@
 //!
 //! They are unsigned JSON 1.1 requests; the names are those of the API reference.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+mod messages;
+mod parameters;
 
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use std::fmt;
+
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     error::Error,
     exchange::{Answer, Exchange},
     refusal::Refusal,
 };
+
+pub(super) use messages::{
+    AssociateSoftwareToken, AuthAnswer, AuthenticationResult, ConfirmDevice, GetTokensFromRefreshToken,
+    InitiateAuth, NewDeviceMetadata, RespondToAuthChallenge, RevokeToken, SecretVerifier,
+    VerifySoftwareToken,
+};
+pub(super) use parameters::Parameters;
 
 /// A call of the user pool API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,181 +93,6 @@ fn read<A: DeserializeOwned>(operation: Operation, answer: &Answer, secrets: &[&
     serde_json::from_slice(body).map_err(|_| Error::Unintelligible("not the JSON of this operation"))
 }
 
-/// InitiateAuth.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct InitiateAuth<'a> {
-    pub(super) auth_flow: &'static str,
-    pub(super) client_id: &'a str,
-    pub(super) auth_parameters: Parameters,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
-    pub(super) session: Option<SecretString>,
-}
-
-/// RespondToAuthChallenge.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct RespondToAuthChallenge<'a> {
-    pub(super) client_id: &'a str,
-    pub(super) challenge_name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
-    pub(super) session: Option<SecretString>,
-    pub(super) challenge_responses: Parameters,
-}
-
-/// What InitiateAuth and RespondToAuthChallenge answer: tokens or the next challenge.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct AuthAnswer {
-    pub(super) authentication_result: Option<AuthenticationResult>,
-    pub(super) challenge_name: Option<String>,
-    pub(super) challenge_parameters: Option<BTreeMap<String, String>>,
-    #[serde(default, deserialize_with = "secret")]
-    pub(super) session: Option<SecretString>,
-    pub(super) available_challenges: Option<Vec<String>>,
-}
-
-/// Tokens as the API delivers them.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct AuthenticationResult {
-    #[serde(default, deserialize_with = "secret")]
-    pub(super) id_token: Option<SecretString>,
-    #[serde(default, deserialize_with = "secret")]
-    pub(super) access_token: Option<SecretString>,
-    #[serde(default, deserialize_with = "secret")]
-    pub(super) refresh_token: Option<SecretString>,
-    pub(super) new_device_metadata: Option<NewDeviceMetadata>,
-}
-
-/// The names of a device that the pool wants confirmed.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct NewDeviceMetadata {
-    pub(super) device_key: Option<String>,
-    pub(super) device_group_key: Option<String>,
-}
-
-/// GetTokensFromRefreshToken. The client's secret itself goes along, not a hash of it.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct GetTokensFromRefreshToken<'a> {
-    pub(super) refresh_token: &'a str,
-    pub(super) client_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) client_secret: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) device_key: Option<&'a str>,
-}
-
-/// What GetTokensFromRefreshToken answers.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct RenewedTokens {
-    pub(super) authentication_result: Option<AuthenticationResult>,
-}
-
-/// RevokeToken, of a refresh token.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct RevokeToken<'a> {
-    pub(super) token: &'a str,
-    pub(super) client_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) client_secret: Option<&'a str>,
-}
-
-/// An answer of which nothing is needed.
-#[derive(Deserialize)]
-pub(super) struct Done {}
-
-/// `AuthParameters` and `ChallengeResponses`.
-#[derive(Default)]
-pub(super) struct Parameters(BTreeMap<Cow<'static, str>, SecretString>);
-
-/// The parameters that may be shown.
-const PUBLIC_PARAMETERS: [&str; 5] =
-    ["USERNAME", "DEVICE_KEY", "CHALLENGE_NAME", "PREFERRED_CHALLENGE", "TIMESTAMP"];
-
-impl Parameters {
-    pub(super) fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<SecretString>) -> Self {
-        self.0.insert(name.into(), value.into());
-        self
-    }
-
-    pub(super) fn with_some(self, name: &'static str, value: Option<impl Into<SecretString>>) -> Self {
-        match value {
-            Some(value) => self.with(name, value),
-            None => self,
-        }
-    }
-
-    fn secrets(&self) -> Vec<&str> {
-        self.0
-            .iter()
-            .filter(|(name, _)| !PUBLIC_PARAMETERS.contains(&name.as_ref()))
-            .map(|(_, value)| value.expose_secret())
-            .collect()
-    }
-}
-
-impl Serialize for Parameters {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value.expose_secret())))
-    }
-}
-
-impl Request for InitiateAuth<'_> {
-    type Answer = AuthAnswer;
-
-    fn operation(&self) -> Operation {
-        match self.auth_flow {
-            "REFRESH_TOKEN_AUTH" => Operation::RefreshTokenAuth,
-            _ => Operation::InitiateAuth,
-        }
-    }
-
-    fn secrets(&self) -> Vec<&str> {
-        self.auth_parameters.secrets()
-    }
-}
-
-impl Request for RespondToAuthChallenge<'_> {
-    type Answer = AuthAnswer;
-
-    fn operation(&self) -> Operation {
-        Operation::RespondToAuthChallenge
-    }
-
-    fn secrets(&self) -> Vec<&str> {
-        self.challenge_responses.secrets()
-    }
-}
-
-impl Request for GetTokensFromRefreshToken<'_> {
-    type Answer = RenewedTokens;
-
-    fn operation(&self) -> Operation {
-        Operation::GetTokensFromRefreshToken
-    }
-
-    fn secrets(&self) -> Vec<&str> {
-        [Some(self.refresh_token), self.client_secret].into_iter().flatten().collect()
-    }
-}
-
-impl Request for RevokeToken<'_> {
-    type Answer = Done;
-
-    fn operation(&self) -> Operation {
-        Operation::RevokeToken
-    }
-
-    fn secrets(&self) -> Vec<&str> {
-        [Some(self.token), self.client_secret].into_iter().flatten().collect()
-    }
-}
-
 impl Operation {
     /// Whether the call exchanges a refresh token, which its refusal may condemn.
     pub(super) fn renews_tokens(self) -> bool {
@@ -282,13 +116,4 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
-}
-
-#[expect(clippy::ref_option, reason = "the signature is serde's")]
-fn exposed<S: Serializer>(value: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    value.as_ref().map(ExposeSecret::expose_secret).serialize(serializer)
 }

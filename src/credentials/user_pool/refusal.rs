@@ -160,7 +160,7 @@ impl Cause {
             Self::ClientSecret
         } else if says("refresh token") || says("access token has been revoked") {
             Self::RefreshTokenInvalid
-        } else if says("invalid session") || says("session is expired") {
+        } else if says("invalid session") || says("session is expired") || says("auth state") {
             Self::SignInExpired
         } else if says("user is disabled") {
             Self::UserDisabled

@@ -6,9 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     RefreshGrant,
-    api::{
-        Api, AuthenticationResult, Done, GetTokensFromRefreshToken, InitiateAuth, Parameters, RevokeToken,
-    },
+    api::{Api, AuthenticationResult, GetTokensFromRefreshToken, InitiateAuth, Parameters, RevokeToken},
     error::Error,
     refusal::Cause,
     tokens::Tokens,
@@ -108,6 +106,6 @@ pub(super) async fn revoke(api: &Api, pool: &UserPool, refresh_token: &SecretStr
         client_id: &pool.client_id,
         client_secret: pool.client_secret.as_ref().map(ExposeSecret::expose_secret),
     };
-    let Done {} = api.call(&request).await?;
+    api.call(&request).await?;
     Ok(())
 }

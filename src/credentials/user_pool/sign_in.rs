@@ -1,13 +1,17 @@
 //! The conversation that turns a user name and a password into tokens.
 
-use std::collections::BTreeMap;
+mod challenge;
+mod device_proof;
+mod first_factor;
+mod new_password;
+mod second_factor;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::{
-    User,
-    answers::{Answers, Factor, Question},
+    Device, User,
+    answers::{Answers, Question},
     api::{Api, AuthAnswer, AuthenticationResult, InitiateAuth, Parameters, RespondToAuthChallenge},
     error::Error,
     refusal::Cause,
@@ -15,8 +19,13 @@ use super::{
 };
 use crate::credentials::{AuthFlow, UserPool};
 
+use challenge::Challenge;
+
 /// More challenges than any pool asks in a row.
 const MOST_CHALLENGES: usize = 20;
+
+/// How often a sign-in that took too long, or whose device is refused, starts over.
+const MOST_RESTARTS: usize = 2;
 
 /// One conversation with the user pool.
 pub(super) struct SignIn<'a> {
@@ -26,16 +35,23 @@ pub(super) struct SignIn<'a> {
     answers: &'a mut dyn Answers,
     /// The name that the pool expects from now on: the alias typed at first, then its own.
     username: String,
-    device_key: Option<&'a str>,
+    device: Option<&'a Device>,
     handshake: Option<Handshake>,
     password: Option<SecretString>,
 }
 
-/// What the pool asks before it hands out tokens.
-pub(super) struct Challenge {
-    name: String,
-    parameters: BTreeMap<String, String>,
-    session: Option<SecretString>,
+/// What a conversation ends with.
+pub(super) struct Outcome<'a> {
+    pub(super) result: AuthenticationResult,
+    /// The remembered device, unless the pool has turned out not to know it.
+    pub(super) device: Option<&'a Device>,
+}
+
+/// What proves a user's or a device's password.
+struct Proof {
+    secret_block: String,
+    signature: String,
+    timestamp: String,
 }
 
 impl<'a> SignIn<'a> {
@@ -51,23 +67,39 @@ impl<'a> SignIn<'a> {
             user,
             answers,
             username: user.username.to_owned(),
-            device_key: user.device.map(|device| device.key.as_str()),
+            device: user.device,
             handshake: None,
             password: None,
         }
     }
 
     /// Asks for tokens and answers challenges until they come.
-    pub(super) async fn run(mut self) -> Result<AuthenticationResult, Error> {
+    pub(super) async fn run(mut self) -> Result<Outcome<'a>, Error> {
+        let mut restarts = 0;
+        loop {
+            match self.attempt().await {
+                Ok(result) => return Ok(Outcome { result, device: self.device }),
+                Err(error) if restarts < MOST_RESTARTS && is_over_time(&error) => {
+                    tracing::info!("sign-in took too long, starting over");
+                }
+                Err(error) if self.device.is_some() && error.cause() == Some(Cause::DeviceUnknown) => {
+                    tracing::info!("remembered device is not accepted, signing in without it");
+                    self.device = None;
+                }
+                Err(error) => return Err(error),
+            }
+            restarts += 1;
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<AuthenticationResult, Error> {
+        self.user.username.clone_into(&mut self.username);
         let mut answer = self.begin().await?;
         for _ in 0..MOST_CHALLENGES {
-            let challenge = match answer {
-                AuthAnswer { authentication_result: Some(result), .. } => return Ok(result),
-                AuthAnswer { challenge_name: Some(name), challenge_parameters, session, .. } => {
-                    Challenge { name, parameters: challenge_parameters.unwrap_or_default(), session }
-                }
-                _ => return Err(Error::Unintelligible("neither tokens nor a challenge")),
-            };
+            if let Some(result) = answer.authentication_result {
+                return Ok(result);
+            }
+            let challenge = Challenge::new(answer)?;
             if let Some(name) = challenge.internal_username() {
                 name.clone_into(&mut self.username);
             }
@@ -77,52 +109,69 @@ impl<'a> SignIn<'a> {
     }
 
     async fn begin(&mut self) -> Result<AuthAnswer, Error> {
-        let parameters = self.parameters(true);
+        let parameters = self.parameters();
+        let has_password = self.user.password.is_some();
         let (auth_flow, auth_parameters) = match self.pool.auth_flow {
+            AuthFlow::Srp => ("USER_SRP_AUTH", parameters.with("SRP_A", self.shake_hands())),
             AuthFlow::Password => ("USER_PASSWORD_AUTH", parameters.with("PASSWORD", self.password().await?)),
-            AuthFlow::Srp | AuthFlow::Custom | AuthFlow::UserAuth => {
-                ("USER_SRP_AUTH", parameters.with("SRP_A", self.shake_hands()))
+            AuthFlow::Custom if has_password => {
+                ("CUSTOM_AUTH", parameters.with("CHALLENGE_NAME", "SRP_A").with("SRP_A", self.shake_hands()))
             }
+            AuthFlow::Custom => ("CUSTOM_AUTH", parameters),
+            AuthFlow::UserAuth if has_password => (
+                "USER_AUTH",
+                parameters.with("PREFERRED_CHALLENGE", "PASSWORD_SRP").with("SRP_A", self.shake_hands()),
+            ),
+            AuthFlow::UserAuth => ("USER_AUTH", parameters),
         };
         let client_id = &self.pool.client_id;
         self.api.call(&InitiateAuth { auth_flow, client_id, auth_parameters, session: None }).await
     }
 
-    async fn respond(&mut self, challenge: &Challenge) -> Result<AuthAnswer, Error> {
-        match challenge.name.as_str() {
-            "PASSWORD_VERIFIER" => self.prove_password(challenge).await,
-            "SMS_MFA" => self.send_code(challenge, Factor::Sms, "SMS_MFA_CODE").await,
-            "SOFTWARE_TOKEN_MFA" => {
-                self.send_code(challenge, Factor::Authenticator, "SOFTWARE_TOKEN_MFA_CODE").await
-            }
-            _ => Err(Error::UnknownChallenge(challenge.name.clone())),
-        }
+    async fn reply(&mut self, challenge: &Challenge, responses: Parameters) -> Result<AuthAnswer, Error> {
+        self.reply_in(challenge.session.clone(), challenge, responses).await
     }
 
-    async fn prove_password(&mut self, challenge: &Challenge) -> Result<AuthAnswer, Error> {
-        let password = self.password().await?;
-        let handshake =
-            self.handshake.take().ok_or(Error::Unintelligible("a password proof before SRP_A was sent"))?;
-        let identity =
-            Identity { scope: self.pool.id.name(), name: &self.username, password: password.expose_secret() };
-        let proof = self.proof(&handshake, challenge, identity)?;
-        let responses = proof.parameters(self.parameters(true));
-        match self.reply(challenge, responses).await {
-            Err(error) if error.cause() == Some(Cause::DeviceUnknown) && self.device_key.is_some() => {
-                self.device_key = None;
-                let responses = proof.parameters(self.parameters(true));
-                self.reply(challenge, responses).await
-            }
-            other => other,
-        }
+    async fn reply_in(
+        &mut self,
+        session: Option<SecretString>,
+        challenge: &Challenge,
+        challenge_responses: Parameters,
+    ) -> Result<AuthAnswer, Error> {
+        let (client_id, challenge_name) = (&self.pool.client_id, &challenge.name);
+        let request = RespondToAuthChallenge { client_id, challenge_name, session, challenge_responses };
+        self.api.call(&request).await
     }
 
+    async fn ask(&mut self, question: Question<'_>) -> Result<SecretString, Error> {
+        let now = self.api.exchange().clock().now();
+        Ok(self.answers.answer(question, now).await?)
+    }
+
+    /// The parameters that every step has.
+    fn parameters(&self) -> Parameters {
+        Parameters::default()
+            .with("USERNAME", self.username.as_str())
+            .with_some("SECRET_HASH", self.pool.secret_hash(&self.username))
+            .with_some("DEVICE_KEY", self.device.map(|device| device.key.as_str()))
+    }
+
+    /// Starts a password proof; gives `SRP_A`.
+    fn shake_hands(&mut self) -> String {
+        let mut secret = Zeroizing::new([0; srp::SECRET_BYTES]);
+        rand::fill(secret.as_mut_slice());
+        self.handshake.insert(Handshake::new(&secret)).public()
+    }
+
+    /// Ends a password proof; its secret exponent serves once.
     fn proof(
         &self,
-        handshake: &Handshake,
+        handshake: Option<Handshake>,
         challenge: &Challenge,
         identity: Identity<'_>,
     ) -> Result<Proof, Error> {
+        let handshake =
+            handshake.ok_or(Error::Unintelligible("a proof is asked for before SRP_A was sent"))?;
         let server = ServerValues {
             salt: challenge.parameter("SALT")?,
             public: challenge.parameter("SRP_B")?,
@@ -133,86 +182,25 @@ impl<'a> SignIn<'a> {
         Ok(Proof { secret_block: server.secret_block.to_owned(), signature, timestamp })
     }
 
-    async fn send_code(
-        &mut self,
-        challenge: &Challenge,
-        factor: Factor,
-        parameter: &'static str,
-    ) -> Result<AuthAnswer, Error> {
-        let destination = challenge.parameters.get("CODE_DELIVERY_DESTINATION").map(String::as_str);
-        let mut rejected = false;
-        loop {
-            let question = Question::Code { factor, destination, rejected };
-            let now = self.api.exchange().clock().now();
-            let code = self.answers.answer(question, now).await?;
-            let responses = self.parameters(true).with(parameter, code);
-            match self.reply(challenge, responses).await {
-                Err(error) if error.cause() == Some(Cause::WrongCode) => rejected = true,
-                other => return other,
-            }
-        }
-    }
-
-    async fn reply(&mut self, challenge: &Challenge, responses: Parameters) -> Result<AuthAnswer, Error> {
-        let request = RespondToAuthChallenge {
-            client_id: &self.pool.client_id,
-            challenge_name: &challenge.name,
-            session: challenge.session.clone(),
-            challenge_responses: responses,
-        };
-        self.api.call(&request).await
-    }
-
-    /// The parameters that every step has.
-    fn parameters(&self, with_device: bool) -> Parameters {
-        let device_key = self.device_key.filter(|_| with_device);
-        Parameters::default()
-            .with("USERNAME", self.username.as_str())
-            .with_some("SECRET_HASH", self.pool.secret_hash(&self.username))
-            .with_some("DEVICE_KEY", device_key)
-    }
-
-    /// Starts a password proof; gives `SRP_A`.
-    fn shake_hands(&mut self) -> String {
-        let mut secret = Zeroizing::new([0; srp::SECRET_BYTES]);
-        rand::fill(secret.as_mut_slice());
-        self.handshake.insert(Handshake::new(&secret)).public()
-    }
-
     async fn password(&mut self) -> Result<SecretString, Error> {
         if let Some(password) = self.user.password.or(self.password.as_ref()) {
             return Ok(password.clone());
         }
-        let now = self.api.exchange().clock().now();
-        let password = self.answers.answer(Question::Password, now).await?;
+        let password = self.ask(Question::Password).await?;
         Ok(self.password.insert(password).clone())
     }
 }
 
-impl Challenge {
-    fn parameter(&self, name: &'static str) -> Result<&str, Error> {
-        let value = self.parameters.get(name).map(String::as_str);
-        value.ok_or(Error::Unintelligible("a challenge without a parameter that it must have"))
-    }
-
-    /// The pool's own name of the user, which SECRET_HASH covers from here on.
-    fn internal_username(&self) -> Option<&str> {
-        self.parameters.get("USER_ID_FOR_SRP").or_else(|| self.parameters.get("USERNAME")).map(String::as_str)
-    }
-}
-
-/// What proves a user's or a device's password.
-struct Proof {
-    secret_block: String,
-    signature: String,
-    timestamp: String,
-}
-
 impl Proof {
-    fn parameters(&self, parameters: Parameters) -> Parameters {
+    fn add_to(&self, parameters: Parameters) -> Parameters {
         parameters
             .with("PASSWORD_CLAIM_SECRET_BLOCK", self.secret_block.as_str())
             .with("PASSWORD_CLAIM_SIGNATURE", self.signature.as_str())
             .with("TIMESTAMP", self.timestamp.as_str())
     }
+}
+
+/// Whether the pool has dropped the conversation, or the code that it sent, for its age.
+fn is_over_time(error: &Error) -> bool {
+    matches!(error.cause(), Some(Cause::SignInExpired | Cause::CodeExpired))
 }

@@ -348,3 +348,5 @@ fn calls_can_run_on_any_thread() {
     assert_send(&client.sign_in(&user, &mut answers));
     assert_send(&client.refresh(&grant()));
 }
+
+mod challenges;

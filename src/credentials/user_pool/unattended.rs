@@ -9,12 +9,12 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::sleep;
 use totp_rs::{Builder, Secret, Totp};
 
-use super::answers::{AnswerFuture, Answers, Factor, Question, Unanswered};
+use super::answers::{AnswerFuture, Answers, Choice, Factor, Question, Unanswered};
 
 /// A wrong secret stays wrong, and pools lock accounts.
 const MOST_REJECTIONS: u32 = 2;
 
-/// Answers SOFTWARE_TOKEN_MFA out of a secret, and nothing else.
+/// Answers SOFTWARE_TOKEN_MFA out of a secret, chooses it where there is a choice, and nothing else.
 ///
 /// A pool takes the code of a step once, so that the same value should serve all sign-ins of a process.
 #[derive(Default)]
@@ -38,9 +38,14 @@ impl Unattended {
         Ok(Self { authenticator, ..Self::default() })
     }
 
-    async fn code(&mut self, question: Question<'_>, now: SystemTime) -> Result<SecretString, Unanswered> {
-        let Question::Code { factor: Factor::Authenticator, rejected, .. } = question else {
-            return Err(question.unanswered());
+    async fn reply(&mut self, question: Question<'_>, now: SystemTime) -> Result<SecretString, Unanswered> {
+        let rejected = match question {
+            Question::Code { factor: Factor::Authenticator, rejected, .. } => rejected,
+            Question::Choice { between: Choice::SecondFactor, options } if self.authenticator.is_some() => {
+                let own = options.iter().find(|option| *option == "SOFTWARE_TOKEN_MFA");
+                return own.map(|option| SecretString::from(option.as_str())).ok_or(question.unanswered());
+            }
+            _ => return Err(question.unanswered()),
         };
         self.rejections = if rejected { self.rejections + 1 } else { 0 };
         let Some(authenticator) = &self.authenticator else { return Err(question.unanswered()) };
@@ -60,7 +65,7 @@ impl Unattended {
 
 impl Answers for Unattended {
     fn answer<'a>(&'a mut self, question: Question<'a>, now: SystemTime) -> AnswerFuture<'a> {
-        Box::pin(self.code(question, now))
+        Box::pin(self.reply(question, now))
     }
 }
 

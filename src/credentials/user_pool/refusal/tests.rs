@@ -24,6 +24,7 @@ fn codes_and_messages_have_causes() {
             Cause::ClientSecret,
         ),
         (not_authorized, "Invalid session for the user, session is expired.", Cause::SignInExpired),
+        (not_authorized, "Invalid code or auth state for the user.", Cause::SignInExpired),
         (not_authorized, "User is disabled.", Cause::UserDisabled),
         (not_authorized, "Something else", Cause::NotAuthorized),
         ("RefreshTokenReuseException", "Refresh token reuse", Cause::RefreshTokenReused),
