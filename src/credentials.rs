@@ -6,6 +6,7 @@ pub mod identity_pool;
 pub mod keeper;
 pub mod refresh;
 pub mod source;
+pub mod user_pool;
 
 use std::{fmt, path::PathBuf};
 

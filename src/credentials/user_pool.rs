@@ -1,0 +1,168 @@
+//! Sign-in at a Cognito user pool, renewal of its tokens, and their revocation.
+//!
+//! A client of our own for the few calls that takes: they are unsigned, and the SDK's crate for
+//! the service is larger than the rest of this program. It does not retry; [`Verdict`] tells the
+//! caller whether that makes sense.
+
+mod answers;
+mod api;
+mod device;
+mod error;
+mod exchange;
+mod refusal;
+mod renewal;
+mod sign_in;
+mod srp;
+mod tokens;
+mod unattended;
+mod verdict;
+
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{clock::Clock, credentials::UserPool};
+
+pub use answers::{AnswerFuture, Answers, Choice, Factor, Question, Unanswered};
+pub use api::Operation;
+pub use device::Device;
+pub use error::Error;
+pub use exchange::NoAnswer;
+pub use refusal::{Cause, Refusal};
+pub use srp::InvalidServerValue;
+pub use tokens::{Claims, InvalidToken, Tokens};
+pub use unattended::{InvalidTotpSecret, Unattended};
+pub use verdict::Verdict;
+
+use api::{Api, NewDeviceMetadata};
+use exchange::Exchange;
+use renewal::Renewal;
+use sign_in::{Outcome, SignIn};
+
+/// A client of one user pool on behalf of one app client.
+#[derive(Debug)]
+pub struct UserPoolClient {
+    pool: UserPool,
+    api: Api,
+    renewal: Renewal,
+}
+
+/// Who signs in.
+#[derive(Clone, Copy, Debug)]
+pub struct User<'a> {
+    /// The user name or an alias of it.
+    pub username: &'a str,
+    /// The password; asked for when it is needed and absent.
+    pub password: Option<&'a SecretString>,
+    /// The device that the pool has remembered, if any.
+    pub device: Option<&'a Device>,
+}
+
+/// A user who has signed in.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// The tokens.
+    pub tokens: Tokens,
+    /// The device that the tokens are bound to, if the pool tracks devices.
+    pub device: Option<Device>,
+}
+
+/// What gets new tokens without a password.
+#[derive(Clone, Debug)]
+pub struct RefreshGrant {
+    /// The refresh token.
+    pub refresh_token: SecretString,
+    /// The pool's own name of the user.
+    pub username: String,
+    /// The device that the refresh token is bound to, if any.
+    pub device: Option<Device>,
+}
+
+impl UserPoolClient {
+    /// A client for `pool` over `connector`.
+    #[must_use]
+    pub fn new(pool: UserPool, connector: SharedHttpConnector, clock: Clock) -> Self {
+        let api = Api::new(Exchange::new(connector, clock), &pool.endpoint);
+        Self { pool, api, renewal: Renewal::default() }
+    }
+
+    /// Signs `user` in by the flow of the settings; `answers` gets the pool's questions.
+    ///
+    /// # Errors
+    /// When the pool refuses or cannot be reached, or a question stays unanswered. A wrong password
+    /// must not be tried again: the pool locks the account.
+    pub async fn sign_in(&self, user: &User<'_>, answers: &mut dyn Answers) -> Result<SignedIn, Error> {
+        let Outcome { mut result, device } = SignIn::new(&self.api, &self.pool, user, answers).run().await?;
+        let new_device = result.new_device_metadata.take();
+        let tokens = Tokens::new(result)?;
+        let device = match new_device {
+            Some(metadata) => self.confirm_device(&tokens, metadata).await,
+            None => device.cloned(),
+        };
+        Ok(SignedIn { tokens, device })
+    }
+
+    /// The tokens are good without the device until they expire, so that a failure is only told.
+    async fn confirm_device(&self, tokens: &Tokens, metadata: NewDeviceMetadata) -> Option<Device> {
+        device::confirm(&self.api, &tokens.access_token, metadata).await.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "device is not remembered, tokens cannot be renewed"
+            );
+            None
+        })
+    }
+
+    /// Exchanges a refresh token for new tokens.
+    ///
+    /// If they contain a refresh token, the one in `grant` is dead: store the new one before using
+    /// any of them.
+    ///
+    /// # Errors
+    /// When the pool refuses or cannot be reached; [`Verdict::SessionOver`] means that the refresh
+    /// token is of no use any more.
+    pub async fn refresh(&self, grant: &RefreshGrant) -> Result<Tokens, Error> {
+        self.renewal.renew(&self.api, &self.pool, grant).await
+    }
+
+    /// Revokes a refresh token and the access tokens that came from it.
+    ///
+    /// # Errors
+    /// When the pool refuses or cannot be reached.
+    pub async fn revoke(&self, refresh_token: &SecretString) -> Result<(), Error> {
+        renewal::revoke(&self.api, &self.pool, refresh_token).await
+    }
+}
+
+impl SignedIn {
+    /// What renews the tokens, if the pool gave a refresh token.
+    #[must_use]
+    pub fn refresh_grant(&self) -> Option<RefreshGrant> {
+        Some(RefreshGrant {
+            refresh_token: self.tokens.refresh_token.clone()?,
+            username: self.tokens.username.clone(),
+            device: self.device.clone(),
+        })
+    }
+}
+
+impl RefreshGrant {
+    /// The grant after `tokens` came out of it.
+    #[must_use]
+    pub fn after(self, tokens: &Tokens) -> Self {
+        match &tokens.refresh_token {
+            Some(refresh_token) => Self { refresh_token: refresh_token.clone(), ..self },
+            None => self,
+        }
+    }
+}
+
+impl UserPool {
+    /// `SECRET_HASH` for `username`, if the app client has a secret.
+    fn secret_hash(&self, username: &str) -> Option<String> {
+        let secret = self.client_secret.as_ref()?.expose_secret();
+        Some(srp::secret_hash(secret, username, &self.client_id))
+    }
+}
+
+#[cfg(test)]
+mod tests;

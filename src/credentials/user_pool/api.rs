@@ -1,0 +1,119 @@
+//! The calls of the user pool API that a sign-in takes, typed.
+//!
+//! They are unsigned JSON 1.1 requests; the names are those of the API reference.
+
+mod messages;
+mod parameters;
+
+use std::fmt;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    error::Error,
+    exchange::{Answer, Exchange},
+    refusal::Refusal,
+};
+
+pub(super) use messages::{
+    AssociateSoftwareToken, AuthAnswer, AuthenticationResult, ConfirmDevice, GetTokensFromRefreshToken,
+    InitiateAuth, NewDeviceMetadata, RespondToAuthChallenge, RevokeToken, SecretVerifier,
+    VerifySoftwareToken,
+};
+pub(super) use parameters::Parameters;
+
+/// A call of the user pool API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// InitiateAuth with a password or towards a challenge.
+    InitiateAuth,
+    /// InitiateAuth with REFRESH_TOKEN_AUTH.
+    RefreshTokenAuth,
+    /// RespondToAuthChallenge.
+    RespondToAuthChallenge,
+    /// GetTokensFromRefreshToken.
+    GetTokensFromRefreshToken,
+    /// RevokeToken.
+    RevokeToken,
+    /// ConfirmDevice.
+    ConfirmDevice,
+    /// AssociateSoftwareToken.
+    AssociateSoftwareToken,
+    /// VerifySoftwareToken.
+    VerifySoftwareToken,
+}
+
+/// A request of one operation.
+pub(super) trait Request: Serialize {
+    /// What a successful answer carries.
+    type Answer: DeserializeOwned;
+
+    fn operation(&self) -> Operation;
+
+    /// The values that no error message may repeat.
+    fn secrets(&self) -> Vec<&str>;
+}
+
+/// The user pool API at one endpoint.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    exchange: Exchange,
+    url: String,
+}
+
+impl Api {
+    pub(super) fn new(exchange: Exchange, endpoint: &str) -> Self {
+        Self { exchange, url: format!("{}/", endpoint.trim_end_matches('/')) }
+    }
+
+    pub(super) fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    pub(super) async fn call<R: Request>(&self, request: &R) -> Result<R::Answer, Error> {
+        let operation = request.operation();
+        let target = format!("AWSCognitoIdentityProviderService.{}", operation.name());
+        let headers = [
+            ("content-type", "application/x-amz-json-1.1"),
+            ("x-amz-target", target.as_str()),
+            ("cache-control", "no-store"),
+        ];
+        let body = serde_json::to_vec(request).expect("requests are maps of strings");
+        let answer = self.exchange.post(&self.url, &headers, body).await?;
+        read(operation, &answer, &request.secrets())
+    }
+}
+
+fn read<A: DeserializeOwned>(operation: Operation, answer: &Answer, secrets: &[&str]) -> Result<A, Error> {
+    if !(200..300).contains(&answer.status) {
+        return Err(Refusal::read(operation, answer, secrets).into());
+    }
+    // Some emulations answer an operation without output with no body at all.
+    let body = if answer.body.is_empty() { b"{}" } else { answer.body.as_slice() };
+    serde_json::from_slice(body).map_err(|_| Error::Unintelligible("not the JSON of this operation"))
+}
+
+impl Operation {
+    /// Whether the call exchanges a refresh token, which its refusal may condemn.
+    pub(super) fn renews_tokens(self) -> bool {
+        matches!(self, Self::RefreshTokenAuth | Self::GetTokensFromRefreshToken)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::InitiateAuth | Self::RefreshTokenAuth => "InitiateAuth",
+            Self::RespondToAuthChallenge => "RespondToAuthChallenge",
+            Self::GetTokensFromRefreshToken => "GetTokensFromRefreshToken",
+            Self::RevokeToken => "RevokeToken",
+            Self::ConfirmDevice => "ConfirmDevice",
+            Self::AssociateSoftwareToken => "AssociateSoftwareToken",
+            Self::VerifySoftwareToken => "VerifySoftwareToken",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,119 @@
+//! Why a user could not be signed in or stay so.
+
+use std::{error, fmt};
+
+use super::{
+    answers::Unanswered,
+    exchange::NoAnswer,
+    refusal::{Cause, Refusal},
+    srp::InvalidServerValue,
+    verdict::Verdict,
+};
+
+/// Why a user could not be signed in or stay so.
+#[derive(Debug)]
+pub enum Error {
+    /// The user pool answered with an error.
+    Refused(Box<Refusal>),
+    /// The user pool did not answer.
+    NoAnswer(NoAnswer),
+    /// The user pool's answer makes no sense; the text says where.
+    Unintelligible(&'static str),
+    /// The user pool's side of the password proof makes no sense.
+    Proof(InvalidServerValue),
+    /// A challenge has nobody who could answer it.
+    Unanswered(Unanswered),
+    /// A challenge that Countersign does not know.
+    UnknownChallenge(String),
+    /// A passkey is asked for, which only a browser can present.
+    PasskeyNeeded,
+    /// The user pool keeps asking.
+    TooManyChallenges,
+}
+
+impl Error {
+    /// What can be done about it.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Refused(refusal) => refusal.verdict(),
+            Self::NoAnswer(NoAnswer::Unsendable(_)) => Verdict::Misconfigured {
+                settings: &["user-pool-id"],
+                advice: "check user-pool-id and AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",
+            },
+            Self::NoAnswer(_) | Self::Unintelligible(_) | Self::Proof(_) => {
+                Verdict::Transient { retry_after: None }
+            }
+            Self::Unanswered(unanswered) => Verdict::PersonNeeded { advice: unanswered.advice() },
+            Self::UnknownChallenge(_) | Self::PasskeyNeeded => {
+                Verdict::PersonNeeded { advice: "sign in with `countersign login --browser`" }
+            }
+            Self::TooManyChallenges => {
+                Verdict::PersonNeeded { advice: "sign in again with `countersign login`" }
+            }
+        }
+    }
+
+    /// What the user pool's error answer means, if this is one.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.cause),
+            _ => None,
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+impl From<NoAnswer> for Error {
+    fn from(reason: NoAnswer) -> Self {
+        Self::NoAnswer(reason)
+    }
+}
+
+impl From<InvalidServerValue> for Error {
+    fn from(value: InvalidServerValue) -> Self {
+        Self::Proof(value)
+    }
+}
+
+impl From<Unanswered> for Error {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::Unanswered(unanswered)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::NoAnswer(_) => f.write_str("the user pool did not answer"),
+            Self::Unintelligible(what) => write!(f, "the user pool's answer makes no sense: {what}"),
+            Self::Proof(_) => f.write_str("the user pool's side of the password proof makes no sense"),
+            Self::Unanswered(_) => f.write_str("the sign-in needs a person"),
+            Self::UnknownChallenge(name) => write!(f, "the user pool asks for the unknown challenge {name}"),
+            Self::PasskeyNeeded => f.write_str("the user pool asks for a passkey, which needs a browser"),
+            Self::TooManyChallenges => f.write_str("the user pool asks for one challenge after another"),
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::NoAnswer(source) => Some(source),
+            Self::Proof(source) => Some(source),
+            Self::Unanswered(source) => Some(source),
+            Self::Refused(_)
+            | Self::Unintelligible(_)
+            | Self::UnknownChallenge(_)
+            | Self::PasskeyNeeded
+            | Self::TooManyChallenges => None,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! New tokens for a refresh token, and the end of a refresh token.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    RefreshGrant,
+    api::{Api, AuthenticationResult, GetTokensFromRefreshToken, InitiateAuth, Parameters, RevokeToken},
+    error::Error,
+    refusal::Cause,
+    tokens::Tokens,
+};
+use crate::credentials::UserPool;
+
+/// Exchanges refresh tokens, by the way that the pool supports.
+#[derive(Debug, Default)]
+pub(super) struct Renewal {
+    /// Set once the pool has turned out not to have GetTokensFromRefreshToken.
+    by_auth_flow: AtomicBool,
+}
+
+impl Renewal {
+    /// A pool that rotates refresh tokens has GetTokensFromRefreshToken only, so that the token is
+    /// never exchanged twice in one attempt.
+    pub(super) async fn renew(
+        &self,
+        api: &Api,
+        pool: &UserPool,
+        grant: &RefreshGrant,
+    ) -> Result<Tokens, Error> {
+        if self.by_auth_flow.load(Ordering::Relaxed) {
+            return Tokens::new(by_auth_flow(api, pool, grant).await?);
+        }
+        let error = match by_operation(api, pool, grant).await {
+            Ok(result) => return Tokens::new(result),
+            Err(error) => error,
+        };
+        match Fallback::after(&error) {
+            Fallback::None => Err(error),
+            Fallback::ForGood => {
+                let result = by_auth_flow(api, pool, grant).await?;
+                self.by_auth_flow.store(true, Ordering::Relaxed);
+                Tokens::new(result)
+            }
+            Fallback::Once => Tokens::new(by_auth_flow(api, pool, grant).await.map_err(|_| error)?),
+        }
+    }
+}
+
+/// Whether REFRESH_TOKEN_AUTH is worth trying.
+enum Fallback {
+    None,
+    /// The operation is not there.
+    ForGood,
+    /// It may not be there: some emulations answer an unknown operation with a bare 500.
+    Once,
+}
+
+impl Fallback {
+    fn after(error: &Error) -> Self {
+        match error {
+            Error::Refused(refusal) => match refusal.cause {
+                Cause::Unsupported | Cause::InvalidParameter => Self::ForGood,
+                Cause::Unavailable if refusal.code.is_empty() => Self::Once,
+                _ => Self::None,
+            },
+            _ => Self::None,
+        }
+    }
+}
+
+async fn by_operation(
+    api: &Api,
+    pool: &UserPool,
+    grant: &RefreshGrant,
+) -> Result<AuthenticationResult, Error> {
+    let request = GetTokensFromRefreshToken {
+        refresh_token: grant.refresh_token.expose_secret(),
+        client_id: &pool.client_id,
+        client_secret: pool.client_secret.as_ref().map(ExposeSecret::expose_secret),
+        device_key: grant.device.as_ref().map(|device| device.key.as_str()),
+    };
+    let answer = api.call(&request).await?;
+    answer.authentication_result.ok_or(Error::Unintelligible("no tokens"))
+}
+
+async fn by_auth_flow(
+    api: &Api,
+    pool: &UserPool,
+    grant: &RefreshGrant,
+) -> Result<AuthenticationResult, Error> {
+    let auth_parameters = Parameters::default()
+        .with("REFRESH_TOKEN", grant.refresh_token.clone())
+        .with_some("SECRET_HASH", pool.secret_hash(&grant.username))
+        .with_some("DEVICE_KEY", grant.device.as_ref().map(|device| device.key.as_str()));
+    let client_id = &pool.client_id;
+    let request = InitiateAuth { auth_flow: "REFRESH_TOKEN_AUTH", client_id, auth_parameters, session: None };
+    let answer = api.call(&request).await?;
+    answer.authentication_result.ok_or(Error::Unintelligible("no tokens"))
+}
+
+pub(super) async fn revoke(api: &Api, pool: &UserPool, refresh_token: &SecretString) -> Result<(), Error> {
+    let request = RevokeToken {
+        token: refresh_token.expose_secret(),
+        client_id: &pool.client_id,
+        client_secret: pool.client_secret.as_ref().map(ExposeSecret::expose_secret),
+    };
+    api.call(&request).await?;
+    Ok(())
+}

@@ -1,0 +1,352 @@
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use aws_smithy_async::time::StaticTimeSource;
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, HttpConnectorFuture},
+    orchestrator::{HttpRequest, HttpResponse},
+};
+use aws_smithy_types::body::SdkBody;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::credentials::AuthFlow;
+
+const NOW: u64 = 1_793_610_307;
+
+/// A user pool that answers from a list and remembers what it was asked.
+#[derive(Clone, Debug, Default)]
+struct Script {
+    answers: Arc<Mutex<VecDeque<HttpResponse>>>,
+    requests: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+impl Script {
+    fn new(answers: impl IntoIterator<Item = HttpResponse>) -> Self {
+        Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Self::default() }
+    }
+
+    fn requests(&self) -> Vec<(String, Value)> {
+        self.requests.lock().expect("not poisoned").clone()
+    }
+
+    fn client(&self, pool: UserPool) -> UserPoolClient {
+        UserPoolClient::new(pool, SharedHttpConnector::new(self.clone()), clock())
+    }
+}
+
+impl HttpConnector for Script {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        assert_eq!(request.uri(), "http://pool.test/");
+        let operation = request.headers().get("x-amz-target").expect("a target").to_owned();
+        let body = serde_json::from_slice(request.body().bytes().expect("in memory")).expect("JSON");
+        self.requests.lock().expect("not poisoned").push((operation, body));
+        match self.answers.lock().expect("not poisoned").pop_front() {
+            Some(answer) => HttpConnectorFuture::ready(Ok(answer)),
+            None => HttpConnectorFuture::new(std::future::pending()),
+        }
+    }
+}
+
+fn clock() -> Clock {
+    Clock::from_source(StaticTimeSource::new(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)))
+}
+
+fn pool() -> UserPool {
+    UserPool {
+        id: "eu-west-1_AbCdEf123".parse().expect("valid"),
+        client_id: "client".to_owned(),
+        client_secret: Some(SecretString::from("s3cret")),
+        username: None,
+        password: None,
+        auth_flow: AuthFlow::Srp,
+        totp_secret: None,
+        endpoint: "http://pool.test".to_owned(),
+        domain: None,
+        redirect_port: 8976,
+        state_dir: None,
+        login_provider: None,
+    }
+}
+
+fn answer(status: u16, body: &Value) -> HttpResponse {
+    HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body.to_string()))
+}
+
+fn refused(code: &str, message: &str) -> HttpResponse {
+    answer(400, &json!({"__type": code, "message": message}))
+}
+
+fn token(username: &str) -> String {
+    let claims = json!({"iss": "https://pool.test/eu-west-1_AbCdEf123", "sub": "sub-1", "exp": NOW + 3600,
+        "cognito:username": username});
+    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()))
+}
+
+fn tokens(refresh_token: Option<&str>) -> HttpResponse {
+    answer(
+        200,
+        &json!({"AuthenticationResult": {"AccessToken": "access", "IdToken": token("internal"),
+            "RefreshToken": refresh_token, "ExpiresIn": 3600, "TokenType": "Bearer"}}),
+    )
+}
+
+fn password_verifier() -> HttpResponse {
+    answer(
+        200,
+        &json!({"ChallengeName": "PASSWORD_VERIFIER", "ChallengeParameters": {
+            "SALT": "abc", "SRP_B": "1234567", "SECRET_BLOCK": "c2VjcmV0",
+            "USER_ID_FOR_SRP": "internal", "USERNAME": "internal"}}),
+    )
+}
+
+fn user(password: &SecretString) -> User<'_> {
+    User { username: "alias@example.com", password: Some(password), device: None }
+}
+
+fn grant() -> RefreshGrant {
+    RefreshGrant {
+        refresh_token: SecretString::from("refresh-1"),
+        username: "internal".to_owned(),
+        device: None,
+    }
+}
+
+fn hash_for(username: &str) -> String {
+    srp::secret_hash("s3cret", username, "client")
+}
+
+async fn sign_in(script: &Script, pool: UserPool) -> Result<SignedIn, Error> {
+    let password = SecretString::from("hunter22");
+    script.client(pool).sign_in(&user(&password), &mut Unattended::default()).await
+}
+
+#[tokio::test]
+async fn srp_sign_in_hashes_the_alias_first_and_the_internal_name_afterwards() {
+    let script = Script::new([password_verifier(), tokens(Some("refresh-1"))]);
+    let signed_in = sign_in(&script, pool()).await.expect("tokens");
+    assert_eq!(signed_in.tokens.username, "internal");
+    assert_eq!(
+        signed_in.refresh_grant().expect("a refresh token").refresh_token.expose_secret(),
+        "refresh-1"
+    );
+
+    let requests = script.requests();
+    let (operation, initiate) = &requests[0];
+    assert_eq!(operation, "AWSCognitoIdentityProviderService.InitiateAuth");
+    assert_eq!(initiate["AuthFlow"], "USER_SRP_AUTH");
+    assert_eq!(initiate["AuthParameters"]["USERNAME"], "alias@example.com");
+    assert_eq!(initiate["AuthParameters"]["SECRET_HASH"], hash_for("alias@example.com"));
+    assert!(initiate["AuthParameters"].get("PASSWORD").is_none());
+
+    let (operation, respond) = &requests[1];
+    assert_eq!(operation, "AWSCognitoIdentityProviderService.RespondToAuthChallenge");
+    assert!(respond.get("Session").is_none());
+    let responses = &respond["ChallengeResponses"];
+    assert_eq!(responses["USERNAME"], "internal");
+    assert_eq!(responses["SECRET_HASH"], hash_for("internal"));
+    assert_eq!(responses["PASSWORD_CLAIM_SECRET_BLOCK"], "c2VjcmV0");
+    assert_eq!(responses["TIMESTAMP"], "Mon Nov 2 09:05:07 UTC 2026");
+}
+
+#[tokio::test]
+async fn password_sign_in_sends_the_password_and_no_hash_without_a_client_secret() {
+    let script = Script::new([tokens(None)]);
+    let pool = UserPool { auth_flow: AuthFlow::Password, client_secret: None, ..pool() };
+    let signed_in = sign_in(&script, pool).await.expect("tokens");
+    assert!(signed_in.refresh_grant().is_none());
+    assert_eq!(
+        script.requests()[0].1,
+        json!({"AuthFlow": "USER_PASSWORD_AUTH", "ClientId": "client",
+            "AuthParameters": {"USERNAME": "alias@example.com", "PASSWORD": "hunter22"}})
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_tried_once_and_needs_a_person() {
+    let script = Script::new([
+        password_verifier(),
+        refused("NotAuthorizedException", "Incorrect username or password."),
+    ]);
+    let error = sign_in(&script, pool()).await.expect_err("refused");
+    assert_eq!(error.cause(), Some(Cause::WrongPassword));
+    assert!(matches!(error.verdict(), Verdict::PersonNeeded { .. }));
+    assert_eq!(script.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_challenge_that_nobody_answers_is_named_with_advice() {
+    let challenge = json!({"ChallengeName": "SOFTWARE_TOKEN_MFA", "Session": "s",
+        "ChallengeParameters": {"USER_ID_FOR_SRP": "internal"}});
+    let script = Script::new([password_verifier(), answer(200, &challenge)]);
+    let error = sign_in(&script, pool()).await.expect_err("unanswered");
+    let source = std::error::Error::source(&error).expect("the question").to_string();
+    assert!(source.contains("SOFTWARE_TOKEN_MFA") && source.contains("totp-secret-file"), "{source}");
+}
+
+#[tokio::test]
+async fn a_wrong_code_is_asked_for_again_with_the_same_session() {
+    let challenge = json!({"ChallengeName": "SOFTWARE_TOKEN_MFA", "Session": "session-1",
+        "ChallengeParameters": {"USER_ID_FOR_SRP": "internal"}});
+    let script = Script::new([
+        password_verifier(),
+        answer(200, &challenge),
+        refused("CodeMismatchException", "Invalid code received for user"),
+        tokens(Some("refresh-1")),
+    ]);
+    tokio::time::pause();
+    let password = SecretString::from("hunter22");
+    let mut answers = Unattended::new(Some(&SecretString::from("GEZDGNBVGY3TQOJQ"))).expect("base32");
+    script.client(pool()).sign_in(&user(&password), &mut answers).await.expect("tokens");
+    let requests = script.requests();
+    let codes: Vec<_> = requests[2..]
+        .iter()
+        .map(|(_, body)| {
+            assert_eq!(body["Session"], "session-1");
+            assert_eq!(body["ChallengeResponses"]["SECRET_HASH"], hash_for("internal"));
+            body["ChallengeResponses"]["SOFTWARE_TOKEN_MFA_CODE"].clone()
+        })
+        .collect();
+    assert_eq!(codes.len(), 2);
+    assert_ne!(codes[0], codes[1]);
+}
+
+#[tokio::test]
+async fn renewal_sends_the_client_secret_itself_and_takes_the_rotated_token() {
+    let script = Script::new([tokens(Some("refresh-2"))]);
+    let tokens = script.client(pool()).refresh(&grant()).await.expect("tokens");
+    assert_eq!(
+        script.requests(),
+        [(
+            "AWSCognitoIdentityProviderService.GetTokensFromRefreshToken".to_owned(),
+            json!({"RefreshToken": "refresh-1", "ClientId": "client", "ClientSecret": "s3cret"})
+        )]
+    );
+    assert_eq!(grant().after(&tokens).refresh_token.expose_secret(), "refresh-2");
+}
+
+#[tokio::test]
+async fn a_pool_without_the_operation_is_renewed_by_flow_from_then_on() {
+    let script = Script::new([refused("UnknownOperationException", ""), tokens(None), tokens(None)]);
+    let client = script.client(pool());
+    let tokens = client.refresh(&grant()).await.expect("tokens");
+    assert_eq!(grant().after(&tokens).refresh_token.expose_secret(), "refresh-1");
+    client.refresh(&grant()).await.expect("tokens");
+    let requests = script.requests();
+    assert_eq!(requests.len(), 3);
+    for (_, body) in &requests[1..] {
+        assert_eq!(
+            *body,
+            json!({"AuthFlow": "REFRESH_TOKEN_AUTH", "ClientId": "client", "AuthParameters": {
+                "REFRESH_TOKEN": "refresh-1", "SECRET_HASH": hash_for("internal")}})
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_bare_server_error_condemns_no_refresh_token() {
+    let script =
+        Script::new([answer(500, &json!({})), refused("NotAuthorizedException", "Invalid Refresh Token")]);
+    let error = script.client(pool()).refresh(&grant()).await.expect_err("both fail");
+    assert_eq!(error.verdict(), Verdict::Transient { retry_after: None });
+}
+
+#[tokio::test]
+async fn a_refused_refresh_token_ends_the_session() {
+    for (code, message) in [
+        ("NotAuthorizedException", "Refresh Token has been revoked"),
+        ("RefreshTokenReuseException", "Refresh token reuse"),
+    ] {
+        let script = Script::new([refused(code, message)]);
+        let error = script.client(pool()).refresh(&grant()).await.expect_err("refused");
+        assert_eq!(error.verdict(), Verdict::SessionOver);
+        assert_eq!(script.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn throttling_says_when_to_come_back() {
+    let mut response = refused("TooManyRequestsException", "Rate exceeded");
+    response.headers_mut().insert("retry-after", "7");
+    let script = Script::new([response]);
+    let error = script.client(pool()).refresh(&grant()).await.expect_err("refused");
+    assert_eq!(error.verdict(), Verdict::Transient { retry_after: Some(Duration::from_secs(7)) });
+}
+
+#[tokio::test]
+async fn revocation_names_token_and_client() {
+    let script = Script::new([answer(200, &json!({}))]);
+    script.client(pool()).revoke(&SecretString::from("refresh-1")).await.expect("done");
+    assert_eq!(
+        script.requests(),
+        [(
+            "AWSCognitoIdentityProviderService.RevokeToken".to_owned(),
+            json!({"Token": "refresh-1", "ClientId": "client", "ClientSecret": "s3cret"})
+        )]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_never_answers_is_given_up_after_ten_seconds() {
+    let started = tokio::time::Instant::now();
+    let error = Script::default().client(pool()).refresh(&grant()).await.expect_err("no answer");
+    assert!(matches!(error, Error::NoAnswer(NoAnswer::TimedOut)));
+    assert_eq!(started.elapsed().as_secs(), 10);
+    assert_eq!(error.verdict(), Verdict::Transient { retry_after: None });
+}
+
+#[tokio::test]
+async fn answers_of_unreasonable_size_are_not_read() {
+    let response = HttpResponse::new(200.try_into().expect("a status"), SdkBody::from(vec![b' '; 1_100_000]));
+    let error = Script::new([response]).client(pool()).refresh(&grant()).await.expect_err("too large");
+    assert!(matches!(error, Error::NoAnswer(NoAnswer::TooLarge)));
+}
+
+#[tokio::test]
+async fn the_clock_learns_from_dates_that_no_cache_kept() {
+    for (age, offset) in [(None, 3_600_000), (Some("10"), 0)] {
+        let mut response = tokens(None);
+        let date = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + 3600);
+        response.headers_mut().insert("date", httpdate::fmt_http_date(date));
+        if let Some(age) = age {
+            response.headers_mut().insert("age", age);
+        }
+        let clock = clock();
+        let connector = SharedHttpConnector::new(Script::new([response]));
+        UserPoolClient::new(pool(), connector, clock.clone()).refresh(&grant()).await.expect("tokens");
+        assert_eq!(clock.offset_millis(), offset);
+    }
+}
+
+#[tokio::test]
+async fn debug_output_shows_no_secret() {
+    let script = Script::new([password_verifier(), tokens(Some("refresh-secret"))]);
+    let password = SecretString::from("hunter22");
+    let client = script.client(pool());
+    let signed_in = client.sign_in(&user(&password), &mut Unattended::default()).await.expect("tokens");
+    let text = format!(
+        "{:?} {:?} {signed_in:?} {:?}",
+        user(&password),
+        client.pool,
+        signed_in.refresh_grant().expect("a refresh token")
+    );
+    for secret in ["hunter22", "s3cret", "refresh-secret", "access", &token("internal")] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+}
+
+#[test]
+fn calls_can_run_on_any_thread() {
+    fn assert_send<T: Send>(_: &T) {}
+    let client = Script::default().client(pool());
+    let mut answers = Unattended::default();
+    let user = User { username: "u", password: None, device: None };
+    assert_send(&client.sign_in(&user, &mut answers));
+    assert_send(&client.refresh(&grant()));
+}
+
+mod challenges;
