@@ -3,7 +3,9 @@
 //! The binary is the product; the library exists so that tests and the sandbox use the same parts.
 //! `ARCHITECTURE.md` has the code map and the walk of one request and of one refresh.
 
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod credentials;
 pub mod endpoint;
 pub mod listener;
