@@ -2,8 +2,10 @@
 
 pub mod aws_http;
 pub mod channel;
+pub mod cognito;
 pub mod identity_pool;
 pub mod keeper;
+mod login;
 pub mod refresh;
 pub mod source;
 pub mod user_pool;

@@ -3,7 +3,11 @@
 //! The binary is the product; the library exists so that tests and the sandbox use the same parts.
 //! `ARCHITECTURE.md` has the code map and the walk of one request and of one refresh.
 
+pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod credentials;
 pub mod endpoint;
 pub mod listener;
@@ -11,5 +15,7 @@ pub mod metrics;
 pub mod proxy;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod server;
+pub mod shutdown;
 pub mod signing;
 pub mod telemetry;

@@ -1,17 +1,19 @@
-//! Where clients connect: listen addresses, binding them, and the accepted connection.
+//! Where clients connect: listen addresses, binding them, and accepted connections.
 
-use std::{net::SocketAddr, path::PathBuf};
+mod address;
 
-/// A listen address as configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// `localhost:PORT`: 127.0.0.1 and \[::1\], both or none.
-    Localhost(u16),
-    /// `IP:PORT`.
-    Address(SocketAddr),
-    /// `unix:/path`, created with mode 0600.
-    Unix(PathBuf),
-}
+use std::{fmt, io, net::{Ipv4Addr, Ipv6Addr, SocketAddr}, path::{Path, PathBuf}};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+pub use address::{InvalidListen, Listen};
+
+/// Connections that the kernel keeps while the accept loop is busy.
+const BACKLOG: i32 = 1_024;
+
+/// How often another port is tried when port 0 gives one that the other family has taken.
+const PORT_TRIES: usize = 16;
 
 /// The two ends of an accepted connection; both absent for a unix socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,4 +22,175 @@ pub struct Endpoints {
     pub local: Option<SocketAddr>,
     /// The client's end.
     pub peer: Option<SocketAddr>,
+}
+
+/// A bound address.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A unix socket, removed when it is closed.
+    Unix(UnixListener, SocketFile),
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub enum Accepted {
+    /// TCP.
+    Tcp(TcpStream, Endpoints),
+    /// A unix socket.
+    Unix(UnixStream),
+}
+
+/// The file of a unix socket.
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Whoever removed it before wanted the same.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// An address that cannot be bound.
+#[derive(Debug)]
+pub struct BindError {
+    address: String,
+    source: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}", self.address)?;
+        if self.source.kind() == io::ErrorKind::AddrInUse {
+            f.write_str(" (another program has it; choose another with --listen or --admin-listen)")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Binds `listen`: both loopback families for `localhost`, so that no other program can have the name's
+/// other address.
+///
+/// # Errors
+/// When the address, or one of the two, is taken. A host without IPv6 gets IPv4 alone.
+pub fn bind(listen: &Listen) -> Result<Vec<Listener>, BindError> {
+    match listen {
+        Listen::Localhost(port) => bind_localhost(*port),
+        Listen::Address(address) => tcp(*address).map(|listener| vec![listener]),
+        Listen::Unix(path) => unix(path).map(|listener| vec![listener]),
+    }
+}
+
+fn bind_localhost(port: u16) -> Result<Vec<Listener>, BindError> {
+    let mut tries = if port == 0 { PORT_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let four = tcp((Ipv4Addr::LOCALHOST, port).into())?;
+        let chosen = four.local_address().map_or(port, |address| address.port());
+        match tcp((Ipv6Addr::LOCALHOST, chosen).into()) {
+            Ok(six) => return Ok(vec![four, six]),
+            Err(error) if is_absent(&error.source) => {
+                tracing::info!("this host has no IPv6: listening on 127.0.0.1 only");
+                return Ok(vec![four]);
+            }
+            Err(error) if tries == 0 => return Err(error),
+            Err(_) => {}
+        }
+    }
+}
+
+/// The host does not have this address family at all.
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.kind() == io::ErrorKind::Unsupported
+        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
+
+fn tcp(address: SocketAddr) -> Result<Listener, BindError> {
+    let bound = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            // The wildcard of one family must not take the other's port.
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        TcpListener::from_std(socket.into())
+    };
+    bound().map(Listener::Tcp).map_err(|source| BindError { address: address.to_string(), source })
+}
+
+fn unix(path: &Path) -> Result<Listener, BindError> {
+    let bound = || {
+        remove_stale(path)?;
+        // The mode must be right from the first moment on, not after a change.
+        let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+        let listener = UnixListener::bind(path);
+        rustix::process::umask(before);
+        Ok(Listener::Unix(listener?, SocketFile(path.to_owned())))
+    };
+    bound().map_err(|source| BindError { address: format!("unix:{}", path.display()), source })
+}
+
+/// Removes the socket of a program that is gone; anything else in its place is left alone.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+
+    let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    if !metadata.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket has this name"));
+    }
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    std::fs::remove_file(path)
+}
+
+impl Listener {
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// What the system says, about this connection or about the process.
+    pub async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // Small answers must not wait for the client's acknowledgement.
+                stream.set_nodelay(true)?;
+                let endpoints = Endpoints { local: stream.local_addr().ok(), peer: Some(peer) };
+                Ok(Accepted::Tcp(stream, endpoints))
+            }
+            Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+        }
+    }
+
+    /// The address, with the port that was chosen; absent for a unix socket.
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(..) => None,
+        }
+    }
+}
+
+/// How clients reach these listeners, in the words of `listen`.
+#[must_use]
+pub fn url(listen: &Listen, bound: &[Listener]) -> String {
+    let address = bound.first().and_then(Listener::local_address);
+    match (listen, address) {
+        (Listen::Localhost(_), Some(address)) => format!("http://localhost:{}", address.port()),
+        (_, Some(address)) => format!("http://{address}"),
+        (listen, None) => listen.to_string(),
+    }
 }

@@ -1,0 +1,277 @@
+//! The command line as typed: which command, its own arguments, and the settings that were given as flags.
+
+use std::{ffi::OsString, fmt};
+
+use clap::{
+    ArgMatches,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use clap_complete::Shell;
+
+use crate::config::{Arguments, table};
+
+mod tree;
+
+pub use tree::tree;
+
+/// A command and its arguments.
+#[derive(Debug)]
+pub enum Command {
+    /// Runs the proxy.
+    Serve(Arguments),
+    /// Runs the whole flow without AWS.
+    #[cfg(feature = "sandbox")]
+    Sandbox(Arguments),
+    /// Signs in and remembers the session.
+    Login {
+        /// Through the managed-login pages in a browser.
+        browser: bool,
+        /// The settings.
+        settings: Arguments,
+    },
+    /// Forgets the session and revokes it.
+    Logout(Arguments),
+    /// Shows who is signed in.
+    Whoami {
+        /// For programs.
+        json: bool,
+        /// The settings.
+        settings: Arguments,
+    },
+    /// Sends one signed request.
+    Call {
+        /// The request.
+        request: Call,
+        /// The settings.
+        settings: Arguments,
+    },
+    /// Validates and shows the configuration.
+    Check {
+        /// Signs in and fetches credentials as well.
+        online: bool,
+        /// For programs.
+        json: bool,
+        /// The settings.
+        settings: Arguments,
+    },
+    /// Asks a running proxy whether it is ready.
+    Healthcheck(Arguments),
+    /// Prints a completion script.
+    Completions(Shell),
+}
+
+/// The request of `call`, as typed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Call {
+    /// `GET`, `POST` and so on.
+    pub method: String,
+    /// The path below the upstream, perhaps with a query.
+    pub path: String,
+    /// The body, or `@FILE`, or `@-` for standard input.
+    pub data: Option<String>,
+    /// `Name: value`.
+    pub headers: Vec<String>,
+    /// `name=value`, to be encoded and added to the query.
+    pub query: Vec<String>,
+    /// Whether the response head is printed before the body.
+    pub include: bool,
+}
+
+/// A body or a header may be secret.
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("method", &self.method).field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Parses the arguments of the process, its name first.
+///
+/// The error is clap's: it prints itself, and says which exit code it has (0 for help, 2 for wrong usage).
+pub fn parse<I, T>(arguments: I) -> Result<Command, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let matches = tree().try_get_matches_from(arguments).map_err(explained)?;
+    let Some((name, matches)) = matches.subcommand() else {
+        return Err(tree().error(ErrorKind::MissingSubcommand, "a command is required"));
+    };
+    Ok(match name {
+        "serve" => Command::Serve(settings(matches)),
+        #[cfg(feature = "sandbox")]
+        "sandbox" => Command::Sandbox(settings(matches)),
+        "login" => Command::Login { browser: matches.get_flag("browser"), settings: settings(matches) },
+        "logout" => Command::Logout(settings(matches)),
+        "whoami" => Command::Whoami { json: matches.get_flag("json"), settings: settings(matches) },
+        "call" => Command::Call { request: call(matches), settings: settings(matches) },
+        "check" => Command::Check {
+            online: matches.get_flag("online"),
+            json: matches.get_flag("json"),
+            settings: settings(matches),
+        },
+        "healthcheck" => Command::Healthcheck(settings(matches)),
+        "completions" => Command::Completions(*matches.get_one("shell").expect("clap requires it")),
+        other => unreachable!("clap knows no command {other}"),
+    })
+}
+
+/// The flags that derive from the table of settings, and `--config`.
+fn settings(matches: &ArgMatches) -> Arguments {
+    let arguments = Arguments::default().with_config_file(matches.get_one("config").cloned());
+    table::SETTINGS.iter().fold(arguments, |arguments, setting| {
+        match matches.try_get_many::<String>(setting.name) {
+            Ok(Some(values)) => arguments.with_flag(setting, values.cloned()),
+            // Either not given, or not a flag of this command.
+            Ok(None) | Err(_) => arguments,
+        }
+    })
+}
+
+fn call(matches: &ArgMatches) -> Call {
+    let one = |name: &str| matches.get_one::<String>(name).cloned();
+    let many = |name: &str| matches.get_many::<String>(name).into_iter().flatten().cloned().collect();
+    Call {
+        method: one("method").unwrap_or_default(),
+        path: one("path").unwrap_or_default(),
+        data: one("data"),
+        headers: many("header"),
+        query: many("query"),
+        include: matches.get_flag("include"),
+    }
+}
+
+/// Makes help of a missing command, and says where a secret belongs that was given as a flag.
+fn explained(error: clap::Error) -> clap::Error {
+    match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            tree().try_get_matches_from(["countersign", "--help"]).map_or_else(|help| help, |_| error)
+        }
+        ErrorKind::UnknownArgument => secret_flag(&error).unwrap_or(error),
+        _ => error,
+    }
+}
+
+fn secret_flag(error: &clap::Error) -> Option<clap::Error> {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
+    let name = flag.trim_start_matches('-').split('=').next()?;
+    let setting = table::SETTINGS.iter().find(|setting| setting.secret() == Some(name))?;
+    let variable = setting.variable();
+    let message = format!(
+        "--{name} would show the secret to everybody: use --{} or the variable {}",
+        setting.name,
+        variable.trim_end_matches("_FILE"),
+    );
+    Some(tree().error(ErrorKind::UnknownArgument, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        std::iter::once("countersign").chain(line.split_whitespace()).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_command_tree_is_consistent() {
+        tree().debug_assert();
+    }
+
+    #[test]
+    fn each_command_is_known() {
+        for line in [
+            "serve --listen localhost:0 --allow-origin http://a --allow-origin http://b --trust-documents",
+            "login --browser --user-pool-id eu-west-1_A",
+            "logout",
+            "whoami --json",
+            "call GET /x",
+            "check --online --json --upstream https://a.example",
+            "healthcheck --admin-listen localhost:1",
+            "completions bash",
+        ] {
+            assert!(parse(words(line)).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "sandbox")]
+    fn the_sandbox_takes_its_own_flags_and_no_credentials() {
+        assert!(
+            parse(words(
+                "sandbox --backend http://localhost:1 --credentials-lifetime 30s --listen localhost:0"
+            ))
+            .is_ok()
+        );
+        assert!(parse(words("sandbox --user-pool-id eu-west-1_A")).is_err());
+        assert!(parse(words("serve --backend http://localhost:1")).is_err());
+    }
+
+    #[test]
+    fn the_request_of_a_call_is_taken_as_typed() {
+        let line = "call POST /orders?a=b -d -1 -H x-a:1 -H x-b:2 --query c=d -i";
+        let Ok(Command::Call { request, .. }) = parse(words(line)) else { panic!("valid") };
+        assert_eq!(
+            request,
+            Call {
+                method: "POST".into(),
+                path: "/orders?a=b".into(),
+                data: Some("-1".into()),
+                headers: vec!["x-a:1".into(), "x-b:2".into()],
+                query: vec!["c=d".into()],
+                include: true,
+            }
+        );
+    }
+
+    #[test]
+    fn wrong_usage_ends_with_2_and_names_what_is_near() {
+        for (line, expected) in [
+            ("serve --listn localhost:0", "--listen"),
+            ("serv", "serve"),
+            ("serve --listen localhost:0 --listen localhost:1", "--listen"),
+            ("call GET", "PATH"),
+            ("completions klingon", "bash"),
+        ] {
+            let error = parse(words(line)).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert!(error.to_string().contains(expected), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_command_prints_help_and_is_no_error() {
+        for line in ["", "--help", "--version", "serve --help"] {
+            assert_eq!(parse(words(line)).expect_err(line).exit_code(), 0, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_secret_flag_is_refused_without_repeating_the_secret() {
+        for line in ["serve --password hunter2", "login --password=hunter2", "serve --client-secret hunter2"]
+        {
+            let error = parse(words(line)).expect_err(line);
+            let text = error.to_string();
+            assert_eq!(error.exit_code(), 2);
+            assert!(text.contains("-file or the variable COUNTERSIGN_"), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn help_has_a_line_with_the_default_for_every_setting_of_serve() {
+        let help = parse(words("serve --help")).expect_err("help").to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for setting in table::SETTINGS.iter().filter(|setting| setting.uses.contains(&table::Use::Serve)) {
+            assert!(help.contains(&format!("--{}", setting.name)), "{}", setting.name);
+            let default = setting.default.map(|default| format!("[default: {default}]"));
+            assert!(default.is_none_or(|default| help.contains(&default)), "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn debug_of_a_command_shows_no_values() {
+        let line = "call GET / -H authorization:hunter2 -d hunter2 --set-header x-api-key=hunter2";
+        let command = parse(words(line)).expect("valid");
+        assert!(!format!("{command:?}").contains("hunter2"));
+    }
+}

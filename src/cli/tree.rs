@@ -1,0 +1,135 @@
+//! The commands and their flags, built from the table of settings.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+use clap_complete::Shell;
+
+use crate::config::table::{Kind, SETTINGS, Setting, Use};
+
+/// The whole command line, for parsing, help and completion.
+#[must_use]
+pub fn tree() -> Command {
+    let commands = [
+        with_settings(command("serve", "Run the proxy"), Use::Serve),
+        #[cfg(feature = "sandbox")]
+        with_settings(
+            command(
+                "sandbox",
+                "Run a user pool, an identity pool and an API on loopback, and the proxy in front",
+            ),
+            Use::Sandbox,
+        ),
+        with_settings(login(), Use::Session),
+        with_settings(command("logout", "Forget the stored session and revoke it"), Use::Session),
+        with_settings(
+            command("whoami", "Show the user, the identity and when the credentials expire").arg(json()),
+            Use::Session,
+        ),
+        with_settings(call(), Use::Call),
+        with_settings(check(), Use::Serve),
+        with_settings(
+            command("healthcheck", "Ask a running proxy whether it is ready: exit code 0 or 1"),
+            Use::Healthcheck,
+        ),
+        completions(),
+    ];
+    Command::new("countersign")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A local proxy that signs requests to IAM-protected APIs as an Amazon Cognito user")
+        .after_help(
+            "Each setting is a flag (--user-pool-id), a variable (COUNTERSIGN_USER_POOL_ID) and a key of the \
+             file (user-pool-id); the first of these wins.",
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommands(commands)
+}
+
+fn command(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about)
+}
+
+fn login() -> Command {
+    command("login", "Sign in at the terminal and remember the session").arg(
+        Arg::new("browser")
+            .long("browser")
+            .action(ArgAction::SetTrue)
+            .help("Sign in on the pool's managed-login pages instead"),
+    )
+}
+
+fn call() -> Command {
+    let option = |name: &'static str, value_name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value_name).help(help).allow_hyphen_values(true)
+    };
+    command("call", "Send one signed request and print the response body")
+        .after_help("The exit code is 0 for a 2xx or 3xx answer and 22 for a 4xx or 5xx one.")
+        .arg(Arg::new("method").value_name("METHOD").required(true).help("GET, POST and so on"))
+        .arg(Arg::new("path").value_name("PATH").required(true).help("Path below the upstream's"))
+        .arg(option("data", "DATA", "Body of the request; @FILE reads a file, @- standard input").short('d'))
+        .arg(option("header", "NAME: VALUE", "Header of the request").short('H').action(ArgAction::Append))
+        .arg(option("query", "NAME=VALUE", "Parameter to add to the query").action(ArgAction::Append))
+        .arg(
+            Arg::new("include")
+                .long("include")
+                .short('i')
+                .action(ArgAction::SetTrue)
+                .help("Print the response head as well"),
+        )
+}
+
+fn check() -> Command {
+    command("check", "Validate the configuration and show it, with where each value came from")
+        .arg(
+            Arg::new("online")
+                .long("online")
+                .action(ArgAction::SetTrue)
+                .help("Sign in and fetch credentials as well"),
+        )
+        .arg(json())
+}
+
+fn completions() -> Command {
+    let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell));
+    command("completions", "Print a completion script for a shell").arg(shell)
+}
+
+fn json() -> Arg {
+    Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON")
+}
+
+fn with_settings(command: Command, used: Use) -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .value_hint(ValueHint::FilePath)
+        .help("Configuration file [default: countersign.toml, else countersign/config.toml in the user's configuration folder]");
+    let flags = SETTINGS.iter().filter(|setting| setting.uses.contains(&used)).map(flag);
+    command.arg(config).args(flags)
+}
+
+fn flag(setting: &'static Setting) -> Arg {
+    let arg = Arg::new(setting.name)
+        .long(setting.name)
+        .value_name(setting.value_name)
+        .help(help(setting))
+        .help_heading(setting.group.heading());
+    let arg = if setting.value_name == "FILE" { arg.value_hint(ValueHint::FilePath) } else { arg };
+    match setting.kind {
+        Kind::List => arg.action(ArgAction::Append),
+        Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        _ => arg,
+    }
+}
+
+/// The default is text in help and nothing to clap, which would take it for a value that was typed.
+fn help(setting: &Setting) -> String {
+    match (setting.default, setting.kind) {
+        (Some(default), _) => format!("{} [default: {default}]", setting.help),
+        (None, Kind::List) => format!("{}; can be repeated", setting.help),
+        (None, _) => setting.help.to_owned(),
+    }
+}

@@ -1,0 +1,225 @@
+//! The configuration: from flags, variables and the file to settings that are valid, or to all that is wrong.
+//!
+//! One table has the settings; each source becomes a layer of texts that know where they were given; one pass
+//! over the layers makes the types that the components take. Components know nothing of this module.
+
+use std::{path::PathBuf, time::Duration};
+
+use http::{HeaderName, HeaderValue, Uri};
+
+use crate::{credentials, listener::Listen, proxy, telemetry};
+
+mod admission;
+mod effective;
+mod environment;
+mod file;
+mod header;
+mod problem;
+mod reader;
+mod routes;
+mod secret;
+mod signer;
+mod source;
+pub mod table;
+mod url;
+mod value;
+
+pub use effective::{Effective, RouteRow, Row, Shown};
+pub use environment::Environment;
+pub use problem::{ConfigError, Problem};
+pub use source::Arguments;
+
+use reader::Reader;
+
+/// What `serve` needs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: Listen,
+    /// Health, metrics and status, unless that is off.
+    pub admin_listen: Option<Listen>,
+    /// Who signs.
+    pub credentials: credentials::Settings,
+    /// What is done with requests.
+    pub proxy: proxy::Settings,
+    /// Logging.
+    pub telemetry: telemetry::Settings,
+    /// PEM files with more trusted roots for the endpoints of AWS.
+    pub aws_ca_files: Vec<PathBuf>,
+    /// Whether SIGTERM ends the process with 0 instead of 143.
+    pub exit_zero_on_sigterm: bool,
+    /// What is odd but no mistake, for the log.
+    pub warnings: Vec<String>,
+    /// Every setting with its value and origin.
+    pub effective: Effective,
+}
+
+/// What `login`, `logout` and `whoami` need.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Who signs in.
+    pub credentials: credentials::Settings,
+    /// Logging.
+    pub telemetry: telemetry::Settings,
+    /// PEM files with more trusted roots for the endpoints of AWS.
+    pub aws_ca_files: Vec<PathBuf>,
+    /// What is odd but no mistake, for the log.
+    pub warnings: Vec<String>,
+}
+
+/// What `call` needs.
+#[derive(Clone, Debug)]
+pub struct CallConfig {
+    /// Who signs.
+    pub credentials: credentials::Settings,
+    /// Where the request goes.
+    pub proxy: proxy::Settings,
+    /// Logging.
+    pub telemetry: telemetry::Settings,
+    /// PEM files with more trusted roots for the endpoints of AWS.
+    pub aws_ca_files: Vec<PathBuf>,
+    /// What is odd but no mistake, for the log.
+    pub warnings: Vec<String>,
+}
+
+/// What `sandbox` needs.
+#[derive(Clone, Debug)]
+pub struct SandboxConfig {
+    /// Where clients connect.
+    pub listen: Listen,
+    /// Health, metrics and status, unless that is off.
+    pub admin_listen: Option<Listen>,
+    /// What is done with requests; has no routes, since the sandbox has its own upstream.
+    pub proxy: proxy::Settings,
+    /// Headers that the sandbox's route sets on the way up.
+    pub set_headers: Vec<(HeaderName, HeaderValue)>,
+    /// The local server that gets the verified requests, instead of an echo.
+    pub backend: Option<Uri>,
+    /// How long the credentials last that the sandbox issues.
+    pub credentials_lifetime: Duration,
+    /// Logging.
+    pub telemetry: telemetry::Settings,
+    /// Whether SIGTERM ends the process with 0 instead of 143.
+    pub exit_zero_on_sigterm: bool,
+    /// What is odd but no mistake, for the log.
+    pub warnings: Vec<String>,
+}
+
+/// What `healthcheck` needs.
+#[derive(Clone, Debug)]
+pub struct HealthcheckConfig {
+    /// The admin listener of the running proxy.
+    pub admin_listen: Listen,
+}
+
+impl Config {
+    /// The configuration of `serve` and `check`.
+    pub fn for_serve(arguments: &Arguments, environment: &Environment) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(arguments, environment);
+        let listeners = reader.listeners();
+        let routes = reader.all_routes();
+        let route_settings = routes.iter().flatten().map(|route| route.settings.clone()).collect();
+        let proxy = reader.proxy(route_settings);
+        let credentials = reader.credentials();
+        let telemetry = reader.telemetry();
+        let aws_ca_files = reader.aws_ca_files();
+        let exit_zero_on_sigterm = reader.value("exit-zero-on-sigterm", value::switch);
+        let warnings = std::mem::take(&mut reader.warnings);
+        let effective = reader.effective(routes.as_deref().unwrap_or_default());
+        let config = || {
+            let (listen, admin_listen) = listeners?;
+            routes?;
+            Some(Self {
+                listen,
+                admin_listen,
+                credentials: credentials?,
+                proxy: proxy?,
+                telemetry: telemetry?,
+                aws_ca_files,
+                exit_zero_on_sigterm: exit_zero_on_sigterm?,
+                warnings,
+                effective,
+            })
+        };
+        reader.finish(config())
+    }
+
+    /// The configuration of `login`, `logout` and `whoami`: nothing about the upstream.
+    pub fn for_session(
+        arguments: &Arguments,
+        environment: &Environment,
+    ) -> Result<SessionConfig, ConfigError> {
+        let mut reader = Reader::new(arguments, environment);
+        let credentials = reader.credentials();
+        let telemetry = reader.telemetry();
+        let aws_ca_files = reader.aws_ca_files();
+        let warnings = std::mem::take(&mut reader.warnings);
+        let config = || {
+            Some(SessionConfig { credentials: credentials?, telemetry: telemetry?, aws_ca_files, warnings })
+        };
+        reader.finish(config())
+    }
+
+    /// The configuration of `call`: no listeners.
+    pub fn for_call(arguments: &Arguments, environment: &Environment) -> Result<CallConfig, ConfigError> {
+        let mut reader = Reader::new(arguments, environment);
+        let routes = reader.all_routes();
+        let route_settings = routes.iter().flatten().map(|route| route.settings.clone()).collect();
+        let proxy = reader.forwarding(route_settings);
+        let credentials = reader.credentials();
+        let telemetry = reader.telemetry();
+        let aws_ca_files = reader.aws_ca_files();
+        let warnings = std::mem::take(&mut reader.warnings);
+        let config = || {
+            routes?;
+            let (credentials, proxy, telemetry) = (credentials?, proxy?, telemetry?);
+            Some(CallConfig { credentials, proxy, telemetry, aws_ca_files, warnings })
+        };
+        reader.finish(config())
+    }
+
+    /// The configuration of `sandbox`: no upstream, no credentials.
+    pub fn for_sandbox(
+        arguments: &Arguments,
+        environment: &Environment,
+    ) -> Result<SandboxConfig, ConfigError> {
+        let mut reader = Reader::new(arguments, environment);
+        let listeners = reader.listeners();
+        let proxy = reader.proxy(Vec::new());
+        let set_headers = reader.common_headers();
+        let backend = reader.value("backend", url::base_url);
+        let credentials_lifetime = reader.value("credentials-lifetime", value::duration);
+        let telemetry = reader.telemetry();
+        let exit_zero_on_sigterm = reader.value("exit-zero-on-sigterm", value::switch);
+        let warnings = std::mem::take(&mut reader.warnings);
+        let config = || {
+            let (listen, admin_listen) = listeners?;
+            Some(SandboxConfig {
+                listen,
+                admin_listen,
+                proxy: proxy?,
+                set_headers,
+                backend,
+                credentials_lifetime: credentials_lifetime?,
+                telemetry: telemetry?,
+                exit_zero_on_sigterm: exit_zero_on_sigterm?,
+                warnings,
+            })
+        };
+        reader.finish(config())
+    }
+
+    /// The configuration of `healthcheck`.
+    pub fn for_healthcheck(
+        arguments: &Arguments,
+        environment: &Environment,
+    ) -> Result<HealthcheckConfig, ConfigError> {
+        let mut reader = Reader::new(arguments, environment);
+        let admin_listen = reader.value("admin-listen", value::listen_or_off);
+        if let Some(None) = admin_listen {
+            let place = reader.origin("admin-listen").unwrap_or(source::Origin::Default);
+            reader.problem(place, "is off, so that there is nothing to ask");
+        }
+        reader.finish(admin_listen.flatten().map(|admin_listen| HealthcheckConfig { admin_listen }))
+    }
+}

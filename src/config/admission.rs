@@ -1,0 +1,168 @@
+//! Who may ask and how much is taken on: listeners, the guard, limits and timeouts.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use super::{
+    header,
+    reader::Reader,
+    source::{Given, Origin},
+    url, value,
+};
+use crate::{
+    listener::Listen,
+    proxy::{GuardSettings, Limits, RouteSettings, Settings, Timeouts},
+    telemetry,
+};
+
+impl Reader<'_> {
+    /// The listener for clients and the one for administration.
+    pub(super) fn listeners(&mut self) -> Option<(Listen, Option<Listen>)> {
+        let listen = self.value("listen", value::listen);
+        let admin = self.value("admin-listen", value::listen_or_off);
+        let open = self.value("allow-unauthenticated", value::switch)?;
+        let token = self.origin("bearer-token-file");
+        let (listen, admin) = (listen?, admin?);
+        if open && let Some(token) = token {
+            let why = "contradicts allow-unauthenticated; one of them must go";
+            self.problem(token, why);
+        } else if !open && token.is_none() && is_open(&listen) {
+            let place = self.origin("listen").unwrap_or(Origin::Default);
+            self.problem(
+                place,
+                format!("{listen} can be reached by others: set bearer-token-file, or allow-unauthenticated"),
+            );
+        }
+        if admin.as_ref().is_some_and(|admin| overlap(&listen, admin)) {
+            let place =
+                self.origin("admin-listen").or_else(|| self.origin("listen")).unwrap_or(Origin::Default);
+            self.problem(place, format!("listen and admin-listen are both {listen}"));
+        }
+        Some((listen, admin))
+    }
+
+    /// The data path behind a listener.
+    pub(super) fn proxy(&mut self, routes: Vec<RouteSettings>) -> Option<Settings> {
+        let guard = self.guard();
+        let strip_headers = self.values("strip-header", header::name);
+        let forwarding = self.forwarding(routes);
+        Some(Settings { guard: guard?, strip_headers, ..forwarding? })
+    }
+
+    /// The data path without a listener: nobody to guard against, nothing to strip.
+    pub(super) fn forwarding(&mut self, routes: Vec<RouteSettings>) -> Option<Settings> {
+        let limits = self.limits();
+        let timeouts = self.timeouts();
+        let own = self.explicit("ca-file").and_then(|given| self.readable_file(&given));
+        let ca_files = own.into_iter().chain(self.aws_ca_files()).collect();
+        let (guard, strip_headers) = (GuardSettings::default(), Vec::new());
+        Some(Settings { guard, limits: limits?, timeouts: timeouts?, routes, strip_headers, ca_files })
+    }
+
+    /// What the SDKs trust besides the system's roots.
+    pub(super) fn aws_ca_files(&mut self) -> Vec<PathBuf> {
+        let bundle = self.environment.variable("AWS_CA_BUNDLE").map(str::to_owned);
+        bundle
+            .map(|text| Given { text, origin: Origin::Variable("AWS_CA_BUNDLE".to_owned()) })
+            .and_then(|given| self.readable_file(&given))
+            .into_iter()
+            .collect()
+    }
+
+    /// A file that is read later on, and must be there by then.
+    pub(super) fn readable_file(&mut self, given: &Given) -> Option<PathBuf> {
+        let path = self.environment.path(&given.origin, &self.parsed(given, value::text)?);
+        match std::fs::File::open(&path) {
+            Ok(_) => Some(path),
+            Err(error) => {
+                self.problem(&given.origin, format!("cannot read {}: {error}", path.display()));
+                None
+            }
+        }
+    }
+
+    pub(super) fn telemetry(&mut self) -> Option<telemetry::Settings> {
+        let format = self.value("log-format", value::log_format);
+        let from_flag = matches!(self.origin("log-level"), Some(Origin::Flag(_)));
+        let filter = self.environment.variable("RUST_LOG").filter(|_| !from_flag).map(str::to_owned);
+        let level = match filter {
+            Some(text) => self
+                .parsed(&Given { text, origin: Origin::Variable("RUST_LOG".to_owned()) }, value::log_filter),
+            None => self.value("log-level", value::log_level),
+        };
+        Some(telemetry::Settings { format: format?, level: level?, colour: self.environment.colour() })
+    }
+
+    fn guard(&mut self) -> Option<GuardSettings> {
+        Some(GuardSettings {
+            allowed_origins: self.values("allow-origin", url::origin),
+            allowed_hosts: self.values("allow-host", url::host_name),
+            bearer_token: self.secret_as("bearer-token-file", value::bearer_token),
+            trust_documents: self.value("trust-documents", value::switch)?,
+        })
+    }
+
+    fn limits(&mut self) -> Option<Limits> {
+        let max_body = self.value("max-body", value::size);
+        let body_memory = self.value("body-memory", value::size);
+        let max_connections = self.value("max-connections", value::count);
+        let max_in_flight = self.value("max-in-flight", value::count);
+        let (max_body, body_memory) = (max_body?, body_memory?);
+        if body_memory < max_body {
+            let place =
+                self.origin("body-memory").or_else(|| self.origin("max-body")).unwrap_or(Origin::Default);
+            self.problem(
+                place,
+                "body-memory is smaller than max-body, so that the largest body would never fit",
+            );
+        }
+        Some(Limits {
+            max_body,
+            body_memory,
+            max_connections: max_connections?,
+            max_in_flight: max_in_flight?,
+        })
+    }
+
+    fn timeouts(&mut self) -> Option<Timeouts> {
+        let connect = self.value("connect-timeout", value::duration);
+        let response = self.value("response-timeout", value::duration);
+        let idle = self.value("idle-timeout", value::duration);
+        let drain = self.value("drain-timeout", value::duration_or_zero);
+        Some(Timeouts { connect: connect?, response: response?, idle: idle?, drain: drain? })
+    }
+}
+
+/// Whether others than this machine's users reach it.
+fn is_open(listen: &Listen) -> bool {
+    matches!(listen, Listen::Address(address) if !address.ip().to_canonical().is_loopback())
+}
+
+/// Whether two listeners would want the same port.
+fn overlap(one: &Listen, other: &Listen) -> bool {
+    match (one, other) {
+        (Listen::Unix(one), Listen::Unix(other)) => one == other,
+        (Listen::Unix(_), _) | (_, Listen::Unix(_)) => false,
+        (one, other) => {
+            let wanted = addresses(other);
+            addresses(one).iter().any(|one| wanted.iter().any(|other| same_port(one, other)))
+        }
+    }
+}
+
+fn same_port(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let same_address = one.ip() == other.ip()
+        || one.is_ipv4() == other.is_ipv4() && (one.ip().is_unspecified() || other.ip().is_unspecified());
+    one.port() != 0 && one.port() == other.port() && same_address
+}
+
+fn addresses(listen: &Listen) -> Vec<SocketAddr> {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    match listen {
+        Listen::Localhost(port) => {
+            vec![(Ipv4Addr::LOCALHOST, *port).into(), (Ipv6Addr::LOCALHOST, *port).into()]
+        }
+        Listen::Address(address) => vec![*address],
+        Listen::Unix(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,189 @@
+//! What the process stands in: variables, current folder, standard input. Tests bring their own.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt, fs,
+    io::{self, IsTerminal, Read},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    problem::{Problem, nearest},
+    source::{Given, Layer, Origin},
+    table::{self, Kind, SETTINGS, Setting},
+};
+
+/// Longer files are neither a configuration nor a secret.
+const LONGEST_FILE: u64 = 1024 * 1024;
+
+/// Where variables, relative paths and standard input come from.
+pub struct Environment {
+    variables: BTreeMap<String, OsString>,
+    folder: PathBuf,
+    stdin: Box<dyn Fn() -> io::Result<Vec<u8>> + Send + Sync>,
+    stderr_is_terminal: bool,
+}
+
+impl Environment {
+    /// The environment of this process.
+    #[must_use]
+    pub fn process() -> Self {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| name.into_string().ok().map(|name| (name, value)))
+            .collect();
+        Self {
+            variables,
+            folder: PathBuf::new(),
+            stdin: Box::new(|| read_limited(io::stdin().lock())),
+            stderr_is_terminal: io::stderr().is_terminal(),
+        }
+    }
+
+    /// An environment of these variables, in which relative paths start from `folder`.
+    pub fn new<N: Into<String>, V: Into<OsString>>(
+        variables: impl IntoIterator<Item = (N, V)>,
+        folder: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            folder: folder.into(),
+            stdin: Box::new(|| Ok(Vec::new())),
+            stderr_is_terminal: false,
+        }
+    }
+
+    /// The same with `bytes` on standard input.
+    #[must_use]
+    pub fn with_stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
+        self.stdin = Box::new(move || Ok(bytes.clone()));
+        self
+    }
+
+    /// A variable that is set, not empty, and text.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name)?.to_str().filter(|value| !value.is_empty())
+    }
+
+    /// The folder that an XDG variable names, else `fallback` below the home folder.
+    ///
+    /// The base directory specification has relative paths ignored.
+    pub(super) fn base_folder(&self, variable: &str, fallback: &str) -> Option<PathBuf> {
+        let absolute = |name| self.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(fallback)))
+    }
+
+    pub(super) fn colour(&self) -> bool {
+        self.stderr_is_terminal && self.variable("NO_COLOR").is_none()
+    }
+
+    /// `path` as this process can open it.
+    pub(super) fn path(&self, origin: &Origin, path: &str) -> PathBuf {
+        self.folder.join(origin.folder()).join(path)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn read_stdin(&self) -> io::Result<Vec<u8>> {
+        (self.stdin)()
+    }
+
+    /// The settings among the variables, secrets included, with what is wrong about the others.
+    pub(super) fn layer(&self) -> (Layer, Vec<Problem>, Vec<String>) {
+        let (mut layer, mut problems, mut warnings) = (Layer::new(), Vec::new(), Vec::new());
+        for (name, value) in self.variables.iter().filter(|(name, value)| is_ours(name) && !value.is_empty())
+        {
+            let Some((key, kind)) = setting_of(name) else {
+                warnings.extend(unknown_variable(name, value.to_str().unwrap_or("")));
+                continue;
+            };
+            let Some(value) = value.to_str() else {
+                problems.push(Problem::new(name, "is not text in UTF-8"));
+                continue;
+            };
+            let origin = Origin::Variable(name.clone());
+            let given = |text: &str| Given { text: text.to_owned(), origin: origin.clone() };
+            let values: Vec<Given> = match kind {
+                Kind::List => {
+                    value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(given).collect()
+                }
+                _ => vec![given(value)],
+            };
+            layer.insert(key, values);
+        }
+        (layer, problems, warnings)
+    }
+}
+
+/// Reads a file of ordinary size.
+pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    read_limited(fs::File::open(path)?)
+}
+
+fn read_limited(reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST_FILE {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "more than 1 MiB"));
+    }
+    Ok(bytes)
+}
+
+/// `COUNTERSIGN_CONFIG` names the file and is no setting.
+fn is_ours(name: &str) -> bool {
+    name.starts_with("COUNTERSIGN_") && name != "COUNTERSIGN_CONFIG"
+}
+
+/// The layer's key for a variable: a setting's name, or a secret's own name.
+fn setting_of(variable: &str) -> Option<(&'static str, Kind)> {
+    SETTINGS.iter().find_map(|setting| {
+        let direct = |secret: &&'static str| table::variable_of(secret) == variable;
+        if setting.variable() == variable {
+            Some((setting.name, setting.kind))
+        } else {
+            setting.secret().filter(direct).map(|secret| (secret, Kind::Text))
+        }
+    })
+}
+
+/// A warning and not an error, since Kubernetes gives every container variables that are named after services.
+fn unknown_variable(name: &str, value: &str) -> Option<String> {
+    if is_of_kubernetes(name, value) {
+        return None;
+    }
+    let valid: Vec<String> = SETTINGS
+        .iter()
+        .map(Setting::variable)
+        .chain(SETTINGS.iter().filter_map(Setting::secret).map(table::variable_of))
+        .collect();
+    Some(match nearest(name, valid.iter().map(String::as_str)) {
+        Some(near) => format!("{name} is not a setting and is ignored; the nearest is {near}"),
+        None => format!("{name} is not a setting and is ignored"),
+    })
+}
+
+/// Whether Kubernetes injects this variable for a service named `countersign` or `countersign-…`.
+fn is_of_kubernetes(name: &str, value: &str) -> bool {
+    let of_service = |end: &str| name.ends_with(end);
+    let of_protocol = ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| {
+        ["", "_PROTO", "_PORT", "_ADDR"].iter().any(|end| name.ends_with(&format!("{protocol}{end}")))
+    });
+    of_service("_SERVICE_HOST")
+        || of_service("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || (name.contains("_PORT_") && of_protocol)
+        || (of_service("_PORT")
+            && ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme)))
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment")
+            .field("variables", &self.variables.keys())
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}

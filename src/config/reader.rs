@@ -1,0 +1,124 @@
+//! Takes settings out of the layers: the highest one that has it wins, and every mistake is kept.
+
+use std::{fmt, path::PathBuf};
+
+use super::{
+    environment::Environment,
+    file::{self, RawRoute},
+    problem::{ConfigError, Problem},
+    source::{Arguments, Given, Layer, Origin},
+    table,
+    value::Parsed,
+};
+
+/// The layers, and what was found wrong with them so far.
+pub(super) struct Reader<'a> {
+    pub(super) environment: &'a Environment,
+    /// The file that was read.
+    pub(super) file: Option<PathBuf>,
+    pub(super) routes: Vec<RawRoute>,
+    /// What was given as `-` first.
+    pub(super) stdin_taken: Option<Origin>,
+    pub(super) warnings: Vec<String>,
+    /// Highest first: flags, variables, file.
+    layers: [Layer; 3],
+    problems: Vec<Problem>,
+    /// Whether the file could not be read, so that what is missing may stand in it.
+    broken: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(arguments: &Arguments, environment: &'a Environment) -> Self {
+        let mut problems = Vec::new();
+        let (file, path) = file::read(arguments.config_file.as_deref(), environment, &mut problems);
+        let (variables, wrong_variables, warnings) = environment.layer();
+        problems.extend(wrong_variables);
+        Self {
+            environment,
+            file: path,
+            routes: file.routes,
+            stdin_taken: None,
+            warnings,
+            layers: [arguments.flags.clone(), variables, file.layer],
+            problems,
+            broken: file.broken,
+        }
+    }
+
+    /// What the highest layer says; empty when no layer says anything.
+    pub(super) fn given(&self, name: &str) -> &[Given] {
+        self.layers.iter().find_map(|layer| layer.get(name)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The one value of a setting that is no list, without the default.
+    pub(super) fn explicit(&self, name: &str) -> Option<Given> {
+        self.given(name).first().cloned()
+    }
+
+    /// Where a setting, or the secret that a file setting stands for, was given.
+    pub(super) fn origin(&self, name: &str) -> Option<Origin> {
+        let secret = table::find(name).and_then(table::Setting::secret);
+        let given = self.explicit(name).or_else(|| self.explicit(secret?));
+        given.map(|given| given.origin)
+    }
+
+    /// The value of a setting or of its default; `None` when there is neither or it is wrong.
+    pub(super) fn value<T>(&mut self, name: &str, parse: fn(&str) -> Parsed<T>) -> Option<T> {
+        let default = || {
+            let text = table::find(name)?.default?.to_owned();
+            Some(Given { text, origin: Origin::Default })
+        };
+        let given = self.explicit(name).or_else(default)?;
+        self.parsed(&given, parse)
+    }
+
+    /// The value of a setting that must be given.
+    pub(super) fn required<T>(&mut self, name: &str, parse: fn(&str) -> Parsed<T>) -> Option<T> {
+        if self.explicit(name).is_none() {
+            self.missing(name, "is required");
+        }
+        self.value(name, parse)
+    }
+
+    /// The values of a list, without those that are wrong.
+    pub(super) fn values<T>(&mut self, name: &str, parse: fn(&str) -> Parsed<T>) -> Vec<T> {
+        let given = self.given(name).to_vec();
+        given.iter().filter_map(|given| self.parsed(given, parse)).collect()
+    }
+
+    pub(super) fn parsed<T>(&mut self, given: &Given, parse: fn(&str) -> Parsed<T>) -> Option<T> {
+        parse(&given.text).map_err(|message| self.problem(&given.origin, message)).ok()
+    }
+
+    pub(super) fn problem(&mut self, place: impl fmt::Display, message: impl Into<String>) {
+        let problem = Problem::new(place, message);
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Says that a setting is needed, and how it can be given.
+    pub(super) fn missing(&mut self, name: &str, why: &str) {
+        if !self.broken {
+            let variable = table::variable_of(name);
+            self.problem(name, format!("{why}: set --{name}, {variable}, or {name} in the file"));
+        }
+    }
+
+    /// Says of each of these settings that is given that it contradicts another.
+    pub(super) fn refuse(&mut self, names: &[&str], why: &str) {
+        for name in names {
+            if let Some(origin) = self.origin(name) {
+                self.problem(origin, why);
+            }
+        }
+    }
+
+    /// The finished configuration, if nothing was wrong.
+    pub(super) fn finish<T>(self, config: Option<T>) -> Result<T, ConfigError> {
+        match config {
+            Some(config) if self.problems.is_empty() => Ok(config),
+            _ => Err(ConfigError::new(self.problems)),
+        }
+    }
+}

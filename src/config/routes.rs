@@ -1,0 +1,195 @@
+//! Where requests go: the upstream of the top level, the `[[route]]` tables, and what each is signed for.
+
+use std::collections::{BTreeMap, HashSet};
+
+use http::{HeaderName, HeaderValue, Uri};
+
+use super::{
+    file::RawRoute,
+    header::{self, Value},
+    reader::Reader,
+    source::{Given, Layer, Origin},
+    url,
+    value::{self, Parsed},
+};
+use crate::{
+    endpoint::{self, Inferred},
+    proxy::RouteSettings,
+};
+
+/// A route, and where its region and service come from.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) settings: RouteSettings,
+    pub(super) region_origin: String,
+    pub(super) service_origin: String,
+    /// Where it was given.
+    pub(super) origin: Origin,
+}
+
+/// A value and what it was taken from.
+type Sourced = (String, String);
+
+type Headers = Vec<(HeaderName, HeaderValue)>;
+
+impl Reader<'_> {
+    /// All routes, the longest path first.
+    pub(super) fn all_routes(&mut self) -> Option<Vec<Route>> {
+        let common = self.common_headers();
+        let mut raw = std::mem::take(&mut self.routes);
+        if self.explicit("upstream").is_some() {
+            raw.insert(0, self.top_level());
+        } else if raw.is_empty() {
+            self.missing("upstream", "is required");
+        } else {
+            self.refuse(&["sign-host"], "belongs to upstream, which is not set; a [[route]] has its own");
+        }
+        let mut places: BTreeMap<String, String> = BTreeMap::new();
+        let mut routes = Vec::new();
+        for raw in &raw {
+            let route = self.route(raw, &common);
+            if let Some(path) = self.route_value(raw, "path", url::route_path)
+                && let Some(first) = places.insert(path.clone(), raw.origin.to_string())
+            {
+                self.problem(&raw.origin, format!("has the path {path}, which {first} has too"));
+            }
+            routes.push(route);
+        }
+        let mut routes = routes.into_iter().collect::<Option<Vec<Route>>>()?;
+        routes.sort_by_key(|route| std::cmp::Reverse(route.settings.path.len()));
+        (!routes.is_empty()).then_some(routes)
+    }
+
+    /// The headers that every route sets.
+    pub(super) fn common_headers(&mut self) -> Headers {
+        let given = self.given("set-header").to_vec();
+        self.set_headers(&given)
+    }
+
+    /// The settings of the top level in the form of a `[[route]]` for `/`.
+    fn top_level(&self) -> RawRoute {
+        let mut keys = Layer::new();
+        for name in ["upstream", "region", "service", "sign-host"] {
+            keys.extend(self.explicit(name).map(|given| (name, vec![given])));
+        }
+        keys.insert("path", vec![Given { text: "/".to_owned(), origin: Origin::Default }]);
+        let origin = self.explicit("upstream").map_or(Origin::Default, |given| given.origin);
+        RawRoute { keys, origin }
+    }
+
+    fn route(&mut self, raw: &RawRoute, common: &Headers) -> Option<Route> {
+        for name in ["path", "upstream"] {
+            if !raw.keys.contains_key(name) {
+                self.problem(&raw.origin, format!("has no {name}"));
+            }
+        }
+        let path = self.route_value(raw, "path", url::route_path);
+        let upstream = self.route_value(raw, "upstream", url::base_url);
+        let sign_host = self.route_value(raw, "sign-host", url::host_and_port);
+        let strip_prefix = self.route_value(raw, "strip-prefix", url::route_path);
+        if let (Some(path), Some(prefix)) = (&path, &strip_prefix)
+            && !is_below(path, prefix)
+        {
+            let why = format!("strips {prefix}, which no path below {path} starts with");
+            self.problem(&raw.origin, why);
+        }
+        let own = self.set_headers(raw.keys.get("set-header").map_or(&[], Vec::as_slice));
+        let inferred = upstream.as_ref().and_then(|upstream| inferred(sign_host.as_deref(), upstream));
+        let region = self.region(raw, upstream.as_ref(), inferred.as_ref());
+        let (service, service_origin) = self.service(raw, inferred.as_ref());
+        let (region, region_origin) = region?;
+        let settings = RouteSettings {
+            path: path?,
+            upstream: upstream?,
+            region,
+            service,
+            sign_host,
+            strip_prefix,
+            set_headers: merged(common, own),
+        };
+        Some(Route { settings, region_origin, service_origin, origin: raw.origin.clone() })
+    }
+
+    /// The region to sign for: the route's own, the host's, the top level's, the SDKs' variable.
+    fn region(
+        &mut self,
+        raw: &RawRoute,
+        upstream: Option<&Uri>,
+        inferred: Option<&Inferred>,
+    ) -> Option<Sourced> {
+        if raw.keys.contains_key("region") {
+            return self.sourced(raw.keys.get("region")?.first().cloned(), value::region);
+        }
+        if let Some(inferred) = inferred {
+            return Some((inferred.region.clone(), "the host's name".to_owned()));
+        }
+        if self.origin("region").is_some() {
+            return self.sourced(self.explicit("region"), value::region);
+        }
+        if let Some(text) = self.environment.variable("AWS_REGION").map(str::to_owned) {
+            let given = Given { text, origin: Origin::Variable("AWS_REGION".to_owned()) };
+            return self.sourced(Some(given), value::region);
+        }
+        let host = upstream?.host().unwrap_or_default().to_owned();
+        self.missing("region", &format!("is required, since the name {host} does not tell it"));
+        None
+    }
+
+    fn service(&mut self, raw: &RawRoute, inferred: Option<&Inferred>) -> Sourced {
+        let own = raw.keys.get("service").and_then(|given| given.first().cloned());
+        let of_host = || inferred.map(|inferred| (inferred.service.clone(), "the host's name".to_owned()));
+        self.sourced(own, value::service)
+            .or_else(of_host)
+            .or_else(|| self.sourced(self.explicit("service"), value::service))
+            .unwrap_or_else(|| ("execute-api".to_owned(), "default".to_owned()))
+    }
+
+    fn sourced(&mut self, given: Option<Given>, parse: fn(&str) -> Parsed<String>) -> Option<Sourced> {
+        let given = given?;
+        self.parsed(&given, parse).map(|value| (value, given.origin.source()))
+    }
+
+    fn route_value<T>(&mut self, raw: &RawRoute, key: &str, parse: fn(&str) -> Parsed<T>) -> Option<T> {
+        let given = raw.keys.get(key)?.first()?;
+        self.parsed(given, parse)
+    }
+
+    fn set_headers(&mut self, given: &[Given]) -> Headers {
+        let mut headers = Headers::new();
+        let mut names = HashSet::new();
+        for given in given {
+            let Some((name, value)) = self.assignment(given) else { continue };
+            if !names.insert(name.clone()) {
+                self.problem(&given.origin, format!("sets {name} twice"));
+            }
+            headers.push((name, value));
+        }
+        headers
+    }
+
+    fn assignment(&mut self, given: &Given) -> Option<(HeaderName, HeaderValue)> {
+        let assignment = header::assignment(&given.text);
+        let (name, value) = assignment.map_err(|message| self.problem(&given.origin, message)).ok()?;
+        let value = match value {
+            Value::Literal(literal) => header::value(literal.as_bytes()),
+            Value::File(file) => header::value(self.secret_text(given, file)?.as_bytes()),
+        };
+        value.map_err(|message| self.problem(&given.origin, message)).ok().map(|value| (name, value))
+    }
+}
+
+/// The Host that is signed tells more than the name that is connected to.
+fn inferred(sign_host: Option<&str>, upstream: &Uri) -> Option<Inferred> {
+    sign_host.and_then(endpoint::infer).or_else(|| endpoint::infer(upstream.host()?))
+}
+
+/// A route's own headers replace those of the same name that all routes have.
+fn merged(common: &Headers, own: Headers) -> Headers {
+    let replaced: HashSet<HeaderName> = own.iter().map(|(name, _)| name.clone()).collect();
+    common.iter().filter(|(name, _)| !replaced.contains(name)).cloned().chain(own).collect()
+}
+
+/// Whether `prefix` ends in `path` where a segment ends.
+fn is_below(path: &str, prefix: &str) -> bool {
+    prefix == "/" || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,141 @@
+//! Who signs: the settings of the user pool, the identity pool and the role.
+
+use std::path::PathBuf;
+
+use super::{
+    reader::Reader,
+    source::{Given, Origin},
+    url,
+    value::{self, Source},
+};
+use crate::{
+    credentials::{Cognito, IdentityPool, Login, RoleChoice, Settings, UserPool},
+    endpoint::service_endpoint,
+};
+
+const USER_POOL: &[&str] = &[
+    "user-pool-id",
+    "client-id",
+    "client-secret-file",
+    "username",
+    "password-file",
+    "auth-flow",
+    "totp-secret-file",
+    "domain",
+    "redirect-port",
+];
+
+impl Reader<'_> {
+    pub(super) fn credentials(&mut self) -> Option<Settings> {
+        match self.value("credentials", value::source)? {
+            Source::Cognito => self.cognito().map(|cognito| Settings::Cognito(Box::new(cognito))),
+            Source::Guest => {
+                self.refuse(USER_POOL, "contradicts credentials = guest, which signs nobody in");
+                let login = &["id-token-file", "login-provider", "custom-role-arn"];
+                self.refuse(login, "contradicts credentials = guest, which has no token");
+                self.identity_pool().map(|identity_pool| Settings::Guest { identity_pool })
+            }
+            Source::Aws => {
+                let pools = &["id-token-file", "login-provider", "identity-pool-id"];
+                let roles = &["custom-role-arn", "classic-flow-role-arn"];
+                self.refuse(
+                    &[USER_POOL, pools, roles].concat(),
+                    "contradicts credentials = aws, which takes the SDK's default chain",
+                );
+                Some(Settings::Aws)
+            }
+        }
+    }
+
+    fn cognito(&mut self) -> Option<Cognito> {
+        let login = if self.origin("id-token-file").is_some() {
+            self.id_token_file()
+        } else {
+            self.user_pool().map(Login::UserPool)
+        };
+        let identity_pool = self.identity_pool();
+        Some(Cognito { login: login?, identity_pool: identity_pool? })
+    }
+
+    fn id_token_file(&mut self) -> Option<Login> {
+        self.refuse(USER_POOL, "contradicts id-token-file, with which there is no user-pool sign-in");
+        let given = self.explicit("id-token-file")?;
+        let path = self.readable_file(&given);
+        let login_provider = self.value("login-provider", value::login_provider);
+        Some(Login::IdTokenFile { path: path?, login_provider })
+    }
+
+    fn user_pool(&mut self) -> Option<UserPool> {
+        let id = self.required("user-pool-id", value::user_pool_id);
+        let client_id = self.required("client-id", value::client_id);
+        let auth_flow = self.value("auth-flow", value::auth_flow);
+        let redirect_port = self.value("redirect-port", value::port);
+        let client_secret = self.secret("client-secret-file");
+        let username = self.value("username", value::text);
+        let password = self.secret("password-file");
+        let totp_secret = self.secret_as("totp-secret-file", value::totp_secret);
+        let domain = self.value("domain", url::login_domain);
+        let login_provider = self.value("login-provider", value::login_provider);
+        if self.origin("username").is_none() {
+            self.refuse(&["password-file"], "is of no use without username");
+        }
+        let id = id?;
+        let endpoint =
+            self.endpoint("cognito-idp", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", id.region())?;
+        Some(UserPool {
+            id,
+            client_id: client_id?,
+            client_secret,
+            username,
+            password,
+            auth_flow: auth_flow?,
+            totp_secret,
+            endpoint,
+            domain,
+            redirect_port: redirect_port?,
+            state_dir: self.state_dir(),
+            login_provider,
+        })
+    }
+
+    fn identity_pool(&mut self) -> Option<IdentityPool> {
+        let id = self.required("identity-pool-id", value::identity_pool_id);
+        let custom = self.value("custom-role-arn", value::role_arn);
+        let classic = self.value("classic-flow-role-arn", value::role_arn);
+        if let (Some(_), Some(classic)) =
+            (self.origin("custom-role-arn"), self.origin("classic-flow-role-arn"))
+        {
+            self.problem(classic, "contradicts custom-role-arn, which is of the enhanced flow");
+        }
+        let id = id?;
+        let role = match (custom, classic) {
+            (Some(role_arn), _) => RoleChoice::Custom(role_arn),
+            (None, Some(role_arn)) => {
+                let sts_endpoint = self.endpoint("sts", "AWS_ENDPOINT_URL_STS", id.region())?;
+                RoleChoice::Classic { role_arn, sts_endpoint }
+            }
+            (None, None) => RoleChoice::Pool,
+        };
+        let endpoint = self.endpoint("cognito-identity", "AWS_ENDPOINT_URL_COGNITO_IDENTITY", id.region())?;
+        Some(IdentityPool { id, endpoint, role })
+    }
+
+    /// The endpoint of a service: what its own variable of the SDKs says, else what the common one says.
+    fn endpoint(&mut self, service: &str, variable: &str, region: &str) -> Option<String> {
+        let redirect = [variable, "AWS_ENDPOINT_URL"]
+            .into_iter()
+            .find_map(|name| self.environment.variable(name).map(|url| (name, url.to_owned())));
+        match redirect {
+            Some((name, text)) => {
+                self.parsed(&Given { text, origin: Origin::Variable(name.to_owned()) }, url::endpoint_url)
+            }
+            None => Some(service_endpoint(service, region)),
+        }
+    }
+
+    fn state_dir(&self) -> Option<PathBuf> {
+        self.environment
+            .base_folder("XDG_STATE_HOME", ".local/state")
+            .map(|folder| folder.join("countersign"))
+    }
+}

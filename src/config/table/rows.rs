@@ -1,0 +1,118 @@
+//! The rows of the table of settings.
+
+use super::{
+    Group::{self, Clients, Credentials, Limits, Process, Sandbox, Upstream},
+    Kind::{self, List, Number, SecretFile, Size, Switch, Text},
+    Setting, Use,
+};
+
+const PROXY: &[Use] = &[Use::Serve, Use::Sandbox];
+const ADMIN: &[Use] = &[Use::Serve, Use::Sandbox, Use::Healthcheck];
+const TARGET: &[Use] = &[Use::Serve, Use::Call];
+const EVERY_REQUEST: &[Use] = &[Use::Serve, Use::Sandbox, Use::Call];
+const SIGNED_IN: &[Use] = &[Use::Serve, Use::Session, Use::Call];
+const LOGGED: &[Use] = &[Use::Serve, Use::Sandbox, Use::Session, Use::Call];
+const SANDBOX: &[Use] = &[Use::Sandbox];
+
+/// Every setting, in the order in which help and the example file have them.
+#[rustfmt::skip]
+pub static SETTINGS: &[Setting] = &[
+    row(Clients, PROXY, Text, "listen", "ADDRESS", "localhost:8181",
+        "Where clients connect: localhost:PORT, IP:PORT or unix:/path"),
+    row(Clients, ADMIN, Text, "admin-listen", "ADDRESS", "localhost:8182",
+        "Health, metrics and status, or off"),
+    row(Clients, PROXY, List, "allow-origin", "ORIGIN", "",
+        "Origin of a page that may call the proxy from a browser"),
+    row(Clients, PROXY, List, "allow-host", "NAME", "",
+        "Further name under which clients may address the proxy"),
+    row(Clients, PROXY, SecretFile, "bearer-token-file", "FILE", "",
+        "File with the token that clients must present"),
+    row(Clients, PROXY, Switch, "allow-unauthenticated", "BOOL", "false",
+        "Let a listener that others reach do without a bearer token"),
+    row(Clients, PROXY, Switch, "trust-documents", "BOOL", "false",
+        "Let pages that the API serves run scripts on the proxy's origin"),
+    row(Upstream, TARGET, Text, "upstream", "URL", "",
+        "Base URL of the API, stage and path prefix included"),
+    row(Upstream, TARGET, Text, "region", "REGION", "",
+        "Region to sign for, where the upstream's host does not tell"),
+    row(Upstream, TARGET, Text, "service", "NAME", "",
+        "Service to sign for, where the upstream's host does not tell [default: execute-api]"),
+    row(Upstream, TARGET, Text, "sign-host", "HOST", "",
+        "Host to sign and send instead of the upstream's"),
+    row(Upstream, EVERY_REQUEST, List, "set-header", "NAME=VALUE", "",
+        "Header set on the way up; NAME=@FILE reads the value from a file"),
+    row(Upstream, PROXY, List, "strip-header", "NAME", "",
+        "Header removed on the way up"),
+    row(Upstream, TARGET, Text, "ca-file", "FILE", "",
+        "PEM file with more trusted roots for the upstream"),
+    row(Credentials, SIGNED_IN, Text, "credentials", "SOURCE", "cognito",
+        "cognito, guest (unauthenticated identity) or aws (the SDK's default chain)"),
+    row(Credentials, SIGNED_IN, Text, "user-pool-id", "ID", "",
+        "User pool, as eu-west-1_AbCdEf123"),
+    row(Credentials, SIGNED_IN, Text, "client-id", "ID", "",
+        "App client of the user pool"),
+    row(Credentials, SIGNED_IN, SecretFile, "client-secret-file", "FILE", "",
+        "File with the app client's secret"),
+    row(Credentials, SIGNED_IN, Text, "identity-pool-id", "ID", "",
+        "Identity pool, as eu-west-1:01234567-89ab-cdef-0123-456789abcdef"),
+    row(Credentials, SIGNED_IN, Text, "username", "NAME", "",
+        "User to sign in without a terminal"),
+    row(Credentials, SIGNED_IN, SecretFile, "password-file", "FILE", "",
+        "File with the user's password"),
+    row(Credentials, SIGNED_IN, Text, "auth-flow", "FLOW", "srp",
+        "srp, password, custom or user-auth"),
+    row(Credentials, SIGNED_IN, SecretFile, "totp-secret-file", "FILE", "",
+        "File with the base32 secret that answers TOTP challenges"),
+    row(Credentials, SIGNED_IN, Text, "domain", "HOST", "",
+        "Managed-login domain of the user pool, for login --browser"),
+    row(Credentials, SIGNED_IN, Number, "redirect-port", "PORT", "8976",
+        "Port of the redirect URI that the app client has registered"),
+    row(Credentials, SIGNED_IN, Text, "id-token-file", "FILE", "",
+        "File with an ID token that something else keeps fresh"),
+    row(Credentials, SIGNED_IN, Text, "login-provider", "NAME", "",
+        "Logins key of the identity pool [default: the token's iss without its scheme]"),
+    row(Credentials, SIGNED_IN, Text, "custom-role-arn", "ARN", "",
+        "Role to ask for in the enhanced flow"),
+    row(Credentials, SIGNED_IN, Text, "classic-flow-role-arn", "ARN", "",
+        "Role to assume in the classic flow"),
+    row(Limits, EVERY_REQUEST, Size, "max-body", "SIZE", "10MiB",
+        "Largest request body"),
+    row(Limits, PROXY, Size, "body-memory", "SIZE", "64MiB",
+        "All buffered bodies together"),
+    row(Limits, PROXY, Number, "max-connections", "COUNT", "1024",
+        "Connections of clients"),
+    row(Limits, PROXY, Number, "max-in-flight", "COUNT", "256",
+        "Requests answered at the same time"),
+    row(Limits, EVERY_REQUEST, Text, "connect-timeout", "DURATION", "3s",
+        "Longest wait for a connection to the upstream"),
+    row(Limits, EVERY_REQUEST, Text, "response-timeout", "DURATION", "60s",
+        "Longest wait for a response head"),
+    row(Limits, EVERY_REQUEST, Text, "idle-timeout", "DURATION", "310s",
+        "Longest pause of a body that streams, either way"),
+    row(Limits, PROXY, Text, "drain-timeout", "DURATION", "25s",
+        "Longest wait for requests in flight at shutdown"),
+    row(Process, LOGGED, Text, "log-format", "FORMAT", "auto",
+        "auto (text on a terminal, JSON elsewhere), text or json"),
+    row(Process, LOGGED, Text, "log-level", "LEVEL", "info",
+        "off, error, warn, info, debug, trace or a filter as RUST_LOG has it"),
+    row(Process, PROXY, Switch, "exit-zero-on-sigterm", "BOOL", "false",
+        "End with exit code 0 instead of 143 on SIGTERM"),
+    row(Sandbox, SANDBOX, Text, "backend", "URL", "",
+        "Local server that gets the verified requests, with the identity in headers"),
+    row(Sandbox, SANDBOX, Text, "credentials-lifetime", "DURATION", "1h",
+        "Lifetime of the credentials that the sandbox issues"),
+];
+
+/// An empty `default` stands for none.
+const fn row(
+    group: Group,
+    uses: &'static [Use],
+    kind: Kind,
+    name: &'static str,
+    value_name: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    let default = if default.is_empty() { None } else { Some(default) };
+    Setting { name, kind, default, value_name, help, group, uses }
+}

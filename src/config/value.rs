@@ -1,0 +1,223 @@
+//! From texts to durations, sizes, counts and names. Each function says what is wrong in words for the user.
+
+use std::{fmt, time::Duration};
+
+use bytesize::ByteSize;
+use tracing_subscriber::EnvFilter;
+
+use super::problem::nearest;
+use crate::{
+    credentials::{AuthFlow, IdentityPoolId, UserPoolId},
+    endpoint,
+    listener::Listen,
+    telemetry::LogFormat,
+};
+
+/// A value, or what is wrong with the text.
+pub(super) type Parsed<T> = Result<T, String>;
+
+/// Longer waits are typing errors.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Where credentials come from, as named in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Cognito,
+    Guest,
+    Aws,
+}
+
+pub(super) fn text(text: &str) -> Parsed<String> {
+    match text {
+        "" => Err("is empty".to_owned()),
+        text if text.contains(char::is_control) => Err("has a control character in it".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// A wait that is not zero.
+pub(super) fn duration(text: &str) -> Parsed<Duration> {
+    match duration_or_zero(text)? {
+        Duration::ZERO => Err("must be longer than zero".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+pub(super) fn duration_or_zero(text: &str) -> Parsed<Duration> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration > LONGEST => Err("must not be longer than 30 days".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(_) => Err(format!("{text:?} is not a duration such as 500ms, 3s or 5m")),
+    }
+}
+
+/// A number of bytes.
+pub(super) fn size(text: &str) -> Parsed<u64> {
+    text.parse::<ByteSize>()
+        .map(|size| size.as_u64())
+        .map_err(|_| format!("{text:?} is not a size such as 512KiB, 10MiB or a number of bytes"))
+}
+
+/// A number from 1.
+pub(super) fn count(text: &str) -> Parsed<usize> {
+    match text.parse::<u32>() {
+        Ok(number) if number > 0 => Ok(number as usize),
+        _ => Err(format!("{text:?} is not a whole number from 1 to {}", u32::MAX)),
+    }
+}
+
+pub(super) fn port(text: &str) -> Parsed<u16> {
+    match text.parse() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!("{text:?} is not a port from 1 to 65535")),
+    }
+}
+
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" | "1" => Ok(true),
+        "false" | "off" | "no" | "0" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+pub(super) fn listen(text: &str) -> Parsed<Listen> {
+    text.parse().map_err(|error| format!("{text:?} is no listen address: {error}"))
+}
+
+pub(super) fn listen_or_off(text: &str) -> Parsed<Option<Listen>> {
+    if text == "off" { Ok(None) } else { listen(text).map(Some) }
+}
+
+pub(super) fn region(text: &str) -> Parsed<String> {
+    if endpoint::is_region(text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{text:?} is not a region such as eu-west-1"))
+}
+
+pub(super) fn service(text: &str) -> Parsed<String> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{text:?} is not a signing name such as execute-api"))
+}
+
+pub(super) fn user_pool_id(text: &str) -> Parsed<UserPoolId> {
+    text.parse().map_err(|error| format!("{text:?} is {error}"))
+}
+
+pub(super) fn identity_pool_id(text: &str) -> Parsed<IdentityPoolId> {
+    text.parse().map_err(|error| format!("{text:?} is {error}"))
+}
+
+/// `[\w+]{1,128}`, as the Cognito API has it.
+pub(super) fn client_id(text: &str) -> Parsed<String> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'+';
+    if (1..=128).contains(&text.len()) && text.bytes().all(legal) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{text:?} is not an app client id: letters, digits, + and _ only"))
+}
+
+pub(super) fn role_arn(text: &str) -> Parsed<String> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let is_role = match parts.as_slice() {
+        ["arn", partition, "iam", "", account, resource] => {
+            partition.starts_with("aws")
+                && account.len() == 12
+                && account.bytes().all(|b| b.is_ascii_digit())
+                && resource.strip_prefix("role/").is_some_and(|name| !name.is_empty() && !name.ends_with('/'))
+                && resource.bytes().all(|b| b.is_ascii_graphic())
+        }
+        _ => false,
+    };
+    if is_role {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{text:?} is not a role's ARN such as arn:aws:iam::123456789012:role/NAME"))
+}
+
+/// The key in `Logins`: a name like `cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEf123`.
+pub(super) fn login_provider(given: &str) -> Parsed<String> {
+    if given.contains("://") {
+        return Err(format!("{given:?} has a scheme; the identity pool knows the provider without it"));
+    }
+    text(given)
+}
+
+pub(super) fn source(text: &str) -> Parsed<Source> {
+    choice(text, &[("cognito", Source::Cognito), ("guest", Source::Guest), ("aws", Source::Aws)])
+}
+
+pub(super) fn auth_flow(text: &str) -> Parsed<AuthFlow> {
+    choice(
+        text,
+        &[
+            ("srp", AuthFlow::Srp),
+            ("password", AuthFlow::Password),
+            ("custom", AuthFlow::Custom),
+            ("user-auth", AuthFlow::UserAuth),
+        ],
+    )
+}
+
+pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
+    choice(text, &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)])
+}
+
+/// A level or a filter in the syntax of `RUST_LOG`.
+pub(super) fn log_level(text: &str) -> Parsed<String> {
+    const LEVELS: &[(&str, ())] =
+        &[("off", ()), ("error", ()), ("warn", ()), ("info", ()), ("debug", ()), ("trace", ())];
+    // A lone word that is no level would be a target, and a typing error would silence the log.
+    if !text.contains(['=', ',', '[', ':']) {
+        return choice(&text.to_ascii_lowercase(), LEVELS).map(|()| text.to_ascii_lowercase());
+    }
+    log_filter(text)
+}
+
+/// What `RUST_LOG` may be, lone targets included, since it is shared with other programs.
+pub(super) fn log_filter(text: &str) -> Parsed<String> {
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{text:?} is not a log filter: {error}")),
+    }
+}
+
+/// Base32 as authenticator apps have it: groups and small letters do not matter.
+pub(super) fn totp_secret(text: &str) -> Parsed<String> {
+    let secret: String =
+        text.chars().filter(|c| !matches!(c, ' ' | '-' | '=')).map(|c| c.to_ascii_uppercase()).collect();
+    if secret.len() >= 16 && secret.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7')) {
+        return Ok(secret);
+    }
+    Err("is not a base32 secret of at least 16 letters A to Z and digits 2 to 7".to_owned())
+}
+
+/// A token that fits into an `Authorization` header.
+pub(super) fn bearer_token(text: &str) -> Parsed<String> {
+    if text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("has characters that no header can carry: visible ASCII only".to_owned())
+}
+
+fn choice<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Parsed<T> {
+    if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
+        return Ok(*value);
+    }
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    Err(not_a_choice(text, &names))
+}
+
+fn not_a_choice(text: &str, names: &[&str]) -> String {
+    let all = fmt::from_fn(|f| match names {
+        [first @ .., last] => write!(f, "{} or {last}", first.join(", ")),
+        [] => Ok(()),
+    });
+    match nearest(text, names.iter().copied()) {
+        Some(near) => format!("{text:?} is not {all}; the nearest is {near}"),
+        None => format!("{text:?} is not {all}"),
+    }
+}

@@ -1,0 +1,126 @@
+//! Listen addresses as they are written in the configuration.
+
+use std::{fmt, net::SocketAddr, path::PathBuf};
+
+/// A listen address as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// `localhost:PORT`: 127.0.0.1 and \[::1\], both or none.
+    Localhost(u16),
+    /// `IP:PORT`.
+    Address(SocketAddr),
+    /// `unix:/path`, created with mode 0600.
+    Unix(PathBuf),
+}
+
+/// Why a text is no listen address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidListen {
+    /// Nothing says which port.
+    NoPort,
+    /// The port is not a number up to 65535.
+    Port,
+    /// A name other than `localhost`, which could resolve to anything.
+    Host,
+    /// `unix:` without an absolute path.
+    UnixPath,
+}
+
+impl std::str::FromStr for Listen {
+    type Err = InvalidListen;
+
+    fn from_str(text: &str) -> Result<Self, InvalidListen> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            let named = path.starts_with('/') && !path.ends_with('/') && !path.contains('\0');
+            return if named { Ok(Self::Unix(path.into())) } else { Err(InvalidListen::UnixPath) };
+        }
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        match text.rsplit_once(':') {
+            Some((host, port)) if host.eq_ignore_ascii_case("localhost") => {
+                let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+                let port = port.parse().ok().filter(|_| digits);
+                port.map(Self::Localhost).ok_or(InvalidListen::Port)
+            }
+            Some((host, port)) if !host.contains(':') && port.parse::<u16>().is_ok() => {
+                Err(InvalidListen::Host)
+            }
+            Some((host, port)) if !host.contains(':') && !port.is_empty() => Err(InvalidListen::Port),
+            _ => Err(InvalidListen::NoPort),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Localhost(port) => write!(f, "localhost:{port}"),
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for InvalidListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoPort => "no port is given; write localhost:8181, an address as 127.0.0.1:8181 or [::1]:8181, or unix:/path",
+            Self::Port => "the port is not a number from 0 to 65535",
+            Self::Host => "only localhost, an IP address or unix:/path can be listened on",
+            Self::UnixPath => "unix: is followed by an absolute path, unix:/run/countersign.sock",
+        })
+    }
+}
+
+impl std::error::Error for InvalidListen {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_addresses_are_read_in_all_their_forms() {
+        for (text, listen) in [
+            ("localhost:8181", Listen::Localhost(8181)),
+            ("LocalHost:0", Listen::Localhost(0)),
+            ("127.0.0.1:80", Listen::Address(([127, 0, 0, 1], 80).into())),
+            ("[::1]:80", Listen::Address("[::1]:80".parse().expect("valid"))),
+            ("0.0.0.0:8080", Listen::Address(([0, 0, 0, 0], 8080).into())),
+            ("unix:/run/c.sock", Listen::Unix("/run/c.sock".into())),
+            ("unix:///run/c.sock", Listen::Unix("/run/c.sock".into())),
+        ] {
+            assert_eq!(text.parse(), Ok(listen), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_listen_address_of_another_form_is_refused_with_its_cause() {
+        for (text, cause) in [
+            ("", InvalidListen::NoPort),
+            ("8181", InvalidListen::NoPort),
+            ("localhost", InvalidListen::NoPort),
+            ("::1", InvalidListen::NoPort),
+            ("localhost:", InvalidListen::Port),
+            ("localhost:http", InvalidListen::Port),
+            ("localhost:+80", InvalidListen::Port),
+            ("localhost:65536", InvalidListen::Port),
+            ("127.0.0.1:99999", InvalidListen::Port),
+            (":8181", InvalidListen::Host),
+            ("example.com:80", InvalidListen::Host),
+            ("unix:", InvalidListen::UnixPath),
+            ("unix:relative.sock", InvalidListen::UnixPath),
+            ("unix:/run/", InvalidListen::UnixPath),
+        ] {
+            assert_eq!(text.parse::<Listen>(), Err(cause), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_listen_address_prints_as_it_is_written() {
+        for text in ["localhost:8181", "127.0.0.1:80", "[::1]:80", "unix:/run/c.sock"] {
+            assert_eq!(text.parse::<Listen>().expect("valid").to_string(), text);
+        }
+    }
+}

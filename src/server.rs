@@ -1,0 +1,193 @@
+//! HTTP/1.1 on accepted connections, up to a limit, until the end is asked for; then what is under way ends.
+
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tower::Service;
+use tracing::{debug, warn};
+
+use crate::{
+    listener::{Accepted, Endpoints, Listener},
+    shutdown::Shutdown,
+};
+
+/// For a request head to arrive, the first byte of a connection included.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// The longest head, in bytes.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// The most fields in a head.
+const MAX_FIELDS: usize = 100;
+
+/// The pause after an accept that failed for want of something, file descriptors usually.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many clients are told at once that there is no room.
+const MOST_TURNED_AWAY: usize = 64;
+
+/// How long a client that is turned away may take to read that.
+const TURNING_AWAY: Duration = Duration::from_secs(1);
+
+/// What a server needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Connections at the same time.
+    pub max_connections: usize,
+    /// For what is under way when the end is asked for.
+    pub drain: Duration,
+    /// The whole answer, head included, to a connection for which there is no room.
+    pub full: Bytes,
+}
+
+/// Serves the connections of all `listeners` with what `make` makes for each.
+pub async fn serve<M, S, B>(listeners: Vec<Listener>, settings: Settings, shutdown: Shutdown, make: M)
+where
+    M: Fn(Endpoints) -> S + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: std::error::Error + Send + Sync,
+{
+    let server = Server {
+        places: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
+        turned_away: Arc::new(Semaphore::new(MOST_TURNED_AWAY)),
+        settings,
+        shutdown,
+        make,
+    };
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        loops.spawn(server.clone().accept(listener));
+    }
+    while loops.join_next().await.is_some() {}
+}
+
+#[derive(Clone)]
+struct Server<M> {
+    places: Arc<Semaphore>,
+    turned_away: Arc<Semaphore>,
+    settings: Settings,
+    shutdown: Shutdown,
+    make: M,
+}
+
+impl<M, S, B> Server<M>
+where
+    M: Fn(Endpoints) -> S + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: std::error::Error + Send + Sync,
+{
+    async fn accept(mut self, listener: Listener) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.requested() => break,
+                Some(ended) = connections.join_next() => note_end(ended),
+                accepted = listener.accept() => match accepted {
+                    Ok(Accepted::Tcp(stream, endpoints)) => self.admit(&mut connections, stream, endpoints),
+                    Ok(Accepted::Unix(stream)) => self.admit(&mut connections, stream, Endpoints::default()),
+                    Err(error) if is_about_the_connection(&error) => {}
+                    Err(error) => {
+                        warn!(%error, "a connection could not be accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        let drained = timeout(self.settings.drain, async {
+            while let Some(ended) = connections.join_next().await {
+                note_end(ended);
+            }
+        });
+        if drained.await.is_err() {
+            warn!(connections = connections.len(), "connections are cut: drain-timeout is over");
+        }
+    }
+
+    fn admit<I>(&self, connections: &mut JoinSet<()>, stream: I, endpoints: Endpoints)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            let connection = connection(stream, (self.make)(endpoints), self.shutdown.clone());
+            connections.spawn(async move {
+                connection.await;
+                drop(place);
+            });
+        } else if let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() {
+            let full = self.settings.full.clone();
+            connections.spawn(async move {
+                let _ = timeout(TURNING_AWAY, turn_away(stream, full)).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+async fn connection<I, S, B>(stream: I, service: S, mut shutdown: Shutdown)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: std::error::Error + Send + Sync,
+{
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_FIELDS)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.requested() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(error = %error, cause = crate::telemetry::causes(&error), "connection ended");
+    }
+}
+
+/// Says that there is no room, and reads on for a moment: closing with bytes unread would take the answer
+/// back.
+async fn turn_away(mut stream: impl AsyncRead + AsyncWrite + Unpin, full: Bytes) {
+    if stream.write_all(&full).await.is_err() || stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut rest = [0; 4_096];
+    while matches!(stream.read(&mut rest).await, Ok(read) if read > 0) {}
+}
+
+fn note_end(ended: Result<(), tokio::task::JoinError>) {
+    if ended.is_err_and(|error| error.is_panic()) {
+        tracing::error!("a connection ended in a panic");
+    }
+}
+
+fn is_about_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::InvalidInput
+    )
+}
