@@ -3,6 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use countersign::{
+    cli::{self, Command},
     config::{Arguments, CallConfig, Config, ConfigError, Environment, SandboxConfig, SessionConfig, table},
     credentials::{AuthFlow, Cognito, Login, RoleChoice, Settings, UserPool},
     listener::Listen,
@@ -287,6 +288,12 @@ fn values_of_a_wrong_type_in_the_file_are_refused() {
 }
 
 #[test]
+fn a_setting_of_a_wrong_type_is_not_called_missing_as_well() {
+    let run = Run::complete().variable("COUNTERSIGN_UPSTREAM", "").file("upstream = 5");
+    assert_problem(&run, &["countersign.toml:1: upstream: expected text"]);
+}
+
+#[test]
 fn values_that_are_wrong_are_refused_wherever_they_stand() {
     for (name, value) in [
         ("listen", "8181"),
@@ -497,6 +504,7 @@ fn the_listing_has_every_setting_with_its_origin() {
     ] {
         assert_eq!(settings[name], serde_json::json!({ "value": value, "origin": origin }), "{name}");
     }
+    assert_eq!(settings["region"], serde_json::json!({ "value": "eu-west-1", "origin": "the host's name" }));
     let route = &json["routes"][0];
     assert_eq!((&route["region"], &route["region-origin"]), (&"eu-west-1".into(), &"the host's name".into()));
     assert_eq!(
@@ -802,6 +810,29 @@ fn other_sources_of_credentials_need_less() {
         (path, login_provider.as_deref()),
         (&run.folder.path().join("token"), Some("login.example.com"))
     );
+}
+
+#[test]
+fn a_token_file_may_come_later_than_the_proxy() {
+    let run = Run::empty()
+        .flag("upstream", &[UPSTREAM])
+        .flag("identity-pool-id", &[IDENTITY_POOL])
+        .flag("id-token-file", &["token"]);
+    let warnings = run.valid().warnings;
+    assert!(warnings.len() == 1 && warnings[0].ends_with("token does not exist yet"), "{warnings:?}");
+}
+
+#[test]
+fn flags_as_typed_reach_the_configuration() {
+    let line = "countersign serve --trust-documents=false --exit-zero-on-sigterm --allow-host a --allow-host b \
+                --set-header x-list=1,2";
+    let Ok(Command::Serve(arguments)) = cli::parse(line.split_whitespace()) else { panic!("serve") };
+    let mut run = Run::complete().variable("COUNTERSIGN_TRUST_DOCUMENTS", "on");
+    run.arguments = arguments;
+    let config = run.valid();
+    assert!(!config.proxy.guard.trust_documents && config.exit_zero_on_sigterm);
+    assert_eq!(config.proxy.guard.allowed_hosts, ["a", "b"]);
+    assert_eq!(config.proxy.routes[0].set_headers[0].1, "1,2");
 }
 
 #[test]

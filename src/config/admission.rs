@@ -69,15 +69,14 @@ impl Reader<'_> {
     }
 
     /// A file that is read later on, and must be there by then.
-    pub(super) fn readable_file(&mut self, given: &Given) -> Option<PathBuf> {
+    fn readable_file(&mut self, given: &Given) -> Option<PathBuf> {
         let path = self.environment.path(&given.origin, &self.parsed(given, value::text)?);
         match std::fs::File::open(&path) {
-            Ok(_) => Some(path),
-            Err(error) => {
-                self.problem(&given.origin, format!("cannot read {}: {error}", path.display()));
-                None
-            }
+            Ok(_) if path.is_dir() => self.problem(&given.origin, format!("{} is a folder", path.display())),
+            Ok(_) => return Some(path),
+            Err(error) => self.problem(&given.origin, format!("cannot read {}: {error}", path.display())),
         }
+        None
     }
 
     pub(super) fn telemetry(&mut self) -> Option<telemetry::Settings> {

@@ -102,6 +102,15 @@ impl Reader<'_> {
             let value = Some(Shown::One(filter.to_owned()));
             settings.insert("log-level", Row { value, origin: "RUST_LOG".to_owned() });
         }
+        if let Some(top) = routes.iter().find(|route| self.origin("upstream").as_ref() == Some(&route.origin))
+        {
+            let derived = |value: &str, origin: &str| Row {
+                value: Some(Shown::One(value.to_owned())),
+                origin: origin.to_owned(),
+            };
+            settings.insert("region", derived(&top.settings.region, &top.region_origin));
+            settings.insert("service", derived(&top.settings.service, &top.service_origin));
+        }
         let routes = routes.iter().map(RouteRow::new).collect();
         Effective { file: self.file.clone(), settings, routes, variables: self.standard_variables() }
     }

@@ -23,6 +23,8 @@ pub(super) struct Reader<'a> {
     /// Highest first: flags, variables, file.
     layers: [Layer; 3],
     problems: Vec<Problem>,
+    /// Settings that the file has with a value of a wrong type, and that are not missing.
+    mistyped: Vec<&'static str>,
     /// Whether the file could not be read, so that what is missing may stand in it.
     broken: bool,
 }
@@ -41,6 +43,7 @@ impl<'a> Reader<'a> {
             warnings,
             layers: [arguments.flags.clone(), variables, file.layer],
             problems,
+            mistyped: file.mistyped,
             broken: file.broken,
         }
     }
@@ -99,7 +102,7 @@ impl<'a> Reader<'a> {
 
     /// Says that a setting is needed, and how it can be given.
     pub(super) fn missing(&mut self, name: &str, why: &str) {
-        if !self.broken {
+        if !self.broken && !self.mistyped.contains(&name) {
             let variable = table::variable_of(name);
             self.problem(name, format!("{why}: set --{name}, {variable}, or {name} in the file"));
         }

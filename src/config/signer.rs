@@ -60,9 +60,13 @@ impl Reader<'_> {
     fn id_token_file(&mut self) -> Option<Login> {
         self.refuse(USER_POOL, "contradicts id-token-file, with which there is no user-pool sign-in");
         let given = self.explicit("id-token-file")?;
-        let path = self.readable_file(&given);
+        let path = self.environment.path(&given.origin, &self.parsed(&given, value::text)?);
+        // What keeps the token fresh may well start later than the proxy does.
+        if !path.exists() {
+            self.warnings.push(format!("{}: {} does not exist yet", given.origin, path.display()));
+        }
         let login_provider = self.value("login-provider", value::login_provider);
-        Some(Login::IdTokenFile { path: path?, login_provider })
+        Some(Login::IdTokenFile { path, login_provider })
     }
 
     fn user_pool(&mut self) -> Option<UserPool> {

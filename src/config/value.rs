@@ -221,3 +221,75 @@ fn not_a_choice(text: &str, names: &[&str]) -> String {
         None => format!("{text:?} is not {all}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit_and_an_end() {
+        for (text, millis) in [("500ms", 500), ("3s", 3_000), ("5m", 300_000), ("1h 30m", 5_400_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "3", "s", "-1s", "0s", "1.5", "31 days", "99999999999999999999s", "3 bananas"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert_eq!(duration_or_zero("0s"), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn sizes_are_bytes_unless_they_have_a_unit() {
+        for (text, bytes) in [("0", 0), ("1024", 1024), ("10MiB", 10 << 20), ("1 KiB", 1024), ("2kB", 2000)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "-1", "MiB", "10 potatoes", "0x10"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn switches_are_read_as_people_write_them() {
+        for text in ["true", "TRUE", "on", "yes", "1"] {
+            assert_eq!(switch(text), Ok(true), "{text}");
+        }
+        for text in ["false", "off", "No", "0"] {
+            assert_eq!(switch(text), Ok(false), "{text}");
+        }
+        for text in ["", "2", "enabled"] {
+            assert!(switch(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn role_arns_are_those_of_roles_in_any_partition() {
+        for text in [
+            "arn:aws:iam::123456789012:role/Reader",
+            "arn:aws-cn:iam::123456789012:role/path/Reader",
+            "arn:aws-us-gov:iam::123456789012:role/Reader",
+        ] {
+            assert_eq!(role_arn(text), Ok(text.to_owned()));
+        }
+        for text in [
+            "",
+            "Reader",
+            "arn:aws:iam::123456789012:user/Reader",
+            "arn:aws:iam::123456789012:role/",
+            "arn:aws:iam::1234:role/Reader",
+            "arn:aws:iam:eu-west-1:123456789012:role/Reader",
+            "arn:aws:iam::123456789012:role/a b",
+        ] {
+            assert!(role_arn(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_level_is_told_from_a_filter_and_from_a_typing_error() {
+        assert_eq!(log_level("INFO"), Ok("info".to_owned()));
+        assert_eq!(log_level("countersign=debug,warn"), Ok("countersign=debug,warn".to_owned()));
+        assert_eq!(log_filter("hyper"), Ok("hyper".to_owned()));
+        for text in ["", "inof", "countersign=loud", "a=b=c"] {
+            assert!(log_level(text).is_err(), "{text}");
+        }
+        assert!(log_level("inof").expect_err("refused").ends_with("the nearest is info"));
+    }
+}
