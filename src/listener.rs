@@ -2,7 +2,11 @@
 
 mod address;
 
-use std::{fmt, io, net::{Ipv4Addr, Ipv6Addr, SocketAddr}, path::{Path, PathBuf}};
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};

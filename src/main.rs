@@ -1,3 +1,24 @@
 //! Parses the command line, runs the command, maps its end to an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use countersign::{cli, commands};
+
+fn main() -> ExitCode {
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(error) => {
+            // Help and usage go where clap sends them; a closed pipe is the reader's choice.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return commands::Failure::from(error).report(),
+    };
+    match runtime.block_on(commands::run(command)) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,5 +1,7 @@
 //! Counters and histograms for Prometheus, with labels from closed sets.
 
+mod gauges;
+
 use std::{fmt::Write, time::Duration};
 
 use prometheus_client::{
@@ -14,6 +16,8 @@ use prometheus_client::{
     registry::Registry,
 };
 use tokio::time::Instant;
+
+pub use gauges::Gauges;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 

@@ -15,12 +15,14 @@ mod upstream;
 
 use std::{collections::HashMap, error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
 
+use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Uri, header::InvalidHeaderValue, uri::Scheme};
 use secrecy::SecretString;
 
 pub use accounting::{Accounting, AccountingLayer};
 pub use body::{Body, Budget};
-use guard::Guard;
+use error::ProxyError;
+pub use guard::Guard;
 use route::{Route, Routes};
 pub use service::Forward;
 pub use upstream::TrustError;
@@ -93,6 +95,26 @@ impl Proxy {
             metrics,
         })
     }
+}
+
+/// The whole answer to a connection for which there is no room, head included.
+#[must_use]
+pub fn no_room() -> Bytes {
+    let answer = ProxyError::Overloaded.response("none");
+    let (parts, body) = answer.into_parts();
+    let body = match body {
+        Body::Full(full) => full.into_inner().unwrap_or_default(),
+        Body::Stream(_) => Bytes::new(),
+    };
+    let mut text = BytesMut::from("HTTP/1.1 503 Service Unavailable\r\n");
+    for (name, value) in &parts.headers {
+        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            text.extend_from_slice(piece);
+        }
+    }
+    text.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+    text.extend_from_slice(&body);
+    text.freeze()
 }
 
 /// Routes to one origin share its connections.

@@ -30,10 +30,18 @@ pub struct State {
     pub issued: Option<Arc<Issued>>,
     /// Why the last attempt failed; `None` when it succeeded.
     pub problem: Option<Arc<Problem>>,
-    /// Attempts that ended, well or not.
-    pub attempts: u64,
+    /// Attempts that ended well.
+    pub refreshes: u64,
+    /// Attempts that failed.
+    pub failures: u64,
     /// When the last successful attempt ended.
     pub refreshed_at: Option<SystemTime>,
+}
+
+impl State {
+    fn attempts(&self) -> u64 {
+        self.refreshes + self.failures
+    }
 }
 
 /// Why the last attempt failed.
@@ -145,7 +153,8 @@ impl Publisher {
             *state = State {
                 issued: Some(Arc::new(issued)),
                 problem: None,
-                attempts: state.attempts + 1,
+                refreshes: state.refreshes + 1,
+                failures: state.failures,
                 refreshed_at: Some(now),
             };
         });
@@ -155,7 +164,7 @@ impl Publisher {
     pub fn failed(&self, problem: Problem) {
         self.state.send_modify(|state| {
             state.problem = Some(Arc::new(problem));
-            state.attempts += 1;
+            state.failures += 1;
         });
     }
 }
@@ -218,15 +227,15 @@ impl Receiver {
     pub async fn replacing(&self, rejected: &Arc<Issued>) -> Option<Arc<Issued>> {
         let mut state = self.state.clone();
         let deadline = Instant::now() + LONGEST_WAIT;
-        let attempts = state.borrow().attempts;
+        let attempts = state.borrow().attempts();
         loop {
             let seen = state.borrow_and_update().clone();
-            let issued = seen.issued?;
+            let issued = seen.issued.clone()?;
             if !Arc::ptr_eq(&issued, rejected) {
                 return phase_is_usable(&issued, self.clock.now()).then_some(issued);
             }
             let hopeless = seen.problem.as_deref().is_some_and(|problem| problem.forbids_waiting().is_some());
-            if hopeless || seen.attempts > attempts || !self.demand.reject(rejected, attempts) {
+            if hopeless || seen.attempts() > attempts || !self.demand.reject(rejected, attempts) {
                 return None;
             }
             if !matches!(timeout_at(deadline, state.changed()).await, Ok(Ok(()))) {

@@ -53,7 +53,12 @@ impl CognitoSource {
     }
 
     fn new(who: Who, identity_pool: IdentityPool, connector: SharedHttpConnector, clock: Clock) -> Self {
-        Self { who, identity_pool: IdentityPoolClient::new(identity_pool, connector), identity_id: None, clock }
+        Self {
+            who,
+            identity_pool: IdentityPoolClient::new(identity_pool, connector),
+            identity_id: None,
+            clock,
+        }
     }
 
     async fn login(&mut self) -> Result<(Option<LoginToken>, Identity), FetchError> {
@@ -110,7 +115,10 @@ fn remedy(error: &IdentityPoolError) -> &'static str {
     let words: [(&str, &str); 6] = [
         ("Unauthenticated access", "allow guests in the identity pool, or set credentials to cognito"),
         ("supported provider", "add the user pool and its client to the identity pool's login providers"),
-        ("Issuer doesn't match", "check login-provider, user-pool-id and the identity pool's login providers"),
+        (
+            "Issuer doesn't match",
+            "check login-provider, user-pool-id and the identity pool's login providers",
+        ),
         ("IdentityPool", "check identity-pool-id"),
         ("InvalidIdentityPoolConfiguration", "give the identity pool a role whose trust policy names it"),
         ("aud", "use an ID token, not an access token"),
@@ -118,5 +126,7 @@ fn remedy(error: &IdentityPoolError) -> &'static str {
     words
         .iter()
         .find(|(word, _)| message.contains(word))
-        .map_or("check identity-pool-id and the identity pool's roles and login providers", |(_, remedy)| remedy)
+        .map_or("check identity-pool-id and the identity pool's roles and login providers", |(_, remedy)| {
+            remedy
+        })
 }

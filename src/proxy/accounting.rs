@@ -35,7 +35,7 @@ const LONGEST_ID: usize = 128;
 pub(super) struct RequestId(Arc<str>);
 
 impl RequestId {
-    fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
         let sound = |id: &&str| {
             (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())

@@ -10,16 +10,16 @@ mod token;
 
 use std::{borrow::Cow, fmt};
 
-use http::{HeaderValue, Method, header, request::Parts};
+use http::{HeaderValue, Method, Response, header, request::Parts};
 
-use super::GuardSettings;
+use super::{GuardSettings, accounting::RequestId, body::Body, error::ProxyError};
 use crate::listener::Endpoints;
 
 pub(super) use token::Token;
 
 /// Decides about each request.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub struct Guard {
     hosts: Vec<String>,
     origins: Vec<String>,
     token: Option<Token>,
@@ -121,12 +121,25 @@ impl fmt::Display for Refusal {
 impl Guard {
     /// A guard as `settings` describe it.
     #[must_use]
-    pub(super) fn new(settings: &GuardSettings) -> Self {
+    pub fn new(settings: &GuardSettings) -> Self {
         Self {
             hosts: settings.allowed_hosts.clone(),
             origins: settings.allowed_origins.clone(),
             token: settings.bearer_token.as_ref().map(Token::new),
         }
+    }
+
+    /// A guard for what only this machine's own programs may ask, under `hosts` too.
+    #[must_use]
+    pub fn local(hosts: &[String]) -> Self {
+        Self { hosts: hosts.to_vec(), origins: Vec::new(), token: None }
+    }
+
+    /// The answer to a request that is not admitted.
+    #[must_use]
+    pub fn refuse(&self, parts: &Parts, endpoints: &Endpoints) -> Option<Response<Body>> {
+        let refusal = self.admit(parts, endpoints).err()?;
+        Some(ProxyError::from(refusal).response(RequestId::of(&parts.headers).as_str()))
     }
 
     /// Decides about a request that came over a connection with these endpoints.

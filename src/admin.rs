@@ -1,0 +1,200 @@
+//! The admin listener: is it alive, is it ready, what does it know. Never on the data port.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Serialize;
+use serde_json::json;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{
+    clock::Clock,
+    credentials::channel::{Receiver, State as CredentialsState},
+    listener::Endpoints,
+    metrics::Metrics,
+    proxy::Guard,
+    shutdown::{Shutdown, Trigger},
+};
+
+/// What the admin listener looks at.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The state of the credentials.
+    pub credentials: Receiver,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The clock whose offset is shown.
+    pub clock: Clock,
+    /// Whether the process is draining.
+    pub shutdown: Shutdown,
+    /// Ends the process.
+    pub trigger: Trigger,
+    /// What stays the same.
+    pub about: Arc<About>,
+}
+
+/// What stays the same while the process runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct About {
+    /// The version of the program.
+    pub version: &'static str,
+    /// Where clients connect.
+    pub listen: String,
+    /// Where this listener is.
+    pub admin_listen: String,
+    /// Where requests go.
+    pub routes: Vec<AboutRoute>,
+}
+
+/// A route as `/status` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct AboutRoute {
+    /// The path prefix.
+    pub path: String,
+    /// The base URL.
+    pub upstream: String,
+    /// The region in the signature's scope.
+    pub region: String,
+    /// The service in the signature's scope.
+    pub service: String,
+}
+
+/// The routes, for a connection between `endpoints`.
+pub fn router(admin: Admin, guard: Arc<Guard>, endpoints: Endpoints) -> Router {
+    let ready = get(readyz);
+    let live = get(livez);
+    let started = get(startupz);
+    Router::new()
+        .route("/livez", live.clone())
+        .route("/liveness", live.clone())
+        .route("/healthz", live)
+        .route("/readyz", ready.clone())
+        .route("/readiness", ready)
+        .route("/startupz", started.clone())
+        .route("/startup", started)
+        .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .route("/quitquitquit", post(quit))
+        .with_state(admin)
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            let (parts, body) = request.into_parts();
+            let refused = guard.refuse(&parts, &endpoints);
+            async move {
+                match refused {
+                    Some(response) => response.map(axum::body::Body::new),
+                    None => next.run(Request::from_parts(parts, body)).await,
+                }
+            }
+        }))
+}
+
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let mut reasons = Vec::new();
+    if admin.shutdown.is_requested() {
+        reasons.push(json!({ "code": "draining", "detail": "The process is shutting down." }));
+    }
+    if !admin.credentials.is_usable() {
+        reasons.push(credentials_reason(&admin.credentials.state()));
+    }
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, no_store(), Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+}
+
+fn credentials_reason(state: &CredentialsState) -> serde_json::Value {
+    match state.problem.as_deref() {
+        Some(problem) => match &problem.remedy {
+            Some(remedy) => json!({ "code": "login-required", "detail": remedy }),
+            None => {
+                json!({ "code": "credentials-unavailable", "detail": "Refreshing fails for the moment." })
+            }
+        },
+        None => json!({ "code": "credentials-pending", "detail": "No credentials have been obtained yet." }),
+    }
+}
+
+async fn startupz(State(admin): State<Admin>) -> Response {
+    let started = admin.credentials.state().issued.is_some();
+    let status = if started { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, no_store(), Json(json!({ "started": started }))).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let (media_type, text) = admin.metrics.exposition();
+    ([(header::CONTENT_TYPE, media_type)], text).into_response()
+}
+
+async fn status(State(admin): State<Admin>) -> Response {
+    let state = admin.credentials.state();
+    let now = admin.clock.now();
+    let issued = state.issued.as_deref();
+    let expiry = issued.and_then(|issued| issued.expiry);
+    let identity = issued.map(|issued| {
+        json!({
+            "username": issued.identity.username,
+            "subject": issued.identity.subject,
+            "identity_id": issued.identity.identity_id,
+            "access_key_id": last_four(issued.credentials.access_key_id()),
+        })
+    });
+    let body = json!({
+        "version": admin.about.version,
+        "listen": admin.about.listen,
+        "admin_listen": admin.about.admin_listen,
+        "routes": admin.about.routes,
+        "ready": admin.credentials.is_usable() && !admin.shutdown.is_requested(),
+        "draining": admin.shutdown.is_requested(),
+        "identity": identity,
+        "credentials": {
+            "expiry": expiry.map(rfc3339),
+            "expires_in": expiry.and_then(|expiry| expiry.duration_since(now).ok()).map(|left| left.as_secs()),
+            "last_refresh": state.refreshed_at.map(rfc3339),
+            "refreshes": state.refreshes,
+            "failures": state.failures,
+            "last_error": state.problem.as_deref().map(|problem| json!({
+                "at": rfc3339(problem.at),
+                "message": problem.message,
+                "remedy": problem.remedy,
+            })),
+        },
+        "clock_offset_seconds": Duration::from_millis(admin.clock.offset_millis().unsigned_abs()).as_secs_f64()
+            * if admin.clock.offset_millis() < 0 { -1.0 } else { 1.0 },
+        "in_flight_requests": admin.metrics.requests_in_flight(),
+    });
+    (no_store(), Json(body)).into_response()
+}
+
+async fn quit(State(admin): State<Admin>) -> &'static str {
+    admin.trigger.request();
+    "draining\n"
+}
+
+fn no_store() -> [(header::HeaderName, &'static str); 1] {
+    [(header::CACHE_CONTROL, "no-store")]
+}
+
+fn last_four(key: &str) -> String {
+    let from = key.len().saturating_sub(4);
+    format!("…{}", key.get(from..).unwrap_or_default())
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    OffsetDateTime::from(time)
+        .replace_nanosecond(0)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}

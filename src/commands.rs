@@ -1,0 +1,113 @@
+//! What each command does, and how it ends.
+
+mod check;
+mod healthcheck;
+mod local_http;
+#[cfg(feature = "sandbox")]
+mod sandbox;
+mod serve;
+
+use std::{
+    error::Error,
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use crate::{
+    app::StartError,
+    cli::{self, Command},
+    config::{ConfigError, Environment},
+    telemetry,
+};
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// When it cannot do what it is for.
+pub async fn run(command: Command) -> Result<ExitCode, Failure> {
+    let environment = Environment::process();
+    match command {
+        Command::Serve(arguments) => serve::run(&arguments, &environment).await,
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(arguments) => sandbox::run(&arguments, &environment).await,
+        Command::Check { online, json, settings } => check::run(&settings, &environment, json, online).await,
+        Command::Healthcheck(arguments) => healthcheck::run(&arguments, &environment).await,
+        Command::Completions(shell) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut cli::tree(), "countersign", &mut script);
+            print(&script).map(|()| ExitCode::SUCCESS)
+        }
+        _ => Err(Failure::runtime("this command is not available")),
+    }
+}
+
+/// Why a command did not do what it is for.
+#[derive(Debug)]
+pub enum Failure {
+    /// The configuration is not valid.
+    Config(ConfigError),
+    /// Something else went wrong.
+    Runtime(Box<dyn Error + Send + Sync>),
+}
+
+impl Failure {
+    fn runtime(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Runtime(error.into())
+    }
+
+    /// Says to stderr what is wrong; the exit code for it.
+    #[must_use]
+    pub fn report(&self) -> ExitCode {
+        let text = match self {
+            Self::Config(error) => format!("countersign: {error}\n"),
+            Self::Runtime(error) => {
+                let causes = telemetry::causes(error.as_ref());
+                let separator = if causes.is_empty() { "" } else { ": " };
+                format!("countersign: {error}{separator}{causes}\n")
+            }
+        };
+        // Nobody is left to tell that stderr is closed.
+        let _ = io::stderr().write_all(text.as_bytes());
+        ExitCode::from(match self {
+            Self::Config(_) => 64,
+            Self::Runtime(_) => 1,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(_) => f.write_str("the configuration is not valid"),
+            Self::Runtime(_) => f.write_str("the command failed"),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::runtime(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::runtime(error)
+    }
+}
+
+/// Writes to stdout. A reader that has gone away, `head` for one, is no failure.
+fn print(text: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(Failure::from),
+    }
+}

@@ -1,0 +1,56 @@
+//! `countersign serve`: the proxy, until a signal.
+
+use std::process::ExitCode;
+
+use tracing::{info, warn};
+
+use super::Failure;
+use crate::{
+    app::{self, App},
+    clock::Clock,
+    config::{Arguments, Config, Environment},
+    shutdown::{self, Signal, Signals},
+    telemetry,
+};
+
+pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Result<ExitCode, Failure> {
+    let config = Config::for_serve(arguments, environment)?;
+    telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let app = App::bind(
+        app::Settings {
+            listen: config.listen,
+            admin_listen: config.admin_listen,
+            credentials: config.credentials,
+            proxy: config.proxy,
+            aws_ca_files: config.aws_ca_files,
+        },
+        Clock::system(),
+    )?;
+    info!(version = env!("CARGO_PKG_VERSION"), url = app.url(), admin = app.admin_url(), "starting");
+    until_signal(app, config.exit_zero_on_sigterm).await
+}
+
+/// Runs `app` until it ends or a signal comes, which it is given time to obey; a second signal is final.
+pub(super) async fn until_signal(app: App, exit_zero_on_sigterm: bool) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::listen()?;
+    let (trigger, shutdown) = shutdown::channel();
+    let running = app.run(trigger.clone(), shutdown);
+    tokio::pin!(running);
+    let signal = tokio::select! {
+        ended = running.as_mut() => return Ok(ended.map(|()| ExitCode::SUCCESS)?),
+        signal = signals.next() => signal,
+    };
+    info!(%signal, "draining: requests under way are finished, a second signal ends them");
+    trigger.request();
+    tokio::select! {
+        ended = running => ended?,
+        second = signals.next() => warn!(signal = %second, "ended at once"),
+    }
+    Ok(match signal {
+        Signal::Terminate if exit_zero_on_sigterm => ExitCode::SUCCESS,
+        signal => ExitCode::from(signal.exit_code()),
+    })
+}
