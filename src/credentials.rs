@@ -1,5 +1,6 @@
 //! AWS credentials of the user who is signed in: where they come from, how long they last, who gets them.
 
+pub mod session;
 pub mod user_pool;
 
 use std::{fmt, path::PathBuf};

@@ -13,6 +13,7 @@ mod refusal;
 mod renewal;
 mod sign_in;
 mod srp;
+mod terminal;
 mod tokens;
 mod unattended;
 mod verdict;
@@ -29,6 +30,7 @@ pub use error::Error;
 pub use exchange::NoAnswer;
 pub use refusal::{Cause, Refusal};
 pub use srp::InvalidServerValue;
+pub use terminal::Terminal;
 pub use tokens::{Claims, InvalidToken, Tokens};
 pub use unattended::{InvalidTotpSecret, Unattended};
 pub use verdict::Verdict;
@@ -154,6 +156,10 @@ impl RefreshGrant {
             None => self,
         }
     }
+
+    pub(super) fn has_same_token(&self, other: &Self) -> bool {
+        self.refresh_token.expose_secret() == other.refresh_token.expose_secret()
+    }
 }
 
 impl UserPool {
@@ -164,5 +170,7 @@ impl UserPool {
     }
 }
 
+#[cfg(test)]
+pub(super) mod script;
 #[cfg(test)]
 mod tests;
