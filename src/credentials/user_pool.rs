@@ -6,6 +6,7 @@
 
 mod answers;
 mod api;
+mod browser;
 mod device;
 mod error;
 mod exchange;
@@ -25,6 +26,7 @@ use crate::{clock::Clock, credentials::UserPool};
 
 pub use answers::{AnswerFuture, Answers, Choice, Factor, Question, Unanswered};
 pub use api::Operation;
+pub use browser::{BrowserError, BrowserSignIn};
 pub use device::Device;
 pub use error::Error;
 pub use exchange::NoAnswer;
