@@ -8,5 +8,7 @@ pub mod credentials;
 pub mod endpoint;
 pub mod listener;
 pub mod proxy;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod signing;
 pub mod telemetry;

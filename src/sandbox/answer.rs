@@ -1,0 +1,178 @@
+//! Answers in the forms that AWS services give: JSON 1.1 of Cognito, JSON of API Gateway.
+
+use std::{error::Error, fmt, future};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use serde_json::{Value, json};
+
+use super::{
+    faults::{Fault, Faults},
+    paced::Paced,
+};
+
+pub(super) type Body = UnsyncBoxBody<Bytes, Hangup>;
+
+/// The connection is to be closed without a (complete) answer.
+#[derive(Debug)]
+pub(super) struct Hangup;
+
+/// An error in AWS's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AwsError {
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+/// Whose form an answer takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// cognito-idp and cognito-identity: 400, `__type`, and an error type that ends in a colon.
+    Cognito,
+    /// A REST API: 403, `message` alone, and the gateway's own request id.
+    Gateway,
+}
+
+impl AwsError {
+    pub(super) fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into() }
+    }
+
+    pub(super) fn not_authorized(message: impl Into<String>) -> Self {
+        Self::new("NotAuthorizedException", message)
+    }
+
+    pub(super) fn invalid_parameter(message: impl Into<String>) -> Self {
+        Self::new("InvalidParameterException", message)
+    }
+
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self::new("ResourceNotFoundException", message)
+    }
+}
+
+impl Form {
+    pub(super) fn ok(self, value: &Value) -> Response<Body> {
+        self.json(StatusCode::OK, value)
+    }
+
+    pub(super) fn error(self, error: &AwsError) -> Response<Body> {
+        let (status, body, kind) = match self {
+            Self::Cognito => (
+                StatusCode::BAD_REQUEST,
+                json!({ "__type": error.code, "message": error.message }),
+                format!("{}:", error.code),
+            ),
+            Self::Gateway => {
+                (gateway_status(&error.code), json!({ "message": error.message }), error.code.clone())
+            }
+        };
+        let mut response = self.json(status, &body);
+        if let Ok(kind) = HeaderValue::try_from(kind) {
+            response.headers_mut().insert("x-amzn-errortype", kind);
+        }
+        response
+    }
+
+    pub(super) fn json(self, status: StatusCode, value: &Value) -> Response<Body> {
+        self.text(status, value.to_string())
+    }
+
+    fn text(self, status: StatusCode, text: String) -> Response<Body> {
+        let kind = match self {
+            Self::Cognito => "application/x-amz-json-1.1",
+            Self::Gateway => "application/json",
+        };
+        self.with_request_id(plain(status, kind, text))
+    }
+
+    /// Adds the ids by which AWS marks an answer as its own.
+    pub(super) fn with_request_id(self, mut response: Response<Body>) -> Response<Body> {
+        let id = uuid::Uuid::new_v4();
+        let headers = response.headers_mut();
+        headers.insert("x-amzn-requestid", ascii(&id.to_string()));
+        if self == Self::Gateway {
+            headers.insert("x-amz-apigw-id", ascii(&format!("{}=", &id.simple().to_string()[..15])));
+        }
+        response
+    }
+
+    /// Does what is planned for `operation`. `None` when the call is to be answered as usual.
+    pub(super) async fn disturbed(
+        self,
+        faults: &Faults,
+        operation: &str,
+    ) -> Result<Option<Response<Body>>, Hangup> {
+        Ok(Some(match faults.take(operation) {
+            None => return Ok(None),
+            Some(Fault::Delay(time)) => {
+                tokio::time::sleep(time).await;
+                return Ok(None);
+            }
+            Some(Fault::Hang) => future::pending().await,
+            Some(Fault::Disconnect) => return Err(Hangup),
+            Some(Fault::Error { code, message }) => self.error(&AwsError { code, message }),
+            Some(Fault::Status(status)) => self.broken(status),
+            Some(Fault::Truncate) => plain(StatusCode::OK, "application/json", Paced::truncated(1000, 10)),
+            Some(Fault::MalformedJson) => self.text(StatusCode::OK, "{\"AuthenticationRes".to_owned()),
+        }))
+    }
+
+    fn broken(self, status: u16) -> Response<Body> {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        match self {
+            Self::Cognito => {
+                let body = json!({ "__type": "InternalErrorException", "message": "Internal error" });
+                self.json(status, &body)
+            }
+            Self::Gateway => self.json(status, &json!({ "message": null })),
+        }
+    }
+}
+
+impl fmt::Display for Hangup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is closed on purpose")
+    }
+}
+
+impl Error for Hangup {}
+
+/// An answer with a content type and no marks of AWS.
+pub(super) fn plain(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<AnyBody>,
+) -> Response<Body> {
+    let mut response = Response::new(body.into().0);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Anything that an answer can be made of.
+pub(super) struct AnyBody(Body);
+
+impl From<String> for AnyBody {
+    fn from(text: String) -> Self {
+        Self(Full::from(text).map_err(|never| match never {}).boxed_unsync())
+    }
+}
+
+impl From<Paced> for AnyBody {
+    fn from(paced: Paced) -> Self {
+        Self(paced.boxed_unsync())
+    }
+}
+
+fn gateway_status(code: &str) -> StatusCode {
+    match code {
+        "TooManyRequestsException" | "LimitExceededException" => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::FORBIDDEN,
+    }
+}
+
+fn ascii(text: &str) -> HeaderValue {
+    HeaderValue::try_from(text).expect("ids are ASCII")
+}

@@ -1,0 +1,139 @@
+//! The event that a Lambda proxy integration of a REST API receives, payload version 1.0.
+
+use std::net::SocketAddr;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Map, Value, json};
+use time::UtcDateTime;
+
+use super::{STAGE, canonical::decode, received::Received};
+use crate::{
+    clock::Clock,
+    sandbox::{identity_pool, vault::Issued},
+};
+
+/// What the integration is given of a verified request, with `path` below the stage.
+pub(super) fn event(
+    received: &Received,
+    path: &str,
+    issued: &Issued,
+    peer: SocketAddr,
+    region: &str,
+    clock: &Clock,
+) -> Value {
+    let headers = headers(received, peer);
+    let query = query(received.query().unwrap_or_default());
+    let (body, encoded) = body(received);
+    let proxy = path.trim_start_matches('/');
+    json!({
+        "resource": "/{proxy+}",
+        "path": path,
+        "httpMethod": received.method,
+        "headers": last_values(&headers),
+        "multiValueHeaders": all_values(&headers),
+        "queryStringParameters": last_values(&query),
+        "multiValueQueryStringParameters": all_values(&query),
+        "pathParameters": (!proxy.is_empty()).then(|| json!({ "proxy": proxy })),
+        "stageVariables": null,
+        "requestContext": context(received, path, issued, peer, region, clock),
+        "body": body,
+        "isBase64Encoded": encoded,
+    })
+}
+
+fn context(
+    received: &Received,
+    path: &str,
+    issued: &Issued,
+    peer: SocketAddr,
+    region: &str,
+    clock: &Clock,
+) -> Value {
+    let host = received.header("host").unwrap_or_default();
+    let now = UtcDateTime::from(clock.now());
+    json!({
+        "accountId": identity_pool::ACCOUNT,
+        "apiId": "sandbox",
+        "authorizer": null,
+        "domainName": host,
+        "domainPrefix": host.split(['.', ':']).next(),
+        "extendedRequestId": uuid::Uuid::new_v4().simple().to_string()[..15],
+        "httpMethod": received.method,
+        "identity": identity(received, issued, peer, region),
+        "path": format!("/{STAGE}{path}"),
+        "protocol": "HTTP/1.1",
+        "requestId": uuid::Uuid::new_v4().to_string(),
+        "requestTimeEpoch": now.unix_timestamp() * 1000 + i64::from(now.millisecond()),
+        "resourceId": "sandbx",
+        "resourcePath": "/{proxy+}",
+        "stage": STAGE,
+    })
+}
+
+fn identity(received: &Received, issued: &Issued, peer: SocketAddr, region: &str) -> Value {
+    let principal = &issued.principal;
+    let caller = format!("AROASANDBOXSANDBOX001:{}", principal.session_name);
+    let kind = if principal.login.is_some() { "authenticated" } else { "unauthenticated" };
+    json!({
+        "accessKey": issued.access_key,
+        "accountId": principal.account_and_role().0,
+        "apiKey": null,
+        "apiKeyId": null,
+        "caller": caller,
+        "cognitoAuthenticationProvider": principal.login.as_ref()
+            .map(|(provider, subject)| format!("{provider},{provider}:CognitoSignIn:{subject}")),
+        "cognitoAuthenticationType": kind,
+        "cognitoIdentityId": principal.identity_id,
+        "cognitoIdentityPoolId": identity_pool::pool_id(region),
+        "principalOrgId": null,
+        "sourceIp": peer.ip().to_string(),
+        "user": caller,
+        "userAgent": received.header("user-agent"),
+        "userArn": principal.user_arn(),
+    })
+}
+
+/// The client's fields and the gateway's own; the gateway keeps Authorization to itself.
+fn headers(received: &Received, peer: SocketAddr) -> Vec<(String, String)> {
+    let mut headers: Vec<(String, String)> = received
+        .headers
+        .iter()
+        .filter(|(name, _)| name != "authorization" && name != "x-forwarded-for")
+        .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
+        .collect();
+    let forwarded = received.header("x-forwarded-for").map_or_else(String::new, |known| format!("{known}, "));
+    headers.push(("X-Forwarded-For".to_owned(), format!("{forwarded}{}", peer.ip())));
+    headers.push(("X-Forwarded-Port".to_owned(), "443".to_owned()));
+    headers.push(("X-Forwarded-Proto".to_owned(), "https".to_owned()));
+    headers
+}
+
+fn query(raw: &str) -> Vec<(String, String)> {
+    let text = |part: &str| String::from_utf8_lossy(&decode(part)).into_owned();
+    let parts = raw.split('&').filter(|part| !part.is_empty());
+    let pairs = parts.map(|part| part.split_once('=').unwrap_or((part, "")));
+    pairs.map(|(name, value)| (text(name), text(value))).collect()
+}
+
+/// Text as it is, anything else in base64 as an API with `*/*` as a binary type sends it.
+fn body(received: &Received) -> (Option<String>, bool) {
+    match std::str::from_utf8(&received.body) {
+        Ok("") => (None, false),
+        Ok(text) => (Some(text.to_owned()), false),
+        Err(_) => (Some(STANDARD.encode(&received.body)), true),
+    }
+}
+
+fn last_values(pairs: &[(String, String)]) -> Option<Map<String, Value>> {
+    let values = pairs.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    (!pairs.is_empty()).then_some(values)
+}
+
+fn all_values(pairs: &[(String, String)]) -> Option<Map<String, Value>> {
+    let mut values = Map::new();
+    for (name, value) in pairs {
+        let list = values.entry(name.clone()).or_insert_with(|| json!([]));
+        list.as_array_mut().expect("every entry is a list").push(value.clone().into());
+    }
+    (!values.is_empty()).then_some(values)
+}

@@ -1,0 +1,170 @@
+//! Faults that the services are told to have, and counts of the operations they were asked for.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// The name under which the API's requests are counted and disturbed.
+pub const INVOKE: &str = "Invoke";
+
+/// What goes wrong with a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// An error answer in AWS's words: 400 from Cognito, 403 from the API.
+    Error {
+        /// `NotAuthorizedException` for example.
+        code: String,
+        /// The text that goes with it.
+        message: String,
+    },
+    /// An answer with this status: an internal error from Cognito, `{"message":null}` from the API.
+    Status(u16),
+    /// The answer comes after this long.
+    Delay(Duration),
+    /// No answer, ever; the connection stays open.
+    Hang,
+    /// The connection closes before the answer.
+    Disconnect,
+    /// The connection closes in the middle of the answer's body.
+    Truncate,
+    /// A 200 whose JSON breaks off.
+    MalformedJson,
+}
+
+/// The faults that are set, settable at run time; clones share them.
+///
+/// Operations are named as AWS names them, `InitiateAuth` or `GetCredentialsForIdentity`, and
+/// [`INVOKE`] is any request to the API.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Mutex<HashMap<String, VecDeque<Planned>>>>);
+
+#[derive(Clone, Debug)]
+struct Planned {
+    fault: Fault,
+    /// Calls left; `None` is until cleared.
+    times: Option<u32>,
+}
+
+impl Fault {
+    /// An error answer in AWS's words.
+    #[must_use]
+    pub fn error(code: &str, message: &str) -> Self {
+        Self::Error { code: code.to_owned(), message: message.to_owned() }
+    }
+
+    /// `TooManyRequestsException`.
+    #[must_use]
+    pub fn throttled() -> Self {
+        Self::error("TooManyRequestsException", "Rate exceeded")
+    }
+
+    /// The API's answer to credentials that have expired.
+    #[must_use]
+    pub fn expired_token() -> Self {
+        Self::error("ExpiredTokenException", "The security token included in the request is expired")
+    }
+}
+
+impl Faults {
+    /// Disturbs the next `times` calls of `operation`, after whatever is planned for it.
+    pub fn next(&self, operation: &str, times: u32, fault: Fault) {
+        self.plan(operation, Planned { fault, times: Some(times) });
+    }
+
+    /// Disturbs every call of `operation` until it is cleared.
+    pub fn always(&self, operation: &str, fault: Fault) {
+        self.plan(operation, Planned { fault, times: None });
+    }
+
+    /// Drops what is planned for `operation`.
+    pub fn clear(&self, operation: &str) {
+        self.lock().remove(operation);
+    }
+
+    /// Drops everything that is planned.
+    pub fn clear_all(&self) {
+        self.lock().clear();
+    }
+
+    pub(super) fn take(&self, operation: &str) -> Option<Fault> {
+        let mut plans = self.lock();
+        let queue = plans.get_mut(operation)?;
+        let planned = queue.front_mut()?;
+        let fault = planned.fault.clone();
+        if let Some(times) = &mut planned.times {
+            *times = times.saturating_sub(1);
+            if *times == 0 {
+                queue.pop_front();
+            }
+        }
+        Some(fault)
+    }
+
+    fn plan(&self, operation: &str, planned: Planned) {
+        if planned.times != Some(0) {
+            self.lock().entry(operation.to_owned()).or_default().push_back(planned);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, VecDeque<Planned>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How often each operation was asked for, faults included; clones share the counts.
+#[derive(Clone, Debug, Default)]
+pub struct Calls(Arc<Mutex<HashMap<String, u64>>>);
+
+impl Calls {
+    /// Calls of `operation` since the start or the last [`Calls::clear`].
+    #[must_use]
+    pub fn count(&self, operation: &str) -> u64 {
+        self.lock().get(operation).copied().unwrap_or(0)
+    }
+
+    /// Calls of all operations together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.lock().values().sum()
+    }
+
+    /// Starts counting from zero.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
+    pub(super) fn add(&self, operation: &str) {
+        *self.lock().entry(operation.to_owned()).or_default() += 1;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn planned_faults_come_in_order_and_end() {
+        let faults = Faults::default();
+        faults.next("GetId", 2, Fault::Hang);
+        faults.next("GetId", 1, Fault::Disconnect);
+        let taken: Vec<_> = (0..4).map(|_| faults.take("GetId")).collect();
+        assert_eq!(taken, [Some(Fault::Hang), Some(Fault::Hang), Some(Fault::Disconnect), None]);
+    }
+
+    #[test]
+    fn a_standing_fault_lasts_until_it_is_cleared() {
+        let faults = Faults::default();
+        faults.always("GetId", Fault::Status(500));
+        assert_eq!(faults.take("GetId"), Some(Fault::Status(500)));
+        assert_eq!(faults.take("GetId"), Some(Fault::Status(500)));
+        assert_eq!(faults.take("InitiateAuth"), None);
+        faults.clear("GetId");
+        assert_eq!(faults.take("GetId"), None);
+    }
+}

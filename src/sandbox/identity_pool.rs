@@ -1,0 +1,223 @@
+//! The identity pool: cognito-identity's JSON 1.1 operations, which turn a login into credentials.
+
+mod logins;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use self::logins::{Login, Provider};
+use super::{
+    answer::{AwsError, Body, Form, Hangup},
+    faults::{Calls, Faults},
+    json_protocol::{self, parse},
+    settings::Settings,
+    user_pool,
+    vault::{Issued, Principal, Vault},
+};
+use crate::clock::Clock;
+
+/// The account that everything in the sandbox belongs to.
+pub(super) const ACCOUNT: &str = "123456789012";
+
+pub(super) struct IdentityPool {
+    id: String,
+    region: String,
+    provider: Provider,
+    guests: bool,
+    credentials_lifetime: Duration,
+    identities: Mutex<HashMap<String, Option<Subject>>>,
+    vault: Arc<Vault>,
+    clock: Clock,
+    faults: Faults,
+    calls: Calls,
+}
+
+/// The provider and `sub` that an identity belongs to.
+type Subject = (String, String);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetId {
+    identity_pool_id: String,
+    logins: Option<HashMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetCredentialsForIdentity {
+    identity_id: String,
+    logins: Option<HashMap<String, String>>,
+    custom_role_arn: Option<String>,
+}
+
+pub(super) fn pool_id(region: &str) -> String {
+    format!("{region}:5a4db0c5-1f2e-4d3c-8b9a-000000000001")
+}
+
+impl IdentityPool {
+    pub(super) fn new(
+        settings: &Settings,
+        vault: Arc<Vault>,
+        clock: Clock,
+        faults: Faults,
+        calls: Calls,
+    ) -> Self {
+        let issuer = user_pool::issuer(&settings.region);
+        Self {
+            id: pool_id(&settings.region),
+            region: settings.region.clone(),
+            provider: Provider {
+                name: issuer.trim_start_matches("https://").to_owned(),
+                audiences: settings.clients.iter().map(|client| client.id.clone()).collect(),
+            },
+            guests: settings.guests,
+            credentials_lifetime: settings.credentials_lifetime,
+            identities: Mutex::default(),
+            vault,
+            clock,
+            faults,
+            calls,
+        }
+    }
+
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
+        let Some((operation, body)) = json_protocol::read(request).await? else {
+            return Ok(Form::Cognito.error(&json_protocol::unknown_operation()));
+        };
+        self.calls.add(&operation);
+        if let Some(disturbed) = Form::Cognito.disturbed(&self.faults, &operation).await? {
+            return Ok(disturbed);
+        }
+        Ok(match self.perform(&operation, &body) {
+            Ok(value) => Form::Cognito.ok(&value),
+            Err(error) => Form::Cognito.error(&error),
+        })
+    }
+
+    /// Forgets an identity, as DeleteIdentities does.
+    pub(super) fn delete_identity(&self, identity_id: &str) {
+        self.lock().remove(identity_id);
+    }
+
+    fn perform(&self, operation: &str, body: &[u8]) -> Result<Value, AwsError> {
+        match operation {
+            "GetId" => self.get_id(&parse(body)?),
+            "GetCredentialsForIdentity" => self.get_credentials_for_identity(&parse(body)?),
+            _ => Err(json_protocol::unknown_operation()),
+        }
+    }
+
+    fn get_id(&self, request: &GetId) -> Result<Value, AwsError> {
+        if request.identity_pool_id != self.id {
+            let message = format!("IdentityPool '{}' not found.", request.identity_pool_id);
+            return Err(AwsError::not_found(message));
+        }
+        let login = self.provider.check(request.logins.as_ref(), self.clock.now())?;
+        if login.is_none() {
+            self.require_guests()?;
+        }
+        let subject = login.map(|login| (login.provider, login.subject));
+        Ok(json!({ "IdentityId": self.identity_of(subject) }))
+    }
+
+    fn get_credentials_for_identity(&self, request: &GetCredentialsForIdentity) -> Result<Value, AwsError> {
+        let now = self.clock.now();
+        let login = self.admit(&request.identity_id, request.logins.as_ref(), now)?;
+        let role_arn = role(login.as_ref(), request.custom_role_arn.as_deref())?;
+        let principal = Principal {
+            identity_id: request.identity_id.clone(),
+            login: login.map(|login| (login.provider, login.subject)),
+            role_arn,
+            session_name: "CognitoIdentityCredentials".to_owned(),
+        };
+        let issued = self.vault.issue(principal, self.credentials_lifetime, now);
+        Ok(json!({ "IdentityId": request.identity_id, "Credentials": credentials(&issued) }))
+    }
+
+    /// Whether these logins may act as this identity.
+    fn admit(
+        &self,
+        identity_id: &str,
+        logins: Option<&HashMap<String, String>>,
+        now: SystemTime,
+    ) -> Result<Option<Login>, AwsError> {
+        let login = self.provider.check(logins, now)?;
+        let identities = self.lock();
+        let owner = identities
+            .get(identity_id)
+            .ok_or_else(|| AwsError::not_found(format!("Identity '{identity_id}' not found.")))?;
+        match (owner, &login) {
+            (None, None) => self.require_guests()?,
+            (Some(_), None) => {
+                let message = format!("Access to Identity '{identity_id}' is forbidden.");
+                return Err(AwsError::not_authorized(message));
+            }
+            (Some((provider, subject)), Some(login))
+                if *provider == login.provider && *subject == login.subject => {}
+            (_, Some(_)) => {
+                return Err(AwsError::not_authorized(
+                    "Logins don't match. Please include at least one valid login for this identity or \
+                     identity pool.",
+                ));
+            }
+        }
+        Ok(login)
+    }
+
+    /// The identity of `subject`; a new one for each guest.
+    fn identity_of(&self, subject: Option<Subject>) -> String {
+        let mut identities = self.lock();
+        let known = subject.as_ref().and_then(|subject| {
+            identities.iter().find(|(_, owner)| owner.as_ref() == Some(subject)).map(|(id, _)| id.clone())
+        });
+        known.unwrap_or_else(|| {
+            let id = format!("{}:{}", self.region, uuid::Uuid::new_v4());
+            identities.insert(id.clone(), subject);
+            id
+        })
+    }
+
+    fn require_guests(&self) -> Result<(), AwsError> {
+        if self.guests {
+            return Ok(());
+        }
+        Err(AwsError::not_authorized("Unauthenticated access is not supported for this identity pool."))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Option<Subject>>> {
+        self.identities.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The role: the one asked for if the token allows it, else the preferred one, else the pool's.
+fn role(login: Option<&Login>, asked: Option<&str>) -> Result<String, AwsError> {
+    let allowed = login.map_or(&[][..], |login| &login.roles);
+    match asked {
+        Some(asked) if allowed.iter().any(|role| role == asked) => Ok(asked.to_owned()),
+        Some(_) => Err(AwsError::not_authorized("Access denied. Invalid custom role ARN.")),
+        None => Ok(allowed.first().cloned().unwrap_or_else(|| default_role(login.is_some()))),
+    }
+}
+
+fn default_role(authenticated: bool) -> String {
+    let name = if authenticated { "sandbox-authenticated" } else { "sandbox-unauthenticated" };
+    format!("arn:aws:iam::{ACCOUNT}:role/{name}")
+}
+
+fn credentials(issued: &Issued) -> Value {
+    let expiration = issued.expires.duration_since(UNIX_EPOCH).unwrap_or_default();
+    json!({
+        "AccessKeyId": issued.access_key,
+        "SecretKey": issued.secret_key,
+        "SessionToken": issued.session_token,
+        "Expiration": expiration.as_millis() as f64 / 1000.0,
+    })
+}

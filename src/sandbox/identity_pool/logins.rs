@@ -1,0 +1,80 @@
+//! What a login proves: the checks that the identity pool makes on a token.
+
+use std::{
+    collections::HashMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::Value;
+
+use crate::sandbox::{
+    answer::AwsError,
+    tokens::{self, Unbelievable},
+};
+
+/// A login that was believed.
+pub(super) struct Login {
+    pub(super) provider: String,
+    pub(super) subject: String,
+    /// `cognito:roles`, the preferred one first.
+    pub(super) roles: Vec<String>,
+}
+
+/// The one provider of the identity pool: its user pool.
+pub(super) struct Provider {
+    /// `iss` without its scheme, the key in `Logins`.
+    pub(super) name: String,
+    /// The app clients whose tokens are taken.
+    pub(super) audiences: Vec<String>,
+}
+
+impl Provider {
+    /// The first login of `logins`; `None` when there is none, which makes a guest.
+    pub(super) fn check(
+        &self,
+        logins: Option<&HashMap<String, String>>,
+        now: SystemTime,
+    ) -> Result<Option<Login>, AwsError> {
+        let Some((name, token)) = logins.and_then(|logins| logins.iter().next()) else { return Ok(None) };
+        if *name != self.name {
+            let message = "Token is not from a supported provider of this identity pool.";
+            return Err(AwsError::not_authorized(message));
+        }
+        let claims = tokens::check(token).map_err(|error| match error {
+            Unbelievable::Malformed => invalid("Not a valid OpenId Connect identity token."),
+            Unbelievable::Signature => invalid("Couldn't verify signed token."),
+        })?;
+        self.check_claims(&claims, now)?;
+        let subject = claims["sub"].as_str().ok_or_else(|| invalid("Missing a required claim: sub"))?;
+        Ok(Some(Login { provider: name.clone(), subject: subject.to_owned(), roles: roles(&claims) }))
+    }
+
+    fn check_claims(&self, claims: &Value, now: SystemTime) -> Result<(), AwsError> {
+        let issuer = claims["iss"].as_str().and_then(|issuer| issuer.strip_prefix("https://"));
+        if issuer != Some(self.name.as_str()) {
+            return Err(invalid("Issuer doesn't match providerName"));
+        }
+        let audience = claims["aud"].as_str();
+        let audience = audience.ok_or_else(|| invalid("Missing a required claim: aud"))?;
+        if !self.audiences.iter().any(|known| known == audience) {
+            return Err(invalid("Incorrect token audience."));
+        }
+        let expiry = claims["exp"].as_u64().ok_or_else(|| invalid("Missing a required claim: exp"))?;
+        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if now >= expiry {
+            return Err(invalid(&format!("Token expired: {now} >= {expiry}")));
+        }
+        Ok(())
+    }
+}
+
+fn roles(claims: &Value) -> Vec<String> {
+    let preferred = claims["cognito:preferred_role"].as_str();
+    let listed = claims["cognito:roles"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let others = listed.filter(|role| Some(*role) != preferred);
+    preferred.into_iter().chain(others).map(str::to_owned).collect()
+}
+
+fn invalid(why: &str) -> AwsError {
+    AwsError::not_authorized(format!("Invalid login token. {why}"))
+}

@@ -1,0 +1,111 @@
+//! A listener on 127.0.0.1 that can be stopped and started again on the same port.
+
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, SocketAddr},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::{HeaderValue, Request, Response, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+use super::answer::{Body, Hangup};
+use crate::clock::Clock;
+
+pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Hangup>> + Send>>;
+
+/// What a listener does with a request; `Err` closes the connection without an answer.
+pub(super) type Handler = Arc<dyn Fn(Request<Incoming>, SocketAddr) -> Answering + Send + Sync>;
+
+pub(super) struct Server {
+    address: SocketAddr,
+    handler: Handler,
+    clock: Clock,
+    /// The accept loop, which owns its connections; empty while stopped.
+    accepting: Mutex<JoinSet<()>>,
+}
+
+impl Server {
+    /// Binds and serves. Every answer gets its `Date` from `clock`.
+    pub(super) async fn start(port: u16, clock: Clock, handler: Handler) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let server = Self { address: listener.local_addr()?, handler, clock, accepting: Mutex::default() };
+        server.accept(listener);
+        Ok(server)
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Closes the listener and every connection.
+    pub(super) async fn stop(&self) {
+        let mut accepting = std::mem::take(&mut *self.lock());
+        accepting.shutdown().await;
+    }
+
+    /// Listens again where it listened before; does nothing when it still does.
+    pub(super) async fn restart(&self) -> io::Result<()> {
+        if self.lock().is_empty() {
+            self.accept(TcpListener::bind(self.address).await?);
+        }
+        Ok(())
+    }
+
+    fn accept(&self, listener: TcpListener) {
+        self.lock().spawn(accept(listener, self.handler.clone(), self.clock.clone()));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
+        self.accepting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+async fn accept(listener: TcpListener, handler: Handler, clock: Clock) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                if let Ok((stream, peer)) = accepted {
+                    connections.spawn(serve(stream, peer, handler.clone(), clock.clone()));
+                }
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, handler: Handler, clock: Clock) {
+    // Without this a small event waits for the acknowledgement of the one before it.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "sandbox connection without nodelay");
+    }
+    let service = service_fn(|request| {
+        let answering = handler(request, peer);
+        let clock = &clock;
+        async move {
+            let mut response = answering.await?;
+            response.headers_mut().insert(header::DATE, date(clock));
+            Ok::<_, Hangup>(response)
+        }
+    });
+    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "sandbox connection ended");
+    }
+}
+
+fn date(clock: &Clock) -> HeaderValue {
+    HeaderValue::try_from(httpdate::fmt_http_date(clock.now())).expect("an HTTP date is ASCII")
+}

@@ -1,0 +1,187 @@
+//! Tokens of users who are signed in: issuing, refreshing, rotating, revoking.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use super::directory::Account;
+use crate::sandbox::{answer::AwsError, settings::AppClient, tokens};
+
+pub(super) struct Grants {
+    issuer: String,
+    token_lifetime: Duration,
+    refresh_lifetime: Duration,
+    refresh_tokens: Mutex<HashMap<String, Grant>>,
+}
+
+/// One sign-in of one user, which all its tokens descend from.
+#[derive(Clone)]
+pub(super) struct Grant {
+    pub(super) username: String,
+    pub(super) client_id: String,
+    origin: String,
+    auth_time: u64,
+    expires: SystemTime,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Live,
+    /// Another took its place; it still works until then.
+    Rotated(SystemTime),
+    Revoked,
+}
+
+impl Grants {
+    pub(super) fn new(issuer: String, token_lifetime: Duration, refresh_lifetime: Duration) -> Self {
+        Self { issuer, token_lifetime, refresh_lifetime, refresh_tokens: Mutex::default() }
+    }
+
+    /// AuthenticationResult of a complete sign-in.
+    pub(super) fn sign_in(&self, account: &Account, client: &AppClient, now: SystemTime) -> Value {
+        let grant = Grant {
+            username: account.user.username.clone(),
+            client_id: client.id.clone(),
+            origin: uuid::Uuid::new_v4().to_string(),
+            auth_time: epoch(now),
+            expires: now + self.refresh_lifetime,
+            state: State::Live,
+        };
+        let mut result = self.tokens(&grant, account, now);
+        result["RefreshToken"] = self.keep(grant).into();
+        result
+    }
+
+    /// The sign-in that a refresh token stands for, if `client` may use it at `now`.
+    pub(super) fn find(&self, token: &str, client: &AppClient, now: SystemTime) -> Result<Grant, AwsError> {
+        let grant = self.lock().get(token).cloned();
+        let grant = grant.filter(|grant| grant.client_id == client.id);
+        let grant = grant.ok_or_else(|| AwsError::not_authorized("Invalid Refresh Token"))?;
+        match grant.state {
+            State::Revoked => Err(AwsError::not_authorized("Refresh Token has been revoked")),
+            State::Rotated(until) if now >= until => Err(AwsError::new(
+                "RefreshTokenReuseException",
+                "Refresh token has been invalidated by refresh token rotation",
+            )),
+            _ if now >= grant.expires => Err(AwsError::not_authorized("Refresh Token has expired")),
+            _ => Ok(grant),
+        }
+    }
+
+    /// New ID and access tokens, and a new refresh token where the client rotates.
+    pub(super) fn refresh(
+        &self,
+        token: &str,
+        grant: &Grant,
+        account: &Account,
+        client: &AppClient,
+        now: SystemTime,
+    ) -> Value {
+        let mut result = self.tokens(grant, account, now);
+        if let Some(grace) = client.rotation {
+            if let Some(old) = self.lock().get_mut(token)
+                && old.state == State::Live
+            {
+                old.state = State::Rotated(now + grace);
+            }
+            result["RefreshToken"] = self.keep(Grant { state: State::Live, ..grant.clone() }).into();
+        }
+        result
+    }
+
+    /// Revokes a refresh token with everything that descends from the same sign-in.
+    pub(super) fn revoke(&self, token: &str) {
+        let mut grants = self.lock();
+        let Some(origin) = grants.get(token).map(|grant| grant.origin.clone()) else { return };
+        for grant in grants.values_mut().filter(|grant| grant.origin == origin) {
+            grant.state = State::Revoked;
+        }
+    }
+
+    /// The user name in an access token that is still good.
+    pub(super) fn access(&self, token: &str, now: SystemTime) -> Result<String, AwsError> {
+        let invalid = || AwsError::not_authorized("Invalid Access Token");
+        let claims = tokens::check(token).map_err(|_| invalid())?;
+        if claims["token_use"] != "access" || claims["iss"] != *self.issuer {
+            return Err(invalid());
+        }
+        if claims["exp"].as_u64().is_none_or(|expiry| epoch(now) >= expiry) {
+            return Err(AwsError::not_authorized("Access Token has expired"));
+        }
+        let revoked = self
+            .lock()
+            .values()
+            .any(|grant| grant.state == State::Revoked && claims["origin_jti"] == grant.origin);
+        if revoked {
+            return Err(AwsError::not_authorized("Access Token has been revoked"));
+        }
+        claims["username"].as_str().map(str::to_owned).ok_or_else(invalid)
+    }
+
+    fn keep(&self, grant: Grant) -> String {
+        let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 48]>());
+        self.lock().insert(token.clone(), grant);
+        token
+    }
+
+    fn tokens(&self, grant: &Grant, account: &Account, now: SystemTime) -> Value {
+        json!({
+            "AccessToken": tokens::sign(&self.access_claims(grant, account, now)),
+            "IdToken": tokens::sign(&self.id_claims(grant, account, now)),
+            "ExpiresIn": self.token_lifetime.as_secs(),
+            "TokenType": "Bearer",
+        })
+    }
+
+    fn id_claims(&self, grant: &Grant, account: &Account, now: SystemTime) -> Value {
+        let mut claims = self.common_claims(grant, account, now);
+        claims["token_use"] = "id".into();
+        claims["aud"] = grant.client_id.clone().into();
+        claims["cognito:username"] = account.user.username.clone().into();
+        if let Some(email) = account.user.aliases.iter().find(|alias| alias.contains('@')) {
+            claims["email"] = email.clone().into();
+            claims["email_verified"] = true.into();
+        }
+        if let Some(preferred) = account.user.roles.first() {
+            claims["cognito:preferred_role"] = preferred.clone().into();
+            claims["cognito:roles"] = account.user.roles.clone().into();
+        }
+        claims
+    }
+
+    fn access_claims(&self, grant: &Grant, account: &Account, now: SystemTime) -> Value {
+        let mut claims = self.common_claims(grant, account, now);
+        claims["token_use"] = "access".into();
+        claims["client_id"] = grant.client_id.clone().into();
+        claims["username"] = account.user.username.clone().into();
+        claims["scope"] = "aws.cognito.signin.user.admin".into();
+        claims
+    }
+
+    fn common_claims(&self, grant: &Grant, account: &Account, now: SystemTime) -> Value {
+        json!({
+            "iss": self.issuer,
+            "sub": account.sub,
+            "origin_jti": grant.origin,
+            "event_id": uuid::Uuid::new_v4().to_string(),
+            "jti": uuid::Uuid::new_v4().to_string(),
+            "auth_time": grant.auth_time,
+            "iat": epoch(now),
+            "exp": epoch(now + self.token_lifetime),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Grant>> {
+        self.refresh_tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn epoch(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
