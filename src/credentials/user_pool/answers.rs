@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, error, fmt, io, pin::Pin, time::SystemTime};
 use secrecy::SecretString;
 
 /// A question that a user pool asks on the way to tokens.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Question<'a> {
     /// The password, when none is configured.
     Password,
