@@ -3,12 +3,13 @@
 //! There is one file per user pool and app client. It is read and written under a lock between
 //! processes, because a pool that rotates refresh tokens takes each of them once.
 
+mod failure;
 mod file;
 mod record;
 
 use std::{
     collections::BTreeMap,
-    error, fmt, io,
+    error, io,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +21,8 @@ use super::{
     user_pool::{self, Cause, Device, RefreshGrant, SignedIn, Tokens, UserPoolClient, Verdict},
 };
 use file::Lock;
+
+pub use failure::{Error, RenewError};
 
 /// What a sign-in leaves behind.
 #[derive(Clone, Debug)]
@@ -59,30 +62,6 @@ pub struct Renewed {
     pub tokens: Tokens,
     /// The session, stored already.
     pub session: Session,
-}
-
-/// Why a stored session cannot be used or kept.
-#[derive(Debug)]
-pub enum Error {
-    /// Others may read the file.
-    Exposed(PathBuf),
-    /// The file belongs to another user.
-    Foreign(PathBuf),
-    /// Another process has held the lock for too long.
-    Busy(PathBuf),
-    /// The file or its folder cannot be read or written.
-    Io(PathBuf, io::Error),
-}
-
-/// Why tokens could not be renewed.
-#[derive(Debug)]
-pub enum RenewError {
-    /// There is no stored session, or its refresh token has been refused.
-    SignedOut,
-    /// The store failed.
-    Store(Error),
-    /// The user pool refused or did not answer.
-    UserPool(user_pool::Error),
 }
 
 impl SessionStore {
@@ -234,59 +213,6 @@ async fn blocking<T: Send + 'static>(
     match spawn_blocking(operation).await {
         Ok(result) => result,
         Err(stopped) => Err(Error::Io(PathBuf::new(), io::Error::other(stopped))),
-    }
-}
-
-impl From<Error> for RenewError {
-    fn from(error: Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exposed(path) => {
-                let path = path.display();
-                write!(f, "others may read the session in {path}; run chmod 600 {path}, or sign in again")
-            }
-            Self::Foreign(path) => {
-                write!(f, "the session in {} belongs to another user", path.display())
-            }
-            Self::Busy(path) => {
-                write!(f, "another process has held {} for half a minute", path.display())
-            }
-            Self::Io(path, _) => write!(f, "the session in {} cannot be used", path.display()),
-        }
-    }
-}
-
-impl error::Error for Error {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Self::Io(_, source) => Some(source),
-            Self::Exposed(_) | Self::Foreign(_) | Self::Busy(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for RenewError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::SignedOut => "nobody is signed in; run `countersign login`",
-            Self::Store(_) => "the stored session cannot be used",
-            Self::UserPool(_) => "the stored session cannot be renewed",
-        })
-    }
-}
-
-impl error::Error for RenewError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Self::SignedOut => None,
-            Self::Store(source) => Some(source),
-            Self::UserPool(source) => Some(source),
-        }
     }
 }
 
