@@ -22,6 +22,8 @@ pub(super) struct Prompt {
 
 enum Input {
     Line,
+    /// Apps and messages show codes in groups, which people type as they see them.
+    Code,
     Hidden,
     /// Typed twice, since nobody sees a slip.
     HiddenTwice,
@@ -39,7 +41,7 @@ impl Prompt {
         let (text, input) = match question {
             Question::Password => ("Password: ".to_owned(), Input::Hidden),
             Question::Code { factor, destination, rejected } => {
-                (code_text(*factor, *destination, *rejected), Input::Line)
+                (code_text(*factor, *destination, *rejected), Input::Code)
             }
             Question::NewPassword { rejected } => (new_password_text(*rejected), Input::HiddenTwice),
             Question::Attribute(name) => {
@@ -49,7 +51,7 @@ impl Prompt {
                 (choice_text(*between, options), Input::OneOf(options.to_vec()))
             }
             Question::AuthenticatorSetup { secret, url, rejected } => {
-                (setup_text(secret.expose_secret(), url.expose_secret(), *rejected), Input::Line)
+                (setup_text(secret.expose_secret(), url.expose_secret(), *rejected), Input::Code)
             }
             Question::Custom(parameters) => (custom_text(parameters), Input::Line),
         };
@@ -61,8 +63,11 @@ impl Prompt {
         loop {
             write(&self.text)?;
             match &self.input {
-                Input::Line => {
-                    let answer = read(Echo::On)?;
+                Input::Line | Input::Code => {
+                    let mut answer = read(Echo::On)?;
+                    if matches!(self.input, Input::Code) {
+                        answer.retain(|letter| !letter.is_whitespace());
+                    }
                     if !answer.is_empty() {
                         return Ok(answer);
                     }
@@ -216,7 +221,7 @@ mod tests {
             (question(Factor::Email, None, true), "That code is wrong. Code from the e-mail: "),
             (question(Factor::Authenticator, None, false), "Code of your authenticator app: "),
         ] {
-            let (answer, shown, _) = ask(&question, &["123456"]);
+            let (answer, shown, _) = ask(&question, &["123 456"]);
             assert_eq!((answer.expect("typed").as_str(), shown.as_str()), ("123456", text));
         }
     }
