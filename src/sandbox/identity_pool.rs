@@ -1,6 +1,7 @@
 //! The identity pool: cognito-identity's JSON 1.1 operations, which turn a login into credentials.
 
 mod logins;
+mod sts;
 
 use std::{
     collections::HashMap,
@@ -8,16 +9,18 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::logins::{Login, Provider};
+use self::logins::{Login, Providers};
 use super::{
     answer::{AwsError, Body, Form, Hangup},
     faults::{Calls, Faults},
     json_protocol::{self, parse},
+    percent::Pairs,
     settings::Settings,
     user_pool,
     vault::{Issued, Principal, Vault},
@@ -26,12 +29,14 @@ use crate::clock::Clock;
 
 /// The account that everything in the sandbox belongs to.
 pub(super) const ACCOUNT: &str = "123456789012";
+const SESSION_NAME: &str = "CognitoIdentityCredentials";
 
 pub(super) struct IdentityPool {
     id: String,
     region: String,
-    provider: Provider,
+    providers: Providers,
     guests: bool,
+    classic_flow: bool,
     credentials_lifetime: Duration,
     identities: Mutex<HashMap<String, Option<Subject>>>,
     vault: Arc<Vault>,
@@ -58,6 +63,13 @@ struct GetCredentialsForIdentity {
     custom_role_arn: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetOpenIdToken {
+    identity_id: String,
+    logins: Option<HashMap<String, String>>,
+}
+
 pub(super) fn pool_id(region: &str) -> String {
     format!("{region}:5a4db0c5-1f2e-4d3c-8b9a-000000000001")
 }
@@ -74,11 +86,13 @@ impl IdentityPool {
         Self {
             id: pool_id(&settings.region),
             region: settings.region.clone(),
-            provider: Provider {
-                name: issuer.trim_start_matches("https://").to_owned(),
+            providers: Providers {
+                user_pool: issuer.trim_start_matches("https://").to_owned(),
+                others: settings.openid_providers.clone(),
                 audiences: settings.clients.iter().map(|client| client.id.clone()).collect(),
             },
             guests: settings.guests,
+            classic_flow: settings.classic_flow,
             credentials_lifetime: settings.credentials_lifetime,
             identities: Mutex::default(),
             vault,
@@ -89,14 +103,20 @@ impl IdentityPool {
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
-        let Some((operation, body)) = json_protocol::read(request).await? else {
-            return Ok(Form::Cognito.error(&json_protocol::unknown_operation()));
-        };
-        self.calls.add(&operation);
-        if let Some(disturbed) = Form::Cognito.disturbed(&self.faults, &operation).await? {
+        let operation = json_protocol::operation(&request);
+        let body = json_protocol::read_body(request).await?;
+        match operation {
+            Some(operation) => self.answer_cognito(&operation, &body).await,
+            None => self.answer_sts(&Pairs::parse(&String::from_utf8_lossy(&body))).await,
+        }
+    }
+
+    async fn answer_cognito(&self, operation: &str, body: &Bytes) -> Result<Response<Body>, Hangup> {
+        self.calls.add(operation);
+        if let Some(disturbed) = Form::Cognito.disturbed(&self.faults, operation).await? {
             return Ok(disturbed);
         }
-        Ok(match self.perform(&operation, &body) {
+        Ok(match self.perform(operation, body) {
             Ok(value) => Form::Cognito.ok(&value),
             Err(error) => Form::Cognito.error(&error),
         })
@@ -107,9 +127,21 @@ impl IdentityPool {
         self.lock().remove(identity_id);
     }
 
+    /// Credentials of a new guest.
+    pub(super) fn issue_to_guest(&self, lifetime: Duration) -> Issued {
+        let principal = Principal {
+            identity_id: self.identity_of(None),
+            login: None,
+            role_arn: default_role(false),
+            session_name: SESSION_NAME.to_owned(),
+        };
+        self.vault.issue(principal, lifetime, self.clock.now())
+    }
+
     fn perform(&self, operation: &str, body: &[u8]) -> Result<Value, AwsError> {
         match operation {
             "GetId" => self.get_id(&parse(body)?),
+            "GetOpenIdToken" => self.get_open_id_token(&parse(body)?),
             "GetCredentialsForIdentity" => self.get_credentials_for_identity(&parse(body)?),
             _ => Err(json_protocol::unknown_operation()),
         }
@@ -120,7 +152,7 @@ impl IdentityPool {
             let message = format!("IdentityPool '{}' not found.", request.identity_pool_id);
             return Err(AwsError::not_found(message));
         }
-        let login = self.provider.check(request.logins.as_ref(), self.clock.now())?;
+        let login = self.providers.check(request.logins.as_ref(), self.clock.now())?;
         if login.is_none() {
             self.require_guests()?;
         }
@@ -136,10 +168,21 @@ impl IdentityPool {
             identity_id: request.identity_id.clone(),
             login: login.map(|login| (login.provider, login.subject)),
             role_arn,
-            session_name: "CognitoIdentityCredentials".to_owned(),
+            session_name: SESSION_NAME.to_owned(),
         };
         let issued = self.vault.issue(principal, self.credentials_lifetime, now);
         Ok(json!({ "IdentityId": request.identity_id, "Credentials": credentials(&issued) }))
+    }
+
+    fn get_open_id_token(&self, request: &GetOpenIdToken) -> Result<Value, AwsError> {
+        if !self.classic_flow {
+            let message = "Basic (classic) flow is not enabled, please use enhanced flow.";
+            return Err(AwsError::not_authorized(message));
+        }
+        let now = self.clock.now();
+        let login = self.admit(&request.identity_id, request.logins.as_ref(), now)?;
+        let token = self.open_id_token(&request.identity_id, login.as_ref(), now);
+        Ok(json!({ "IdentityId": request.identity_id, "Token": token }))
     }
 
     /// Whether these logins may act as this identity.
@@ -149,7 +192,7 @@ impl IdentityPool {
         logins: Option<&HashMap<String, String>>,
         now: SystemTime,
     ) -> Result<Option<Login>, AwsError> {
-        let login = self.provider.check(logins, now)?;
+        let login = self.providers.check(logins, now)?;
         let identities = self.lock();
         let owner = identities
             .get(identity_id)
