@@ -224,12 +224,12 @@ fn store(folder: &Option<PathBuf>, pool: &UserPool) -> Option<SessionStore> {
 }
 
 /// What the user pool's answer means for the next attempt.
-pub(super) fn failed(error: user_pool::Error) -> FetchError {
-    match error.verdict() {
-        Verdict::Transient { retry_after } => FetchError::Transient { retry_after, source: error.into() },
-        Verdict::SessionOver => FetchError::terminal("sign in again with `countersign login`", error),
-        Verdict::PersonNeeded { advice } | Verdict::Misconfigured { advice, .. } => {
-            FetchError::terminal(advice, error)
+fn failed(error: user_pool::Error) -> FetchError {
+    let verdict = error.verdict();
+    match (verdict, verdict.advice()) {
+        (Verdict::Transient { retry_after }, _) => {
+            FetchError::Transient { retry_after, source: error.into() }
         }
+        (_, advice) => FetchError::terminal(advice.unwrap_or("sign in again"), error),
     }
 }

@@ -39,6 +39,7 @@ type Read<'a> = &'a mut dyn FnMut(Echo) -> io::Result<String>;
 impl Prompt {
     pub(super) fn for_question(question: &Question<'_>) -> Self {
         let (text, input) = match question {
+            Question::Username => ("User name: ".to_owned(), Input::Line),
             Question::Password => ("Password: ".to_owned(), Input::Hidden),
             Question::Code { factor, destination, rejected } => {
                 (code_text(*factor, *destination, *rejected), Input::Code)
