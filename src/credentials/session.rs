@@ -216,5 +216,5 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

@@ -77,12 +77,13 @@ impl<'a> SignIn<'a> {
     pub(super) async fn run(mut self) -> Result<Outcome<'a>, Error> {
         let mut restarts = 0;
         loop {
+            let named_device = self.device.is_some();
             match self.attempt().await {
                 Ok(result) => return Ok(Outcome { result, device: self.device }),
                 Err(error) if restarts < MOST_RESTARTS && is_over_time(&error) => {
                     tracing::info!("sign-in took too long, starting over");
                 }
-                Err(error) if self.device.is_some() && error.cause() == Some(Cause::DeviceUnknown) => {
+                Err(error) if named_device && error.cause() == Some(Cause::DeviceUnknown) => {
                     tracing::info!("remembered device is not accepted, signing in without it");
                     self.device = None;
                 }
