@@ -223,5 +223,5 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

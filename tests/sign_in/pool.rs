@@ -1,6 +1,6 @@
 //! A sandbox with the user pool client that signs users in there.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_http_client::Connector;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
@@ -8,7 +8,9 @@ use countersign::{
     clock::Clock,
     credentials::{
         AuthFlow, UserPool,
-        user_pool::{Answers, Device, Error, SignedIn, Unattended, User, UserPoolClient},
+        user_pool::{
+            AnswerFuture, Answers, Device, Error, Question, SignedIn, Unattended, User, UserPoolClient,
+        },
     },
     sandbox::{self, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, Sandbox, Settings},
 };
@@ -87,5 +89,15 @@ impl Pool {
         let user = User { username, password: password.as_ref(), device };
         let sign_in = async { self.client().sign_in(&user, answers).await };
         tokio::time::timeout(Duration::from_secs(60), sign_in).await.expect("an end")
+    }
+}
+
+/// Somebody who answers questions out of a function; no answer ends the sign-in.
+pub(crate) struct Person<F>(pub(crate) F);
+
+impl<F: FnMut(Question<'_>, SystemTime) -> Option<String> + Send> Answers for Person<F> {
+    fn answer<'a>(&'a mut self, question: Question<'a>, now: SystemTime) -> AnswerFuture<'a> {
+        let answer = (self.0)(question, now).map(SecretString::from);
+        Box::pin(async move { answer.ok_or_else(|| question.unanswered()) })
     }
 }

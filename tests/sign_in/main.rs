@@ -1,7 +1,11 @@
 //! Signing in at a user pool, staying signed in, and what happens when either fails.
 #![cfg(feature = "sandbox")]
 
+mod browser;
+mod challenges;
+mod devices;
 mod pool;
+mod secrets;
 
 use std::time::Duration;
 
