@@ -222,6 +222,15 @@ fn refusal_face(refusal: &Refusal, face: MakeFace) -> Face {
         Refusal::UriTooLong => {
             face(StatusCode::URI_TOO_LONG, "uri-too-long", "Request target too long", error)
         }
+        Refusal::HeadTooLarge => face(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head-too-large",
+            "Request head too large",
+            error,
+        ),
+        Refusal::HeadTimeout => {
+            face(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", error)
+        }
         Refusal::Method => {
             face(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", denied)
         }
