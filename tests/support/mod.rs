@@ -6,8 +6,17 @@ pub(crate) mod program;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
+use aws_smithy_async::time::TimeSource;
 use bytes::Bytes;
 use countersign::{
     app::{self, App},
@@ -35,12 +44,14 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
+type Change = Box<dyn FnOnce(&mut app::Settings) + Send>;
+
 /// What is started, and how it differs from the defaults.
 pub(crate) struct Setup {
     sandbox: sandbox::Settings,
     clock: Clock,
     faults: Box<dyn FnOnce(&Faults) + Send>,
-    proxy: Vec<Box<dyn FnOnce(&mut app::Settings) + Send>>,
+    proxy: Vec<Change>,
     waits: bool,
 }
 
@@ -103,6 +114,36 @@ impl Setup {
             soon("credentials", proxy.credentials.valid()).await.expect("credentials");
         }
         Running { proxy, sandbox }
+    }
+}
+
+/// A local clock that a test sets wrong, and right again; clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WrongClock(Arc<AtomicI64>);
+
+impl WrongClock {
+    /// The system's clock and so many seconds.
+    pub(crate) fn ahead_by(seconds: i64) -> Self {
+        let clock = Self::default();
+        clock.set(seconds);
+        clock
+    }
+
+    pub(crate) fn set(&self, seconds: i64) {
+        self.0.store(seconds, Ordering::SeqCst);
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::from_source(self.clone())
+    }
+}
+
+impl TimeSource for WrongClock {
+    fn now(&self) -> SystemTime {
+        let seconds = self.0.load(Ordering::SeqCst);
+        let by = Duration::from_secs(seconds.unsigned_abs());
+        let now = Clock::system().local();
+        if seconds >= 0 { now + by } else { now - by }
     }
 }
 
