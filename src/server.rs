@@ -30,8 +30,8 @@ const HEAD: Duration = Duration::from_secs(30);
 /// The longest head, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// The most fields in a head.
-const MAX_FIELDS: usize = 100;
+/// The most fields in a head that is read. Fewer are admitted: who sends up to this many is told why not.
+const MAX_FIELDS: usize = 256;
 
 /// The pause after an accept that failed for want of something, file descriptors usually.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -154,6 +154,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
         .max_headers(MAX_FIELDS)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);

@@ -222,6 +222,12 @@ fn refusal_face(refusal: &Refusal, face: MakeFace) -> Face {
         Refusal::UriTooLong => {
             face(StatusCode::URI_TOO_LONG, "uri-too-long", "Request target too long", error)
         }
+        Refusal::HeadTooLarge => face(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head-too-large",
+            "Request head too large",
+            error,
+        ),
         Refusal::Method => {
             face(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", denied)
         }

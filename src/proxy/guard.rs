@@ -49,6 +49,8 @@ pub enum Refusal {
     Expectation,
     /// The target is too long.
     UriTooLong,
+    /// There are too many header fields.
+    HeadTooLarge,
     /// CONNECT or TRACE.
     Method,
     /// A name under which the proxy does not answer.
@@ -81,6 +83,7 @@ impl Refusal {
             Self::Upgrade => "upgrade",
             Self::Expectation => "expectation",
             Self::UriTooLong => "uri-too-long",
+            Self::HeadTooLarge => "head-too-large",
             Self::Method => "method",
             Self::HostNotAllowed { .. } => "host",
             Self::CrossSite { .. } => "cross-site",
@@ -97,6 +100,7 @@ impl fmt::Display for Refusal {
             Self::Upgrade => f.write_str("Protocol upgrades such as WebSocket are not supported."),
             Self::Expectation => f.write_str("The only expectation understood is \"100-continue\"."),
             Self::UriTooLong => f.write_str("The request target is longer than 10240 bytes."),
+            Self::HeadTooLarge => f.write_str("There are more than 100 header fields."),
             Self::Method => f.write_str("CONNECT and TRACE are not forwarded."),
             Self::HostNotAllowed { host } => write!(
                 f,

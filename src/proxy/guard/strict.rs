@@ -5,12 +5,18 @@ use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
 use super::{Refusal, host::Authority};
 use crate::signing::MAX_TARGET;
 
+/// The most fields in a head.
+const MAX_FIELDS: usize = 100;
+
 /// Checks the head; the authority under which the proxy is addressed, when there is one.
 pub(super) fn check(parts: &Parts) -> Result<Option<Authority>, Refusal> {
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Refusal::Method);
     }
     check_target(parts)?;
+    if parts.headers.len() > MAX_FIELDS {
+        return Err(Refusal::HeadTooLarge);
+    }
     check_framing(&parts.headers, parts.version)?;
     check_expectation(&parts.headers)?;
     check_upgrade(&parts.headers)?;
