@@ -69,12 +69,12 @@ impl ProxyError {
     pub fn closes(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.is_malformed(),
-            Self::BodyTimeout | Self::BodyIncomplete | Self::BodyTooLarge { .. } | Self::Overloaded => true,
             Self::Target(_)
-            | Self::NoRoute
-            | Self::Credentials(_)
-            | Self::Upstream(_)
-            | Self::Internal(_) => false,
+            | Self::BodyTimeout
+            | Self::BodyIncomplete
+            | Self::BodyTooLarge { .. }
+            | Self::Overloaded => true,
+            Self::NoRoute | Self::Credentials(_) | Self::Upstream(_) | Self::Internal(_) => false,
         }
     }
 
