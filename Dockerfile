@@ -14,7 +14,7 @@ RUN apk add --no-cache musl-dev ca-certificates-bundle
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src src
-# No sandbox in the image: it is for development, and a third of the dependencies.
+# No sandbox in the image: it is for development, and brings a sixth of the dependencies.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --no-default-features && \
