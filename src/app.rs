@@ -1,6 +1,6 @@
 //! The composition root: makes the parts, wires them, spawns what runs, and sees it end.
 
-use std::{error::Error, fmt, future::Future, path::PathBuf, sync::Arc};
+use std::{error::Error, fmt, future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
@@ -13,9 +13,10 @@ use crate::{
     credentials::{
         self, aws_http,
         channel::{self, Publisher, Receiver},
-        cognito::CognitoSource,
+        configured::Configured,
         keeper::Keeper,
         source::Source,
+        user_pool::InvalidTotpSecret,
     },
     listener::{self, BindError, Listen, Listener},
     metrics::{Gauges, Metrics},
@@ -26,6 +27,9 @@ use crate::{
 
 /// Connections of probes and scrapers at the same time.
 const ADMIN_CONNECTIONS: usize = 64;
+
+/// For the last probe to get its answer, and for a scraper to take its own.
+const ADMIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything that a running proxy is made of.
 #[derive(Clone, Debug)]
@@ -52,7 +56,7 @@ pub enum StartError {
     /// The endpoints of AWS cannot be trusted.
     Trust(aws_http::TrustError),
     /// The source of credentials cannot be used as configured.
-    Credentials(Box<dyn Error + Send + Sync>),
+    Credentials(InvalidTotpSecret),
 }
 
 impl fmt::Display for StartError {
@@ -67,7 +71,7 @@ impl Error for StartError {
             Self::Bind(error) => Some(error),
             Self::Proxy(error) => Some(error),
             Self::Trust(error) => Some(error),
-            Self::Credentials(error) => Some(error.as_ref()),
+            Self::Credentials(error) => Some(error),
         }
     }
 }
@@ -77,7 +81,7 @@ impl Error for StartError {
 pub struct App {
     settings: Settings,
     clock: Clock,
-    source: CognitoSource,
+    source: Configured,
     publisher: Publisher,
     credentials: Receiver,
     data: Vec<Listener>,
@@ -202,18 +206,9 @@ pub fn source(
     settings: &credentials::Settings,
     ca_files: &[PathBuf],
     clock: &Clock,
-) -> Result<CognitoSource, StartError> {
+) -> Result<Configured, StartError> {
     let connector = aws_http::connector(ca_files, clock.clone()).map_err(StartError::Trust)?;
-    match settings.clone() {
-        credentials::Settings::Cognito(cognito) => CognitoSource::user(*cognito, connector, clock.clone())
-            .map_err(|error| StartError::Credentials(error.into())),
-        credentials::Settings::Guest { identity_pool } => {
-            Ok(CognitoSource::guest(identity_pool, connector, clock.clone()))
-        }
-        credentials::Settings::Aws => {
-            Err(StartError::Credentials("credentials = aws is not available".into()))
-        }
-    }
+    Configured::new(settings, connector, clock.clone()).map_err(StartError::Credentials)
 }
 
 async fn keep(keeper: Keeper<impl Source>, mut shutdown: Shutdown) {
@@ -231,6 +226,7 @@ fn data_server(
     let server = server::Settings {
         max_connections: settings.limits.max_connections,
         drain: settings.timeouts.drain,
+        write: settings.timeouts.idle,
         full: proxy::no_room(),
     };
     server::serve(listeners, server, shutdown, move |endpoints| {
@@ -246,7 +242,8 @@ fn admin_server(
 ) -> impl Future<Output = ()> {
     let server = server::Settings {
         max_connections: ADMIN_CONNECTIONS,
-        drain: std::time::Duration::from_secs(1),
+        drain: ADMIN_PATIENCE,
+        write: ADMIN_PATIENCE,
         full: Bytes::new(),
     };
     server::serve(listeners, server, shutdown, move |endpoints| {

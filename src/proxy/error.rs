@@ -228,6 +228,9 @@ fn refusal_face(refusal: &Refusal, face: MakeFace) -> Face {
             "Request head too large",
             error,
         ),
+        Refusal::HeadTimeout => {
+            face(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", error)
+        }
         Refusal::Method => {
             face(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", denied)
         }

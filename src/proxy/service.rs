@@ -78,7 +78,7 @@ impl Forward {
             | ProxyError::BodyTooLarge { .. }
             | ProxyError::Overloaded
             | ProxyError::Credentials(_) => {
-                debug!(request.id = id, code = error.code(), "request not forwarded")
+                debug!(request.id = id, code = error.code(), "request not forwarded");
             }
         }
     }

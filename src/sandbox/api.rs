@@ -3,6 +3,7 @@
 //! Verified requests are echoed as the event of a Lambda proxy integration, answered by one of the
 //! special paths of [`fixtures`], or forwarded to a local backend.
 
+mod authorization;
 mod backend;
 mod canonical;
 mod event;
@@ -83,7 +84,9 @@ impl Api {
         }
         let checked = self.check(&received);
         received.verdict = verdict(&checked);
-        self.record(received.clone());
+        if self.record_at_most > 0 {
+            self.record(received.clone());
+        }
         match checked {
             Ok((path, issued)) => self.integrate(&received, &path, &issued, peer).await,
             Err(error) => Ok(Form::Gateway.error(&error)),
