@@ -18,11 +18,15 @@ use std::{collections::HashMap, error::Error, fmt, path::PathBuf, sync::Arc, tim
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Uri, header::InvalidHeaderValue, uri::Scheme};
 use secrecy::SecretString;
+use tokio::sync::Semaphore;
 
 pub use accounting::{Accounting, AccountingLayer};
 pub use body::{Body, Budget};
 use error::ProxyError;
 pub use guard::Guard;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use guard::fuzzing;
 use route::{Route, Routes};
 pub use service::Forward;
 pub use upstream::TrustError;
@@ -36,6 +40,8 @@ pub struct Proxy {
     guard: Guard,
     routes: Routes,
     budget: Budget,
+    /// For requests that wait for the upstream's answer.
+    places: Semaphore,
     strip_headers: Vec<HeaderName>,
     timeouts: Timeouts,
     trust_documents: bool,
@@ -87,6 +93,7 @@ impl Proxy {
             guard: Guard::new(&settings.guard),
             routes: build_routes(settings)?,
             budget,
+            places: Semaphore::new(settings.limits.max_in_flight.min(Semaphore::MAX_PERMITS)),
             strip_headers: settings.strip_headers.clone(),
             timeouts: settings.timeouts,
             trust_documents: settings.guard.trust_documents,
@@ -185,7 +192,7 @@ pub struct Limits {
     pub body_memory: u64,
     /// Connections of clients.
     pub max_connections: usize,
-    /// Requests being answered.
+    /// Requests that wait for the upstream's answer.
     pub max_in_flight: usize,
 }
 

@@ -59,6 +59,8 @@ impl Proxy {
         let route = self.routes.select(parts.uri.path()).ok_or(ProxyError::NoRoute)?;
         let target = route.target(parts.uri.path(), parts.uri.query())?;
         let payload = self.budget.collect(body).await?;
+        // A client that is slow to send or to read occupies its connection, and no place that others need.
+        let _place = self.places.try_acquire().map_err(|_| ProxyError::Overloaded)?;
         let unsigned = Unsigned {
             method: parts.method,
             target,
