@@ -1,6 +1,9 @@
 //! HTTP/1.1 on accepted connections, up to a limit, until the end is asked for; then what is under way ends.
 
 mod chunked;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod head;
 mod turn;
@@ -11,10 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::Semaphore,
@@ -172,7 +172,7 @@ where
         .header_read_timeout(None)
         .max_buf_size(BUFFER)
         .max_headers(MAX_FIELDS)
-        .serve_connection(TokioIo::new(gate), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(gate), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
