@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response, header, request::Parts};
+use http::{HeaderMap, Method, Request, Response, header, request::Parts};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::sleep;
 
@@ -10,7 +11,7 @@ use super::{
     Proxy,
     body::Body,
     error::ProxyError,
-    guard::Admitted,
+    guard::{Admitted, Refusal},
     headers,
     outcome::Outcome,
     response,
@@ -58,6 +59,12 @@ impl Proxy {
         let client_host = parts.headers.get(header::HOST).cloned();
         let route = self.routes.select(parts.uri.path()).ok_or(ProxyError::NoRoute)?;
         let target = route.target(parts.uri.path(), parts.uri.query())?;
+        // RFC 9110 section 9.3.1: such a body means nothing, and may be an attempt at smuggling.
+        let means_nothing =
+            matches!(parts.method, Method::GET | Method::HEAD) && !route.reads_bodies_of_gets();
+        if means_nothing && !body.is_end_stream() {
+            return Err(Refusal::Malformed("A GET or HEAD request has a body".into()).into());
+        }
         let payload = self.budget.collect(body).await?;
         // A client that is slow to send or to read occupies its connection, and no place that others need.
         let _place = self.places.try_acquire().map_err(|_| ProxyError::Overloaded)?;
