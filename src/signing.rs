@@ -5,6 +5,9 @@
 //! signing process"; where AWS is silent, what API Gateway was seen to accept.
 
 mod canonical;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod payload;
 mod percent;
