@@ -116,11 +116,8 @@ impl Upstream {
 
 /// Puts the request into the form that the connection's version of HTTP has for it.
 fn into_wire(request: SignedRequest, version: Version, scheme: &Scheme) -> Request<RequestBody> {
-    let (method, target, host, mut headers, payload) = request.into_parts();
+    let (method, target, host, headers, payload) = request.into_parts();
     let target = target.as_path_and_query().clone();
-    if payload.length() > 0 || headers.contains_key(header::CONTENT_TYPE) || !is_usually_empty(&method) {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(payload.length()));
-    }
     let mut wire = Request::new(RequestBody::new(&payload));
     *wire.method_mut() = method;
     if version == Version::HTTP_2 {
@@ -138,10 +135,6 @@ fn into_wire(request: SignedRequest, version: Version, scheme: &Scheme) -> Reque
         *wire.headers_mut() = with_host_first(host, headers);
     }
     wire
-}
-
-fn is_usually_empty(method: &http::Method) -> bool {
-    matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "DELETE")
 }
 
 fn with_host_first(host: HeaderValue, rest: HeaderMap) -> HeaderMap {
