@@ -13,9 +13,10 @@ use crate::{
     credentials::{
         self, aws_http,
         channel::{self, Publisher, Receiver},
-        cognito::CognitoSource,
+        configured::Configured,
         keeper::Keeper,
         source::Source,
+        user_pool::InvalidTotpSecret,
     },
     listener::{self, BindError, Listen, Listener},
     metrics::{Gauges, Metrics},
@@ -52,7 +53,7 @@ pub enum StartError {
     /// The endpoints of AWS cannot be trusted.
     Trust(aws_http::TrustError),
     /// The source of credentials cannot be used as configured.
-    Credentials(Box<dyn Error + Send + Sync>),
+    Credentials(InvalidTotpSecret),
 }
 
 impl fmt::Display for StartError {
@@ -67,7 +68,7 @@ impl Error for StartError {
             Self::Bind(error) => Some(error),
             Self::Proxy(error) => Some(error),
             Self::Trust(error) => Some(error),
-            Self::Credentials(error) => Some(error.as_ref()),
+            Self::Credentials(error) => Some(error),
         }
     }
 }
@@ -77,7 +78,7 @@ impl Error for StartError {
 pub struct App {
     settings: Settings,
     clock: Clock,
-    source: CognitoSource,
+    source: Configured,
     publisher: Publisher,
     credentials: Receiver,
     data: Vec<Listener>,
@@ -202,18 +203,9 @@ pub fn source(
     settings: &credentials::Settings,
     ca_files: &[PathBuf],
     clock: &Clock,
-) -> Result<CognitoSource, StartError> {
+) -> Result<Configured, StartError> {
     let connector = aws_http::connector(ca_files, clock.clone()).map_err(StartError::Trust)?;
-    match settings.clone() {
-        credentials::Settings::Cognito(cognito) => CognitoSource::user(*cognito, connector, clock.clone())
-            .map_err(|error| StartError::Credentials(error.into())),
-        credentials::Settings::Guest { identity_pool } => {
-            Ok(CognitoSource::guest(identity_pool, connector, clock.clone()))
-        }
-        credentials::Settings::Aws => {
-            Err(StartError::Credentials("credentials = aws is not available".into()))
-        }
-    }
+    Configured::new(settings, connector, clock.clone()).map_err(StartError::Credentials)
 }
 
 async fn keep(keeper: Keeper<impl Source>, mut shutdown: Shutdown) {

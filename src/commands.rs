@@ -3,9 +3,13 @@
 mod check;
 mod healthcheck;
 mod local_http;
+mod login;
+mod logout;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
+mod user_session;
+mod whoami;
 
 use std::{
     error::Error,
@@ -38,7 +42,10 @@ pub async fn run(command: Command) -> Result<ExitCode, Failure> {
             clap_complete::generate(shell, &mut cli::tree(), "countersign", &mut script);
             print(&script).map(|()| ExitCode::SUCCESS)
         }
-        _ => Err(Failure::runtime("this command is not available")),
+        Command::Login { browser, settings } => login::run(&settings, &environment, browser).await,
+        Command::Logout(arguments) => logout::run(&arguments, &environment).await,
+        Command::Whoami { json, settings } => whoami::run(&settings, &environment, json).await,
+        Command::Call { .. } => Err(Failure::runtime("this command is not available")),
     }
 }
 

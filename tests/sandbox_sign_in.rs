@@ -11,15 +11,11 @@ use countersign::sandbox::{
     Settings, User,
 };
 use sandbox_client::{
-    Answer, Srp, exchange, get, identity, idp, initiate_srp, logins, respond, secret_hash, sign_in,
+    Answer, Srp, error, exchange, get, identity, idp, initiate_srp, logins, respond, secret_hash, sign_in,
     srp_sign_in, start, start_with,
 };
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-
-fn error(code: &str, message: &str) -> (String, String) {
-    (code.to_owned(), message.to_owned())
-}
 
 fn wrong_password() -> (String, String) {
     error("NotAuthorizedException", "Incorrect username or password.")

@@ -7,6 +7,7 @@ use super::{
     identity_pool::{IdentityPoolClient, IdentityPoolError, LoginToken, Vended},
     login::UserLogin,
     source::{FetchError, Identity, Issued, Source},
+    token_file::TokenFile,
     user_pool::InvalidTotpSecret,
 };
 use crate::clock::Clock;
@@ -15,6 +16,7 @@ use crate::clock::Clock;
 #[derive(Debug)]
 pub struct CognitoSource {
     who: Who,
+    pool_id: String,
     identity_pool: IdentityPoolClient,
     /// Looked up once: it stays the same for one login.
     identity_id: Option<String>,
@@ -25,14 +27,15 @@ pub struct CognitoSource {
 enum Who {
     Guest,
     User(Box<UserLogin>),
+    TokenFile(TokenFile),
 }
 
 impl CognitoSource {
-    /// The source for a user.
+    /// The source for somebody who logs in.
     ///
     /// # Errors
     /// When the TOTP secret is not base32.
-    pub fn user(
+    pub fn login(
         settings: Cognito,
         connector: SharedHttpConnector,
         clock: Clock,
@@ -41,7 +44,9 @@ impl CognitoSource {
             Login::UserPool(pool) => {
                 Who::User(Box::new(UserLogin::new(pool, connector.clone(), clock.clone())?))
             }
-            Login::IdTokenFile { .. } => Who::Guest,
+            Login::IdTokenFile { path, login_provider } => {
+                Who::TokenFile(TokenFile::new(path, login_provider, clock.clone()))
+            }
         };
         Ok(Self::new(who, settings.identity_pool, connector, clock))
     }
@@ -52,20 +57,23 @@ impl CognitoSource {
         Self::new(Who::Guest, identity_pool, connector, clock)
     }
 
-    fn new(who: Who, identity_pool: IdentityPool, connector: SharedHttpConnector, clock: Clock) -> Self {
-        Self {
-            who,
-            identity_pool: IdentityPoolClient::new(identity_pool, connector),
-            identity_id: None,
-            clock,
-        }
+    fn new(who: Who, pool: IdentityPool, connector: SharedHttpConnector, clock: Clock) -> Self {
+        let pool_id = pool.id.to_string();
+        let identity_pool = IdentityPoolClient::new(pool, connector);
+        Self { who, pool_id, identity_pool, identity_id: None, clock }
     }
 
-    async fn login(&mut self) -> Result<(Option<LoginToken>, Identity), FetchError> {
-        match &mut self.who {
-            Who::Guest => Ok((None, Identity::default())),
-            Who::User(login) => login.token().await.map(|(token, identity)| (Some(token), identity)),
-        }
+    async fn token(&mut self) -> Result<(Option<LoginToken>, Identity), FetchError> {
+        let (token, identity) = match &mut self.who {
+            Who::Guest => return Ok((None, Identity::default())),
+            Who::User(login) => {
+                let token = login.token(&self.pool_id).await?;
+                self.identity_id = self.identity_id.take().or_else(|| login.remembered_identity());
+                token
+            }
+            Who::TokenFile(file) => file.token().await?,
+        };
+        Ok((Some(token), identity))
     }
 
     async fn vend(&mut self, login: Option<&LoginToken>) -> Result<Vended, IdentityPoolError> {
@@ -76,57 +84,57 @@ impl CognitoSource {
         let vended = self.identity_pool.credentials(&identity_id, login).await?;
         // The pool may have merged identities: the one it names is the one that lives.
         self.identity_id = Some(vended.identity_id.clone());
+        if let Who::User(login) = &mut self.who {
+            login.remember_identity(&self.pool_id, &vended.identity_id).await;
+        }
         Ok(vended)
+    }
+
+    fn forget_identity(&mut self) {
+        self.identity_id = None;
+        if let Who::User(login) = &mut self.who {
+            login.forget_identity();
+        }
     }
 }
 
 impl Source for CognitoSource {
     async fn fetch(&mut self) -> Result<Issued, FetchError> {
-        let mut second = false;
+        let mut first = true;
         loop {
-            let (login, mut identity) = self.login().await?;
+            let (login, identity) = self.token().await?;
             let error = match self.vend(login.as_ref()).await {
                 Ok(vended) => {
-                    identity.identity_id = Some(vended.identity_id);
                     return Ok(Issued {
                         credentials: vended.credentials,
                         issued_at: self.clock.now(),
                         expiry: Some(vended.expiry),
-                        identity,
+                        identity: Identity { identity_id: Some(vended.identity_id), ..identity },
                     });
                 }
                 Err(error) => error,
             };
             match (&error, &mut self.who) {
-                (IdentityPoolError::TokenExpired(_), Who::User(login)) if !second => login.distrust_token(),
-                (IdentityPoolError::IdentityGone(_), _) if !second && self.identity_id.is_some() => {
-                    self.identity_id = None;
+                (IdentityPoolError::TokenExpired(_), Who::User(login)) if first => login.distrust_token(),
+                (IdentityPoolError::IdentityGone(_), _) if first && self.identity_id.is_some() => {
+                    self.forget_identity();
                 }
                 (IdentityPoolError::Transient(_), _) => return Err(FetchError::transient(error)),
-                _ => return Err(FetchError::terminal(remedy(&error), error)),
+                (IdentityPoolError::TokenExpired(_), Who::TokenFile(_)) => {
+                    return Err(FetchError::transient(error));
+                }
+                _ => return Err(FetchError::terminal(error.remedy(), error)),
             }
-            second = true;
+            first = false;
         }
     }
-}
 
-fn remedy(error: &IdentityPoolError) -> &'static str {
-    let message = error.to_string();
-    let words: [(&str, &str); 6] = [
-        ("Unauthenticated access", "allow guests in the identity pool, or set credentials to cognito"),
-        ("supported provider", "add the user pool and its client to the identity pool's login providers"),
-        (
-            "Issuer doesn't match",
-            "check login-provider, user-pool-id and the identity pool's login providers",
-        ),
-        ("IdentityPool", "check identity-pool-id"),
-        ("InvalidIdentityPoolConfiguration", "give the identity pool a role whose trust policy names it"),
-        ("aud", "use an ID token, not an access token"),
-    ];
-    words
-        .iter()
-        .find(|(word, _)| message.contains(word))
-        .map_or("check identity-pool-id and the identity pool's roles and login providers", |(_, remedy)| {
-            remedy
-        })
+    fn changed(&mut self) -> bool {
+        match &self.who {
+            Who::Guest => false,
+            Who::User(login) => login.has_new_session(),
+            // The file is small and local: it is looked at whenever there is a look at all.
+            Who::TokenFile(_) => true,
+        }
+    }
 }

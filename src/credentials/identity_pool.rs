@@ -1,19 +1,23 @@
 //! The identity pool: an identity for a login, credentials for an identity.
 
+mod failure;
+
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
-use aws_sdk_cognitoidentity::{
-    Client,
-    config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig},
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
-};
+use aws_sdk_cognitoidentity::config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{IdentityPool, RoleChoice, aws_http};
 
+pub use failure::IdentityPoolError;
+use failure::classify;
+
 const CALL: Duration = Duration::from_secs(10);
+
+/// What AWS writes into its log as the session of an assumed role.
+const ROLE_SESSION: &str = "countersign";
 
 /// A login as the identity pool takes it: the provider's key and its token.
 #[derive(Clone, Debug)]
@@ -35,36 +39,11 @@ pub struct Vended {
     pub expiry: SystemTime,
 }
 
-/// How the identity pool answered instead, by what the caller can do about it.
-#[derive(Debug)]
-pub enum IdentityPoolError {
-    /// The token has expired: a newer one may be taken.
-    TokenExpired(String),
-    /// The identity is gone or belongs to another login: it is looked up again.
-    IdentityGone(String),
-    /// The pool is busy, or out of reach.
-    Transient(String),
-    /// The pool refuses; its words.
-    Refused(String),
-}
-
-impl std::fmt::Display for IdentityPoolError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::TokenExpired(message) | Self::IdentityGone(message) | Self::Refused(message) => {
-                write!(f, "the identity pool refused: {message}")
-            }
-            Self::Transient(message) => write!(f, "the identity pool could not be asked: {message}"),
-        }
-    }
-}
-
-impl std::error::Error for IdentityPoolError {}
-
 /// A client of one identity pool.
 #[derive(Debug)]
 pub struct IdentityPoolClient {
-    client: Client,
+    client: aws_sdk_cognitoidentity::Client,
+    sts: Option<aws_sdk_sts::Client>,
     pool: IdentityPool,
 }
 
@@ -72,15 +51,31 @@ impl IdentityPoolClient {
     /// A client that calls through `connector`, without retries of its own.
     #[must_use]
     pub fn new(pool: IdentityPool, connector: SharedHttpConnector) -> Self {
+        let region = Region::new(pool.id.region().to_owned());
+        let timeouts = TimeoutConfig::builder().operation_timeout(CALL).build();
         let config = aws_sdk_cognitoidentity::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(pool.id.region().to_owned()))
+            .region(region.clone())
             .endpoint_url(&pool.endpoint)
-            .http_client(aws_http::client(connector))
+            .http_client(aws_http::client(connector.clone()))
             .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().operation_timeout(CALL).build())
+            .timeout_config(timeouts.clone())
             .build();
-        Self { client: Client::from_conf(config), pool }
+        let sts = match &pool.role {
+            RoleChoice::Classic { sts_endpoint, .. } => {
+                let config = aws_sdk_sts::Config::builder()
+                    .behavior_version(BehaviorVersion::latest())
+                    .region(region)
+                    .endpoint_url(sts_endpoint)
+                    .http_client(aws_http::client(connector))
+                    .retry_config(RetryConfig::disabled())
+                    .timeout_config(timeouts)
+                    .build();
+                Some(aws_sdk_sts::Client::from_conf(config))
+            }
+            RoleChoice::Pool | RoleChoice::Custom(_) => None,
+        };
+        Self { client: aws_sdk_cognitoidentity::Client::from_conf(config), sts, pool }
     }
 
     /// The identity of `login`, or a new guest without one.
@@ -93,10 +88,10 @@ impl IdentityPoolClient {
             call = call.logins(&login.provider, login.token.expose_secret());
         }
         let output = call.send().await.map_err(|error| classify(&error))?;
-        output.identity_id.ok_or_else(|| IdentityPoolError::Transient("GetId named no identity".into()))
+        output.identity_id.ok_or_else(|| incomplete("GetId"))
     }
 
-    /// Credentials of `identity_id`, by the enhanced flow.
+    /// Credentials of `identity_id`, by the flow that the role choice asks for.
     ///
     /// # Errors
     /// As [`IdentityPoolError`] tells.
@@ -105,61 +100,78 @@ impl IdentityPoolClient {
         identity_id: &str,
         login: Option<&LoginToken>,
     ) -> Result<Vended, IdentityPoolError> {
-        let mut call = self.client.get_credentials_for_identity().identity_id(identity_id);
+        match (&self.pool.role, &self.sts) {
+            (RoleChoice::Classic { role_arn, .. }, Some(sts)) => {
+                self.assume_role(sts, role_arn, identity_id, login).await
+            }
+            (RoleChoice::Custom(role), _) => self.enhanced(identity_id, login, Some(role)).await,
+            (RoleChoice::Pool | RoleChoice::Classic { .. }, _) => {
+                self.enhanced(identity_id, login, None).await
+            }
+        }
+    }
+
+    async fn enhanced(
+        &self,
+        identity_id: &str,
+        login: Option<&LoginToken>,
+        role: Option<&str>,
+    ) -> Result<Vended, IdentityPoolError> {
+        let mut call = self
+            .client
+            .get_credentials_for_identity()
+            .identity_id(identity_id)
+            .set_custom_role_arn(role.map(str::to_owned));
         if let Some(login) = login {
             call = call.logins(&login.provider, login.token.expose_secret());
         }
-        if let RoleChoice::Custom(role) = &self.pool.role {
-            call = call.custom_role_arn(role);
+        let output = call.send().await.map_err(|error| classify(&error))?;
+        let identity_id = output.identity_id.unwrap_or_else(|| identity_id.to_owned());
+        let vended = output.credentials.and_then(|given| {
+            let expiry = SystemTime::try_from(given.expiration?).ok()?;
+            let keys = (given.access_key_id?, given.secret_key?, given.session_token?);
+            Some(vended(identity_id, keys, expiry))
+        });
+        vended.ok_or_else(|| incomplete("GetCredentialsForIdentity"))
+    }
+
+    /// The classic flow: a token of the identity pool's own, and a role that trusts it.
+    async fn assume_role(
+        &self,
+        sts: &aws_sdk_sts::Client,
+        role_arn: &str,
+        identity_id: &str,
+        login: Option<&LoginToken>,
+    ) -> Result<Vended, IdentityPoolError> {
+        let mut call = self.client.get_open_id_token().identity_id(identity_id);
+        if let Some(login) = login {
+            call = call.logins(&login.provider, login.token.expose_secret());
         }
         let output = call.send().await.map_err(|error| classify(&error))?;
         let identity_id = output.identity_id.unwrap_or_else(|| identity_id.to_owned());
-        output
-            .credentials
-            .and_then(|given| {
-                let expiry = SystemTime::try_from(given.expiration?).ok()?;
-                let credentials = Credentials::new(
-                    given.access_key_id?,
-                    given.secret_key?,
-                    Some(given.session_token?),
-                    Some(expiry),
-                    "cognito-identity",
-                );
-                Some(Vended { identity_id, credentials, expiry })
-            })
-            .ok_or_else(|| IdentityPoolError::Transient("the credentials are not complete".into()))
+        let token = output.token.ok_or_else(|| incomplete("GetOpenIdToken"))?;
+        let output = sts
+            .assume_role_with_web_identity()
+            .role_arn(role_arn)
+            .role_session_name(ROLE_SESSION)
+            .web_identity_token(token)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        let vended = output.credentials.and_then(|given| {
+            let expiry = SystemTime::try_from(given.expiration).ok()?;
+            let keys = (given.access_key_id, given.secret_access_key, given.session_token);
+            Some(vended(identity_id, keys, expiry))
+        });
+        vended.ok_or_else(|| incomplete("AssumeRoleWithWebIdentity"))
     }
 }
 
-fn classify<E, R>(error: &SdkError<E, R>) -> IdentityPoolError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
-    let SdkError::ServiceError(service) = error else {
-        return IdentityPoolError::Transient(DisplayErrorContext(error).to_string());
-    };
-    let code = service.err().code().unwrap_or("unknown");
-    let message = service.err().message().unwrap_or_default();
-    let text = format!("{code}: {message}");
-    match code {
-        "NotAuthorizedException" if message.contains("Token expired") => {
-            IdentityPoolError::TokenExpired(text)
-        }
-        "NotAuthorizedException" if message.starts_with("Logins don't match") => {
-            IdentityPoolError::IdentityGone(text)
-        }
-        "ResourceNotFoundException" if message.starts_with("Identity ") => {
-            IdentityPoolError::IdentityGone(text)
-        }
-        "ResourceConflictException" => IdentityPoolError::IdentityGone(text),
-        "TooManyRequestsException"
-        | "LimitExceededException"
-        | "InternalErrorException"
-        | "ExternalServiceException"
-        | "ConcurrentModificationException"
-        | "unknown" => IdentityPoolError::Transient(text),
-        throttled if throttled.starts_with("Throttling") => IdentityPoolError::Transient(text),
-        _ => IdentityPoolError::Refused(text),
-    }
+fn vended(identity_id: String, (id, secret, token): (String, String, String), expiry: SystemTime) -> Vended {
+    let credentials = Credentials::new(id, secret, Some(token), Some(expiry), "cognito-identity");
+    Vended { identity_id, credentials, expiry }
+}
+
+fn incomplete(operation: &str) -> IdentityPoolError {
+    IdentityPoolError::Transient(format!("the answer to {operation} is not complete"))
 }

@@ -73,10 +73,7 @@ impl<S: Source> Keeper<S> {
         if terminal {
             return self.source.changed();
         }
-        !pausing
-            && (self.source.changed()
-                || self.refresh_at.is_none_or(|at| self.clock.now() >= at)
-                || self.is_pressing())
+        !pausing && (self.refresh_at.is_none_or(|at| self.clock.now() >= at) || self.is_pressing())
     }
 
     /// Requests wait already, or cannot be signed: chance has no say.

@@ -1,12 +1,18 @@
-//! A user's login at a user pool: tokens at hand, then the refresh token, then the password.
+//! A user's login at a user pool: tokens at hand, then a refresh token, then the password.
 
-use std::time::Duration;
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use tokio::task::JoinSet;
 
 use super::{
     UserPool,
     identity_pool::LoginToken,
+    session::{self, RenewError, Renewed, SessionStore},
     source::{FetchError, Identity},
     user_pool::{self, InvalidTotpSecret, RefreshGrant, Tokens, Unattended, User, UserPoolClient, Verdict},
 };
@@ -18,12 +24,19 @@ const ENOUGH: Duration = Duration::from_secs(120);
 /// The way from a user to an ID token that is valid now.
 #[derive(Debug)]
 pub(super) struct UserLogin {
-    client: UserPoolClient,
+    client: Arc<UserPoolClient>,
     pool: UserPool,
     answers: Unattended,
     clock: Clock,
+    store: Option<SessionStore>,
     tokens: Option<Tokens>,
+    /// The refresh token of a sign-in by password, which is kept in memory only.
     grant: Option<RefreshGrant>,
+    /// A renewal of the stored session: it runs to its end even when nobody waits for it any more.
+    renewals: JoinSet<Result<Renewed, RenewError>>,
+    /// When the stored session was written that did not help.
+    useless_since: Option<SystemTime>,
+    identity_id: Option<String>,
 }
 
 impl UserLogin {
@@ -32,9 +45,18 @@ impl UserLogin {
         connector: SharedHttpConnector,
         clock: Clock,
     ) -> Result<Self, InvalidTotpSecret> {
-        let answers = Unattended::new(pool.totp_secret.as_ref())?;
-        let client = UserPoolClient::new(pool.clone(), connector, clock.clone());
-        Ok(Self { client, pool, answers, clock, tokens: None, grant: None })
+        Ok(Self {
+            answers: Unattended::new(pool.totp_secret.as_ref())?,
+            client: Arc::new(UserPoolClient::new(pool.clone(), connector, clock.clone())),
+            store: store(&pool.state_dir, &pool),
+            pool,
+            clock,
+            tokens: None,
+            grant: None,
+            renewals: JoinSet::new(),
+            useless_since: None,
+            identity_id: None,
+        })
     }
 
     /// The identity pool has refused the token: the next one is a new one.
@@ -42,13 +64,42 @@ impl UserLogin {
         self.tokens = None;
     }
 
+    /// Whether somebody has signed in since the stored session failed.
+    pub(super) fn has_new_session(&self) -> bool {
+        let written = self.store.as_ref().and_then(SessionStore::written_at);
+        written.is_some() && written != self.useless_since
+    }
+
+    /// The identity that the stored session remembers.
+    pub(super) fn remembered_identity(&self) -> Option<String> {
+        self.identity_id.clone()
+    }
+
+    /// The identity is gone; the next one takes its place.
+    pub(super) fn forget_identity(&mut self) {
+        self.identity_id = None;
+    }
+
+    /// Lets the stored session remember an identity; only a look-up is lost when that fails.
+    pub(super) async fn remember_identity(&mut self, identity_pool: &str, identity_id: &str) {
+        if self.identity_id.as_deref() == Some(identity_id) {
+            return;
+        }
+        self.identity_id = Some(identity_id.to_owned());
+        let (Some(store), None) = (&self.store, &self.grant) else { return };
+        if let Err(error) = store_identity(store, identity_pool, identity_id).await {
+            tracing::debug!(%error, "the identity id is not stored");
+        }
+    }
+
     /// A token that is valid now, by the cheapest way that works.
-    pub(super) async fn token(&mut self) -> Result<(LoginToken, Identity), FetchError> {
+    pub(super) async fn token(&mut self, identity_pool: &str) -> Result<(LoginToken, Identity), FetchError> {
         if !self.tokens.as_ref().is_some_and(|tokens| self.is_usable(tokens)) {
-            self.tokens = Some(match self.renew().await? {
+            let tokens = match self.renew(identity_pool).await? {
                 Some(tokens) => tokens,
                 None => self.sign_in().await?,
-            });
+            };
+            self.tokens = Some(tokens);
         }
         let tokens = self.tokens.as_ref().expect("set just before");
         let provider = self.pool.login_provider.clone();
@@ -68,21 +119,61 @@ impl UserLogin {
         tokens.claims.expiry.duration_since(self.clock.now()).is_ok_and(|left| left >= ENOUGH)
     }
 
-    /// New tokens by the refresh token; `None` when there is none, or none that is still good.
-    async fn renew(&mut self) -> Result<Option<Tokens>, FetchError> {
-        let Some(grant) = self.grant.take() else { return Ok(None) };
+    /// New tokens by a refresh token; `None` when there is none that is still good.
+    async fn renew(&mut self, identity_pool: &str) -> Result<Option<Tokens>, FetchError> {
+        match self.grant.take() {
+            Some(grant) => self.renew_in_memory(grant).await,
+            None => self.renew_stored(identity_pool).await,
+        }
+    }
+
+    async fn renew_in_memory(&mut self, grant: RefreshGrant) -> Result<Option<Tokens>, FetchError> {
         match self.client.refresh(&grant).await {
             Ok(tokens) => {
                 self.grant = Some(grant.after(&tokens));
                 Ok(Some(tokens))
             }
-            Err(error) if matches!(error.verdict(), Verdict::SessionOver) => {
+            Err(error) if error.verdict() == Verdict::SessionOver => {
                 tracing::info!(%error, "the session at the user pool is over");
                 Ok(None)
             }
             Err(error) => {
                 self.grant = Some(grant);
                 Err(failed(error))
+            }
+        }
+    }
+
+    async fn renew_stored(&mut self, identity_pool: &str) -> Result<Option<Tokens>, FetchError> {
+        let Some(store) = self.store.clone() else { return Ok(None) };
+        if self.renewals.is_empty() {
+            self.useless_since = store.written_at();
+            let (client, username) = (Arc::clone(&self.client), self.pool.username.clone());
+            self.renewals.spawn(async move { renew_of(&store, &client, username.as_deref()).await });
+        }
+        let renewed = match self.renewals.join_next().await {
+            Some(Ok(renewed)) => renewed,
+            Some(Err(panicked)) => return Err(FetchError::transient(panicked)),
+            None => return Ok(None),
+        };
+        match renewed {
+            Ok(Renewed { tokens, session }) => {
+                self.identity_id = session.identity_ids.get(identity_pool).cloned();
+                Ok(Some(tokens))
+            }
+            Err(RenewError::SignedOut) => Ok(None),
+            Err(RenewError::UserPool(error)) if error.verdict() == Verdict::SessionOver => {
+                self.useless_since = self.store.as_ref().and_then(SessionStore::written_at);
+                tracing::info!(%error, "the stored session is over");
+                Ok(None)
+            }
+            Err(RenewError::UserPool(error)) => Err(failed(error)),
+            Err(RenewError::Store(error)) if self.pool.password.is_some() => {
+                tracing::warn!(%error, "the stored session is not used");
+                Ok(None)
+            }
+            Err(RenewError::Store(error)) => {
+                Err(FetchError::terminal(error.to_string(), RenewError::Store(error)))
             }
         }
     }
@@ -101,12 +192,44 @@ impl UserLogin {
     }
 }
 
+/// Renews the stored session; with a `username`, that of another user counts as absent.
+async fn renew_of(
+    store: &SessionStore,
+    client: &UserPoolClient,
+    username: Option<&str>,
+) -> Result<Renewed, RenewError> {
+    if let Some(username) = username {
+        let session = store.lock().await?.read().await?;
+        if !session.is_some_and(|session| session.signed_in_as == username || session.username == username) {
+            return Err(RenewError::SignedOut);
+        }
+    }
+    store.renew(client).await
+}
+
+async fn store_identity(
+    store: &SessionStore,
+    identity_pool: &str,
+    identity_id: &str,
+) -> Result<(), session::Error> {
+    let locked = store.lock().await?;
+    let Some(mut session) = locked.read().await? else { return Ok(()) };
+    session.identity_ids.insert(identity_pool.to_owned(), identity_id.to_owned());
+    locked.write(&session).await
+}
+
+/// The store of the sessions of `pool`, in `folder`.
+fn store(folder: &Option<PathBuf>, pool: &UserPool) -> Option<SessionStore> {
+    folder.as_ref().map(|folder| SessionStore::new(folder, &pool.id, &pool.client_id))
+}
+
 /// What the user pool's answer means for the next attempt.
 fn failed(error: user_pool::Error) -> FetchError {
-    match error.verdict() {
-        Verdict::Transient { retry_after } => FetchError::Transient { retry_after, source: error.into() },
-        Verdict::SessionOver => FetchError::terminal("sign in again with `countersign login`", error),
-        Verdict::PersonNeeded { advice } => FetchError::terminal(advice, error),
-        Verdict::Misconfigured { advice, .. } => FetchError::terminal(advice, error),
+    let verdict = error.verdict();
+    match (verdict, verdict.advice()) {
+        (Verdict::Transient { retry_after }, _) => {
+            FetchError::Transient { retry_after, source: error.into() }
+        }
+        (_, advice) => FetchError::terminal(advice.unwrap_or("sign in again"), error),
     }
 }

@@ -6,6 +6,7 @@
 
 mod answers;
 mod api;
+mod browser;
 mod device;
 mod error;
 mod exchange;
@@ -13,6 +14,7 @@ mod refusal;
 mod renewal;
 mod sign_in;
 mod srp;
+mod terminal;
 mod tokens;
 mod unattended;
 mod verdict;
@@ -24,11 +26,13 @@ use crate::{clock::Clock, credentials::UserPool};
 
 pub use answers::{AnswerFuture, Answers, Choice, Factor, Question, Unanswered};
 pub use api::Operation;
+pub use browser::{BrowserError, BrowserSignIn};
 pub use device::Device;
 pub use error::Error;
 pub use exchange::NoAnswer;
 pub use refusal::{Cause, Refusal};
 pub use srp::InvalidServerValue;
+pub use terminal::Terminal;
 pub use tokens::{Claims, InvalidToken, Tokens};
 pub use unattended::{InvalidTotpSecret, Unattended};
 pub use verdict::Verdict;
@@ -154,6 +158,10 @@ impl RefreshGrant {
             None => self,
         }
     }
+
+    pub(super) fn has_same_token(&self, other: &Self) -> bool {
+        self.refresh_token.expose_secret() == other.refresh_token.expose_secret()
+    }
 }
 
 impl UserPool {
@@ -164,5 +172,7 @@ impl UserPool {
     }
 }
 
+#[cfg(test)]
+pub(super) mod script;
 #[cfg(test)]
 mod tests;

@@ -79,7 +79,7 @@ impl Forward {
             | ProxyError::Overloaded
             | ProxyError::ChunkedSignature
             | ProxyError::Credentials(_) => {
-                debug!(request.id = id, code = error.code(), "request not forwarded")
+                debug!(request.id = id, code = error.code(), "request not forwarded");
             }
         }
     }

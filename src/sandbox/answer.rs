@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     faults::{Fault, Faults},
     paced::Paced,
+    xml,
 };
 
 pub(super) type Body = UnsyncBoxBody<Bytes, Hangup>;
@@ -32,6 +33,10 @@ pub(super) enum Form {
     Cognito,
     /// A REST API: 403, `message` alone, and the gateway's own request id.
     Gateway,
+    /// Managed login's token endpoint: 400 and `error`.
+    OAuth,
+    /// STS: XML.
+    Sts,
 }
 
 impl AwsError {
@@ -58,31 +63,36 @@ impl Form {
     }
 
     pub(super) fn error(self, error: &AwsError) -> Response<Body> {
-        let (status, body, kind) = match self {
-            Self::Cognito => (
-                StatusCode::BAD_REQUEST,
-                json!({ "__type": error.code, "message": error.message }),
-                format!("{}:", error.code),
-            ),
-            Self::Gateway => {
-                (gateway_status(&error.code), json!({ "message": error.message }), error.code.clone())
+        let AwsError { code, message } = error;
+        let marked = |mut response: Response<Body>, kind: String| {
+            if let Ok(kind) = HeaderValue::try_from(kind) {
+                response.headers_mut().insert("x-amzn-errortype", kind);
             }
+            response
         };
-        let mut response = self.json(status, &body);
-        if let Ok(kind) = HeaderValue::try_from(kind) {
-            response.headers_mut().insert("x-amzn-errortype", kind);
+        match self {
+            Self::Cognito => {
+                let body = json!({ "__type": code, "message": message });
+                marked(self.json(StatusCode::BAD_REQUEST, &body), format!("{code}:"))
+            }
+            Self::Gateway => {
+                let body = json!({ "message": message });
+                marked(self.json(gateway_status(code), &body), code.clone())
+            }
+            Self::OAuth => self.json(StatusCode::BAD_REQUEST, &json!({ "error": code })),
+            Self::Sts => self.text(sts_status(code), xml::error(code, message)),
         }
-        response
     }
 
     pub(super) fn json(self, status: StatusCode, value: &Value) -> Response<Body> {
         self.text(status, value.to_string())
     }
 
-    fn text(self, status: StatusCode, text: String) -> Response<Body> {
+    pub(super) fn text(self, status: StatusCode, text: String) -> Response<Body> {
         let kind = match self {
             Self::Cognito => "application/x-amz-json-1.1",
-            Self::Gateway => "application/json",
+            Self::Gateway | Self::OAuth => "application/json",
+            Self::Sts => "text/xml",
         };
         self.with_request_id(plain(status, kind, text))
     }
@@ -127,6 +137,8 @@ impl Form {
                 self.json(status, &body)
             }
             Self::Gateway => self.json(status, &json!({ "message": null })),
+            Self::OAuth => self.json(status, &json!({ "error": "server_error" })),
+            Self::Sts => self.text(status, xml::error("InternalFailure", "Internal failure")),
         }
     }
 }
@@ -170,6 +182,13 @@ fn gateway_status(code: &str) -> StatusCode {
     match code {
         "TooManyRequestsException" | "LimitExceededException" => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::FORBIDDEN,
+    }
+}
+
+fn sts_status(code: &str) -> StatusCode {
+    match code {
+        "AccessDenied" | "IDPRejectedClaim" => StatusCode::FORBIDDEN,
+        _ => StatusCode::BAD_REQUEST,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Verified requests are echoed as the event of a Lambda proxy integration, answered by one of the
 //! special paths of [`fixtures`], or forwarded to a local backend.
 
+mod authorization;
 mod backend;
 mod canonical;
 mod event;

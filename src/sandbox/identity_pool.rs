@@ -1,23 +1,30 @@
 //! The identity pool: cognito-identity's JSON 1.1 operations, which turn a login into credentials.
 
+mod identities;
 mod logins;
+mod sts;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::logins::{Login, Provider};
+use self::{
+    identities::Identities,
+    logins::{Login, Providers},
+};
 use super::{
     answer::{AwsError, Body, Form, Hangup},
     faults::{Calls, Faults},
     json_protocol::{self, parse},
+    percent::Pairs,
     settings::Settings,
     user_pool,
     vault::{Issued, Principal, Vault},
@@ -26,22 +33,20 @@ use crate::clock::Clock;
 
 /// The account that everything in the sandbox belongs to.
 pub(super) const ACCOUNT: &str = "123456789012";
+const SESSION_NAME: &str = "CognitoIdentityCredentials";
 
 pub(super) struct IdentityPool {
     id: String,
-    region: String,
-    provider: Provider,
+    providers: Providers,
     guests: bool,
+    classic_flow: bool,
     credentials_lifetime: Duration,
-    identities: Mutex<HashMap<String, Option<Subject>>>,
+    identities: Identities,
     vault: Arc<Vault>,
     clock: Clock,
     faults: Faults,
     calls: Calls,
 }
-
-/// The provider and `sub` that an identity belongs to.
-type Subject = (String, String);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -56,6 +61,13 @@ struct GetCredentialsForIdentity {
     identity_id: String,
     logins: Option<HashMap<String, String>>,
     custom_role_arn: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetOpenIdToken {
+    identity_id: String,
+    logins: Option<HashMap<String, String>>,
 }
 
 pub(super) fn pool_id(region: &str) -> String {
@@ -73,14 +85,15 @@ impl IdentityPool {
         let issuer = user_pool::issuer(&settings.region);
         Self {
             id: pool_id(&settings.region),
-            region: settings.region.clone(),
-            provider: Provider {
-                name: issuer.trim_start_matches("https://").to_owned(),
+            providers: Providers {
+                user_pool: issuer.trim_start_matches("https://").to_owned(),
+                others: settings.openid_providers.clone(),
                 audiences: settings.clients.iter().map(|client| client.id.clone()).collect(),
             },
             guests: settings.guests,
+            classic_flow: settings.classic_flow,
             credentials_lifetime: settings.credentials_lifetime,
-            identities: Mutex::default(),
+            identities: Identities::new(&settings.region),
             vault,
             clock,
             faults,
@@ -89,14 +102,20 @@ impl IdentityPool {
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
-        let Some((operation, body)) = json_protocol::read(request).await? else {
-            return Ok(Form::Cognito.error(&json_protocol::unknown_operation()));
-        };
-        self.calls.add(&operation);
-        if let Some(disturbed) = Form::Cognito.disturbed(&self.faults, &operation).await? {
+        let operation = json_protocol::operation(&request);
+        let body = json_protocol::read_body(request).await?;
+        match operation {
+            Some(operation) => self.answer_cognito(&operation, &body).await,
+            None => self.answer_sts(&Pairs::parse(&String::from_utf8_lossy(&body))).await,
+        }
+    }
+
+    async fn answer_cognito(&self, operation: &str, body: &Bytes) -> Result<Response<Body>, Hangup> {
+        self.calls.add(operation);
+        if let Some(disturbed) = Form::Cognito.disturbed(&self.faults, operation).await? {
             return Ok(disturbed);
         }
-        Ok(match self.perform(&operation, &body) {
+        Ok(match self.perform(operation, body) {
             Ok(value) => Form::Cognito.ok(&value),
             Err(error) => Form::Cognito.error(&error),
         })
@@ -104,12 +123,24 @@ impl IdentityPool {
 
     /// Forgets an identity, as DeleteIdentities does.
     pub(super) fn delete_identity(&self, identity_id: &str) {
-        self.lock().remove(identity_id);
+        self.identities.delete(identity_id);
+    }
+
+    /// Credentials of a new guest.
+    pub(super) fn issue_to_guest(&self, lifetime: Duration) -> Issued {
+        let principal = Principal {
+            identity_id: self.identities.of(None),
+            login: None,
+            role_arn: default_role(false),
+            session_name: SESSION_NAME.to_owned(),
+        };
+        self.vault.issue(principal, lifetime, self.clock.now())
     }
 
     fn perform(&self, operation: &str, body: &[u8]) -> Result<Value, AwsError> {
         match operation {
             "GetId" => self.get_id(&parse(body)?),
+            "GetOpenIdToken" => self.get_open_id_token(&parse(body)?),
             "GetCredentialsForIdentity" => self.get_credentials_for_identity(&parse(body)?),
             _ => Err(json_protocol::unknown_operation()),
         }
@@ -120,69 +151,71 @@ impl IdentityPool {
             let message = format!("IdentityPool '{}' not found.", request.identity_pool_id);
             return Err(AwsError::not_found(message));
         }
-        let login = self.provider.check(request.logins.as_ref(), self.clock.now())?;
+        let login = self.providers.check(request.logins.as_ref(), self.clock.now())?;
         if login.is_none() {
             self.require_guests()?;
         }
         let subject = login.map(|login| (login.provider, login.subject));
-        Ok(json!({ "IdentityId": self.identity_of(subject) }))
+        Ok(json!({ "IdentityId": self.identities.of(subject) }))
     }
 
     fn get_credentials_for_identity(&self, request: &GetCredentialsForIdentity) -> Result<Value, AwsError> {
         let now = self.clock.now();
-        let login = self.admit(&request.identity_id, request.logins.as_ref(), now)?;
+        let (identity_id, login) = self.admit(&request.identity_id, request.logins.as_ref(), now)?;
         let role_arn = role(login.as_ref(), request.custom_role_arn.as_deref())?;
         let principal = Principal {
-            identity_id: request.identity_id.clone(),
+            identity_id: identity_id.clone(),
             login: login.map(|login| (login.provider, login.subject)),
             role_arn,
-            session_name: "CognitoIdentityCredentials".to_owned(),
+            session_name: SESSION_NAME.to_owned(),
         };
         let issued = self.vault.issue(principal, self.credentials_lifetime, now);
-        Ok(json!({ "IdentityId": request.identity_id, "Credentials": credentials(&issued) }))
+        Ok(json!({ "IdentityId": identity_id, "Credentials": credentials(&issued) }))
     }
 
-    /// Whether these logins may act as this identity.
+    fn get_open_id_token(&self, request: &GetOpenIdToken) -> Result<Value, AwsError> {
+        if !self.classic_flow {
+            let message = "Basic (classic) flow is not enabled, please use enhanced flow.";
+            return Err(AwsError::not_authorized(message));
+        }
+        let now = self.clock.now();
+        let (identity_id, login) = self.admit(&request.identity_id, request.logins.as_ref(), now)?;
+        let token = self.open_id_token(&identity_id, login.as_ref(), now);
+        Ok(json!({ "IdentityId": identity_id, "Token": token }))
+    }
+
+    /// The identity that these logins act as, when they are asked to act as `identity_id`.
+    ///
+    /// A guest's identity becomes that of the login, unless the login has one already.
     fn admit(
         &self,
         identity_id: &str,
         logins: Option<&HashMap<String, String>>,
         now: SystemTime,
-    ) -> Result<Option<Login>, AwsError> {
-        let login = self.provider.check(logins, now)?;
-        let identities = self.lock();
-        let owner = identities
-            .get(identity_id)
-            .ok_or_else(|| AwsError::not_found(format!("Identity '{identity_id}' not found.")))?;
-        match (owner, &login) {
-            (None, None) => self.require_guests()?,
-            (Some(_), None) => {
+    ) -> Result<(String, Option<Login>), AwsError> {
+        let login = self.providers.check(logins, now)?;
+        let not_found = || AwsError::not_found(format!("Identity '{identity_id}' not found."));
+        let owner = self.identities.owner(identity_id).ok_or_else(not_found)?;
+        let subject = login.as_ref().map(|login| (login.provider.clone(), login.subject.clone()));
+        let identity_id = match (owner, subject) {
+            (None, None) => {
+                self.require_guests()?;
+                identity_id.to_owned()
+            }
+            (None, Some(subject)) => self.identities.merge(identity_id, subject),
+            (owner, subject) if owner == subject => identity_id.to_owned(),
+            (_, None) => {
                 let message = format!("Access to Identity '{identity_id}' is forbidden.");
                 return Err(AwsError::not_authorized(message));
             }
-            (Some((provider, subject)), Some(login))
-                if *provider == login.provider && *subject == login.subject => {}
             (_, Some(_)) => {
                 return Err(AwsError::not_authorized(
                     "Logins don't match. Please include at least one valid login for this identity or \
                      identity pool.",
                 ));
             }
-        }
-        Ok(login)
-    }
-
-    /// The identity of `subject`; a new one for each guest.
-    fn identity_of(&self, subject: Option<Subject>) -> String {
-        let mut identities = self.lock();
-        let known = subject.as_ref().and_then(|subject| {
-            identities.iter().find(|(_, owner)| owner.as_ref() == Some(subject)).map(|(id, _)| id.clone())
-        });
-        known.unwrap_or_else(|| {
-            let id = format!("{}:{}", self.region, uuid::Uuid::new_v4());
-            identities.insert(id.clone(), subject);
-            id
-        })
+        };
+        Ok((identity_id, login))
     }
 
     fn require_guests(&self) -> Result<(), AwsError> {
@@ -190,10 +223,6 @@ impl IdentityPool {
             return Ok(());
         }
         Err(AwsError::not_authorized("Unauthenticated access is not supported for this identity pool."))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Option<Subject>>> {
-        self.identities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

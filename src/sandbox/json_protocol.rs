@@ -13,10 +13,14 @@ const LARGEST_BODY: usize = 1 << 20;
 
 /// The operation and the body; `None` when no operation is named.
 pub(super) async fn read(request: Request<Incoming>) -> Result<Option<(String, Bytes)>, Hangup> {
-    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
-    let operation = target.and_then(|target| target.rsplit_once('.')).map(|(_, name)| name.to_owned());
+    let operation = operation(&request);
     let body = read_body(request).await?;
     Ok(operation.map(|operation| (operation, body)))
+}
+
+pub(super) fn operation(request: &Request<Incoming>) -> Option<String> {
+    let target = request.headers().get("x-amz-target")?.to_str().ok()?;
+    target.rsplit_once('.').map(|(_, name)| name.to_owned())
 }
 
 pub(super) async fn read_body(request: Request<Incoming>) -> Result<Bytes, Hangup> {

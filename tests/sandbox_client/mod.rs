@@ -12,7 +12,7 @@ use aws_sigv4::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use countersign::sandbox::{Sandbox, Settings};
+use countersign::sandbox::{Sandbox, Settings, User};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -325,4 +325,42 @@ pub(crate) async fn signed_get(sandbox: &Sandbox, credentials: &Credentials, pat
     let url = format!("{}{path}", sandbox.api_url());
     let request = Request::get(url).body(Bytes::new()).expect("a valid request");
     exchange(signed(sandbox, credentials, request)).await
+}
+
+/// InitiateAuth with parameters besides the user name.
+pub(crate) async fn initiate(sandbox: &Sandbox, flow: &str, parameters: Value) -> Answer {
+    let request = json!({ "AuthFlow": flow, "ClientId": sandbox.client_id(), "AuthParameters": parameters });
+    idp(sandbox, "InitiateAuth", request).await
+}
+
+/// The answer to `challenge`, in its own session, by the default client.
+pub(crate) async fn answer(sandbox: &Sandbox, challenge: &Value, responses: Value) -> Answer {
+    let name = challenge["ChallengeName"].as_str().unwrap_or_else(|| panic!("{challenge}"));
+    respond(sandbox, sandbox.client_id(), name, &challenge["Session"], &responses).await
+}
+
+/// Signs in by SRP at the default client, to the challenge after the password.
+pub(crate) async fn challenge_after_password(sandbox: &Sandbox, username: &str, password: &str) -> Value {
+    srp_sign_in(sandbox, sandbox.client_id(), username, password).await.json()
+}
+
+pub(crate) fn has_tokens(answer: &Answer) -> bool {
+    answer.json()["AuthenticationResult"]["IdToken"].is_string()
+}
+
+pub(crate) fn error(code: &str, message: &str) -> (String, String) {
+    (code.to_owned(), message.to_owned())
+}
+
+/// A sandbox with these users.
+pub(crate) async fn start_with_users(users: Vec<User>) -> Sandbox {
+    start_with(Settings { users, ..Settings::default() }).await
+}
+
+/// The verifier that ConfirmDevice carries, as `BigInteger.toByteArray`.
+pub(crate) fn device_verifier(group: &str, key: &str, password: &str, salt: &[u8]) -> Vec<u8> {
+    let identity = [group.as_bytes(), key.as_bytes(), b":", password.as_bytes()].concat();
+    let salt = BigUint::from_bytes_be(salt);
+    let x = hash(&[&padded(&salt), &Sha256::digest(identity)]);
+    padded(&g().modpow(&x, &n()))
 }

@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, error, fmt, io, pin::Pin, time::SystemTime};
 use secrecy::SecretString;
 
 /// A question that a user pool asks on the way to tokens.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Question<'a> {
+    /// The user name, when none is configured.
+    Username,
     /// The password, when none is configured.
     Password,
     /// A one-time code.
@@ -87,6 +89,9 @@ impl Question<'_> {
     #[must_use]
     pub fn unanswered(&self) -> Unanswered {
         let (question, advice) = match self {
+            Self::Username => {
+                ("the user name is asked for", "set username and password-file, or give login --username")
+            }
             Self::Password => {
                 ("the password is asked for", "set username and password-file, or run `countersign login`")
             }

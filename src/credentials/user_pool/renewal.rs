@@ -36,14 +36,19 @@ impl Renewal {
             Ok(result) => return Tokens::new(result),
             Err(error) => error,
         };
-        match Fallback::after(&error) {
-            Fallback::None => Err(error),
-            Fallback::ForGood => {
-                let result = by_auth_flow(api, pool, grant).await?;
-                self.by_auth_flow.store(true, Ordering::Relaxed);
+        let fallback = Fallback::after(&error);
+        if let Fallback::None = fallback {
+            return Err(error);
+        }
+        match by_auth_flow(api, pool, grant).await {
+            Ok(result) => {
+                if let Fallback::ForGood = fallback {
+                    self.by_auth_flow.store(true, Ordering::Relaxed);
+                }
                 Tokens::new(result)
             }
-            Fallback::Once => Tokens::new(by_auth_flow(api, pool, grant).await.map_err(|_| error)?),
+            Err(second) if fallback.is_judged_by(&second) => Err(second),
+            Err(_) => Err(error),
         }
     }
 }
@@ -67,6 +72,12 @@ impl Fallback {
             },
             _ => Self::None,
         }
+    }
+
+    /// Whether the fallback's own failure says more about the refresh token than the first one.
+    fn is_judged_by(&self, second: &Error) -> bool {
+        let flow_missing = matches!(second.cause(), Some(Cause::FlowDisabled | Cause::Unsupported));
+        matches!(self, Self::ForGood) && !flow_missing
     }
 }
 

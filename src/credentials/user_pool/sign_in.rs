@@ -77,12 +77,13 @@ impl<'a> SignIn<'a> {
     pub(super) async fn run(mut self) -> Result<Outcome<'a>, Error> {
         let mut restarts = 0;
         loop {
+            let named_device = self.device.is_some();
             match self.attempt().await {
                 Ok(result) => return Ok(Outcome { result, device: self.device }),
                 Err(error) if restarts < MOST_RESTARTS && is_over_time(&error) => {
                     tracing::info!("sign-in took too long, starting over");
                 }
-                Err(error) if self.device.is_some() && error.cause() == Some(Cause::DeviceUnknown) => {
+                Err(error) if named_device && error.cause() == Some(Cause::DeviceUnknown) => {
                     tracing::info!("remembered device is not accepted, signing in without it");
                     self.device = None;
                 }
@@ -112,15 +113,18 @@ impl<'a> SignIn<'a> {
         let parameters = self.parameters();
         let has_password = self.user.password.is_some();
         let (auth_flow, auth_parameters) = match self.pool.auth_flow {
-            AuthFlow::Srp => ("USER_SRP_AUTH", parameters.with("SRP_A", self.shake_hands())),
+            AuthFlow::Srp => ("USER_SRP_AUTH", parameters.with("SRP_A", self.begin_proof().await?)),
             AuthFlow::Password => ("USER_PASSWORD_AUTH", parameters.with("PASSWORD", self.password().await?)),
-            AuthFlow::Custom if has_password => {
-                ("CUSTOM_AUTH", parameters.with("CHALLENGE_NAME", "SRP_A").with("SRP_A", self.shake_hands()))
-            }
+            AuthFlow::Custom if has_password => (
+                "CUSTOM_AUTH",
+                parameters.with("CHALLENGE_NAME", "SRP_A").with("SRP_A", self.begin_proof().await?),
+            ),
             AuthFlow::Custom => ("CUSTOM_AUTH", parameters),
             AuthFlow::UserAuth if has_password => (
                 "USER_AUTH",
-                parameters.with("PREFERRED_CHALLENGE", "PASSWORD_SRP").with("SRP_A", self.shake_hands()),
+                parameters
+                    .with("PREFERRED_CHALLENGE", "PASSWORD_SRP")
+                    .with("SRP_A", self.begin_proof().await?),
             ),
             AuthFlow::UserAuth => ("USER_AUTH", parameters),
         };
@@ -156,7 +160,15 @@ impl<'a> SignIn<'a> {
             .with_some("DEVICE_KEY", self.device.map(|device| device.key.as_str()))
     }
 
-    /// Starts a password proof; gives `SRP_A`.
+    /// Starts to prove the user's password; gives `SRP_A`.
+    ///
+    /// The pool waits a few seconds for the rest, which is too short for typing a password.
+    async fn begin_proof(&mut self) -> Result<String, Error> {
+        self.password().await?;
+        Ok(self.shake_hands())
+    }
+
+    /// Starts a proof; gives `SRP_A`.
     fn shake_hands(&mut self) -> String {
         let mut secret = Zeroizing::new([0; srp::SECRET_BYTES]);
         rand::fill(secret.as_mut_slice());

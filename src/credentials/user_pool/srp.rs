@@ -4,6 +4,7 @@
 //! hashed number is padded as Java's `BigInteger` pads it and the session key comes out of HKDF.
 //! Nothing here knows of requests, clocks or random sources: those are parameters.
 
+mod device_secret;
 mod integer;
 
 use std::{fmt, sync::LazyLock, time::SystemTime};
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 use zeroize::{Zeroize, Zeroizing};
 
+pub(super) use device_secret::DeviceSecret;
 use integer::Integer;
 
 /// The random bytes of a handshake's secret exponent.
@@ -73,16 +75,6 @@ pub(super) struct ServerValues<'a> {
     pub(super) salt: &'a str,
     pub(super) public: &'a str,
     pub(super) secret_block: &'a str,
-}
-
-/// What ConfirmDevice registers and what the device keeps.
-pub(super) struct DeviceSecret {
-    /// Kept by the device.
-    pub(super) password: Zeroizing<String>,
-    /// `Salt`, in base64.
-    pub(super) salt: String,
-    /// `PasswordVerifier`, in base64.
-    pub(super) verifier: String,
 }
 
 /// Server values that no honest server sends.
@@ -160,27 +152,6 @@ impl Handshake {
     }
 }
 
-impl DeviceSecret {
-    /// Makes a device's password out of 40 random bytes, and its verifier with 16 more as the salt.
-    pub(super) fn new(
-        group_key: &str,
-        device_key: &str,
-        password: &Zeroizing<[u8; 40]>,
-        salt: [u8; 16],
-    ) -> Self {
-        let password = Zeroizing::new(STANDARD.encode(password.as_slice()));
-        let salt = Integer::from_magnitude(&salt);
-        let identity = Identity { scope: group_key, name: device_key, password: &password };
-        let verifier = GENERATOR.pow_bounded_exp(&private_key(identity, &salt), U256::BITS);
-        let verifier = Integer::from_uint(&verifier.retrieve());
-        Self {
-            salt: STANDARD.encode(salt.as_bytes()),
-            verifier: STANDARD.encode(verifier.as_bytes()),
-            password,
-        }
-    }
-}
-
 /// `TIMESTAMP`: `Sun Nov 2 09:05:07 UTC 2026`.
 ///
 /// Cognito reads other spellings too, but checks the signature over this one alone.
@@ -236,12 +207,6 @@ fn authenticate(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handshake").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for DeviceSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeviceSecret").finish_non_exhaustive()
     }
 }
 

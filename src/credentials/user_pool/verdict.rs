@@ -25,3 +25,15 @@ pub enum Verdict {
         advice: &'static str,
     },
 }
+
+impl Verdict {
+    /// What a person can do, when only a person can.
+    #[must_use]
+    pub fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::Transient { .. } => None,
+            Self::SessionOver => Some("sign in again with `countersign login`"),
+            Self::PersonNeeded { advice } | Self::Misconfigured { advice, .. } => Some(advice),
+        }
+    }
+}

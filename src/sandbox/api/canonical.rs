@@ -3,10 +3,11 @@
 //! Written from the specification alone and sharing nothing with the signer, so that neither can
 //! hide a mistake of the other.
 
-use std::borrow::Cow;
-
 use super::received::Received;
-use crate::sandbox::digest::{hex, sha256};
+use crate::sandbox::{
+    digest::{hex, sha256},
+    percent::{decode, encode},
+};
 
 /// The canonical request over the headers that the client says it has signed.
 pub(super) fn request(received: &Received, signed_headers: &[&str]) -> Vec<u8> {
@@ -45,7 +46,7 @@ fn path(raw: &str) -> String {
     let mut canonical = String::new();
     for segment in &kept {
         canonical.push('/');
-        encode(segment.as_bytes(), &mut canonical);
+        canonical.push_str(&encode(segment.as_bytes()));
     }
     if open || kept.is_empty() {
         canonical.push('/');
@@ -60,7 +61,7 @@ fn query(raw: &str) -> String {
         .filter(|part| !part.is_empty())
         .map(|part| {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            (encoded(&decode(name)), encoded(&decode(value)))
+            (encode(&decode(name)), encode(&decode(value)))
         })
         .collect();
     parameters.sort();
@@ -79,43 +80,6 @@ fn header(received: &Received, name: &str) -> Vec<u8> {
 fn fold(value: &[u8]) -> Vec<u8> {
     let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(&b" "[..])
-}
-
-/// Undoes the encoding of a query: `+` is a space, a triplet is its byte, other text is itself.
-pub(super) fn decode(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let triplet = bytes.get(at + 1..at + 3).filter(|_| byte == b'%').and_then(hex_byte);
-        decoded.push(triplet.unwrap_or(if byte == b'+' { b' ' } else { byte }));
-        at += if triplet.is_some() { 3 } else { 1 };
-    }
-    decoded
-}
-
-fn hex_byte(digits: &[u8]) -> Option<u8> {
-    let value = |digit: u8| char::from(digit).to_digit(16);
-    let (high, low) = (value(digits[0])?, value(digits[1])?);
-    u8::try_from(high * 16 + low).ok()
-}
-
-fn encoded(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    encode(bytes, &mut text);
-    text
-}
-
-fn encode(bytes: &[u8], text: &mut String) {
-    for &byte in bytes {
-        let piece: Cow<'_, str> = match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string().into()
-            }
-            _ => format!("%{byte:02X}").into(),
-        };
-        text.push_str(&piece);
-    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 use time::UtcDateTime;
 
-use super::{STAGE, canonical::decode, received::Received};
+use super::{STAGE, received::Received};
 use crate::{
     clock::Clock,
-    sandbox::{identity_pool, vault::Issued},
+    sandbox::{identity_pool, percent::Pairs, vault::Issued},
 };
 
 /// What the integration is given of a verified request, with `path` below the stage.
@@ -22,7 +22,7 @@ pub(super) fn event(
     clock: &Clock,
 ) -> Value {
     let headers = headers(received, peer);
-    let query = query(received.query().unwrap_or_default());
+    let query = Pairs::parse(received.query().unwrap_or_default()).into_vec();
     let (body, encoded) = body(received);
     let proxy = path.trim_start_matches('/');
     json!({
@@ -106,13 +106,6 @@ fn headers(received: &Received, peer: SocketAddr) -> Vec<(String, String)> {
     headers.push(("X-Forwarded-Port".to_owned(), "443".to_owned()));
     headers.push(("X-Forwarded-Proto".to_owned(), "https".to_owned()));
     headers
-}
-
-fn query(raw: &str) -> Vec<(String, String)> {
-    let text = |part: &str| String::from_utf8_lossy(&decode(part)).into_owned();
-    let parts = raw.split('&').filter(|part| !part.is_empty());
-    let pairs = parts.map(|part| part.split_once('=').unwrap_or((part, "")));
-    pairs.map(|(name, value)| (text(name), text(value))).collect()
 }
 
 /// Text as it is, anything else in base64 as an API with `*/*` as a binary type sends it.

@@ -19,11 +19,12 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use super::{canonical::decode, received::Received};
+use super::received::Received;
 use crate::sandbox::{
     answer::{AwsError, Body, Form, Hangup, plain},
     identity_pool::ACCOUNT,
     paced::Paced,
+    percent::Pairs,
     vault::Issued,
 };
 
@@ -142,7 +143,5 @@ fn octets(status: StatusCode, body: Paced) -> Response<Body> {
 }
 
 fn parameter(received: &Received, name: &str) -> Option<String> {
-    let pairs = received.query()?.split('&').filter_map(|part| part.split_once('='));
-    let value = pairs.filter(|(known, _)| *known == name).map(|(_, value)| value).next();
-    value.map(|value| String::from_utf8_lossy(&decode(value)).into_owned())
+    Pairs::parse(received.query()?).get(name).map(str::to_owned)
 }

@@ -20,15 +20,17 @@ pub(super) struct Login {
     pub(super) roles: Vec<String>,
 }
 
-/// The one provider of the identity pool: its user pool.
-pub(super) struct Provider {
-    /// `iss` without its scheme, the key in `Logins`.
-    pub(super) name: String,
+/// The providers of the identity pool: its user pool, and what else it is told to take.
+pub(super) struct Providers {
+    /// `iss` of the user pool without its scheme, the key in `Logins`.
+    pub(super) user_pool: String,
     /// The app clients whose tokens are taken.
     pub(super) audiences: Vec<String>,
+    /// Other issuers without their scheme, whose audiences are not checked.
+    pub(super) others: Vec<String>,
 }
 
-impl Provider {
+impl Providers {
     /// The first login of `logins`; `None` when there is none, which makes a guest.
     pub(super) fn check(
         &self,
@@ -36,7 +38,7 @@ impl Provider {
         now: SystemTime,
     ) -> Result<Option<Login>, AwsError> {
         let Some((name, token)) = logins.and_then(|logins| logins.iter().next()) else { return Ok(None) };
-        if *name != self.name {
+        if *name != self.user_pool && !self.others.contains(name) {
             let message = "Token is not from a supported provider of this identity pool.";
             return Err(AwsError::not_authorized(message));
         }
@@ -44,19 +46,19 @@ impl Provider {
             Unbelievable::Malformed => invalid("Not a valid OpenId Connect identity token."),
             Unbelievable::Signature => invalid("Couldn't verify signed token."),
         })?;
-        self.check_claims(&claims, now)?;
+        self.check_claims(name, &claims, now)?;
         let subject = claims["sub"].as_str().ok_or_else(|| invalid("Missing a required claim: sub"))?;
         Ok(Some(Login { provider: name.clone(), subject: subject.to_owned(), roles: roles(&claims) }))
     }
 
-    fn check_claims(&self, claims: &Value, now: SystemTime) -> Result<(), AwsError> {
+    fn check_claims(&self, name: &str, claims: &Value, now: SystemTime) -> Result<(), AwsError> {
         let issuer = claims["iss"].as_str().and_then(|issuer| issuer.strip_prefix("https://"));
-        if issuer != Some(self.name.as_str()) {
+        if issuer != Some(name) {
             return Err(invalid("Issuer doesn't match providerName"));
         }
         let audience = claims["aud"].as_str();
         let audience = audience.ok_or_else(|| invalid("Missing a required claim: aud"))?;
-        if !self.audiences.iter().any(|known| known == audience) {
+        if name == self.user_pool && !self.audiences.iter().any(|known| known == audience) {
             return Err(invalid("Incorrect token audience."));
         }
         let expiry = claims["exp"].as_u64().ok_or_else(|| invalid("Missing a required claim: exp"))?;

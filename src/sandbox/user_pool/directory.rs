@@ -1,6 +1,7 @@
-//! The users and app clients of the pool: looking them up, checking passwords and client secrets.
+//! The users of the pool: looking them up, checking their passwords, changing what is known of them.
 
 use std::{
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -12,7 +13,7 @@ use super::srp::{Prover, Verifier};
 use crate::sandbox::{
     answer::AwsError,
     digest::hmac,
-    settings::{AppClient, User},
+    people::{User, UserState},
 };
 
 /// Wrong passwords that are forgiven before each further one locks the user out for longer.
@@ -21,7 +22,6 @@ const LONGEST_LOCK: Duration = Duration::from_secs(15 * 60);
 
 pub(super) struct Directory {
     pool_name: String,
-    clients: Vec<AppClient>,
     accounts: Mutex<Vec<Account>>,
     /// Makes the salts of users that do not exist, the same at each attempt.
     decoy_key: [u8; 32],
@@ -32,29 +32,48 @@ pub(super) struct Directory {
 pub(super) struct Account {
     pub(super) user: User,
     pub(super) sub: String,
+    /// What the user filled in at sign-in.
+    pub(super) attributes: BTreeMap<String, String>,
+    /// The confirmed devices.
+    pub(super) devices: HashMap<String, Device>,
+    /// The step of the last authenticator code, none of which is good twice.
+    pub(super) spent_step: Option<u64>,
     salt: [u8; 16],
     wrong_passwords: u32,
     locked_until: SystemTime,
 }
 
+/// A device that may sign in without a second factor.
+#[derive(Clone)]
+pub(super) struct Device {
+    pub(super) group_key: String,
+    /// What ConfirmDevice brought; absent until then.
+    pub(super) verifier: Option<Verifier>,
+}
+
 impl Directory {
-    pub(super) fn new(pool_name: &str, users: &[User], clients: &[AppClient]) -> Self {
+    pub(super) fn new(pool_name: &str, users: &[User]) -> Self {
         Self {
             pool_name: pool_name.to_owned(),
-            clients: clients.to_vec(),
             accounts: Mutex::new(users.iter().cloned().map(Account::new).collect()),
             decoy_key: rand::random(),
         }
     }
 
-    pub(super) fn client(&self, id: &str) -> Result<&AppClient, AwsError> {
-        let found = self.clients.iter().find(|client| client.id == id);
-        found.ok_or_else(|| AwsError::not_found(format!("User pool client {id} does not exist.")))
-    }
-
     /// The user with this name or alias.
     pub(super) fn account(&self, name: &str) -> Option<Account> {
         self.lock().iter().find(|account| account.is_called(name)).cloned()
+    }
+
+    /// The user with this name; a session that outlives its user is worth nothing.
+    pub(super) fn existing(&self, name: &str) -> Result<Account, AwsError> {
+        self.account(name).ok_or_else(|| AwsError::new("UserNotFoundException", "User does not exist."))
+    }
+
+    pub(super) fn update(&self, name: &str, change: impl FnOnce(&mut Account)) {
+        if let Some(account) = self.lock().iter_mut().find(|account| account.is_called(name)) {
+            change(account);
+        }
     }
 
     /// What the pool keeps of the password of `name`; made up when nobody is called that, so that
@@ -63,7 +82,8 @@ impl Directory {
         let prover = |id: &str| Prover { group: self.pool_name.clone(), id: id.to_owned() };
         if let Some(account) = self.account(name) {
             let prover = prover(&account.user.username);
-            let verifier = Verifier::of(&prover, account.user.password.expose_secret(), &account.salt);
+            let password = account.user.password.expose_secret();
+            let verifier = Verifier::of(&prover, password, &account.salt);
             return (prover, verifier);
         }
         let made_up = hmac(&self.decoy_key, &[name.as_bytes()]);
@@ -72,11 +92,23 @@ impl Directory {
         (prover, verifier)
     }
 
+    /// Checks a password in the clear.
+    pub(super) fn check_password(
+        &self,
+        name: &str,
+        password: &str,
+        now: SystemTime,
+    ) -> Result<Account, AwsError> {
+        let known = self.account(name);
+        let right = known.is_some_and(|account| account.user.password.expose_secret() == password);
+        self.judge(name, right, now)
+    }
+
     /// Counts the outcome of a password check, and turns it into AWS's answer.
     pub(super) fn judge(&self, name: &str, right: bool, now: SystemTime) -> Result<Account, AwsError> {
-        let wrong = || AwsError::not_authorized("Incorrect username or password.");
         let mut accounts = self.lock();
-        let account = accounts.iter_mut().find(|account| account.is_called(name)).ok_or_else(wrong)?;
+        let account = accounts.iter_mut().find(|account| account.is_called(name));
+        let account = account.ok_or_else(wrong_password)?;
         if now < account.locked_until {
             return Err(AwsError::not_authorized("Password attempts exceeded"));
         }
@@ -86,7 +118,7 @@ impl Directory {
         }
         account.wrong_passwords += 1;
         account.locked_until = now + lock_after(account.wrong_passwords);
-        Err(wrong())
+        Err(wrong_password())
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Account>> {
@@ -99,9 +131,27 @@ impl Account {
         Self {
             user,
             sub: uuid::Uuid::new_v4().to_string(),
+            attributes: BTreeMap::new(),
+            devices: HashMap::new(),
+            spent_step: None,
             salt: rand::random(),
             wrong_passwords: 0,
             locked_until: SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    /// Whether the user may be signed in at all, which only one who proved something learns.
+    pub(super) fn admit(&self) -> Result<(), AwsError> {
+        match self.user.state {
+            UserState::Confirmed | UserState::TemporaryPassword { .. } => Ok(()),
+            UserState::Disabled => Err(AwsError::not_authorized("User is disabled.")),
+            UserState::Unconfirmed => {
+                Err(AwsError::new("UserNotConfirmedException", "User is not confirmed."))
+            }
+            UserState::ResetRequired => {
+                let message = "Password reset required for the user";
+                Err(AwsError::new("PasswordResetRequiredException", message))
+            }
         }
     }
 
@@ -111,44 +161,8 @@ impl Account {
     }
 }
 
-/// Checks SECRET_HASH, which is over the name that the request carries or stands for.
-pub(super) fn check_secret_hash(
-    client: &AppClient,
-    username: &str,
-    given: Option<&String>,
-) -> Result<(), AwsError> {
-    let id = &client.id;
-    match (&client.secret, given) {
-        (None, None) => Ok(()),
-        (Some(_), None) => Err(AwsError::not_authorized(format!(
-            "Client {id} is configured with secret but SECRET_HASH was not received"
-        ))),
-        (Some(secret), Some(given)) => {
-            let key = secret.expose_secret().as_bytes();
-            let expected = STANDARD.encode(hmac(key, &[username.as_bytes(), id.as_bytes()]));
-            if *given == expected { Ok(()) } else { Err(unverified(id)) }
-        }
-        (None, Some(_)) => Err(unverified(id)),
-    }
-}
-
-/// Checks the raw secret that GetTokensFromRefreshToken and RevokeToken take.
-pub(super) fn check_secret(client: &AppClient, given: Option<&str>) -> Result<(), AwsError> {
-    let id = &client.id;
-    match (&client.secret, given) {
-        (None, _) => Ok(()),
-        (Some(secret), Some(given)) if secret.expose_secret() == given => Ok(()),
-        (Some(_), None) => Err(AwsError::not_authorized(format!(
-            "Client {id} is configured with secret but ClientSecret was not received"
-        ))),
-        (Some(_), Some(_)) => {
-            Err(AwsError::not_authorized(format!("ClientSecret does not match for the client: {id}")))
-        }
-    }
-}
-
-fn unverified(client_id: &str) -> AwsError {
-    AwsError::not_authorized(format!("Unable to verify secret hash for client {client_id}"))
+pub(super) fn wrong_password() -> AwsError {
+    AwsError::not_authorized("Incorrect username or password.")
 }
 
 fn lock_after(wrong_passwords: u32) -> Duration {

@@ -1,4 +1,4 @@
-//! Tokens of users who are signed in: issuing, refreshing, rotating, revoking.
+//! Sign-ins that stand: refreshing, rotating and revoking their tokens.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::directory::Account;
-use crate::sandbox::{answer::AwsError, settings::AppClient, tokens};
+use crate::sandbox::{answer::AwsError, people::AppClient, tokens};
+
+/// The scope of tokens that were not got by managed login.
+pub(super) const ADMIN_SCOPE: &str = "aws.cognito.signin.user.admin";
 
 pub(super) struct Grants {
     issuer: String,
@@ -24,6 +27,11 @@ pub(super) struct Grants {
 pub(super) struct Grant {
     pub(super) username: String,
     pub(super) client_id: String,
+    pub(super) scope: String,
+    /// The device that was used, when the pool tracks devices.
+    pub(super) device_key: Option<String>,
+    /// What the ID token repeats of the authorisation request.
+    pub(super) nonce: Option<String>,
     origin: String,
     auth_time: u64,
     expires: SystemTime,
@@ -43,18 +51,25 @@ impl Grants {
         Self { issuer, token_lifetime, refresh_lifetime, refresh_tokens: Mutex::default() }
     }
 
-    /// AuthenticationResult of a complete sign-in.
-    pub(super) fn sign_in(&self, account: &Account, client: &AppClient, now: SystemTime) -> Value {
-        let grant = Grant {
+    /// A sign-in that begins now, of which nothing has been issued yet.
+    pub(super) fn begin(&self, account: &Account, client: &AppClient, now: SystemTime) -> Grant {
+        Grant {
             username: account.user.username.clone(),
             client_id: client.id.clone(),
+            scope: ADMIN_SCOPE.to_owned(),
+            device_key: None,
+            nonce: None,
             origin: uuid::Uuid::new_v4().to_string(),
             auth_time: epoch(now),
             expires: now + self.refresh_lifetime,
             state: State::Live,
-        };
+        }
+    }
+
+    /// AuthenticationResult of a complete sign-in.
+    pub(super) fn issue(&self, grant: Grant, account: &Account, now: SystemTime) -> Value {
         let mut result = self.tokens(&grant, account, now);
-        result["RefreshToken"] = self.keep(grant).into();
+        result["RefreshToken"] = self.keep(Grant { nonce: None, ..grant }).into();
         result
     }
 
@@ -62,7 +77,7 @@ impl Grants {
     pub(super) fn find(&self, token: &str, client: &AppClient, now: SystemTime) -> Result<Grant, AwsError> {
         let grant = self.lock().get(token).cloned();
         let grant = grant.filter(|grant| grant.client_id == client.id);
-        let grant = grant.ok_or_else(|| AwsError::not_authorized("Invalid Refresh Token"))?;
+        let grant = grant.ok_or_else(invalid_refresh_token)?;
         match grant.state {
             State::Revoked => Err(AwsError::not_authorized("Refresh Token has been revoked")),
             State::Rotated(until) if now >= until => Err(AwsError::new(
@@ -97,15 +112,19 @@ impl Grants {
 
     /// Revokes a refresh token with everything that descends from the same sign-in.
     pub(super) fn revoke(&self, token: &str) {
-        let mut grants = self.lock();
-        let Some(origin) = grants.get(token).map(|grant| grant.origin.clone()) else { return };
-        for grant in grants.values_mut().filter(|grant| grant.origin == origin) {
-            grant.state = State::Revoked;
+        let origin = self.lock().get(token).map(|grant| grant.origin.clone());
+        if let Some(origin) = origin {
+            self.revoke_if(|grant| grant.origin == origin);
         }
     }
 
-    /// The user name in an access token that is still good.
-    pub(super) fn access(&self, token: &str, now: SystemTime) -> Result<String, AwsError> {
+    /// Revokes every sign-in of a user.
+    pub(super) fn revoke_user(&self, username: &str) {
+        self.revoke_if(|grant| grant.username == username);
+    }
+
+    /// The claims of an access token that is still good.
+    pub(super) fn access(&self, token: &str, now: SystemTime) -> Result<Value, AwsError> {
         let invalid = || AwsError::not_authorized("Invalid Access Token");
         let claims = tokens::check(token).map_err(|_| invalid())?;
         if claims["token_use"] != "access" || claims["iss"] != *self.issuer {
@@ -114,14 +133,17 @@ impl Grants {
         if claims["exp"].as_u64().is_none_or(|expiry| epoch(now) >= expiry) {
             return Err(AwsError::not_authorized("Access Token has expired"));
         }
-        let revoked = self
-            .lock()
-            .values()
-            .any(|grant| grant.state == State::Revoked && claims["origin_jti"] == grant.origin);
-        if revoked {
+        let revoked = |grant: &Grant| grant.state == State::Revoked && claims["origin_jti"] == grant.origin;
+        if self.lock().values().any(revoked) {
             return Err(AwsError::not_authorized("Access Token has been revoked"));
         }
-        claims["username"].as_str().map(str::to_owned).ok_or_else(invalid)
+        Ok(claims)
+    }
+
+    fn revoke_if(&self, chosen: impl Fn(&Grant) -> bool) {
+        for grant in self.lock().values_mut().filter(|grant| chosen(grant)) {
+            grant.state = State::Revoked;
+        }
     }
 
     fn keep(&self, grant: Grant) -> String {
@@ -148,9 +170,15 @@ impl Grants {
             claims["email"] = email.clone().into();
             claims["email_verified"] = true.into();
         }
+        for (name, value) in &account.attributes {
+            claims[name.as_str()] = value.clone().into();
+        }
         if let Some(preferred) = account.user.roles.first() {
             claims["cognito:preferred_role"] = preferred.clone().into();
             claims["cognito:roles"] = account.user.roles.clone().into();
+        }
+        if let Some(nonce) = &grant.nonce {
+            claims["nonce"] = nonce.clone().into();
         }
         claims
     }
@@ -160,7 +188,10 @@ impl Grants {
         claims["token_use"] = "access".into();
         claims["client_id"] = grant.client_id.clone().into();
         claims["username"] = account.user.username.clone().into();
-        claims["scope"] = "aws.cognito.signin.user.admin".into();
+        claims["scope"] = grant.scope.clone().into();
+        if let Some(device_key) = &grant.device_key {
+            claims["device_key"] = device_key.clone().into();
+        }
         claims
     }
 
@@ -180,6 +211,10 @@ impl Grants {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Grant>> {
         self.refresh_tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+pub(super) fn invalid_refresh_token() -> AwsError {
+    AwsError::not_authorized("Invalid Refresh Token")
 }
 
 fn epoch(time: SystemTime) -> u64 {

@@ -1,4 +1,4 @@
-//! Challenges that await their answer: each may be answered once, within its time.
+//! Challenges that await their answer: each within its time, and only the latest of a sign-in.
 
 use std::{
     collections::HashMap,
@@ -7,25 +7,67 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use secrecy::SecretString;
 
 use super::srp::{Handshake, Prover};
-use crate::sandbox::answer::AwsError;
+use crate::sandbox::{
+    answer::AwsError,
+    people::{Flow, Medium},
+};
 
 /// How long a password claim may take.
 const CLAIM_LIFETIME: Duration = Duration::from_secs(60);
+/// How long every other answer may take, as an app client has it by default.
+const SESSION_LIFETIME: Duration = Duration::from_secs(3 * 60);
+/// Unusable answers that a session survives.
+const FORGIVEN: u32 = 4;
 
-/// Who is signing in, and where.
+/// Who is signing in, and how.
 #[derive(Clone)]
 pub(super) struct Attempt {
     /// The internal user name, or what was typed when nobody is called that.
     pub(super) username: String,
     pub(super) client_id: String,
+    pub(super) flow: Flow,
+    /// The device that the client says it is.
+    pub(super) device_key: Option<String>,
 }
 
 /// What is asked of the client.
 pub(super) enum Step {
     /// PASSWORD_VERIFIER.
     PasswordVerifier { prover: Prover, handshake: Box<Handshake> },
+    /// NEW_PASSWORD_REQUIRED.
+    NewPassword { required_attributes: Vec<String> },
+    /// SELECT_CHALLENGE.
+    SelectChallenge,
+    /// PASSWORD.
+    Password,
+    /// PASSWORD_SRP.
+    PasswordSrp,
+    /// WEB_AUTHN.
+    Passkey,
+    /// EMAIL_OTP, SMS_OTP or SMS_MFA.
+    Code { medium: Medium, factor: Factor, code: String },
+    /// SELECT_MFA_TYPE.
+    SelectMfa,
+    /// SOFTWARE_TOKEN_MFA.
+    Authenticator { secret: SecretString },
+    /// MFA_SETUP, with the secret that is being set up.
+    MfaSetup { secret: Option<SecretString>, verified: bool },
+    /// CUSTOM_CHALLENGE, and how often it was answered wrongly.
+    Custom { round: usize, wrong: u32 },
+    /// DEVICE_SRP_AUTH.
+    DeviceSrp { device_key: String },
+    /// DEVICE_PASSWORD_VERIFIER.
+    DeviceVerifier { device_key: String, prover: Prover, handshake: Box<Handshake> },
+}
+
+/// What a code stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Factor {
+    First,
+    Second,
 }
 
 /// A challenge that awaits its answer.
@@ -33,22 +75,49 @@ pub(super) struct Open {
     pub(super) attempt: Attempt,
     pub(super) step: Step,
     expires: SystemTime,
+    unusable_answers: u32,
 }
 
-/// The open challenges, by Session; those of SRP by SECRET_BLOCK, as they carry no Session.
+/// The open challenges, by Session; those of SRP by SECRET_BLOCK, as they may carry no Session.
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<HashMap<String, Open>>);
 
+impl Step {
+    pub(super) fn challenge_name(&self) -> &'static str {
+        match self {
+            Self::PasswordVerifier { .. } => "PASSWORD_VERIFIER",
+            Self::NewPassword { .. } => "NEW_PASSWORD_REQUIRED",
+            Self::SelectChallenge => "SELECT_CHALLENGE",
+            Self::Password => "PASSWORD",
+            Self::PasswordSrp => "PASSWORD_SRP",
+            Self::Passkey => "WEB_AUTHN",
+            Self::Code { medium: Medium::Email, .. } => "EMAIL_OTP",
+            Self::Code { medium: Medium::Sms, factor: Factor::First, .. } => "SMS_OTP",
+            Self::Code { medium: Medium::Sms, factor: Factor::Second, .. } => "SMS_MFA",
+            Self::SelectMfa => "SELECT_MFA_TYPE",
+            Self::Authenticator { .. } => "SOFTWARE_TOKEN_MFA",
+            Self::MfaSetup { .. } => "MFA_SETUP",
+            Self::Custom { .. } => "CUSTOM_CHALLENGE",
+            Self::DeviceSrp { .. } => "DEVICE_SRP_AUTH",
+            Self::DeviceVerifier { .. } => "DEVICE_PASSWORD_VERIFIER",
+        }
+    }
+}
+
 impl Sessions {
-    /// Opens a password claim and returns its SECRET_BLOCK.
-    pub(super) fn open_claim(&self, attempt: Attempt, step: Step, now: SystemTime) -> String {
-        self.insert(STANDARD.encode(rand::random::<[u8; 256]>()), attempt, step, now + CLAIM_LIFETIME, now)
+    /// Opens a challenge and returns its Session.
+    pub(super) fn open(&self, attempt: Attempt, step: Step, now: SystemTime) -> String {
+        self.insert(random_id(), attempt, step, now, SESSION_LIFETIME)
     }
 
-    /// Takes a challenge, which cannot be answered again.
+    /// Opens a password claim and returns its SECRET_BLOCK.
+    pub(super) fn open_claim(&self, attempt: Attempt, step: Step, now: SystemTime) -> String {
+        self.insert(random_id(), attempt, step, now, CLAIM_LIFETIME)
+    }
+
+    /// Takes a challenge, which cannot be answered again unless it is put back.
     pub(super) fn take(&self, id: &str, now: SystemTime) -> Result<Open, AwsError> {
-        let open = self.lock().remove(id);
-        let open = open.ok_or_else(|| AwsError::not_authorized("Invalid session for the user."))?;
+        let open = self.lock().remove(id).ok_or_else(invalid_session)?;
         if now >= open.expires {
             let message = "Invalid session for the user, session is expired.";
             return Err(AwsError::not_authorized(message));
@@ -56,21 +125,47 @@ impl Sessions {
         Ok(open)
     }
 
+    /// The Session of a device's challenge, for clients that name only the device.
+    pub(super) fn of_device(&self, device_key: &str) -> Option<String> {
+        let sessions = self.lock();
+        let mut of_device = sessions.iter().filter(
+            |(_, open)| matches!(&open.step, Step::DeviceSrp { device_key: known } if known == device_key),
+        );
+        of_device.next().map(|(id, _)| id.clone())
+    }
+
+    /// Lets a challenge be answered again after an unusable answer, a few times.
+    pub(super) fn put_back(&self, id: &str, mut open: Open) {
+        open.unusable_answers += 1;
+        if open.unusable_answers <= FORGIVEN {
+            self.lock().insert(id.to_owned(), open);
+        }
+    }
+
     fn insert(
         &self,
         id: String,
         attempt: Attempt,
         step: Step,
-        expires: SystemTime,
         now: SystemTime,
+        lifetime: Duration,
     ) -> String {
         let mut sessions = self.lock();
-        sessions.retain(|_, open| now < open.expires);
-        sessions.insert(id.clone(), Open { attempt, step, expires });
+        sessions.retain(|_, open| now < open.expires + SESSION_LIFETIME);
+        let open = Open { attempt, step, expires: now + lifetime, unusable_answers: 0 };
+        sessions.insert(id.clone(), open);
         id
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Open>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+pub(super) fn invalid_session() -> AwsError {
+    AwsError::not_authorized("Invalid session for the user.")
+}
+
+fn random_id() -> String {
+    STANDARD.encode(rand::random::<[u8; 384]>())
 }

@@ -1,25 +1,19 @@
-//! InitiateAuth and RespondToAuthChallenge: from a user name to tokens.
+//! InitiateAuth, and the way from a proven first factor to tokens.
 
-use std::collections::HashMap;
-
-use base64::{Engine, engine::general_purpose::STANDARD};
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     UserPool,
-    directory::{Account, check_secret_hash},
-    sessions::{Attempt, Open, Step},
-    srp::{Handshake, Prover},
-    timestamp,
+    clients::{check_secret_hash, require_flow},
+    directory::Account,
+    parameters::Parameters,
+    sessions::{Attempt, Step},
 };
 use crate::sandbox::{
     answer::AwsError,
-    settings::{AppClient, Flow},
+    people::{AppClient, Flow, UserState},
 };
-
-type Parameters = HashMap<String, String>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -30,109 +24,83 @@ pub(super) struct InitiateAuth {
     auth_parameters: Parameters,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct RespondToAuthChallenge {
-    challenge_name: String,
-    client_id: String,
-    #[serde(default)]
-    challenge_responses: Parameters,
-}
-
 impl UserPool {
     pub(super) fn initiate_auth(&self, request: &InitiateAuth) -> Result<Value, AwsError> {
-        let client = self.directory.client(&request.client_id)?;
+        let client = self.clients.find(&request.client_id)?;
         let parameters = &request.auth_parameters;
-        match request.auth_flow.as_str() {
-            "USER_SRP_AUTH" => {
-                require_flow(client, Flow::UserSrp)?;
-                self.initiate_srp(client, parameters)
-            }
-            "USER_PASSWORD_AUTH" => {
-                require_flow(client, Flow::UserPassword)?;
-                self.initiate_password(client, parameters)
-            }
-            "REFRESH_TOKEN_AUTH" | "REFRESH_TOKEN" => self.refresh_token_auth(client, parameters),
-            other => Err(AwsError::invalid_parameter(format!(
-                "1 validation error detected: Value '{other}' at 'authFlow' failed to satisfy constraint: \
-                 Member must satisfy enum value set"
-            ))),
-        }
-    }
-
-    pub(super) fn respond_to_auth_challenge(
-        &self,
-        request: &RespondToAuthChallenge,
-    ) -> Result<Value, AwsError> {
-        let client = self.directory.client(&request.client_id)?;
-        match request.challenge_name.as_str() {
-            "PASSWORD_VERIFIER" => self.answer_password_verifier(client, &request.challenge_responses),
-            other => Err(AwsError::invalid_parameter(format!(
-                "1 validation error detected: Value '{other}' at 'challengeName' failed to satisfy \
-                 constraint: Member must satisfy enum value set"
-            ))),
-        }
-    }
-
-    fn initiate_srp(&self, client: &AppClient, parameters: &Parameters) -> Result<Value, AwsError> {
-        let username = required(parameters, "USERNAME")?;
-        let srp_a = required(parameters, "SRP_A")?;
-        check_secret_hash(client, username, parameters.get("SECRET_HASH"))?;
-        let (prover, verifier) = self.directory.verifier(username);
-        let handshake = Handshake::start(verifier, srp_a)
-            .map_err(|_| AwsError::invalid_parameter("Invalid SRP_A value"))?;
-        Ok(self.challenge_password(client, prover, handshake))
-    }
-
-    fn challenge_password(&self, client: &AppClient, prover: Prover, handshake: Handshake) -> Value {
-        let (salt, srp_b, username) = (handshake.salt(), handshake.srp_b(), prover.id.clone());
-        let attempt = Attempt { username: username.clone(), client_id: client.id.clone() };
-        let step = Step::PasswordVerifier { prover, handshake: Box::new(handshake) };
-        let secret_block = self.sessions.open_claim(attempt, step, self.clock.now());
-        json!({
-            "ChallengeName": "PASSWORD_VERIFIER",
-            "ChallengeParameters": {
-                "SALT": salt,
-                "SRP_B": srp_b,
-                "SECRET_BLOCK": secret_block,
-                "USER_ID_FOR_SRP": username,
-                "USERNAME": username,
-            },
-        })
-    }
-
-    fn answer_password_verifier(
-        &self,
-        client: &AppClient,
-        responses: &Parameters,
-    ) -> Result<Value, AwsError> {
-        let username = required(responses, "USERNAME")?;
-        let secret_block = required(responses, "PASSWORD_CLAIM_SECRET_BLOCK")?;
-        let signature = required(responses, "PASSWORD_CLAIM_SIGNATURE")?;
-        let timestamp = timestamp::canonical(required(responses, "TIMESTAMP")?).ok_or_else(|| {
-            AwsError::invalid_parameter("TIMESTAMP format should be EEE MMM d HH:mm:ss z yyyy in english.")
-        })?;
-        let wrong = || AwsError::not_authorized("Incorrect username or password.");
-        let now = self.clock.now();
-        let Open { attempt, step, .. } = self.sessions.take(secret_block, now).map_err(|_| wrong())?;
-        check_secret_hash(client, &attempt.username, responses.get("SECRET_HASH"))?;
-        let Step::PasswordVerifier { prover, handshake } = step;
-        let block = STANDARD.decode(secret_block).map_err(|_| wrong())?;
-        let right = attempt.client_id == client.id
-            && *signature == handshake.claim(&prover, &block, &timestamp)
-            && attempt.username.eq_ignore_ascii_case(username);
-        let account = self.directory.judge(&attempt.username, right, now)?;
-        Ok(self.complete(&account, client))
-    }
-
-    fn initiate_password(&self, client: &AppClient, parameters: &Parameters) -> Result<Value, AwsError> {
-        let username = required(parameters, "USERNAME")?;
-        let password = required(parameters, "PASSWORD")?;
+        let flow = match request.auth_flow.as_str() {
+            "USER_SRP_AUTH" => Flow::UserSrp,
+            "USER_PASSWORD_AUTH" => Flow::UserPassword,
+            "USER_AUTH" => Flow::UserAuth,
+            "CUSTOM_AUTH" => Flow::Custom,
+            "REFRESH_TOKEN_AUTH" | "REFRESH_TOKEN" => return self.refresh_token_auth(client, parameters),
+            other => return Err(not_in_enumeration(other, "authFlow")),
+        };
+        require_flow(client, flow)?;
+        let username = parameters.required("USERNAME")?;
         check_secret_hash(client, username, parameters.get("SECRET_HASH"))?;
         let known = self.directory.account(username);
-        let right = known.is_some_and(|account| account.user.password.expose_secret() == password);
-        let account = self.directory.judge(username, right, self.clock.now())?;
-        Ok(self.complete(&account, client))
+        let attempt = Attempt {
+            username: known.map_or_else(|| username.clone(), |account| account.user.username),
+            client_id: client.id.clone(),
+            flow,
+            device_key: parameters.get("DEVICE_KEY").cloned(),
+        };
+        match flow {
+            Flow::UserSrp => self.challenge_password(attempt, parameters.required("SRP_A")?),
+            Flow::UserPassword => self.prove_password(attempt, parameters.required("PASSWORD")?),
+            Flow::UserAuth => self.begin_choice(attempt, parameters),
+            Flow::Custom => self.begin_custom(attempt, parameters),
+        }
+    }
+
+    /// What follows a right password.
+    pub(super) fn after_password(&self, attempt: Attempt, account: &Account) -> Result<Value, AwsError> {
+        account.admit()?;
+        if let UserState::TemporaryPassword { required_attributes } = &account.user.state {
+            let required_attributes = required_attributes.clone();
+            return Ok(self.challenge_new_password(attempt, account, required_attributes));
+        }
+        if attempt.flow == Flow::Custom {
+            return self.custom_round(attempt, account, 0);
+        }
+        self.after_first_factor(&attempt, account)
+    }
+
+    /// What follows the first factor: a tracked device, a second factor, or tokens.
+    pub(super) fn after_first_factor(&self, attempt: &Attempt, account: &Account) -> Result<Value, AwsError> {
+        if let Some(challenge) = self.challenge_device(attempt, account)? {
+            return Ok(challenge);
+        }
+        match self.challenge_second_factor(attempt, account) {
+            Some(challenge) => Ok(challenge),
+            None => self.complete(attempt),
+        }
+    }
+
+    /// Tokens, and a key for a device that has none.
+    pub(super) fn complete(&self, attempt: &Attempt) -> Result<Value, AwsError> {
+        let account = self.directory.existing(&attempt.username)?;
+        let client = self.clients.find(&attempt.client_id)?;
+        let now = self.clock.now();
+        let mut grant = self.grants.begin(&account, client, now);
+        let new_device = self.register_device(attempt, &account);
+        grant.device_key = match &new_device {
+            Some(device) => device["DeviceKey"].as_str().map(str::to_owned),
+            None => attempt.device_key.clone().filter(|_| self.device_tracking),
+        };
+        let mut result = self.grants.issue(grant, &account, now);
+        if let Some(device) = new_device {
+            result["NewDeviceMetadata"] = device;
+        }
+        Ok(json!({ "AuthenticationResult": result, "ChallengeParameters": {} }))
+    }
+
+    /// Asks `step` of the client.
+    pub(super) fn challenge(&self, attempt: Attempt, step: Step, parameters: &Value) -> Value {
+        let name = step.challenge_name();
+        let session = self.sessions.open(attempt, step, self.clock.now());
+        json!({ "ChallengeName": name, "ChallengeParameters": parameters, "Session": session })
     }
 
     fn refresh_token_auth(&self, client: &AppClient, parameters: &Parameters) -> Result<Value, AwsError> {
@@ -140,34 +108,24 @@ impl UserPool {
             let message = "REFRESH_TOKEN_AUTH flow not enabled for this client";
             return Err(AwsError::invalid_parameter(message));
         }
-        let token = required(parameters, "REFRESH_TOKEN")?;
-        let now = self.clock.now();
-        let grant = self.grants.find(token, client, now)?;
-        check_secret_hash(client, &grant.username, parameters.get("SECRET_HASH")).map_err(|error| {
-            if parameters.contains_key("SECRET_HASH") {
+        let token = parameters.required("REFRESH_TOKEN")?;
+        let grant = self.grants.find(token, client, self.clock.now())?;
+        let given = parameters.get("SECRET_HASH");
+        check_secret_hash(client, &grant.username, given).map_err(|error| match given {
+            None => error,
+            Some(_) => {
                 let message = format!("SecretHash does not match for the client: {}", client.id);
-                return AwsError::not_authorized(message);
+                AwsError::not_authorized(message)
             }
-            error
         })?;
-        self.refreshed(token, &grant, client)
-    }
-
-    fn complete(&self, account: &Account, client: &AppClient) -> Value {
-        let result = self.grants.sign_in(account, client, self.clock.now());
-        json!({ "AuthenticationResult": result, "ChallengeParameters": {} })
+        let device_key = parameters.get("DEVICE_KEY").map(String::as_str);
+        self.refreshed(token, &grant, client, device_key)
     }
 }
 
-fn require_flow(client: &AppClient, flow: Flow) -> Result<(), AwsError> {
-    if client.flows.contains(&flow) {
-        return Ok(());
-    }
-    let message = format!("{} flow not enabled for this client", flow.as_str());
-    Err(AwsError::invalid_parameter(message))
-}
-
-fn required<'a>(parameters: &'a Parameters, name: &str) -> Result<&'a String, AwsError> {
-    let missing = || AwsError::invalid_parameter(format!("Missing required parameter {name}"));
-    parameters.get(name).ok_or_else(missing)
+pub(super) fn not_in_enumeration(value: &str, member: &str) -> AwsError {
+    AwsError::invalid_parameter(format!(
+        "1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: Member must \
+         satisfy enum value set"
+    ))
 }

@@ -60,6 +60,16 @@ impl Verifier {
         let verifier = G.modpow(&private_key(prover, password, &salt), &N);
         Self { salt, verifier }
     }
+
+    /// From ConfirmDevice, which carries both as `BigInteger.toByteArray` writes them; `None` when
+    /// that reads as a negative number.
+    pub(super) fn from_parts(salt: &[u8], verifier: &[u8]) -> Option<Self> {
+        let number = |bytes: &[u8]| {
+            let positive = bytes.first().is_some_and(|first| first & 0x80 == 0);
+            positive.then(|| BigUint::from_bytes_be(bytes))
+        };
+        Some(Self { salt: number(salt)?, verifier: number(verifier)? })
+    }
 }
 
 impl Handshake {

@@ -35,7 +35,7 @@ impl SignIn<'_> {
     }
 
     pub(super) async fn start_proof(&mut self, challenge: &Challenge) -> Result<AuthAnswer, Error> {
-        let responses = self.parameters().with("SRP_A", self.shake_hands());
+        let responses = self.parameters().with("SRP_A", self.begin_proof().await?);
         self.reply(challenge, responses).await
     }
 
@@ -57,7 +57,7 @@ impl SignIn<'_> {
         let responses = self.parameters().with("ANSWER", chosen.as_str());
         let responses = match chosen.as_str() {
             "PASSWORD" => responses.with("PASSWORD", self.password().await?),
-            "PASSWORD_SRP" => responses.with("SRP_A", self.shake_hands()),
+            "PASSWORD_SRP" => responses.with("SRP_A", self.begin_proof().await?),
             _ => responses,
         };
         self.reply(challenge, responses).await

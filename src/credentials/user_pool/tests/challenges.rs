@@ -208,6 +208,17 @@ async fn choice_based_sign_in_without_a_password_asks_or_takes_the_only_way() {
 }
 
 #[tokio::test]
+async fn a_password_is_typed_before_the_pool_waits_for_its_proof() {
+    let talk = converse(AuthFlow::Srp, None, None, [password_verifier(), tokens(None)], ["typed in"]).await;
+    talk.result.as_ref().expect("tokens");
+    assert_eq!(talk.asked, ["Password"]);
+
+    let talk = converse(AuthFlow::Srp, None, None, [password_verifier()], []).await;
+    assert!(matches!(talk.result, Err(Error::Unanswered(_))));
+    assert!(talk.requests.is_empty());
+}
+
+#[tokio::test]
 async fn passkeys_lead_to_the_browser() {
     for asks in [select_challenge(&["WEB_AUTHN"]), challenge("WEB_AUTHN", &json!({}))] {
         let talk = converse(AuthFlow::UserAuth, None, None, [asks], []).await;

@@ -1,0 +1,80 @@
+//! `countersign login`: signs a person in, at the terminal or in a browser, and remembers the session.
+
+use std::process::ExitCode;
+
+use secrecy::ExposeSecret;
+
+use super::{Failure, print, user_session::UserSession};
+use crate::{
+    config::{Arguments, Environment},
+    credentials::{
+        session::Session,
+        user_pool::{Answers, Question, SignedIn, Terminal, Unattended, User},
+    },
+};
+
+pub(super) async fn run(
+    arguments: &Arguments,
+    environment: &Environment,
+    browser: bool,
+) -> Result<ExitCode, Failure> {
+    let session = UserSession::open(arguments, environment)?;
+    let (signed_in, name) = if browser { in_browser(&session).await? } else { at_terminal(&session).await? };
+    keep(&session, &signed_in, &name).await?;
+    let user = &signed_in.tokens.username;
+    print(format!("Signed in as {user}. `countersign serve` uses this session from now on.\n").as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn in_browser(session: &UserSession) -> Result<(SignedIn, String), Failure> {
+    let waiting = session.client.start_browser_sign_in().await.map_err(Failure::runtime)?;
+    waiting.announce()?;
+    let signed_in = waiting.complete().await.map_err(Failure::runtime)?;
+    let name = signed_in.tokens.username.clone();
+    Ok((signed_in, name))
+}
+
+async fn at_terminal(session: &UserSession) -> Result<(SignedIn, String), Failure> {
+    let unattended = Unattended::new(session.pool.totp_secret.as_ref()).map_err(Failure::runtime)?;
+    let mut terminal = Terminal::new(unattended);
+    let name = match &session.pool.username {
+        Some(name) => name.clone(),
+        None => {
+            let answer = terminal.answer(Question::Username, session.clock.now()).await;
+            answer.map_err(|unanswered| advised(unanswered.advice(), unanswered))?.expose_secret().to_owned()
+        }
+    };
+    let device = remembered_device(session, &name).await?;
+    let user = User { username: &name, password: session.pool.password.as_ref(), device: device.as_ref() };
+    let signed_in = session.client.sign_in(&user, &mut terminal).await.map_err(|error| {
+        let advice = error.verdict().advice();
+        advised(advice.unwrap_or_default(), error)
+    })?;
+    Ok((signed_in, name))
+}
+
+/// The pool asks a device that it remembers for less.
+async fn remembered_device(
+    session: &UserSession,
+    name: &str,
+) -> Result<Option<crate::credentials::user_pool::Device>, Failure> {
+    let stored = session.store.lock().await.map_err(Failure::runtime)?.read().await;
+    // A session that cannot be used is replaced by the one that this sign-in makes.
+    let stored = stored.ok().flatten().filter(|stored| stored.signed_in_as == name);
+    Ok(stored.and_then(|stored| stored.device))
+}
+
+async fn keep(session: &UserSession, signed_in: &SignedIn, name: &str) -> Result<(), Failure> {
+    if signed_in.tokens.refresh_token.is_none() {
+        tracing::warn!("the user pool gave no refresh token: this sign-in lasts only for this command");
+    }
+    let locked = session.store.lock().await.map_err(Failure::runtime)?;
+    locked.write(&Session::new(signed_in, name)).await.map_err(Failure::runtime)
+}
+
+fn advised(advice: &str, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    let causes = crate::telemetry::causes(&error);
+    let cause = if causes.is_empty() { String::new() } else { format!(": {causes}") };
+    let advice = if advice.is_empty() { String::new() } else { format!(" ({advice})") };
+    Failure::runtime(format!("sign-in failed: {error}{cause}{advice}"))
+}

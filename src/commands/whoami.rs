@@ -1,0 +1,81 @@
+//! `countersign whoami`: who the credentials belong to, and for how long.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{Failure, print};
+use crate::{
+    app,
+    clock::Clock,
+    config::{Arguments, Config, Environment},
+    credentials::{
+        Login, Settings,
+        source::{Issued, Source},
+    },
+    telemetry,
+};
+
+pub(super) async fn run(
+    arguments: &Arguments,
+    environment: &Environment,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    let config = Config::for_session(arguments, environment)?;
+    telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
+    let clock = Clock::system();
+    let mut source = app::source(&config.credentials, &config.aws_ca_files, &clock)?;
+    let issued = source.fetch().await.map_err(Failure::runtime)?;
+    let about = about(&config.credentials, &issued, &clock);
+    let text = if json {
+        serde_json::to_string_pretty(&about).map_err(Failure::runtime)? + "\n"
+    } else {
+        lines(&about)
+    };
+    print(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn about(settings: &Settings, issued: &Issued, clock: &Clock) -> serde_json::Value {
+    let (user_pool, identity_pool) = match settings {
+        Settings::Cognito(cognito) => {
+            let user_pool = match &cognito.login {
+                Login::UserPool(pool) => Some(pool.id.to_string()),
+                Login::IdTokenFile { .. } => None,
+            };
+            (user_pool, Some(cognito.identity_pool.id.to_string()))
+        }
+        Settings::Guest { identity_pool } => (None, Some(identity_pool.id.to_string())),
+        Settings::Aws => (None, None),
+    };
+    let expiry = issued.expiry.and_then(|expiry| {
+        OffsetDateTime::from(expiry).replace_nanosecond(0).ok().and_then(|time| time.format(&Rfc3339).ok())
+    });
+    let left = issued.expiry.and_then(|expiry| expiry.duration_since(clock.now()).ok());
+    json!({
+        "user": issued.identity.username,
+        "subject": issued.identity.subject,
+        "identity_id": issued.identity.identity_id,
+        "user_pool": user_pool,
+        "identity_pool": identity_pool,
+        "access_key_id": issued.credentials.access_key_id(),
+        "expiry": expiry,
+        "expires_in": left.map(|left| left.as_secs()),
+    })
+}
+
+/// What is known, a line each.
+fn lines(about: &serde_json::Value) -> String {
+    let names = [
+        ("user", "user"),
+        ("subject", "subject"),
+        ("identity id", "identity_id"),
+        ("user pool", "user_pool"),
+        ("identity pool", "identity_pool"),
+        ("access key id", "access_key_id"),
+        ("expiry", "expiry"),
+    ];
+    let known = names.iter().filter_map(|(label, key)| about[key].as_str().map(|value| (label, value)));
+    known.map(|(label, value)| format!("{label:<14} {value}\n")).collect()
+}

@@ -1,0 +1,70 @@
+//! The SDK's default chain as a source: profile, SSO, container, instance.
+
+use std::time::Duration;
+
+use aws_config::{default_provider::credentials::DefaultCredentialsChain, provider_config::ProviderConfig};
+use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use tokio::time::Instant;
+
+use super::{
+    aws_http,
+    source::{FetchError, Identity, Issued, Source},
+};
+use crate::clock::Clock;
+
+/// After this time a chain that found nothing is asked again: somebody may have run `aws sso login`.
+const ANOTHER_LOOK: Duration = Duration::from_secs(30);
+
+/// Credentials of the environment, whatever kind of environment it is.
+#[derive(Debug)]
+pub struct AwsChain {
+    connector: SharedHttpConnector,
+    clock: Clock,
+    asked_at: Option<Instant>,
+}
+
+impl AwsChain {
+    /// A chain that calls through `connector`.
+    #[must_use]
+    pub fn new(connector: SharedHttpConnector, clock: Clock) -> Self {
+        Self { connector, clock, asked_at: None }
+    }
+
+    /// Made anew for each attempt: profiles change on disk.
+    async fn chain(&self) -> DefaultCredentialsChain {
+        let settings =
+            ProviderConfig::without_region().with_http_client(aws_http::client(self.connector.clone()));
+        DefaultCredentialsChain::builder().configure(settings).build().await
+    }
+}
+
+impl Source for AwsChain {
+    async fn fetch(&mut self) -> Result<Issued, FetchError> {
+        self.asked_at = Some(Instant::now());
+        let credentials = self.chain().await.provide_credentials().await.map_err(failed)?;
+        Ok(Issued {
+            expiry: credentials.expiry(),
+            issued_at: self.clock.now(),
+            identity: Identity { username: Some("aws".to_owned()), ..Identity::default() },
+            credentials,
+        })
+    }
+
+    fn changed(&mut self) -> bool {
+        self.asked_at.is_none_or(|at| at.elapsed() >= ANOTHER_LOOK)
+    }
+}
+
+fn failed(error: CredentialsError) -> FetchError {
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => FetchError::terminal(
+            "configure an AWS profile, sign in with `aws sso login`, or give the container a role",
+            error,
+        ),
+        CredentialsError::InvalidConfiguration(_) => {
+            FetchError::terminal("correct the AWS profile that is named in the log", error)
+        }
+        _ => FetchError::transient(error),
+    }
+}

@@ -1,0 +1,59 @@
+//! The source that the settings ask for.
+
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+
+use super::{
+    Settings,
+    aws_chain::AwsChain,
+    cognito::CognitoSource,
+    source::{FetchError, Issued, Source},
+    user_pool::InvalidTotpSecret,
+};
+use crate::clock::Clock;
+
+/// One of the sources, chosen by the setting `credentials`.
+#[derive(Debug)]
+pub enum Configured {
+    /// A Cognito identity.
+    Cognito(Box<CognitoSource>),
+    /// The SDK's default chain.
+    Aws(AwsChain),
+}
+
+impl Configured {
+    /// The source for `settings`, which calls through `connector`.
+    ///
+    /// # Errors
+    /// When the TOTP secret is not base32.
+    pub fn new(
+        settings: &Settings,
+        connector: SharedHttpConnector,
+        clock: Clock,
+    ) -> Result<Self, InvalidTotpSecret> {
+        Ok(match settings.clone() {
+            Settings::Cognito(cognito) => {
+                Self::Cognito(Box::new(CognitoSource::login(*cognito, connector, clock)?))
+            }
+            Settings::Guest { identity_pool } => {
+                Self::Cognito(Box::new(CognitoSource::guest(identity_pool, connector, clock)))
+            }
+            Settings::Aws => Self::Aws(AwsChain::new(connector, clock)),
+        })
+    }
+}
+
+impl Source for Configured {
+    async fn fetch(&mut self) -> Result<Issued, FetchError> {
+        match self {
+            Self::Cognito(source) => source.fetch().await,
+            Self::Aws(source) => source.fetch().await,
+        }
+    }
+
+    fn changed(&mut self) -> bool {
+        match self {
+            Self::Cognito(source) => source.changed(),
+            Self::Aws(source) => source.changed(),
+        }
+    }
+}

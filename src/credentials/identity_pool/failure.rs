@@ -1,0 +1,130 @@
+//! How the identity pool, or STS behind it, refuses, and what can be done about it.
+
+use std::{error::Error, fmt};
+
+use aws_sdk_cognitoidentity::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+/// How the identity pool answered instead, by what the caller can do about it.
+#[derive(Debug)]
+pub enum IdentityPoolError {
+    /// The token has expired: a newer one may be taken.
+    TokenExpired(String),
+    /// The identity is gone or belongs to another login: it is looked up again.
+    IdentityGone(String),
+    /// The pool is busy, or out of reach.
+    Transient(String),
+    /// The pool refuses; its words.
+    Refused(String),
+}
+
+impl IdentityPoolError {
+    /// What a person should do, as far as the pool's words tell.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        let message = self.to_string();
+        let remedies: [(&str, &str); 9] = [
+            ("Unauthenticated access", "allow guests in the identity pool, or set credentials to cognito"),
+            ("supported provider", "add the user pool and its client to the identity pool's login providers"),
+            ("Issuer doesn't match", "check login-provider, user-pool-id and the pool's login providers"),
+            ("IdentityPool", "check identity-pool-id"),
+            ("InvalidIdentityPoolConfiguration", "give the identity pool a role that trusts it"),
+            ("required claim: aud", "use an ID token, not an access token"),
+            ("classic) flow is not enabled", "allow the classic flow, or unset classic-flow-role-arn"),
+            ("AssumeRoleWithWebIdentity", "check classic-flow-role-arn and the role's trust policy"),
+            ("Token expired", "sign in again with `countersign login`"),
+        ];
+        let known = remedies.iter().find(|(words, _)| message.contains(words));
+        known.map_or("check identity-pool-id, the pool's roles and its login providers", |(_, remedy)| remedy)
+    }
+}
+
+impl fmt::Display for IdentityPoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TokenExpired(message) | Self::IdentityGone(message) | Self::Refused(message) => {
+                write!(f, "the identity pool refused: {message}")
+            }
+            Self::Transient(message) => write!(f, "the identity pool could not be asked: {message}"),
+        }
+    }
+}
+
+impl Error for IdentityPoolError {}
+
+/// Sorts an error of either SDK by its code and words.
+pub(super) fn classify<E, R>(error: &SdkError<E, R>) -> IdentityPoolError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: fmt::Debug,
+{
+    let SdkError::ServiceError(service) = error else {
+        return IdentityPoolError::Transient(DisplayErrorContext(error).to_string());
+    };
+    let code = service.err().code();
+    sort(code, service.err().message().unwrap_or_default())
+}
+
+fn sort(code: Option<&str>, message: &str) -> IdentityPoolError {
+    let Some(code) = code else { return IdentityPoolError::Transient(message.to_owned()) };
+    let text = format!("{code}: {message}");
+    match code {
+        "NotAuthorizedException" if message.contains("Token expired") => IdentityPoolError::TokenExpired(text),
+        "NotAuthorizedException" if message.starts_with("Logins don't match") => {
+            IdentityPoolError::IdentityGone(text)
+        }
+        "ResourceNotFoundException" if message.starts_with("Identity ") => IdentityPoolError::IdentityGone(text),
+        "ResourceConflictException" => IdentityPoolError::IdentityGone(text),
+        "TooManyRequestsException"
+        | "LimitExceededException"
+        | "InternalErrorException"
+        | "InternalFailure"
+        | "ServiceUnavailable"
+        | "ExternalServiceException"
+        | "ConcurrentModificationException"
+        // The classic flow's token was made a moment ago: another one is as good as new.
+        | "ExpiredTokenException"
+        | "InvalidIdentityToken"
+        | "IDPCommunicationError" => IdentityPoolError::Transient(text),
+        throttled if throttled.starts_with("Throttling") => IdentityPoolError::Transient(text),
+        _ => IdentityPoolError::Refused(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(code: &str, message: &str) -> &'static str {
+        match sort(Some(code), message) {
+            IdentityPoolError::TokenExpired(_) => "token-expired",
+            IdentityPoolError::IdentityGone(_) => "identity-gone",
+            IdentityPoolError::Transient(_) => "transient",
+            IdentityPoolError::Refused(_) => "refused",
+        }
+    }
+
+    #[test]
+    fn refusals_are_sorted_by_what_can_be_done() {
+        let expired = "Invalid login token. Token expired: 1446742058 >= 1446727732";
+        let mismatch = "Logins don't match. Please include at least one valid login";
+        for (code, message, expected) in [
+            ("NotAuthorizedException", expired, "token-expired"),
+            ("NotAuthorizedException", mismatch, "identity-gone"),
+            ("ResourceNotFoundException", "Identity 'eu-west-1:x' not found.", "identity-gone"),
+            ("ResourceNotFoundException", "IdentityPool 'eu-west-1:x' not found.", "refused"),
+            ("ResourceConflictException", "", "identity-gone"),
+            ("TooManyRequestsException", "Rate exceeded", "transient"),
+            ("ExternalServiceException", "", "transient"),
+            ("ThrottlingException", "", "transient"),
+            ("InvalidIdentityPoolConfigurationException", "", "refused"),
+            (
+                "NotAuthorizedException",
+                "Unauthenticated access is not supported for this identity pool.",
+                "refused",
+            ),
+            ("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity", "refused"),
+        ] {
+            assert_eq!(kind(code, message), expected, "{code}: {message}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+
+use secrecy::ExposeSecret;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::credentials::user_pool::script::{Script, pool, refused, tokens};
+
+fn session(refresh_token: &str) -> Session {
+    Session {
+        refresh_token: Some(SecretString::from(refresh_token)),
+        username: "internal".to_owned(),
+        signed_in_as: "me@example.com".to_owned(),
+        subject: "sub-1".to_owned(),
+        device: Some(Device {
+            key: "eu-west-1_device".to_owned(),
+            group_key: "group".to_owned(),
+            password: SecretString::from("device-password"),
+        }),
+        identity_ids: BTreeMap::from([("eu-west-1:pool".to_owned(), "eu-west-1:identity".to_owned())]),
+    }
+}
+
+struct Scene {
+    folder: TempDir,
+    store: SessionStore,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let store = SessionStore::new(&folder.path().join("countersign"), &pool().id, "client");
+        Self { folder, store }
+    }
+
+    async fn with(refresh_token: &str) -> Self {
+        let scene = Self::new();
+        scene.write(&session(refresh_token)).await;
+        scene
+    }
+
+    async fn write(&self, session: &Session) {
+        self.store.lock().await.expect("free").write(session).await.expect("written");
+    }
+
+    async fn read(&self) -> Result<Option<Session>, Error> {
+        self.store.lock().await.expect("free").read().await
+    }
+
+    async fn stored_token(&self) -> Option<String> {
+        let session = self.read().await.expect("readable").expect("present");
+        session.refresh_token.map(|token| token.expose_secret().to_owned())
+    }
+
+    fn file(&self) -> PathBuf {
+        self.store.path("json")
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("there").permissions().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn a_session_is_read_as_it_was_written() {
+    let scene = Scene::with("refresh-1").await;
+    let read = scene.read().await.expect("readable").expect("present");
+    assert_eq!(*record::encode(&read), *record::encode(&session("refresh-1")));
+}
+
+#[tokio::test]
+async fn only_the_owner_can_read_file_and_folder() {
+    let scene = Scene::with("refresh-1").await;
+    assert_eq!(mode(&scene.file()), 0o600);
+    assert_eq!(mode(&scene.store.path("lock")), 0o600);
+    assert_eq!(mode(&scene.folder.path().join("countersign")), 0o700);
+}
+
+#[tokio::test]
+async fn nothing_but_session_and_lock_stays_behind() {
+    let scene = Scene::with("refresh-1").await;
+    fs::write(scene.file().with_extension("new"), "left by a crash").expect("written");
+    scene.write(&session("refresh-2")).await;
+    let mut names: Vec<_> = fs::read_dir(scene.folder.path().join("countersign"))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    assert_eq!(names, ["eu-west-1_AbCdEf123@client.json", "eu-west-1_AbCdEf123@client.lock"]);
+}
+
+#[tokio::test]
+async fn damaged_sessions_count_as_absent() {
+    let scene = Scene::with("refresh-1").await;
+    let whole = fs::read(scene.file()).expect("there");
+    let other_version =
+        String::from_utf8(whole.clone()).expect("UTF-8").replace("\"version\": 1", "\"version\": 2");
+    for damaged in [&b""[..], b"{}", b"\0\0\0", &whole[..whole.len() / 2], other_version.as_bytes()] {
+        fs::write(scene.file(), damaged).expect("written");
+        assert!(scene.read().await.expect("readable").is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_others_can_read_is_refused_with_the_remedy() {
+    let scene = Scene::with("refresh-1").await;
+    for open in [0o640, 0o604, 0o666, 0o620] {
+        fs::set_permissions(scene.file(), fs::Permissions::from_mode(open)).expect("changed");
+        let error = scene.read().await.expect_err("refused");
+        assert!(matches!(error, Error::Exposed(_)), "{open:o}");
+        assert!(error.to_string().contains(&format!("chmod 600 {}", scene.file().display())));
+    }
+    fs::set_permissions(scene.file(), fs::Permissions::from_mode(0o600)).expect("changed");
+    assert!(scene.read().await.expect("readable").is_some());
+}
+
+#[tokio::test]
+async fn writing_makes_an_exposed_file_private_again() {
+    let scene = Scene::with("refresh-1").await;
+    fs::set_permissions(scene.file(), fs::Permissions::from_mode(0o644)).expect("changed");
+    scene.write(&session("refresh-2")).await;
+    assert_eq!(mode(&scene.file()), 0o600);
+}
+
+#[tokio::test]
+async fn forgetting_is_final_and_can_be_repeated() {
+    let scene = Scene::with("refresh-1").await;
+    let locked = scene.store.lock().await.expect("free");
+    locked.forget().await.expect("deleted");
+    locked.forget().await.expect("still gone");
+    assert!(locked.read().await.expect("readable").is_none());
+}
+
+#[tokio::test]
+async fn client_ids_cannot_lead_out_of_the_folder() {
+    let store = SessionStore::new(Path::new("/state"), &pool().id, "../../etc/passwd");
+    assert_eq!(store.path("json"), Path::new("/state/eu-west-1_AbCdEf123@......etc.passwd.json"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_is_waited_for_but_not_forever() {
+    let scene = Scene::new();
+    let held = scene.store.lock().await.expect("free");
+    let started = tokio::time::Instant::now();
+    assert!(matches!(scene.store.lock().await, Err(Error::Busy(_))));
+    assert_eq!(started.elapsed().as_secs(), 30);
+
+    let waiting = scene.store.lock();
+    let (lock, ()) = tokio::join!(waiting, async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        drop(held);
+    });
+    assert!(lock.is_ok());
+}
+
+#[tokio::test]
+async fn a_rotated_token_is_stored_when_the_tokens_are_handed_out() {
+    let scene = Scene::with("refresh-1").await;
+    let script = Script::new([tokens(Some("refresh-2")), tokens(None)]);
+    let client = script.client(pool());
+    let renewed = scene.store.renew(&client).await.expect("tokens");
+    assert_eq!(renewed.session.refresh_token.expect("rotated").expose_secret(), "refresh-2");
+    assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-2"));
+
+    scene.store.renew(&client).await.expect("tokens");
+    assert_eq!(script.requests()[1].1["RefreshToken"], "refresh-2");
+    assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-2"));
+}
+
+#[tokio::test]
+async fn simultaneous_renewals_exchange_each_token_once() {
+    let scene = Scene::with("refresh-1").await;
+    let script = Script::new([tokens(Some("refresh-2")), tokens(Some("refresh-3"))]);
+    let client = script.client(pool());
+    let (one, other) = tokio::join!(scene.store.renew(&client), scene.store.renew(&client));
+    assert!(one.is_ok() && other.is_ok());
+    let used: Vec<_> = script.requests().iter().map(|(_, body)| body["RefreshToken"].clone()).collect();
+    assert_eq!(used, [json!("refresh-1"), json!("refresh-2")]);
+}
+
+#[tokio::test]
+async fn a_refused_token_is_forgotten_but_not_the_device() {
+    let scene = Scene::with("refresh-1").await;
+    let script = Script::new([refused("NotAuthorizedException", "Refresh Token has been revoked")]);
+    let client = script.client(pool());
+    let error = scene.store.renew(&client).await.expect_err("refused");
+    assert!(matches!(error, RenewError::UserPool(error) if error.verdict() == Verdict::SessionOver));
+    let left = scene.read().await.expect("readable").expect("present");
+    assert!(left.refresh_token.is_none() && left.device.is_some());
+    assert!(matches!(scene.store.renew(&client).await, Err(RenewError::SignedOut)));
+    assert_eq!(script.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_passing_failure_keeps_the_token() {
+    let scene = Scene::with("refresh-1").await;
+    let script = Script::new([refused("TooManyRequestsException", "Rate exceeded")]);
+    assert!(scene.store.renew(&script.client(pool())).await.is_err());
+    assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-1"));
+}
+
+#[tokio::test]
+async fn a_reused_token_ends_the_session_unless_the_store_has_its_successor() {
+    let scene = Scene::with("refresh-1").await;
+    let reused = || refused("RefreshTokenReuseException", "Refresh token reuse");
+    let script = Script::new([reused()]);
+    assert!(scene.store.renew(&script.client(pool())).await.is_err());
+    assert_eq!(scene.stored_token().await, None);
+    assert_eq!(script.requests().len(), 1);
+
+    let scene = Scene::with("refresh-2").await;
+    let script = Script::new([tokens(Some("refresh-3"))]);
+    let locked = scene.store.lock().await.expect("free");
+    let stale = session("refresh-1").grant().expect("a token");
+    let error = Script::new([reused()]).client(pool()).refresh(&stale).await.expect_err("reused");
+    let successor = locked.renew_with_successor(&script.client(pool()), &stale, error).await;
+    assert_eq!(successor.expect("tokens").refresh_token.expect("rotated").expose_secret(), "refresh-3");
+    assert_eq!(script.requests()[0].1["RefreshToken"], "refresh-2");
+}
+
+#[tokio::test]
+async fn no_session_means_signed_out() {
+    let renewed = Scene::new().store.renew(&Script::default().client(pool())).await;
+    assert!(matches!(renewed, Err(RenewError::SignedOut)));
+}
+
+#[test]
+fn debug_output_shows_no_secret() {
+    let text = format!("{:?}", session("refresh-secret"));
+    assert!(!text.contains("refresh-secret") && !text.contains("device-password"), "{text}");
+}

@@ -1,0 +1,65 @@
+//! An ID token in a file that something else keeps fresh.
+
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::spawn_blocking;
+
+use super::{
+    identity_pool::LoginToken,
+    source::{FetchError, Identity},
+    user_pool::Claims,
+};
+use crate::clock::Clock;
+
+/// A token of a login provider is a few kilobytes; more is another file.
+const LARGEST: u64 = 64 * 1024;
+
+/// The file, read at each use: whoever writes it need not tell.
+#[derive(Debug)]
+pub(super) struct TokenFile {
+    path: PathBuf,
+    login_provider: Option<String>,
+    clock: Clock,
+}
+
+impl TokenFile {
+    pub(super) fn new(path: PathBuf, login_provider: Option<String>, clock: Clock) -> Self {
+        Self { path, login_provider, clock }
+    }
+
+    /// The token, when it is valid now. Anything wrong with it may be right the next time.
+    pub(super) async fn token(&self) -> Result<(LoginToken, Identity), FetchError> {
+        let path = self.path.clone();
+        let text = spawn_blocking(move || {
+            let length = std::fs::metadata(&path)?.len();
+            if length > LARGEST {
+                return Err(std::io::Error::other("the ID token file is larger than a token"));
+            }
+            std::fs::read_to_string(&path)
+        })
+        .await
+        .map_err(FetchError::transient)?
+        .map_err(FetchError::transient)?;
+        let token = SecretString::from(text.trim());
+        match (Claims::of(token.expose_secret()), &self.login_provider) {
+            (Ok(claims), provider) => {
+                if claims.expiry <= self.clock.now() {
+                    return Err(FetchError::transient("the ID token in the file has expired"));
+                }
+                let provider = provider.clone().unwrap_or_else(|| claims.login_provider().to_owned());
+                let identity = Identity {
+                    username: claims.username.clone(),
+                    subject: Some(claims.subject),
+                    identity_id: None,
+                };
+                Ok((LoginToken { provider, token }, identity))
+            }
+            // Some providers' tokens are opaque; then only the setting can name the provider.
+            (Err(_), Some(provider)) => {
+                Ok((LoginToken { provider: provider.clone(), token }, Identity::default()))
+            }
+            (Err(error), None) => Err(FetchError::transient(error)),
+        }
+    }
+}

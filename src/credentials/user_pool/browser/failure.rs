@@ -1,0 +1,94 @@
+//! Why a sign-in in a browser came to nothing.
+
+use std::{error::Error, fmt, io};
+
+use crate::credentials::user_pool::exchange::NoAnswer;
+
+/// Why a sign-in in a browser came to nothing.
+#[derive(Debug)]
+pub enum BrowserError {
+    /// The setting `domain` is absent.
+    NoDomain,
+    /// The setting `domain` is no host.
+    Domain(String),
+    /// The redirect port cannot be listened on.
+    Listen(u16, io::Error),
+    /// The browser did not come back in time.
+    TimedOut,
+    /// The login page sent an error back.
+    Refused {
+        /// RFC 6749's code.
+        code: String,
+        /// The page's own words.
+        description: Option<String>,
+    },
+    /// The token endpoint refused the code, with RFC 6749's code for why.
+    TokensRefused(String),
+    /// The token endpoint did not answer.
+    NoAnswer(NoAnswer),
+    /// The token endpoint's answer makes no sense.
+    Unintelligible,
+    /// The ID token is not for this sign-in; the text says why.
+    IdToken(&'static str),
+}
+
+impl BrowserError {
+    /// What to do about it, where there is something.
+    fn advice(&self) -> Option<&'static str> {
+        let code = match self {
+            Self::Refused { code, .. } | Self::TokensRefused(code) => code.as_str(),
+            _ => return None,
+        };
+        match code {
+            "invalid_client" => Some("check client-id and client-secret-file"),
+            "unauthorized_client" => Some("allow the authorization code grant for the app client"),
+            "invalid_scope" => Some("allow the scope openid for the app client"),
+            "invalid_grant" => Some("sign in again"),
+            _ => None,
+        }
+    }
+}
+
+impl From<NoAnswer> for BrowserError {
+    fn from(reason: NoAnswer) -> Self {
+        Self::NoAnswer(reason)
+    }
+}
+
+impl fmt::Display for BrowserError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDomain => f.write_str(
+                "domain is not set; a sign-in in the browser needs the pool's managed-login domain",
+            ),
+            Self::Domain(domain) => {
+                write!(f, "domain is no host name like name.auth.eu-west-1.amazoncognito.com: {domain}")
+            }
+            Self::Listen(port, _) => write!(
+                f,
+                "cannot listen on localhost:{port}; set redirect-port to a free port and register \
+                 http://localhost:PORT/callback with the app client"
+            ),
+            Self::TimedOut => f.write_str("the browser did not come back within five minutes"),
+            Self::Refused { code, description } => {
+                write!(f, "the login page answered {code}")?;
+                description.as_ref().map_or(Ok(()), |description| write!(f, ": {description}"))
+            }
+            Self::TokensRefused(code) => write!(f, "the token endpoint answered {code}"),
+            Self::NoAnswer(_) => f.write_str("the token endpoint did not answer"),
+            Self::Unintelligible => f.write_str("the token endpoint's answer makes no sense"),
+            Self::IdToken(reason) => write!(f, "the ID token is refused: {reason}"),
+        }?;
+        self.advice().map_or(Ok(()), |advice| write!(f, "; {advice}"))
+    }
+}
+
+impl Error for BrowserError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Listen(_, source) => Some(source),
+            Self::NoAnswer(source) => Some(source),
+            _ => None,
+        }
+    }
+}

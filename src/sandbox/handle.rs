@@ -1,0 +1,222 @@
+//! The handle on a running sandbox: addresses, ids, faults, and what may be seen from outside.
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use aws_credential_types::Credentials;
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::{
+    Servers, Service,
+    api::{Api, Received, STAGE},
+    faults::{Calls, Faults},
+    identity_pool::{self, IdentityPool},
+    people::{AppClient, User, UserState},
+    skew::Skew,
+    tokens,
+    user_pool::{self, Message, UserPool},
+    vault::Vault,
+};
+use crate::clock::Clock;
+
+/// A running sandbox. Dropping it closes its listeners and connections.
+pub struct Sandbox {
+    pub(super) region: String,
+    pub(super) user: User,
+    pub(super) client: AppClient,
+    pub(super) clock: Clock,
+    pub(super) skew: Skew,
+    pub(super) faults: Faults,
+    pub(super) calls: Calls,
+    pub(super) vault: Arc<Vault>,
+    pub(super) user_pool: Arc<UserPool>,
+    pub(super) identity_pool: Arc<IdentityPool>,
+    pub(super) api: Arc<Api>,
+    pub(super) servers: Servers,
+}
+
+impl Sandbox {
+    /// The base URL of cognito-idp, which is that of managed login as well.
+    #[must_use]
+    pub fn user_pool_endpoint(&self) -> String {
+        self.servers.of(Service::UserPool).url()
+    }
+
+    /// The base URL of cognito-identity, which is that of STS as well.
+    #[must_use]
+    pub fn identity_pool_endpoint(&self) -> String {
+        self.servers.of(Service::IdentityPool).url()
+    }
+
+    /// The API with its stage, `http://127.0.0.1:PORT/prod`.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("{}/{STAGE}", self.servers.of(Service::Api).url())
+    }
+
+    /// The region of everything.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The user pool's id.
+    #[must_use]
+    pub fn user_pool_id(&self) -> String {
+        user_pool::pool_id(&self.region)
+    }
+
+    /// The identity pool's id.
+    #[must_use]
+    pub fn identity_pool_id(&self) -> String {
+        identity_pool::pool_id(&self.region)
+    }
+
+    /// The first app client, which by default has no secret.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client.id
+    }
+
+    /// The first user's name.
+    #[must_use]
+    pub fn username(&self) -> &str {
+        &self.user.username
+    }
+
+    /// The first user's password, as it was at the start.
+    #[must_use]
+    pub fn password(&self) -> &SecretString {
+        &self.user.password
+    }
+
+    /// The time that the sandbox keeps, skew included.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Sets the sandbox's clock ahead by `millis`, or behind when negative, of the one it was given.
+    pub fn set_clock_skew(&self, millis: i64) {
+        self.skew.set(millis);
+    }
+
+    /// Lets time pass for the sandbox alone.
+    pub fn advance_clock(&self, by: Duration) {
+        self.skew.add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
+    }
+
+    /// Plans faults.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Counts of the operations that were asked for.
+    #[must_use]
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// The latest requests that reached the API, oldest first.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Received> {
+        self.api.recorded()
+    }
+
+    /// Forgets the requests that reached the API.
+    pub fn clear_requests(&self) {
+        self.api.forget_recorded();
+    }
+
+    /// The codes that were sent to users, oldest first.
+    #[must_use]
+    pub fn messages(&self) -> Vec<Message> {
+        self.user_pool.messages()
+    }
+
+    /// Disables a user, demands a new password of them, or makes them usable again.
+    pub fn set_user_state(&self, username: &str, state: UserState) {
+        self.user_pool.set_user_state(username, state);
+    }
+
+    /// Revokes every token of a user, as AdminUserGlobalSignOut does.
+    pub fn sign_out(&self, username: &str) {
+        self.user_pool.sign_out(username);
+    }
+
+    /// Makes the API not recognise the credentials issued so far.
+    pub fn invalidate_credentials(&self) {
+        self.vault.invalidate_all();
+    }
+
+    /// Makes the credentials issued so far expired, before their time.
+    pub fn expire_credentials(&self) {
+        self.vault.expire_all(self.clock.now());
+    }
+
+    /// Forgets an identity, as DeleteIdentities does.
+    pub fn delete_identity(&self, identity_id: &str) {
+        self.identity_pool.delete_identity(identity_id);
+    }
+
+    /// Credentials of a guest, without a call.
+    #[must_use]
+    pub fn issue_credentials(&self, lifetime: Duration) -> Credentials {
+        let issued = self.identity_pool.issue_to_guest(lifetime);
+        let (key, secret) = (issued.access_key, issued.secret_key);
+        Credentials::new(key, secret, issued.session_token, Some(issued.expires), "sandbox")
+    }
+
+    /// An ID token of any issuer, such as one of [`Settings::openid_providers`], or of the user
+    /// pool with its own. Signed with the user pool's key.
+    ///
+    /// [`Settings::openid_providers`]: super::Settings::openid_providers
+    #[must_use]
+    pub fn id_token(&self, issuer: &str, audience: &str, subject: &str, lifetime: Duration) -> String {
+        let seconds = |time: std::time::SystemTime| {
+            time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        };
+        let now = self.clock.now();
+        tokens::sign(&json!({
+            "iss": issuer,
+            "aud": audience,
+            "sub": subject,
+            "iat": seconds(now),
+            "exp": seconds(now + lifetime),
+        }))
+    }
+
+    /// `iss` of the user pool's tokens.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        user_pool::issuer(&self.region)
+    }
+
+    /// Closes a service's listener and connections, until [`Sandbox::restart`].
+    pub async fn stop(&self, service: Service) {
+        self.servers.of(service).stop().await;
+    }
+
+    /// Starts a stopped service on the port it had.
+    ///
+    /// # Errors
+    ///
+    /// When the port was taken in the meantime.
+    pub async fn restart(&self, service: Service) -> io::Result<()> {
+        self.servers.of(service).restart().await
+    }
+
+    /// Stops everything and waits for it.
+    pub async fn shutdown(self) {
+        for service in [Service::Api, Service::IdentityPool, Service::UserPool] {
+            self.stop(service).await;
+        }
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").field("servers", &self.servers).finish_non_exhaustive()
+    }
+}

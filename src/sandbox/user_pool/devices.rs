@@ -1,0 +1,164 @@
+//! Device tracking: keys for new devices, ConfirmDevice, and sign-in by a device's own password.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    UserPool,
+    directory::{Account, Device, wrong_password},
+    first_factor::{claim_is_right, invalid_srp_a, public_values},
+    grants::{Grant, invalid_refresh_token},
+    parameters::Parameters,
+    sessions::{Attempt, Step},
+    srp::{Handshake, Prover, Verifier},
+};
+use crate::sandbox::answer::AwsError;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ConfirmDevice {
+    access_token: String,
+    device_key: String,
+    device_secret_verifier_config: DeviceSecretVerifierConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeviceSecretVerifierConfig {
+    salt: String,
+    password_verifier: String,
+}
+
+impl UserPool {
+    /// NewDeviceMetadata, for a sign-in without a device where the pool tracks them.
+    pub(super) fn register_device(&self, attempt: &Attempt, account: &Account) -> Option<Value> {
+        if !self.device_tracking || attempt.device_key.is_some() {
+            return None;
+        }
+        let key = format!("{}_{}", self.region, uuid::Uuid::new_v4());
+        let group_key = format!("-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+        let device = Device { group_key: group_key.clone(), verifier: None };
+        self.directory.update(&account.user.username, |account| {
+            account.devices.insert(key.clone(), device);
+        });
+        Some(json!({ "DeviceKey": key, "DeviceGroupKey": group_key }))
+    }
+
+    pub(super) fn confirm_device(&self, request: &ConfirmDevice) -> Result<Value, AwsError> {
+        let claims = self.grants.access(&request.access_token, self.clock.now())?;
+        let username = claims["username"].as_str().unwrap_or_default();
+        let config = &request.device_secret_verifier_config;
+        let invalid = |what: &str| AwsError::invalid_parameter(format!("Invalid device {what}"));
+        let salt = STANDARD.decode(&config.salt).map_err(|_| invalid("salt"))?;
+        let verifier = STANDARD.decode(&config.password_verifier).map_err(|_| invalid("verifier"))?;
+        let verifier = Verifier::from_parts(&salt, &verifier)
+            .ok_or_else(|| AwsError::invalid_parameter("negative value passed for salt/verifier"))?;
+        let mut known = false;
+        self.directory.update(username, |account| {
+            if let Some(device) = account.devices.get_mut(&request.device_key) {
+                device.verifier = Some(verifier);
+                known = true;
+            }
+        });
+        if known { Ok(json!({ "UserConfirmationNecessary": false })) } else { Err(no_such_device()) }
+    }
+
+    /// Refuses a device that the user does not have, before anything is used up.
+    pub(super) fn require_known_device(&self, attempt: &Attempt) -> Result<(), AwsError> {
+        let Some(key) = attempt.device_key.as_ref().filter(|_| self.device_tracking) else { return Ok(()) };
+        match self.directory.account(&attempt.username) {
+            Some(account) if !account.devices.contains_key(key) => Err(no_such_device()),
+            _ => Ok(()),
+        }
+    }
+
+    /// DEVICE_SRP_AUTH, for a sign-in from a confirmed device.
+    pub(super) fn challenge_device(
+        &self,
+        attempt: &Attempt,
+        account: &Account,
+    ) -> Result<Option<Value>, AwsError> {
+        let Some(key) = attempt.device_key.as_ref().filter(|_| self.device_tracking) else {
+            return Ok(None);
+        };
+        let device = account.devices.get(key).ok_or_else(no_such_device)?;
+        if device.verifier.is_none() {
+            return Ok(None);
+        }
+        let parameters = json!({ "DEVICE_KEY": key, "USERNAME": account.user.username });
+        let step = Step::DeviceSrp { device_key: key.clone() };
+        Ok(Some(self.challenge(attempt.clone(), step, &parameters)))
+    }
+
+    /// What follows a first factor that stands for both.
+    pub(super) fn after_first_factor_without_mfa(
+        &self,
+        attempt: &Attempt,
+        account: &Account,
+    ) -> Result<Value, AwsError> {
+        match self.challenge_device(attempt, account)? {
+            Some(challenge) => Ok(challenge),
+            None => self.complete(attempt),
+        }
+    }
+
+    pub(super) fn begin_device_claim(
+        &self,
+        attempt: Attempt,
+        responses: &Parameters,
+        device_key: &str,
+    ) -> Result<Value, AwsError> {
+        let account = self.directory.existing(&attempt.username)?;
+        if responses.required("DEVICE_KEY")? != device_key {
+            return Err(no_such_device());
+        }
+        let device = account.devices.get(device_key).ok_or_else(no_such_device)?;
+        let verifier = device.verifier.clone().ok_or_else(no_such_device)?;
+        let handshake =
+            Handshake::start(verifier, responses.required("SRP_A")?).map_err(|_| invalid_srp_a())?;
+        let mut parameters = public_values(&handshake);
+        parameters["DEVICE_KEY"] = device_key.into();
+        parameters["USERNAME"] = account.user.username.into();
+        let step = Step::DeviceVerifier {
+            device_key: device_key.to_owned(),
+            prover: Prover { group: device.group_key.clone(), id: device_key.to_owned() },
+            handshake: Box::new(handshake),
+        };
+        let name = step.challenge_name();
+        let secret_block = self.sessions.open_claim(attempt, step, self.clock.now());
+        parameters["SECRET_BLOCK"] = secret_block.into();
+        Ok(json!({ "ChallengeName": name, "ChallengeParameters": parameters }))
+    }
+
+    pub(super) fn check_device_claim(
+        &self,
+        attempt: &Attempt,
+        responses: &Parameters,
+        device_key: &str,
+        prover: &Prover,
+        handshake: &Handshake,
+    ) -> Result<Value, AwsError> {
+        let same_device = responses.required("DEVICE_KEY")? == device_key;
+        if !same_device || !claim_is_right(responses, prover, handshake)? {
+            return Err(wrong_password());
+        }
+        self.complete(attempt)
+    }
+
+    /// Whether the device of a sign-in allows a refresh: it must be confirmed, and be named.
+    pub(super) fn require_device_of(
+        &self,
+        grant: &Grant,
+        account: &Account,
+        given: Option<&str>,
+    ) -> Result<(), AwsError> {
+        let Some(key) = &grant.device_key else { return Ok(()) };
+        let confirmed = account.devices.get(key).is_some_and(|device| device.verifier.is_some());
+        if confirmed && given == Some(key) { Ok(()) } else { Err(invalid_refresh_token()) }
+    }
+}
+
+fn no_such_device() -> AwsError {
+    AwsError::not_found("Device does not exist.")
+}

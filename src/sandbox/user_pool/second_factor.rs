@@ -1,0 +1,199 @@
+//! Second factors: codes by message, authenticators, the choice among them, setting one up.
+
+use std::time::UNIX_EPOCH;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use totp_rs::{Builder, Secret, Totp};
+
+use super::{
+    UserPool,
+    directory::Account,
+    outbox::masked,
+    parameters::Parameters,
+    sessions::{Attempt, Factor, Open, Step, invalid_session},
+};
+use crate::sandbox::{
+    answer::AwsError,
+    people::{Medium, Mfa},
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AssociateSoftwareToken {
+    session: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct VerifySoftwareToken {
+    session: String,
+    user_code: String,
+}
+
+impl UserPool {
+    /// The second factor, or the choice of one; `None` when the user needs none.
+    pub(super) fn challenge_second_factor(&self, attempt: &Attempt, account: &Account) -> Option<Value> {
+        let attempt = attempt.clone();
+        match &account.user.mfa[..] {
+            [] if !self.mfa_required => None,
+            [] => {
+                let step = Step::MfaSetup { secret: None, verified: false };
+                let parameters = json!({ "MFAS_CAN_SETUP": "[\"SOFTWARE_TOKEN_MFA\"]" });
+                Some(self.challenge(attempt, step, &parameters))
+            }
+            [only] => Some(self.challenge_mfa(attempt, account, only)),
+            several => {
+                let names: Vec<&str> = several.iter().map(Mfa::name).collect();
+                let parameters = json!({
+                    "MFAS_CAN_CHOOSE": json!(names).to_string(),
+                    "USER_ID_FOR_SRP": account.user.username,
+                });
+                Some(self.challenge(attempt, Step::SelectMfa, &parameters))
+            }
+        }
+    }
+
+    pub(super) fn select_mfa(&self, attempt: Attempt, answer: &str) -> Result<Value, AwsError> {
+        let account = self.directory.existing(&attempt.username)?;
+        let answer = if answer == "EMAIL_MFA" { "EMAIL_OTP" } else { answer };
+        let chosen = account.user.mfa.iter().find(|mfa| mfa.name() == answer);
+        let chosen = chosen.ok_or_else(|| AwsError::invalid_parameter("Invalid MFA selection."))?;
+        Ok(self.challenge_mfa(attempt, &account, chosen))
+    }
+
+    /// Sends a code and asks for it.
+    pub(super) fn challenge_code(
+        &self,
+        attempt: Attempt,
+        medium: Medium,
+        factor: Factor,
+    ) -> Result<Value, AwsError> {
+        let account = self.directory.existing(&attempt.username)?;
+        Ok(self.send_code(attempt, &account, medium, factor))
+    }
+
+    pub(super) fn check_code(
+        &self,
+        attempt: &Attempt,
+        step: &Step,
+        responses: &Parameters,
+        factor: Factor,
+        code: &str,
+    ) -> Result<Value, AwsError> {
+        let given = responses.required(&format!("{}_CODE", step.challenge_name()))?;
+        if given != code {
+            let message = "Invalid code or auth state for the user.";
+            return Err(AwsError::new("CodeMismatchException", message));
+        }
+        let account = self.directory.existing(&attempt.username)?;
+        account.admit()?;
+        match factor {
+            Factor::First => self.after_first_factor_without_mfa(attempt, &account),
+            Factor::Second => self.complete(attempt),
+        }
+    }
+
+    pub(super) fn check_authenticator(
+        &self,
+        attempt: &Attempt,
+        responses: &Parameters,
+        secret: &SecretString,
+    ) -> Result<Value, AwsError> {
+        let code = responses.required("SOFTWARE_TOKEN_MFA_CODE")?;
+        let account = self.directory.existing(&attempt.username)?;
+        let step = self
+            .authenticator_step(secret, code)
+            .ok_or_else(|| AwsError::new("CodeMismatchException", "Invalid code received for user"))?;
+        if account.spent_step.is_some_and(|spent| step <= spent) {
+            let message = "Your software token has already been used once.";
+            return Err(AwsError::new("ExpiredCodeException", message));
+        }
+        self.directory.update(&attempt.username, |account| account.spent_step = Some(step));
+        self.complete(attempt)
+    }
+
+    pub(super) fn associate_software_token(
+        &self,
+        request: &AssociateSoftwareToken,
+    ) -> Result<Value, AwsError> {
+        let now = self.clock.now();
+        let Open { attempt, step, .. } = self.sessions.take(&request.session, now)?;
+        let Step::MfaSetup { .. } = step else { return Err(invalid_session()) };
+        let code = Secret::new_stack(rand::random()).to_base32();
+        let step = Step::MfaSetup { secret: Some(code.as_str().into()), verified: false };
+        Ok(json!({ "SecretCode": code, "Session": self.sessions.open(attempt, step, now) }))
+    }
+
+    pub(super) fn verify_software_token(&self, request: &VerifySoftwareToken) -> Result<Value, AwsError> {
+        let now = self.clock.now();
+        let open = self.sessions.take(&request.session, now)?;
+        let Step::MfaSetup { secret: Some(secret), .. } = &open.step else { return Err(invalid_session()) };
+        let Some(spent) = self.authenticator_step(secret, &request.user_code) else {
+            self.sessions.put_back(&request.session, open);
+            let message = "Code mismatch and fail enable Software Token MFA";
+            return Err(AwsError::new("EnableSoftwareTokenMFAException", message));
+        };
+        self.directory.update(&open.attempt.username, |account| {
+            account.user.mfa.push(Mfa::Authenticator { secret: secret.clone() });
+            account.spent_step = Some(spent);
+        });
+        let step = Step::MfaSetup { secret: None, verified: true };
+        let session = self.sessions.open(open.attempt, step, now);
+        Ok(json!({ "Status": "SUCCESS", "Session": session }))
+    }
+
+    pub(super) fn finish_mfa_setup(&self, attempt: &Attempt, verified: bool) -> Result<Value, AwsError> {
+        if verified {
+            return self.complete(attempt);
+        }
+        Err(AwsError::invalid_parameter("Software token has not been verified."))
+    }
+
+    fn challenge_mfa(&self, attempt: Attempt, account: &Account, mfa: &Mfa) -> Value {
+        match mfa {
+            Mfa::Sms => self.send_code(attempt, account, Medium::Sms, Factor::Second),
+            Mfa::Email => self.send_code(attempt, account, Medium::Email, Factor::Second),
+            Mfa::Authenticator { secret } => {
+                let parameters = json!({ "USER_ID_FOR_SRP": account.user.username });
+                self.challenge(attempt, Step::Authenticator { secret: secret.clone() }, &parameters)
+            }
+        }
+    }
+
+    fn send_code(&self, attempt: Attempt, account: &Account, medium: Medium, factor: Factor) -> Value {
+        let code = self.outbox.send(&account.user, medium);
+        let address = account.user.address(medium).unwrap_or_default();
+        let parameters = json!({
+            "CODE_DELIVERY_DELIVERY_MEDIUM": match medium {
+                Medium::Sms => "SMS",
+                Medium::Email => "EMAIL",
+            },
+            "CODE_DELIVERY_DESTINATION": masked(address),
+            "USER_ID_FOR_SRP": account.user.username,
+        });
+        self.challenge(attempt, Step::Code { medium, factor, code }, &parameters)
+    }
+
+    /// The time step whose code this is.
+    fn authenticator_step(&self, secret: &SecretString, code: &str) -> Option<u64> {
+        let seconds = self.clock.now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+        authenticator(secret)?.check(code, seconds)
+    }
+}
+
+impl Mfa {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Sms => "SMS_MFA",
+            Self::Email => "EMAIL_OTP",
+            Self::Authenticator { .. } => "SOFTWARE_TOKEN_MFA",
+        }
+    }
+}
+
+fn authenticator(secret: &SecretString) -> Option<Totp> {
+    let secret = Secret::try_from_base32(secret.expose_secret()).ok()?;
+    Some(Builder::new().with_secret(secret).build_noncompliant())
+}
