@@ -1,5 +1,7 @@
 //! HTTP/1.1 on accepted connections, up to a limit, until the end is asked for; then what is under way ends.
 
+mod socket;
+
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -10,8 +12,9 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use socket::Socket;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt},
     sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
@@ -41,6 +44,9 @@ const MOST_TURNED_AWAY: usize = 64;
 
 /// How long a client that is turned away may take to read that.
 const TURNING_AWAY: Duration = Duration::from_secs(1);
+
+/// How long a client may take to read the last answer before the connection closes.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// What a server needs to know.
 #[derive(Clone, Debug)]
@@ -101,8 +107,10 @@ where
                 () = self.shutdown.requested() => break,
                 Some(ended) = connections.join_next() => note_end(ended),
                 accepted = listener.accept() => match accepted {
-                    Ok(Accepted::Tcp(stream, endpoints)) => self.admit(&mut connections, stream, endpoints),
-                    Ok(Accepted::Unix(stream)) => self.admit(&mut connections, stream, Endpoints::default()),
+                    Ok(Accepted::Tcp(stream, endpoints)) => self.admit(&mut connections, stream.into(), endpoints),
+                    Ok(Accepted::Unix(stream)) => {
+                        self.admit(&mut connections, stream.into(), Endpoints::default());
+                    }
                     Err(error) if is_about_the_connection(&error) => {}
                     Err(error) => {
                         warn!(%error, "a connection could not be accepted");
@@ -122,12 +130,9 @@ where
         }
     }
 
-    fn admit<I>(&self, connections: &mut JoinSet<()>, stream: I, endpoints: Endpoints)
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    fn admit(&self, connections: &mut JoinSet<()>, socket: Socket, endpoints: Endpoints) {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            let connection = connection(stream, (self.make)(endpoints), self.shutdown.clone());
+            let connection = connection(socket, (self.make)(endpoints), self.shutdown.clone());
             connections.spawn(async move {
                 connection.await;
                 drop(place);
@@ -135,48 +140,83 @@ where
         } else if let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() {
             let full = self.settings.full.clone();
             connections.spawn(async move {
-                let _ = timeout(TURNING_AWAY, turn_away(stream, full)).await;
+                let _ = timeout(TURNING_AWAY, turn_away(socket, full)).await;
                 drop(place);
             });
         }
     }
 }
 
-async fn connection<I, S, B>(stream: I, service: S, mut shutdown: Shutdown)
+async fn connection<S, B>(socket: Socket, service: S, mut shutdown: Shutdown)
 where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: std::error::Error + Send + Sync,
 {
+    let mut cut = Cut(Some(socket.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_FIELDS)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.requested() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        .half_close(true)
+        .serve_connection(TokioIo::new(socket.clone()), TowerToHyperService::new(service));
+    let connection = async {
+        tokio::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = shutdown.requested() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
-    if let Err(error) = ended {
-        debug!(error = %error, cause = crate::telemetry::causes(&error), "connection ended");
+    let ended = tokio::select! {
+        ended = connection => ended,
+        () = socket.gone() => {
+            debug!("the client has gone");
+            return;
+        }
+    };
+    match ended {
+        Ok(()) => {
+            cut.0 = None;
+            let _ = timeout(LEAVING, read_on(socket)).await;
+        }
+        Err(error) => {
+            debug!(error = %error, cause = crate::telemetry::causes(&error), "connection ended");
+            // A body of ours that failed is the one error that the client must not overlook.
+            if !error.is_user() {
+                cut.0 = None;
+            }
+        }
     }
 }
 
-/// Says that there is no room, and reads on for a moment: closing with bytes unread would take the answer
-/// back.
-async fn turn_away(mut stream: impl AsyncRead + AsyncWrite + Unpin, full: Bytes) {
-    if stream.write_all(&full).await.is_err() || stream.shutdown().await.is_err() {
-        return;
+/// Cuts the connection when it is dropped in the middle of an answer, which may have no other end than the
+/// connection's.
+struct Cut(Option<Socket>);
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        if let Some(socket) = &self.0 {
+            socket.abort();
+        }
     }
+}
+
+/// Says that there is no room.
+async fn turn_away(mut socket: Socket, full: Bytes) {
+    if socket.write_all(&full).await.is_ok() && socket.shutdown().await.is_ok() {
+        read_on(socket).await;
+    }
+}
+
+/// Reads on until the client has closed too: closing with bytes unread would take the answer back.
+async fn read_on(mut socket: Socket) {
     let mut rest = [0; 4_096];
-    while matches!(stream.read(&mut rest).await, Ok(read) if read > 0) {}
+    while matches!(socket.read(&mut rest).await, Ok(read) if read > 0) {}
 }
 
 fn note_end(ended: Result<(), tokio::task::JoinError>) {

@@ -4,6 +4,7 @@
 //! connection for HTTP/2.
 
 mod connect;
+mod framing;
 mod pool;
 mod request_body;
 mod tasks;
@@ -17,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header, uri::Scheme};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -91,18 +92,23 @@ impl Upstream {
         };
         let reused = lease.reused();
         let request = into_wire(request, lease.version(), self.connector.scheme());
+        let is_head = request.method() == Method::HEAD;
         let outcome = timeout(self.response_timeout, lease.send(request)).await;
         let response = match outcome {
-            Err(_) => return Err(Failure { error: UpstreamError::ResponseTimeout, unsent: false, reused }),
+            Err(_) => {
+                self.pool.forget_shared();
+                return Err(Failure { error: UpstreamError::ResponseTimeout, unsent: false, reused });
+            }
             Ok(Err(error)) => {
                 return Err(Failure { unsent: error.unsent, reused, error: classify(error.error) });
             }
             Ok(Ok(response)) => response,
         };
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let error = UpstreamError::Protocol("an unasked switch of protocols".into());
-            return Err(Failure { error, unsent: false, reused });
-        }
+        let response = framing::settle(response, is_head).map_err(|what| Failure {
+            error: UpstreamError::Protocol(what.into()),
+            unsent: false,
+            reused,
+        })?;
         Ok(response.map(|incoming| UpstreamBody::new(incoming, lease)))
     }
 
@@ -145,7 +151,9 @@ fn with_host_first(host: HeaderValue, rest: HeaderMap) -> HeaderMap {
 }
 
 fn classify(error: hyper::Error) -> UpstreamError {
-    if error.is_parse() || error.is_parse_too_large() || error.is_user() {
+    let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    let broken = http2.is_some_and(|error| error.is_library());
+    if error.is_parse() || error.is_parse_too_large() || error.is_user() || broken {
         UpstreamError::Protocol(error.into())
     } else {
         UpstreamError::Closed(error.into())
