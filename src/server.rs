@@ -1,6 +1,11 @@
 //! HTTP/1.1 on accepted connections, up to a limit, until the end is asked for; then what is under way ends.
 
+mod chunked;
+mod gate;
+mod head;
+mod peer;
 mod socket;
+mod turn;
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
@@ -22,6 +27,11 @@ use tokio::{
 use tower::Service;
 use tracing::{debug, warn};
 
+use gate::{Gate, Patience};
+use turn::{Answering, Turn};
+
+pub use gate::Violation;
+
 use crate::{
     listener::{Accepted, Endpoints, Listener},
     shutdown::Shutdown,
@@ -30,10 +40,10 @@ use crate::{
 /// For a request head to arrive, the first byte of a connection included.
 const HEAD: Duration = Duration::from_secs(30);
 
-/// The longest head, in bytes.
-const MAX_HEAD: usize = 64 * 1024;
+/// What the library may hold of a connection, in bytes: more than the longest head that the gate passes.
+const BUFFER: usize = 72 * 1024;
 
-/// The most fields in a head.
+/// The most fields that the library takes, as many as the gate passes.
 const MAX_FIELDS: usize = 100;
 
 /// The pause after an accept that failed for want of something, file descriptors usually.
@@ -45,9 +55,6 @@ const MOST_TURNED_AWAY: usize = 64;
 /// How long a client that is turned away may take to read that.
 const TURNING_AWAY: Duration = Duration::from_secs(1);
 
-/// How long a client may take to read the last answer before the connection closes.
-const LEAVING: Duration = Duration::from_secs(1);
-
 /// What a server needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -55,6 +62,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// For what is under way when the end is asked for.
     pub drain: Duration,
+    /// For a client to take some of an answer.
+    pub write: Duration,
     /// The whole answer, head included, to a connection for which there is no room.
     pub full: Bytes,
 }
@@ -64,8 +73,8 @@ pub async fn serve<M, S, B>(listeners: Vec<Listener>, settings: Settings, shutdo
 where
     M: Fn(Endpoints) -> S + Clone + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync,
 {
     let server = Server {
@@ -95,8 +104,8 @@ impl<M, S, B> Server<M>
 where
     M: Fn(Endpoints) -> S + Clone + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync,
 {
     async fn accept(mut self, listener: Listener) {
@@ -132,7 +141,8 @@ where
 
     fn admit(&self, connections: &mut JoinSet<()>, socket: Socket, endpoints: Endpoints) {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            let connection = connection(socket, (self.make)(endpoints), self.shutdown.clone());
+            let patience = Patience { head: HEAD, write: self.settings.write };
+            let connection = connection(socket, (self.make)(endpoints), patience, self.shutdown.clone());
             connections.spawn(async move {
                 connection.await;
                 drop(place);
@@ -147,21 +157,25 @@ where
     }
 }
 
-async fn connection<S, B>(socket: Socket, service: S, mut shutdown: Shutdown)
+async fn connection<S, B>(socket: Socket, service: S, patience: Patience, mut shutdown: Shutdown)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync,
 {
     let mut cut = Cut(Some(socket.clone()));
+    let turn = Turn::default();
+    let gate = Gate::new(socket.clone(), turn.clone(), patience);
+    let service = Answering::new(service, turn);
+    // The gate has the timer for heads: it can answer, the library can only close.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(MAX_HEAD)
+        .header_read_timeout(None)
+        .max_buf_size(BUFFER)
         .max_headers(MAX_FIELDS)
         .half_close(true)
-        .serve_connection(TokioIo::new(socket.clone()), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(gate), TowerToHyperService::new(service));
     let connection = async {
         tokio::pin!(connection);
         tokio::select! {
@@ -180,10 +194,7 @@ where
         }
     };
     match ended {
-        Ok(()) => {
-            cut.0 = None;
-            let _ = timeout(LEAVING, read_on(socket)).await;
-        }
+        Ok(()) => cut.0 = None,
         Err(error) => {
             debug!(error = %error, cause = crate::telemetry::causes(&error), "connection ended");
             // A body of ours that failed is the one error that the client must not overlook.
@@ -206,15 +217,12 @@ impl Drop for Cut {
     }
 }
 
-/// Says that there is no room.
+/// Says that there is no room, and reads on for a moment: closing with bytes unread would take the answer
+/// back.
 async fn turn_away(mut socket: Socket, full: Bytes) {
-    if socket.write_all(&full).await.is_ok() && socket.shutdown().await.is_ok() {
-        read_on(socket).await;
+    if socket.write_all(&full).await.is_err() || socket.shutdown().await.is_err() {
+        return;
     }
-}
-
-/// Reads on until the client has closed too: closing with bytes unread would take the answer back.
-async fn read_on(mut socket: Socket) {
     let mut rest = [0; 4_096];
     while matches!(socket.read(&mut rest).await, Ok(read) if read > 0) {}
 }

@@ -122,7 +122,7 @@ impl Upstream {
 
 /// Puts the request into the form that the connection's version of HTTP has for it.
 fn into_wire(request: SignedRequest, version: Version, scheme: &Scheme) -> Request<RequestBody> {
-    let (method, target, host, headers, payload) = request.into_parts();
+    let (method, target, host, mut headers, payload) = request.into_parts();
     let target = target.as_path_and_query().clone();
     let mut wire = Request::new(RequestBody::new(&payload));
     *wire.method_mut() = method;
@@ -137,6 +137,9 @@ fn into_wire(request: SignedRequest, version: Version, scheme: &Scheme) -> Reque
         *wire.version_mut() = Version::HTTP_2;
         *wire.headers_mut() = headers;
     } else {
+        if headers.contains_key(header::TE) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
         *wire.uri_mut() = Uri::from(target);
         *wire.headers_mut() = with_host_first(host, headers);
     }

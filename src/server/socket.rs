@@ -1,8 +1,8 @@
 //! A client's socket, shared by HTTP, which reads and writes, and by the watch over the client's end.
 //!
 //! A client that has sent all it will send may close its half of the connection and still wait for the
-//! answer. To TCP that looks as if the client had gone altogether, until something is sent to it: so the end
-//! of input alone cancels nothing, and from then on the system probes whether somebody is there.
+//! answer. To TCP that looks as if the client had gone altogether, until something is sent to it. So the end
+//! of input alone cancels nothing: from then on the system is asked whether somebody is there.
 
 use std::{
     io,
@@ -19,11 +19,14 @@ use tokio::{
     time::sleep,
 };
 
+use super::peer;
+
 /// How often a state is looked at that no event reports: the end behind input that nobody reads yet.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The smallest time that systems have between probes. Three probes without an answer are an end.
-const PROBE: Duration = Duration::from_secs(1);
+/// For clients on other machines: theirs forgets a connection that nobody holds after a minute, and then
+/// answers a probe with a reset.
+const PROBE: Duration = Duration::from_secs(10);
 const PROBES: u32 = 3;
 
 /// Clones are the same socket.
@@ -60,13 +63,23 @@ impl Socket {
             }
         }
         self.probe();
-        loop {
+        let mut abandoned = 0;
+        // The table of sockets may change while it is read: one look is not enough.
+        while abandoned < 2 {
             match self.ready(Interest::WRITABLE | Interest::ERROR).await {
                 Ok(ready) if ready.is_error() || ready.is_write_closed() => return,
-                Ok(_) => sleep(LOOK).await,
+                Ok(_) => abandoned = if self.is_abandoned() { abandoned + 1 } else { 0 },
                 Err(_) => return,
             }
+            sleep(LOOK).await;
         }
+    }
+
+    /// Whether the client is on this machine and no process holds its socket any more.
+    fn is_abandoned(&self) -> bool {
+        let Stream::Tcp(stream) = &*self.0 else { return false };
+        let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?)));
+        ends.is_ok_and(|(local, peer)| peer::is_held(local, peer) == Some(false))
     }
 
     /// Makes the end of the connection one that no client can take for the end of a body.
