@@ -225,6 +225,30 @@ async fn a_range_of_bytes_is_partial_content() {
 }
 
 #[tokio::test]
+async fn a_head_request_learns_the_length() {
+    let sandbox = start().await;
+    let credentials = credentials(&sandbox).await;
+    let request = request(&sandbox, "HEAD", "/bytes/1000", "");
+    let answer = exchange(signed(&sandbox, &credentials, request)).await;
+    assert_eq!((answer.header("content-length"), answer.body.len()), ("1000", 0));
+}
+
+#[tokio::test]
+async fn trailers_follow_the_body_for_those_who_take_them() {
+    let sandbox = start().await;
+    let credentials = credentials(&sandbox).await;
+    let mut request = request(&sandbox, "GET", "/trailers/10", "");
+    request.headers_mut().insert("te", "trailers".parse().expect("valid"));
+    let answer = send(signed(&sandbox, &credentials, request)).await.expect("an answer");
+    let body = answer.into_body().collect().await.expect("a whole body");
+    assert_eq!(
+        body.trailers().map(|trailers| &trailers["x-sandbox-bytes"]),
+        Some(&"10".parse().expect("valid"))
+    );
+    assert_eq!(body.to_bytes(), pattern(0, 10));
+}
+
+#[tokio::test]
 async fn answers_can_break_off() {
     let sandbox = start().await;
     let credentials = credentials(&sandbox).await;

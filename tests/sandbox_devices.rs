@@ -122,9 +122,12 @@ async fn a_wrong_device_password_is_refused() {
 #[tokio::test]
 async fn an_unknown_device_leaves_the_claim_open_for_an_answer_without_it() {
     let sandbox = start_tracking().await;
-    let (srp, challenge) = initiate_srp(&sandbox, sandbox.client_id(), "ann").await;
+    let srp = Srp::for_pool(&sandbox);
+    let unknown = "eu-west-1_unknown";
+    let parameters = json!({ "USERNAME": "ann", "SRP_A": srp.srp_a(), "DEVICE_KEY": unknown });
+    let challenge = sandbox_client::initiate(&sandbox, "USER_SRP_AUTH", parameters).await.json();
     let mut responses = srp.responses(&challenge, PASSWORD);
-    responses["DEVICE_KEY"] = "eu-west-1_unknown".into();
+    responses["DEVICE_KEY"] = unknown.into();
     let client = sandbox.client_id();
     let refused = respond(&sandbox, client, "PASSWORD_VERIFIER", &Value::Null, &responses).await;
     assert_eq!(refused.error(), error("ResourceNotFoundException", "Device does not exist."));

@@ -13,7 +13,7 @@ use std::{borrow::Cow, fmt};
 use http::{HeaderValue, Method, Response, header, request::Parts};
 
 use super::{GuardSettings, accounting::RequestId, body::Body, error::ProxyError};
-use crate::listener::Endpoints;
+use crate::{listener::Endpoints, server::Violation};
 
 pub(super) use token::Token;
 
@@ -49,6 +49,10 @@ pub enum Refusal {
     Expectation,
     /// The target is too long.
     UriTooLong,
+    /// The head is too long, or has too many fields.
+    HeadTooLarge,
+    /// The head did not come in time.
+    HeadTimeout,
     /// CONNECT or TRACE.
     Method,
     /// A name under which the proxy does not answer.
@@ -81,6 +85,8 @@ impl Refusal {
             Self::Upgrade => "upgrade",
             Self::Expectation => "expectation",
             Self::UriTooLong => "uri-too-long",
+            Self::HeadTooLarge => "head-too-large",
+            Self::HeadTimeout => "head-timeout",
             Self::Method => "method",
             Self::HostNotAllowed { .. } => "host",
             Self::CrossSite { .. } => "cross-site",
@@ -97,6 +103,8 @@ impl fmt::Display for Refusal {
             Self::Upgrade => f.write_str("Protocol upgrades such as WebSocket are not supported."),
             Self::Expectation => f.write_str("The only expectation understood is \"100-continue\"."),
             Self::UriTooLong => f.write_str("The request target is longer than 10240 bytes."),
+            Self::HeadTooLarge => f.write_str("The request head is longer than 64 KiB or has more than 100 fields."),
+            Self::HeadTimeout => f.write_str("The request head did not arrive within 30 seconds."),
             Self::Method => f.write_str("CONNECT and TRACE are not forwarded."),
             Self::HostNotAllowed { host } => write!(
                 f,
@@ -114,6 +122,18 @@ impl fmt::Display for Refusal {
                 "Clients must present the token of this proxy, as \"Authorization: Bearer\", as the password of \
                  Basic authentication or in x-countersign-token.",
             ),
+        }
+    }
+}
+
+impl From<Violation> for Refusal {
+    fn from(violation: Violation) -> Self {
+        match violation {
+            Violation::Malformed(what) => Self::Malformed(what),
+            Violation::TransferCoding => Self::TransferCoding,
+            Violation::TargetTooLong => Self::UriTooLong,
+            Violation::TooLarge => Self::HeadTooLarge,
+            Violation::Slow => Self::HeadTimeout,
         }
     }
 }

@@ -84,7 +84,9 @@ impl Api {
         }
         let checked = self.check(&received);
         received.verdict = verdict(&checked);
-        self.record(received.clone());
+        if self.record_at_most > 0 {
+            self.record(received.clone());
+        }
         match checked {
             Ok((path, issued)) => self.integrate(&received, &path, &issued, peer).await,
             Err(error) => Ok(Form::Gateway.error(&error)),

@@ -13,7 +13,7 @@ use super::{
     identity_pool::{self, IdentityPool},
     people::{AppClient, User, UserState},
     skew::Skew,
-    tokens,
+    tokens::{self, epoch},
     user_pool::{self, Message, UserPool},
     vault::Vault,
 };
@@ -174,16 +174,13 @@ impl Sandbox {
     /// [`Settings::openid_providers`]: super::Settings::openid_providers
     #[must_use]
     pub fn id_token(&self, issuer: &str, audience: &str, subject: &str, lifetime: Duration) -> String {
-        let seconds = |time: std::time::SystemTime| {
-            time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-        };
         let now = self.clock.now();
         tokens::sign(&json!({
             "iss": issuer,
             "aud": audience,
             "sub": subject,
-            "iat": seconds(now),
-            "exp": seconds(now + lifetime),
+            "iat": epoch(now),
+            "exp": epoch(now + lifetime),
         }))
     }
 

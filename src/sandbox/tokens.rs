@@ -1,6 +1,9 @@
 //! The JSON web tokens of the user pool and of the identity pool: signing, checking, published keys.
 
-use std::sync::LazyLock;
+use std::{
+    sync::LazyLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
@@ -64,6 +67,11 @@ pub(super) fn published_keys() -> Value {
         "n": KEY.modulus,
         "use": "sig",
     }] })
+}
+
+/// A time as claims have it, in seconds since 1970.
+pub(super) fn epoch(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl Key {

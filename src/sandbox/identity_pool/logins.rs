@@ -1,15 +1,12 @@
 //! What a login proves: the checks that the identity pool makes on a token.
 
-use std::{
-    collections::HashMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashMap, time::SystemTime};
 
 use serde_json::Value;
 
 use crate::sandbox::{
     answer::AwsError,
-    tokens::{self, Unbelievable},
+    tokens::{self, Unbelievable, epoch},
 };
 
 /// A login that was believed.
@@ -62,7 +59,7 @@ impl Providers {
             return Err(invalid("Incorrect token audience."));
         }
         let expiry = claims["exp"].as_u64().ok_or_else(|| invalid("Missing a required claim: exp"))?;
-        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = epoch(now);
         if now >= expiry {
             return Err(invalid(&format!("Token expired: {now} >= {expiry}")));
         }

@@ -1,6 +1,6 @@
 //! The classic flow: a token of the identity pool, exchanged at STS for a role of one's choice.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::{ACCOUNT, IdentityPool, logins::Login};
 use crate::sandbox::{
     answer::{AwsError, Body, Form, Hangup},
     percent::Pairs,
-    tokens::{self, Unbelievable},
+    tokens::{self, Unbelievable, epoch},
     vault::{Issued, Principal},
     xml,
 };
@@ -147,8 +147,4 @@ fn is_session_name(text: &str) -> bool {
 
 fn invalid(message: &str) -> AwsError {
     AwsError::new("ValidationError", format!("1 validation error detected: {message}"))
-}
-
-fn epoch(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

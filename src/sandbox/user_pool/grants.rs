@@ -3,14 +3,18 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::directory::Account;
-use crate::sandbox::{answer::AwsError, people::AppClient, tokens};
+use crate::sandbox::{
+    answer::AwsError,
+    people::AppClient,
+    tokens::{self, epoch},
+};
 
 /// The scope of tokens that were not got by managed login.
 pub(super) const ADMIN_SCOPE: &str = "aws.cognito.signin.user.admin";
@@ -215,8 +219,4 @@ impl Grants {
 
 pub(super) fn invalid_refresh_token() -> AwsError {
     AwsError::not_authorized("Invalid Refresh Token")
-}
-
-fn epoch(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

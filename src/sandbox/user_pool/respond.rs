@@ -8,7 +8,7 @@ use super::{
     clients::check_secret_hash,
     directory::wrong_password,
     parameters::Parameters,
-    sessions::{Open, Step, invalid_session},
+    sessions::{Attempt, Open, Step, invalid_session},
 };
 use crate::sandbox::{
     answer::AwsError,
@@ -61,12 +61,13 @@ impl UserPool {
         }
     }
 
-    fn judge(
+    /// The sign-in that goes on, if this client and user may answer this challenge.
+    fn recognise(
         &self,
         client: &AppClient,
         request: &RespondToAuthChallenge,
         Open { attempt, step, .. }: &Open,
-    ) -> Result<Value, AwsError> {
+    ) -> Result<Attempt, AwsError> {
         let responses = &request.challenge_responses;
         let username = responses.required("USERNAME")?;
         let named = self.directory.account(username).map(|account| account.user.username);
@@ -77,9 +78,23 @@ impl UserPool {
         }
         check_secret_hash(client, &attempt.username, responses.get("SECRET_HASH"))?;
         let mut attempt = attempt.clone();
-        if let Some(device_key) = responses.get("DEVICE_KEY") {
-            attempt.device_key = Some(device_key.clone());
+        let device_key = responses.get("DEVICE_KEY").cloned();
+        // A claim without a device takes back the one that the sign-in began with.
+        if device_key.is_some() || matches!(step, Step::PasswordVerifier { .. }) {
+            attempt.device_key = device_key;
         }
+        Ok(attempt)
+    }
+
+    fn judge(
+        &self,
+        client: &AppClient,
+        request: &RespondToAuthChallenge,
+        open: &Open,
+    ) -> Result<Value, AwsError> {
+        let attempt = self.recognise(client, request, open)?;
+        let responses = &request.challenge_responses;
+        let step = &open.step;
         match step {
             Step::PasswordVerifier { prover, handshake } => {
                 // Only the flow that begins with SRP has a claim without a Session.
