@@ -140,9 +140,9 @@ where
     {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             let patience = Patience { head: HEAD, write: self.settings.write };
-            let connection = connection(stream, (self.make)(endpoints), patience, self.shutdown.clone());
+            let (make, shutdown) = (self.make.clone(), self.shutdown.clone());
             connections.spawn(async move {
-                connection.await;
+                connection(stream, make(endpoints.identified()), patience, shutdown).await;
                 drop(place);
             });
         } else if let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() {
