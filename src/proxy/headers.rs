@@ -23,7 +23,11 @@ pub(super) fn upward(
     strip: &[HeaderName],
     set: &[(HeaderName, HeaderValue)],
 ) -> HeaderMap {
+    let takes_trailers = takes_trailers(&headers);
     remove_hop_by_hop(&mut headers);
+    if takes_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_managed(name)).cloned().collect();
     for name in unwanted.iter().chain(strip) {
         headers.remove(name);
@@ -35,6 +39,15 @@ pub(super) fn upward(
         headers.append(name, value.clone());
     }
     headers
+}
+
+/// Whether the client reads trailers, without which servers do not send them (RFC 9110 section 6.5.1).
+///
+/// Of `TE` only this can go on: the rest is about codings of the client's own connection.
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let codings =
+        headers.get_all(header::TE).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    codings.into_iter().any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// What is left of the upstream's headers for the client.
@@ -137,6 +150,12 @@ mod tests {
         for name in removed {
             assert!(upward(map(&[(name, b"1")]), &[], &[]).is_empty(), "{name}");
         }
+    }
+
+    #[test]
+    fn of_transfer_codings_only_trailers_go_up() {
+        let offered = map(&[("connection", b"te"), ("te", b"gzip;q=0.5, Trailers")]);
+        assert_eq!(upward(offered, &[], &[]), map(&[("te", b"trailers")]));
     }
 
     #[test]

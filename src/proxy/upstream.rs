@@ -134,6 +134,9 @@ fn into_wire(request: SignedRequest, version: Version, scheme: &Scheme) -> Reque
         *wire.version_mut() = Version::HTTP_2;
         *wire.headers_mut() = headers;
     } else {
+        if headers.contains_key(header::TE) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
         *wire.uri_mut() = Uri::from(target);
         *wire.headers_mut() = with_host_first(host, headers);
     }

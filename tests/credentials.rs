@@ -1,0 +1,308 @@
+//! Where the signature comes from: never without credentials, fresh ones in time, refusals cured once.
+#![cfg(feature = "sandbox")]
+
+mod support;
+
+use std::time::Duration;
+
+use countersign::sandbox::{Fault, INVOKE, ROTATING_CLIENT_ID, Sandbox, Verdict};
+use support::{
+    Answer, Proxy, Setup, WrongClock,
+    http::{get, request},
+    soon, start, with_user_pool,
+};
+use tokio::task::JoinSet;
+
+const VEND: &str = "GetCredentialsForIdentity";
+
+fn unavailable() -> (u16, String, String) {
+    (503, "credentials-unavailable".to_owned(), "proxy_internal_error".to_owned())
+}
+
+fn login_required() -> (u16, String, String) {
+    (503, "login-required".to_owned(), "proxy_configuration_error".to_owned())
+}
+
+fn verdicts(sandbox: &Sandbox) -> Vec<String> {
+    let verdicts = sandbox.requests().into_iter().map(|received| match received.verdict {
+        Verdict::Verified { .. } => "verified".to_owned(),
+        Verdict::Refused(code) => code,
+        Verdict::Disturbed => "disturbed".to_owned(),
+    });
+    verdicts.collect()
+}
+
+/// Waits until the proxy knows of an attempt that failed.
+async fn failure(proxy: &Proxy) {
+    let mut credentials = proxy.credentials.clone();
+    soon("a failure", async {
+        while credentials.state().problem.is_none() {
+            credentials.changed().await;
+        }
+    })
+    .await;
+}
+
+/// Waits until requests can be signed again.
+async fn recovery(proxy: &Proxy) {
+    let mut credentials = proxy.credentials.clone();
+    soon("recovery", async {
+        while credentials.valid().await.is_err() {
+            credentials.changed().await;
+        }
+    })
+    .await;
+}
+
+/// Sends `count` requests at once.
+async fn at_once(proxy: &Proxy, count: usize) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    let mut requests = JoinSet::new();
+    for number in 0..count {
+        let mut connection = proxy.connect().await;
+        requests.spawn(async move {
+            let text = format!("POST /{number} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\nhi");
+            connection.write(text).await;
+            connection.answer().await
+        });
+    }
+    while let Some(answer) = requests.join_next().await {
+        let (head, body) = answer.expect("no panic");
+        answers.push(Answer {
+            status: http::StatusCode::from_u16(head.status).expect("a status"),
+            headers: http::HeaderMap::new(),
+            body: body.into(),
+            trailers: None,
+        });
+    }
+    answers
+}
+
+fn all_fine(answers: &[Answer]) {
+    for answer in answers {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn while_cognito_hangs_requests_get_503_and_nothing_goes_up() {
+    let running = Setup::new()
+        .faults(|faults| faults.always("InitiateAuth", Fault::Hang))
+        .without_waiting()
+        .start()
+        .await;
+    let answer = running.proxy.get("/x").await;
+    assert_eq!(answer.problem(), unavailable());
+    assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| (1..=60).contains(&seconds)));
+    assert!(running.sandbox.requests().is_empty());
+}
+
+#[tokio::test]
+async fn while_cognito_fails_requests_get_503_at_once_until_it_recovers() {
+    let running = Setup::new()
+        .faults(|faults| faults.always("InitiateAuth", Fault::Status(500)))
+        .without_waiting()
+        .start()
+        .await;
+    failure(&running.proxy).await;
+    let answer = running.proxy.get("/x").await;
+    assert_eq!(answer.problem(), unavailable());
+    assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| (1..=60).contains(&seconds)));
+    assert!(running.sandbox.requests().is_empty());
+    running.sandbox.faults().clear_all();
+    recovery(&running.proxy).await;
+    assert_eq!(running.proxy.get("/x").await.status, 200);
+}
+
+#[tokio::test]
+async fn outages_of_every_kind_are_recovered_from() {
+    for (operation, fault) in [
+        ("InitiateAuth", Fault::Disconnect),
+        ("RespondToAuthChallenge", Fault::throttled()),
+        ("GetId", Fault::MalformedJson),
+        (VEND, Fault::Truncate),
+    ] {
+        let planned = fault.clone();
+        let running = Setup::new()
+            .faults(move |faults| faults.next(operation, 2, planned))
+            .without_waiting()
+            .start()
+            .await;
+        recovery(&running.proxy).await;
+        assert_eq!(running.proxy.get("/x").await.status, 200, "{operation} {fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_tried_once_and_says_so() {
+    let running = Setup::new()
+        .proxy(|settings| with_user_pool(settings, |pool| pool.password = Some("wrong".into())))
+        .without_waiting()
+        .start()
+        .await;
+    failure(&running.proxy).await;
+    for _ in 0..5 {
+        let answer = running.proxy.get("/x").await;
+        assert_eq!(answer.problem(), login_required());
+        assert_eq!(answer.header("retry-after"), "");
+    }
+    assert_eq!(running.sandbox.calls().count("RespondToAuthChallenge"), 1);
+    assert!(running.sandbox.requests().is_empty());
+    let ready = running.proxy.admin("/readyz").await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["reasons"][0]["code"]), (503, &"login-required".into()));
+    assert_eq!(running.proxy.admin("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_succeed_through_every_rotation() {
+    let running =
+        Setup::new().sandbox(|sandbox| sandbox.credentials_lifetime = Duration::from_secs(2)).start().await;
+    let (calls, mut sent) = (running.sandbox.calls(), 0);
+    while calls.count(VEND) < 4 {
+        all_fine(&at_once(&running.proxy, 100).await);
+        sent += 100;
+    }
+    assert!(sent >= 400, "{sent} requests in three rotations");
+    assert_eq!(calls.count("InitiateAuth"), 1);
+}
+
+#[tokio::test]
+async fn a_hundred_refusals_at_once_cause_one_refresh() {
+    let running = start().await;
+    running.sandbox.expire_credentials();
+    all_fine(&at_once(&running.proxy, 100).await);
+    assert_eq!(running.sandbox.calls().count(VEND), 2);
+}
+
+#[tokio::test]
+async fn a_refused_token_costs_one_hidden_replay_whatever_the_method() {
+    let running = start().await;
+    running.sandbox.expire_credentials();
+    let answer = running.proxy.send(request("POST", "/orders", "once")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(verdicts(&running.sandbox), ["ExpiredTokenException", "verified"]);
+    let received = running.sandbox.requests();
+    assert!(received.iter().all(|received| received.body == "once"));
+    assert_ne!(received[0].header("x-amz-security-token"), received[1].header("x-amz-security-token"));
+    assert_eq!(running.proxy.metric("countersign_upstream_retries_total{reason=\"credentials\"}").await, 1.0);
+}
+
+#[tokio::test]
+async fn invalidated_credentials_are_replaced() {
+    let running = start().await;
+    running.sandbox.invalidate_credentials();
+    let answer = running.proxy.send(request("DELETE", "/orders/7", "")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(verdicts(&running.sandbox), ["UnrecognizedClientException", "verified"]);
+}
+
+#[tokio::test]
+async fn a_gateway_that_refuses_every_credential_gets_one_replay_and_cognito_one_call() {
+    let running = start().await;
+    running.sandbox.faults().always(INVOKE, Fault::expired_token());
+    let answer = running.proxy.get("/x").await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(answer.json()["message"], "The security token included in the request is expired");
+    assert_eq!(answer.header("proxy-status"), "");
+    assert_eq!(running.sandbox.calls().count(INVOKE), 2);
+    for _ in 0..5 {
+        assert_eq!(running.proxy.get("/x").await.status, 403);
+    }
+    assert_eq!(running.sandbox.calls().count(VEND), 2);
+}
+
+#[tokio::test]
+async fn a_policys_refusal_passes_unchanged() {
+    let running = start().await;
+    let answer = running.proxy.get("/denied").await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-amzn-errortype")), (403, "AccessDeniedException"));
+    assert!(answer.json()["message"].as_str().is_some_and(|text| text.contains("is not authorized")));
+    assert!(!answer.header("x-amzn-requestid").is_empty());
+    assert_eq!(answer.header("proxy-status"), "");
+    assert_eq!((running.sandbox.calls().count(INVOKE), running.sandbox.calls().count(VEND)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_wrong_stage_is_not_taken_for_missing_credentials() {
+    let running = start().await;
+    let wrong = running.sandbox.api_url().replace("/prod", "/wrong");
+    let running = Setup::new().upstream(wrong).start().await;
+    let answer = running.proxy.get("/x").await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(answer.json(), serde_json::json!({ "message": "Missing Authentication Token" }));
+    assert_eq!(running.sandbox.calls().count(VEND), 1);
+}
+
+#[tokio::test]
+async fn a_clock_wrong_by_an_hour_costs_no_request() {
+    for seconds in [3_600, -3_600] {
+        let running = Setup::new().clock(WrongClock::ahead_by(seconds).clock()).start().await;
+        for _ in 0..5 {
+            assert_eq!(running.proxy.get("/x").await.status, 200, "{seconds}");
+        }
+        let refused = verdicts(&running.sandbox).iter().filter(|verdict| *verdict != "verified").count();
+        assert!(refused <= 1, "{seconds}: {:?}", verdicts(&running.sandbox));
+        let offset = running.proxy.metric("countersign_clock_offset_seconds").await;
+        assert!((offset + seconds as f64).abs() < 5.0, "{offset}");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_costs_no_request() {
+    for seconds in [3_600, -3_600] {
+        let clock = WrongClock::default();
+        let running = Setup::new().clock(clock.clock()).start().await;
+        assert_eq!(running.proxy.get("/x").await.status, 200);
+        clock.set(seconds);
+        for _ in 0..5 {
+            let answer = running.proxy.send(request("POST", "/x", "hi")).await;
+            assert_eq!(answer.status, 200, "{seconds}: {}", answer.text());
+        }
+        clock.set(0);
+        for _ in 0..5 {
+            assert_eq!(running.proxy.get("/x").await.status, 200, "{seconds} and back");
+        }
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_served_to_their_end_while_cognito_is_down() {
+    let running =
+        Setup::new().sandbox(|sandbox| sandbox.credentials_lifetime = Duration::from_secs(3)).start().await;
+    running.sandbox.faults().always(VEND, Fault::Status(500));
+    let expiry =
+        running.proxy.credentials.state().issued.and_then(|issued| issued.expiry).expect("an expiry");
+    let mut served = 0;
+    let refused = loop {
+        let answer = running.proxy.get("/x").await;
+        if answer.status != 200 {
+            break answer;
+        }
+        served += 1;
+    };
+    assert_eq!(refused.problem(), unavailable());
+    assert!(running.sandbox.clock().now() + Duration::from_millis(50) >= expiry, "after {served} requests");
+    assert_eq!(running.proxy.admin("/readyz").await.status, 503);
+    running.sandbox.faults().clear_all();
+    recovery(&running.proxy).await;
+    assert_eq!(running.proxy.get("/x").await.status, 200);
+    assert_eq!(running.proxy.admin("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn rotating_refresh_tokens_are_used_once_each() {
+    let running = Setup::new()
+        .sandbox(|sandbox| {
+            sandbox.credentials_lifetime = Duration::from_secs(1);
+            sandbox.token_lifetime = Duration::from_secs(60);
+        })
+        .proxy(|settings| with_user_pool(settings, |pool| pool.client_id = ROTATING_CLIENT_ID.to_owned()))
+        .start()
+        .await;
+    let calls = running.sandbox.calls();
+    while calls.count(VEND) < 4 {
+        assert_eq!(running.proxy.send(get("/x")).await.status, 200);
+    }
+    assert_eq!(calls.count("RespondToAuthChallenge"), 1);
+    assert!(calls.count("GetTokensFromRefreshToken") >= 2);
+}

@@ -1,0 +1,151 @@
+//! The built program, its output and its end.
+
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use countersign::sandbox::Sandbox;
+use secrecy::ExposeSecret;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::Notify,
+    task::JoinSet,
+};
+
+use super::soon;
+
+/// How the program ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A command of the program, with nothing of the surrounding environment.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    command.args(arguments).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(mut command: Command) -> Ended {
+    let output = soon("the program to end", command.output()).await.expect("a program");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// `serve` against the services of a sandbox in this process, on free ports.
+pub(crate) fn serve(sandbox: &Sandbox, folder: &Path) -> Command {
+    let password = folder.join("password");
+    std::fs::write(&password, sandbox.password().expose_secret()).expect("a file");
+    let mut command = command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    command
+        .env("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", sandbox.user_pool_endpoint())
+        .env("AWS_ENDPOINT_URL_COGNITO_IDENTITY", sandbox.identity_pool_endpoint())
+        .env("COUNTERSIGN_UPSTREAM", sandbox.api_url())
+        .env("COUNTERSIGN_REGION", sandbox.region())
+        .env("COUNTERSIGN_SERVICE", "execute-api")
+        .env("COUNTERSIGN_USER_POOL_ID", sandbox.user_pool_id())
+        .env("COUNTERSIGN_CLIENT_ID", sandbox.client_id())
+        .env("COUNTERSIGN_IDENTITY_POOL_ID", sandbox.identity_pool_id())
+        .env("COUNTERSIGN_USERNAME", sandbox.username())
+        .env("COUNTERSIGN_PASSWORD_FILE", password)
+        .env("COUNTERSIGN_LOG_FORMAT", "json")
+        .current_dir(folder);
+    command
+}
+
+/// A program that runs, whose output is kept.
+pub(crate) struct Program {
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+    readers: JoinSet<()>,
+}
+
+#[derive(Clone, Default)]
+struct Lines {
+    text: Arc<Mutex<String>>,
+    more: Arc<Notify>,
+}
+
+impl Program {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a program");
+        let (stdout, stderr, mut readers) = (Lines::default(), Lines::default(), JoinSet::new());
+        readers.spawn(stdout.clone().read(child.stdout.take().expect("piped")));
+        readers.spawn(stderr.clone().read(child.stderr.take().expect("piped")));
+        Self { child, stdout, stderr, readers }
+    }
+
+    /// The first line of stdout in which `wanted` stands.
+    pub(crate) async fn stdout_line(&self, wanted: &str) -> String {
+        self.stdout.line(wanted).await
+    }
+
+    /// The first line of stderr in which `wanted` stands.
+    pub(crate) async fn stderr_line(&self, wanted: &str) -> String {
+        self.stderr.line(wanted).await
+    }
+
+    /// A field of the first JSON line in stderr whose message is `message`.
+    pub(crate) async fn logged(&self, message: &str, field: &str) -> String {
+        let line = self.stderr_line(&format!("\"message\":\"{message}\"")).await;
+        let line: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
+        let value = [&line["fields"][field], &line[field]].into_iter().find_map(|value| value.as_str());
+        value.unwrap_or_else(|| panic!("no {field} in {line}")).to_owned()
+    }
+
+    /// Sends a signal, `TERM` or `INT`.
+    pub(crate) async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("a running program").to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().await.expect("kill");
+        assert!(sent.success());
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn ended(mut self) -> Ended {
+        let status = soon("the program to end", self.child.wait()).await.expect("a status");
+        while self.readers.join_next().await.is_some() {}
+        Ended { code: status.code(), stdout: self.stdout.so_far(), stderr: self.stderr.so_far() }
+    }
+}
+
+impl Lines {
+    async fn read(self, stream: impl AsyncRead + Unpin) {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+            text.push_str(&line);
+            text.push('\n');
+            drop(text);
+            self.more.notify_waiters();
+        }
+    }
+
+    async fn line(&self, wanted: &str) -> String {
+        let found = async {
+            loop {
+                let more = self.more.notified();
+                tokio::pin!(more);
+                more.as_mut().enable();
+                if let Some(line) = self.so_far().lines().find(|line| line.contains(wanted)) {
+                    return line.to_owned();
+                }
+                more.await;
+            }
+        };
+        tokio::time::timeout(super::PATIENCE, found)
+            .await
+            .unwrap_or_else(|_| panic!("{wanted:?} was not said:\n{}", self.so_far()))
+    }
+
+    fn so_far(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

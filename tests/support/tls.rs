@@ -1,0 +1,194 @@
+//! TLS in front of an API: HTTP/1.1 or HTTP/2, as ALPN agrees.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Uri, header};
+use http_body_util::{BodyExt, combinators::BoxBody};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo},
+};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::{
+    ServerConfig,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// A certificate authority of a test's own, with a certificate for 127.0.0.1.
+pub(crate) struct Authority {
+    folder: tempfile::TempDir,
+    config: ServerConfig,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let authority = CertifiedIssuer::self_signed(params, key).expect("a certificate");
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("ca.pem"), authority.pem()).expect("a file");
+
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]);
+        let certificate = params.expect("names").signed_by(&key, &authority).expect("a certificate");
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .expect("a matching key");
+        Self { folder, config }
+    }
+
+    /// The PEM file that makes the authority trusted.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A listener that ends TLS and hands requests to a plain HTTP/1.1 API, under the authority they name.
+pub(crate) struct TlsUpstream {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
+    leave: watch::Sender<usize>,
+    _accepting: JoinSet<()>,
+}
+
+impl TlsUpstream {
+    /// Speaks the first of `protocols` that the client offers, `h2` or `http/1.1`.
+    pub(crate) async fn start(authority: &Authority, protocols: &[&str], api: &str) -> Self {
+        let api: Uri = api.parse().expect("a URL");
+        let mut config = authority.config.clone();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (leave, leaving) = watch::channel(0);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let bridge = Bridge {
+            api: api.authority().expect("an authority").to_string(),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            requests: Arc::default(),
+        };
+        let (counted, requests) = (connections.clone(), bridge.requests.clone());
+        let mut accepting = JoinSet::new();
+        accepting.spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                open.spawn(serve(acceptor.clone(), stream, bridge.clone(), leaving.clone()));
+            }
+        });
+        Self { address, connections, requests, leave, _accepting: accepting }
+    }
+
+    /// The base URL, with the stage of the sandbox's API.
+    pub(crate) fn url(&self) -> String {
+        format!("https://{}/prod", self.address)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    /// Ends the connections that are open, by GOAWAY in HTTP/2.
+    pub(crate) fn go_away(&self) {
+        self.leave.send_modify(|times| *times += 1);
+    }
+}
+
+#[derive(Clone)]
+struct Bridge {
+    api: String,
+    client: Client<HttpConnector, Incoming>,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Bridge {
+    async fn pass_on(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<BoxBody<Bytes, hyper::Error>>, hyper_util::client::legacy::Error> {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        let authority = request.uri().authority().map(ToString::to_string);
+        if let Some(authority) = authority {
+            let host = HeaderValue::try_from(authority).expect("an authority");
+            request.headers_mut().insert(header::HOST, host);
+        }
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        *request.uri_mut() = format!("http://{}{path}", self.api).parse().expect("a URL");
+        *request.version_mut() = http::Version::HTTP_11;
+        let mut response = self.client.request(request).await?;
+        response.headers_mut().remove(header::TRANSFER_ENCODING);
+        Ok(response.map(BodyExt::boxed))
+    }
+}
+
+async fn serve(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    bridge: Bridge,
+    mut leaving: watch::Receiver<usize>,
+) {
+    let Ok(stream) = acceptor.accept(stream).await else { return };
+    let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let service = service_fn(move |request| {
+        let bridge = bridge.clone();
+        async move { bridge.pass_on(request).await }
+    });
+    leaving.mark_unchanged();
+    if two {
+        let connection =
+            http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            _ = leaving.changed() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+    } else {
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            _ = leaving.changed() => {}
+        }
+    }
+}
