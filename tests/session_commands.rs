@@ -37,6 +37,8 @@ use tokio::{
 };
 
 const RENEWAL: &str = "GetTokensFromRefreshToken";
+const VEND: &str = "GetCredentialsForIdentity";
+const FOREIGN_ROLE: &str = "arn:aws:iam::123456789012:role/foreign";
 const TOTP_SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 
 /// A user's machine: a folder for settings and sessions, and a sandbox to sign in at.
@@ -98,6 +100,16 @@ impl Desk {
             .env("COUNTERSIGN_USERNAME", self.sandbox.username())
             .env("COUNTERSIGN_PASSWORD", self.sandbox.password().expose_secret());
         command
+    }
+
+    /// A running proxy and its URL.
+    async fn serve(&self, variables: &[(&str, &str)]) -> (Program, String) {
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"];
+        let mut command = self.proxy_command(&arguments);
+        command.env("COUNTERSIGN_LOG_FORMAT", "json").envs(variables.iter().copied());
+        let proxy = Program::start(command);
+        let url = proxy.logged("starting", "url").await;
+        (proxy, url)
     }
 
     async fn run(&self, arguments: &[&str]) -> Ended {
@@ -208,10 +220,7 @@ async fn serve_and_check_use_the_stored_session_without_a_password() {
     succeeded(&ended);
     assert!(ended.stderr.contains("credentials obtained for demo"), "{ended:?}");
 
-    let mut command = desk.proxy_command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"]);
-    command.env("COUNTERSIGN_LOG_FORMAT", "json");
-    let proxy = Program::start(command);
-    let url = proxy.logged("starting", "url").await;
+    let (proxy, url) = desk.serve(&[]).await;
     let answer = send("GET", &format!("{url}/hello"), "").await;
     assert_eq!((answer.status.as_u16(), &answer.json()["path"]), (200, &"/hello".into()));
     proxy.signal("TERM").await;
@@ -222,10 +231,7 @@ async fn serve_and_check_use_the_stored_session_without_a_password() {
 #[tokio::test]
 async fn a_running_proxy_takes_up_a_sign_in() {
     let desk = Desk::start().await;
-    let mut command = desk.proxy_command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"]);
-    command.env("COUNTERSIGN_LOG_FORMAT", "json");
-    let proxy = Program::start(command);
-    let url = proxy.logged("starting", "url").await;
+    let (proxy, url) = desk.serve(&[]).await;
     proxy.stderr_line("until somebody acts").await;
     assert_eq!(send("GET", &url, "").await.problem().1, "login-required");
     desk.sign_in().await;
@@ -236,6 +242,27 @@ async fn a_running_proxy_takes_up_a_sign_in() {
     })
     .await;
     assert_eq!(desk.calls(RENEWAL), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_help_is_used_once_until_the_next_sign_in() {
+    let desk = Desk::rotating(Duration::ZERO).await;
+    desk.sign_in().await;
+    let (_proxy, url) = desk.serve(&[("COUNTERSIGN_CUSTOM_ROLE_ARN", FOREIGN_ROLE)]).await;
+    for _ in 0..2 {
+        soon("the session to be used", async {
+            while desk.calls(VEND) == 0 {
+                yield_now().await;
+            }
+        })
+        .await;
+        for _ in 0..50 {
+            assert_eq!(send("GET", &url, "").await.problem().1, "login-required");
+        }
+        assert_eq!((desk.calls(RENEWAL), desk.calls(VEND)), (1, 1));
+        desk.sign_in().await;
+        assert_eq!(send("GET", &url, "").await.problem().1, "login-required");
+    }
 }
 
 #[tokio::test]
@@ -317,8 +344,17 @@ async fn a_session_that_others_may_read_is_refused_until_it_is_private() {
     };
     set_mode(0o644);
     failed(&desk.run(&["whoami"]).await, &["others may read the session", "chmod 600"]);
+    let (proxy, url) = desk.serve(&[]).await;
+    proxy.stderr_line("until somebody acts").await;
+    assert_eq!(send("GET", &url, "").await.problem().1, "login-required");
     assert_eq!(desk.calls(RENEWAL), 0);
     set_mode(0o600);
+    soon("the session to be used", async {
+        while send("GET", &url, "").await.status != 200 {
+            yield_now().await;
+        }
+    })
+    .await;
     succeeded(&desk.run(&["whoami"]).await);
 
     set_mode(0o640);
