@@ -1,6 +1,6 @@
 //! The composition root: makes the parts, wires them, spawns what runs, and sees it end.
 
-use std::{error::Error, fmt, future::Future, path::PathBuf, sync::Arc};
+use std::{error::Error, fmt, future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
@@ -27,6 +27,9 @@ use crate::{
 
 /// Connections of probes and scrapers at the same time.
 const ADMIN_CONNECTIONS: usize = 64;
+
+/// For the last probe to get its answer, and for a scraper to take its own.
+const ADMIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything that a running proxy is made of.
 #[derive(Clone, Debug)]
@@ -223,6 +226,7 @@ fn data_server(
     let server = server::Settings {
         max_connections: settings.limits.max_connections,
         drain: settings.timeouts.drain,
+        write: settings.timeouts.idle,
         full: proxy::no_room(),
     };
     server::serve(listeners, server, shutdown, move |endpoints| {
@@ -238,7 +242,8 @@ fn admin_server(
 ) -> impl Future<Output = ()> {
     let server = server::Settings {
         max_connections: ADMIN_CONNECTIONS,
-        drain: std::time::Duration::from_secs(1),
+        drain: ADMIN_PATIENCE,
+        write: ADMIN_PATIENCE,
         full: Bytes::new(),
     };
     server::serve(listeners, server, shutdown, move |endpoints| {

@@ -1,5 +1,10 @@
 //! HTTP/1.1 on accepted connections, up to a limit, until the end is asked for; then what is under way ends.
 
+mod chunked;
+mod gate;
+mod head;
+mod turn;
+
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -19,6 +24,11 @@ use tokio::{
 use tower::Service;
 use tracing::{debug, warn};
 
+use gate::{Gate, Patience};
+use turn::{Answering, Turn};
+
+pub use gate::Violation;
+
 use crate::{
     listener::{Accepted, Endpoints, Listener},
     shutdown::Shutdown,
@@ -27,10 +37,10 @@ use crate::{
 /// For a request head to arrive, the first byte of a connection included.
 const HEAD: Duration = Duration::from_secs(30);
 
-/// The longest head, in bytes.
-const MAX_HEAD: usize = 64 * 1024;
+/// What the library may hold of a connection, in bytes: more than the longest head that the gate passes.
+const BUFFER: usize = 72 * 1024;
 
-/// The most fields in a head.
+/// The most fields that the library takes, as many as the gate passes.
 const MAX_FIELDS: usize = 100;
 
 /// The pause after an accept that failed for want of something, file descriptors usually.
@@ -49,6 +59,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// For what is under way when the end is asked for.
     pub drain: Duration,
+    /// For a client to take some of an answer.
+    pub write: Duration,
     /// The whole answer, head included, to a connection for which there is no room.
     pub full: Bytes,
 }
@@ -58,8 +70,8 @@ pub async fn serve<M, S, B>(listeners: Vec<Listener>, settings: Settings, shutdo
 where
     M: Fn(Endpoints) -> S + Clone + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync,
 {
     let server = Server {
@@ -89,8 +101,8 @@ impl<M, S, B> Server<M>
 where
     M: Fn(Endpoints) -> S + Clone + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync,
 {
     async fn accept(mut self, listener: Listener) {
@@ -127,9 +139,10 @@ where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            let connection = connection(stream, (self.make)(endpoints), self.shutdown.clone());
+            let patience = Patience { head: HEAD, write: self.settings.write };
+            let (make, shutdown) = (self.make.clone(), self.shutdown.clone());
             connections.spawn(async move {
-                connection.await;
+                connection(stream, make(endpoints.identified()), patience, shutdown).await;
                 drop(place);
             });
         } else if let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() {
@@ -142,20 +155,24 @@ where
     }
 }
 
-async fn connection<I, S, B>(stream: I, service: S, mut shutdown: Shutdown)
+async fn connection<I, S, B>(stream: I, service: S, patience: Patience, mut shutdown: Shutdown)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync,
 {
+    let turn = Turn::default();
+    let gate = Gate::new(stream, turn.clone(), patience);
+    let service = Answering::new(service, turn);
+    // The gate has the timer for heads: it can answer, the library can only close.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(MAX_HEAD)
+        .header_read_timeout(None)
+        .max_buf_size(BUFFER)
         .max_headers(MAX_FIELDS)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(gate), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

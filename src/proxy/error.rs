@@ -69,12 +69,12 @@ impl ProxyError {
     pub fn closes(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.is_malformed(),
-            Self::BodyTimeout | Self::BodyIncomplete | Self::BodyTooLarge { .. } | Self::Overloaded => true,
             Self::Target(_)
-            | Self::NoRoute
-            | Self::Credentials(_)
-            | Self::Upstream(_)
-            | Self::Internal(_) => false,
+            | Self::BodyTimeout
+            | Self::BodyIncomplete
+            | Self::BodyTooLarge { .. }
+            | Self::Overloaded => true,
+            Self::NoRoute | Self::Credentials(_) | Self::Upstream(_) | Self::Internal(_) => false,
         }
     }
 
@@ -222,6 +222,15 @@ fn refusal_face(refusal: &Refusal, face: MakeFace) -> Face {
         Refusal::UriTooLong => {
             face(StatusCode::URI_TOO_LONG, "uri-too-long", "Request target too long", error)
         }
+        Refusal::HeadTooLarge => face(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head-too-large",
+            "Request head too large",
+            error,
+        ),
+        Refusal::HeadTimeout => {
+            face(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", error)
+        }
         Refusal::Method => {
             face(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", denied)
         }
@@ -229,7 +238,9 @@ fn refusal_face(refusal: &Refusal, face: MakeFace) -> Face {
             face(StatusCode::FORBIDDEN, "host-not-allowed", "Host not allowed", denied)
         }
         Refusal::CrossSite { .. } => face(StatusCode::FORBIDDEN, "cross-site", "Cross-site request", denied),
-        Refusal::TokenRequired => face(StatusCode::UNAUTHORIZED, "token-required", "Token required", denied),
+        Refusal::TokenRequired | Refusal::OtherUser => {
+            face(StatusCode::UNAUTHORIZED, "token-required", "Token required", denied)
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The built program, its output and its end.
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
@@ -41,9 +43,15 @@ pub(crate) async fn run(mut command: Command) -> Ended {
 
 /// `serve` against the services of a sandbox in this process, on free ports.
 pub(crate) fn serve(sandbox: &Sandbox, folder: &Path) -> Command {
+    serve_on(sandbox, folder, "127.0.0.1:0")
+}
+
+/// As [`serve`], with clients expected on `listen`.
+pub(crate) fn serve_on(sandbox: &Sandbox, folder: &Path, listen: &str) -> Command {
     let password = folder.join("password");
     std::fs::write(&password, sandbox.password().expose_secret()).expect("a file");
-    let mut command = command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    std::fs::set_permissions(&password, Permissions::from_mode(0o600)).expect("a file of ours");
+    let mut command = command(&["serve", "--listen", listen, "--admin-listen", "127.0.0.1:0"]);
     command
         .env("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", sandbox.user_pool_endpoint())
         .env("AWS_ENDPOINT_URL_COGNITO_IDENTITY", sandbox.identity_pool_endpoint())

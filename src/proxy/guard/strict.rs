@@ -1,17 +1,19 @@
-//! What RFC 9112 asks of a request and the HTTP library lets through.
+//! What a sound head may not ask for: the meaning of a request, where the server has checked its form.
 
 use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
 
 use super::{Refusal, host::Authority};
-use crate::signing::MAX_TARGET;
+use crate::server::Violation;
 
 /// Checks the head; the authority under which the proxy is addressed, when there is one.
 pub(super) fn check(parts: &Parts) -> Result<Option<Authority>, Refusal> {
+    if let Some(violation) = parts.extensions.get::<Violation>() {
+        return Err(violation.clone().into());
+    }
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Refusal::Method);
     }
     check_target(parts)?;
-    check_framing(&parts.headers, parts.version)?;
     check_expectation(&parts.headers)?;
     check_upgrade(&parts.headers)?;
     authority(parts)
@@ -21,46 +23,10 @@ fn check_target(parts: &Parts) -> Result<(), Refusal> {
     let Some(target) = parts.uri.path_and_query() else {
         return malformed("The request target is not a path");
     };
-    if target.as_str().len() > MAX_TARGET {
-        return Err(Refusal::UriTooLong);
-    }
     if !target.as_str().starts_with('/') {
         return malformed("The request target is not a path");
     }
-    if !target.as_str().bytes().all(|byte| byte.is_ascii_graphic()) {
-        return malformed("The request target has bytes outside visible ASCII; percent-encode them");
-    }
     Ok(())
-}
-
-fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let coding = codings.next();
-    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
-    if codings.next().is_some()
-        || coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
-    {
-        return Err(Refusal::TransferCoding);
-    }
-    if coding.is_some() && version == Version::HTTP_10 {
-        return malformed("HTTP/1.0 knows no Transfer-Encoding");
-    }
-    if coding.is_some() && lengths > 0 {
-        return malformed("Content-Length and Transfer-Encoding exclude each other");
-    }
-    if lengths > 1 {
-        return malformed("Content-Length stands twice");
-    }
-    if headers.get(header::CONTENT_LENGTH).is_some_and(|length| !is_length(length)) {
-        return malformed("Content-Length is not a plain number");
-    }
-    Ok(())
-}
-
-fn is_length(value: &HeaderValue) -> bool {
-    let digits = value.as_bytes();
-    let plain = (1..=19).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
-    plain && (digits == b"0" || digits[0] != b'0')
 }
 
 fn check_expectation(headers: &HeaderMap) -> Result<(), Refusal> {

@@ -1,0 +1,47 @@
+# What people do here. `.ci/run` is what a change must pass; the rest are its parts, and conveniences.
+
+# The list of recipes
+default:
+    @just --list
+
+# Everything that a change must pass
+ci:
+    .ci/run
+
+# The tests, by the same command as in the README
+test:
+    cargo test
+
+# Format and lints, with and without the sandbox
+lint:
+    cargo fmt --check
+    cargo clippy --locked --all-targets -- -D warnings
+    cargo clippy --locked --all-targets --no-default-features -- -D warnings
+
+# The documentation of the code
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+# Licences, bans and sources of dependencies (cargo install --locked cargo-deny)
+deny:
+    cargo deny --locked check bans licenses sources
+
+# Known vulnerabilities of dependencies; fetches the advisory database
+advisories:
+    cargo deny --locked check advisories
+
+# The whole flow on this machine; takes the sandbox's flags: just sandbox --credentials-lifetime 30s
+sandbox *flags:
+    cargo run -- sandbox {{ flags }}
+
+# The binary for people, sandbox included
+release:
+    cargo build --locked --release
+
+# The static binary of the sidecar image; needs musl-gcc and the target (rustup target add)
+release-static target="x86_64-unknown-linux-musl":
+    cargo build --locked --release --no-default-features --target {{ target }}
+
+# The sidecar image
+image tag="countersign":
+    docker build -t {{ tag }} .

@@ -1,0 +1,308 @@
+//! Reads each request head before the HTTP library does, and lets only sound ones pass.
+//!
+//! The library repairs or drops much of what RFC 9112 asks a server to refuse: it forgets a fragment, a
+//! second Content-Length, a Content-Length beside Transfer-Encoding. Two parsers that disagree about where
+//! a request ends are how requests are smuggled, so the bytes themselves are checked. A head that is
+//! refused is replaced by a plain one, whose service call then finds the [`Violation`].
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+use super::{
+    chunked::{Chunked, Progress},
+    head::{self, Framing, Scan},
+    turn::Turn,
+};
+
+pub use super::head::Violation;
+
+/// How much is read at a time while a head is incomplete, in bytes.
+const STEP: usize = 8 * 1024;
+
+/// How long a client that is cut off may take to read why: closing with bytes unread would take the answer
+/// back.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How much of what such a client still sends is thrown away, in bytes.
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Stands in the place of a head that was refused.
+const REPLACEMENT: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+
+/// How long the two ends may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For a whole head, from the end of the answer before.
+    pub(super) head: Duration,
+    /// For a client to take some of an answer.
+    pub(super) write: Duration,
+}
+
+/// A connection whose heads are checked.
+pub(super) struct Gate<I> {
+    io: I,
+    stage: Stage,
+    /// Read, not yet given to the library.
+    held: BytesMut,
+    /// Of `held`, what may be given.
+    passed: usize,
+    turn: Turn,
+    patience: Patience,
+    head_timer: Pin<Box<Sleep>>,
+    write_timer: Option<Pin<Box<Sleep>>>,
+    farewell: Option<Farewell>,
+}
+
+/// The end of a connection on which the client still sends.
+struct Farewell {
+    timer: Pin<Box<Sleep>>,
+    left: usize,
+}
+
+enum Stage {
+    Head,
+    Length(u64),
+    Chunked(Chunked),
+    /// The library has found the body to be broken, or will: nothing is checked any more.
+    Unchecked,
+    /// A head was refused: whatever follows it is not a request.
+    Refused,
+}
+
+impl<I> Gate<I> {
+    pub(super) fn new(io: I, turn: Turn, patience: Patience) -> Self {
+        Self {
+            io,
+            stage: Stage::Head,
+            held: BytesMut::new(),
+            passed: 0,
+            turn,
+            patience,
+            head_timer: Box::pin(sleep(patience.head)),
+            write_timer: None,
+            farewell: None,
+        }
+    }
+
+    fn refuse(&mut self, violation: Violation) {
+        self.turn.refuse(violation);
+        self.stage = Stage::Refused;
+        self.held = BytesMut::from(REPLACEMENT);
+        self.passed = self.held.len();
+    }
+
+    /// Looks at what is held in the stage that it is held in, and passes what may pass.
+    fn examine(&mut self) {
+        match &mut self.stage {
+            Stage::Head => match head::scan(&self.held) {
+                Scan::Incomplete => {}
+                Scan::Refused(violation) => self.refuse(violation),
+                Scan::Complete { length, framing } => {
+                    self.passed = length;
+                    self.stage = match framing {
+                        Framing::None => Stage::Head,
+                        Framing::Length(length) => Stage::Length(length),
+                        Framing::Chunked => Stage::Chunked(Chunked::default()),
+                    };
+                }
+            },
+            Stage::Length(left) => {
+                let body = usize::try_from(*left).unwrap_or(usize::MAX).min(self.held.len());
+                self.passed = body;
+                self.consume_body(body as u64);
+            }
+            Stage::Chunked(chunked) => {
+                let progress = chunked.advance(&self.held);
+                self.follow(progress);
+            }
+            Stage::Unchecked => self.passed = self.held.len(),
+            Stage::Refused => {}
+        }
+    }
+
+    fn consume_body(&mut self, bytes: u64) {
+        if let Stage::Length(left) = &mut self.stage {
+            *left -= bytes;
+            if *left == 0 {
+                self.stage = Stage::Head;
+            }
+        }
+    }
+
+    fn follow(&mut self, progress: Progress) {
+        match progress {
+            Progress::Inside => self.passed = self.held.len(),
+            Progress::Ended(at) => {
+                self.passed = at;
+                self.stage = Stage::Head;
+            }
+            Progress::Broken => {
+                self.passed = self.held.len();
+                self.stage = Stage::Unchecked;
+            }
+        }
+    }
+
+    /// Whether the client has let its turn pass; while a request is answered it has none.
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        if self.turn.is_ours() {
+            return false;
+        }
+        if let Some(began) = self.turn.take_beginning() {
+            self.head_timer.as_mut().reset(began + self.patience.head);
+        }
+        self.head_timer.as_mut().poll(context).is_ready()
+    }
+
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) {
+        let given = self.passed.min(buffer.remaining());
+        buffer.put_slice(&self.held[..given]);
+        self.held.advance(given);
+        self.passed -= given;
+    }
+}
+
+impl<I: AsyncRead + Unpin> Gate<I> {
+    /// Bodies are read straight into the library's buffer; what lies behind their end is held back.
+    fn poll_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+        self.held.extend_from_slice(&buffer.filled()[before..]);
+        buffer.set_filled(before);
+        if self.held.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.examine();
+        self.give(buffer);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads until there is a whole head, or none will come.
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.passed == 0 {
+            if self.is_late(context) {
+                if self.held.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                self.refuse(Violation::Slow);
+                break;
+            }
+            let mut step = [0; STEP];
+            let mut buffer = ReadBuf::new(&mut step);
+            ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.held.extend_from_slice(buffer.filled());
+            self.examine();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncRead + Unpin> Gate<I> {
+    fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let farewell = self
+            .farewell
+            .get_or_insert_with(|| Farewell { timer: Box::pin(sleep(LINGER)), left: LINGER_BYTES });
+        while farewell.left > 0 && farewell.timer.as_mut().poll(context).is_pending() {
+            let mut step = [0; STEP];
+            let mut buffer = ReadBuf::new(&mut step);
+            let read = ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                break;
+            }
+            farewell.left = farewell.left.saturating_sub(buffer.filled().len());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Gate<I> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.passed == 0 && !this.held.is_empty() {
+            this.examine();
+        }
+        if this.passed == 0 {
+            match this.stage {
+                Stage::Head => ready!(this.poll_head(context))?,
+                Stage::Length(_) | Stage::Chunked(_) | Stage::Unchecked => {
+                    return this.poll_body(context, buffer);
+                }
+                Stage::Refused => return Poll::Pending,
+            }
+        }
+        this.give(buffer);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> Gate<I> {
+    /// A client that takes nothing of its answer holds a connection and the upstream's with it.
+    fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.write_timer = None;
+            return written;
+        }
+        let patience = self.patience.write;
+        let timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(timer.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<I> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.watch(context, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(context, bytes);
+        this.watch(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.farewell.is_none() {
+            ready!(Pin::new(&mut this.io).poll_shutdown(context))?;
+        }
+        if matches!(this.stage, Stage::Head) && this.held.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        this.poll_farewell(context)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,333 @@
+//! Is this a request head as RFC 9112 has it, and where does the request end.
+
+use std::borrow::Cow;
+
+use http::Uri;
+
+/// The longest head, in bytes.
+const LONGEST: usize = 64 * 1024;
+
+/// The most fields.
+const MOST_FIELDS: usize = 100;
+
+/// The longest target, in bytes: API Gateway's own limit for regional endpoints.
+const LONGEST_TARGET: usize = 10_240;
+
+/// Why a head is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// It is not a request head; the words say what is wrong.
+    Malformed(Cow<'static, str>),
+    /// It has a transfer coding other than one `chunked`.
+    TransferCoding,
+    /// Its target is too long.
+    TargetTooLong,
+    /// It is too long, or has too many fields.
+    TooLarge,
+    /// It did not come to its end in time.
+    Slow,
+}
+
+/// How the body that follows a head is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// What is known about the bytes of a head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Scan {
+    Incomplete,
+    Complete {
+        /// The bytes of the head, empty lines before it included.
+        length: usize,
+        framing: Framing,
+    },
+    Refused(Violation),
+}
+
+/// Looks at the bytes that have come so far.
+pub(super) fn scan(bytes: &[u8]) -> Scan {
+    // RFC 9112 section 2.2 lets a server ignore an empty line before the request line.
+    let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+    match find_end(&bytes[start..]) {
+        Some(end) if end > LONGEST => Scan::Refused(Violation::TooLarge),
+        None if bytes.len() > LONGEST => Scan::Refused(too_large(&bytes[start..])),
+        None => Scan::Incomplete,
+        Some(end) => match check(&bytes[start..start + end]) {
+            Ok(framing) => Scan::Complete { length: start + end, framing },
+            Err(violation) => Scan::Refused(violation),
+        },
+    }
+}
+
+/// The end of the head: an empty line. A bare line feed counts, so that the head is seen and refused.
+fn find_end(bytes: &[u8]) -> Option<usize> {
+    let mut lines = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+    let mut previous = lines.next()?;
+    for at in lines {
+        match &bytes[previous + 1..at] {
+            b"" | b"\r" => return Some(at + 1),
+            _ => previous = at,
+        }
+    }
+    None
+}
+
+fn too_large(bytes: &[u8]) -> Violation {
+    let line = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
+    if line > LONGEST_TARGET + 64 { Violation::TargetTooLong } else { Violation::TooLarge }
+}
+
+fn check(head: &[u8]) -> Result<Framing, Violation> {
+    let head =
+        head.strip_suffix(b"\r\n\r\n").ok_or_else(|| malformed("A line of the head does not end in CRLF"))?;
+    let mut lines = Lines(Some(head));
+    let request_line = lines.next().unwrap_or_default();
+    let version = check_request_line(request_line)?;
+    let mut fields = Fields::default();
+    for line in lines {
+        fields.take(line)?;
+    }
+    fields.framing(version)
+}
+
+/// Lines between CRLFs.
+struct Lines<'a>(Option<&'a [u8]>);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.0?;
+        match rest.windows(2).position(|pair| pair == b"\r\n") {
+            Some(end) => {
+                self.0 = Some(&rest[end + 2..]);
+                Some(&rest[..end])
+            }
+            None => self.0.take(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    One,
+    OneOne,
+}
+
+fn check_request_line(line: &[u8]) -> Result<Version, Violation> {
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(malformed("The request line is not a method, a target and a version"));
+    };
+    if method.is_empty() || !method.iter().all(|&byte| is_token(byte)) {
+        return Err(malformed("The method is not a token"));
+    }
+    let version = match version {
+        b"HTTP/1.1" => Version::OneOne,
+        b"HTTP/1.0" => Version::One,
+        _ => return Err(malformed("The version is neither HTTP/1.1 nor HTTP/1.0")),
+    };
+    check_target(target).map(|()| version)
+}
+
+fn check_target(target: &[u8]) -> Result<(), Violation> {
+    if target.len() > LONGEST_TARGET {
+        return Err(Violation::TargetTooLong);
+    }
+    if !target.iter().all(u8::is_ascii_graphic) {
+        return Err(malformed("The request target has bytes outside visible ASCII; percent-encode them"));
+    }
+    if target.contains(&b'#') {
+        return Err(malformed("The request target has a fragment"));
+    }
+    if !has_sound_escapes(target) {
+        return Err(malformed(
+            "A percent sign in the request target is not followed by two hexadecimal digits",
+        ));
+    }
+    match Uri::try_from(target) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(malformed("The request target is not a path or an http URL")),
+    }
+}
+
+fn has_sound_escapes(target: &[u8]) -> bool {
+    let digit = |at: usize| target.get(at).is_some_and(u8::is_ascii_hexdigit);
+    target.iter().enumerate().all(|(at, &byte)| byte != b'%' || digit(at + 1) && digit(at + 2))
+}
+
+/// What the fields say about the body.
+#[derive(Default)]
+struct Fields {
+    count: usize,
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl Fields {
+    fn take(&mut self, line: &[u8]) -> Result<(), Violation> {
+        self.count += 1;
+        if self.count > MOST_FIELDS {
+            return Err(Violation::TooLarge);
+        }
+        if line.starts_with(b" ") || line.starts_with(b"\t") {
+            return Err(malformed("A header goes on in the next line"));
+        }
+        let colon =
+            line.iter().position(|&byte| byte == b':').ok_or_else(|| malformed("A header has no colon"))?;
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
+            return Err(malformed("A header's name is not a token"));
+        }
+        if value.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t') {
+            return Err(malformed("A header's value has a control character"));
+        }
+        if name.eq_ignore_ascii_case(b"content-length") {
+            return self.take_length(value);
+        }
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(Violation::TransferCoding);
+            }
+            self.chunked = true;
+        }
+        Ok(())
+    }
+
+    fn take_length(&mut self, value: &[u8]) -> Result<(), Violation> {
+        if self.length.is_some() {
+            return Err(malformed("Content-Length stands twice"));
+        }
+        let plain = (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+        let canonical = plain && (value == b"0" || value[0] != b'0');
+        let length =
+            std::str::from_utf8(value).ok().filter(|_| canonical).and_then(|digits| digits.parse().ok());
+        self.length = Some(length.ok_or_else(|| malformed("Content-Length is not a plain number"))?);
+        Ok(())
+    }
+
+    fn framing(&self, version: Version) -> Result<Framing, Violation> {
+        match (self.chunked, self.length) {
+            (true, Some(_)) => Err(malformed("Content-Length and Transfer-Encoding exclude each other")),
+            (true, None) if version == Version::One => Err(malformed("HTTP/1.0 knows no Transfer-Encoding")),
+            (true, None) => Ok(Framing::Chunked),
+            (false, Some(0) | None) => Ok(Framing::None),
+            (false, Some(length)) => Ok(Framing::Length(length)),
+        }
+    }
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn malformed(what: &'static str) -> Violation {
+    Violation::Malformed(what.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framing(text: &str) -> Framing {
+        match scan(text.as_bytes()) {
+            Scan::Complete { length, framing } if length == text.len() => framing,
+            other => panic!("{text:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn sound_heads_pass_and_say_how_the_body_is_framed() {
+        for (head, expected) in [
+            ("GET / HTTP/1.1\r\nhost: a\r\n\r\n", Framing::None),
+            ("\r\nGET / HTTP/1.0\r\n\r\n", Framing::None),
+            ("POST /a?b=%20 HTTP/1.1\r\nHost:a\r\nContent-Length:  12 \r\n\r\n", Framing::Length(12)),
+            ("POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n", Framing::None),
+            ("POST / HTTP/1.1\r\ntransfer-encoding: Chunked\r\n\r\n", Framing::Chunked),
+            ("GET http://localhost/a HTTP/1.1\r\nx: caf\u{e9}\t1\r\n\r\n", Framing::None),
+            ("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n", Framing::None),
+            ("FANCY-METHOD /{a}|\"b\" HTTP/1.1\r\n\r\n", Framing::None),
+        ] {
+            assert_eq!(framing(head), expected, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_incomplete_until_its_empty_line() {
+        let head = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        for end in 0..head.len() {
+            assert_eq!(scan(&head.as_bytes()[..end]), Scan::Incomplete, "{end}");
+        }
+    }
+
+    #[test]
+    fn what_two_parsers_may_read_differently_is_malformed() {
+        for head in [
+            "GET / HTTP/1.1\nhost: a\n\n",
+            "GET / HTTP/1.1\r\nhost: a\n\r\n",
+            "GET  / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1 \r\n\r\n",
+            "GET /a b HTTP/1.1\r\n\r\n",
+            "GET /\r\n\r\n",
+            "GET / HTTP/1.2\r\n\r\n",
+            "GET / http/1.1\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\n",
+            "G\tET / HTTP/1.1\r\n\r\n",
+            "GET /#a HTTP/1.1\r\n\r\n",
+            "GET /%zz HTTP/1.1\r\n\r\n",
+            "GET /?a=% HTTP/1.1\r\n\r\n",
+            "GET /\u{e4} HTTP/1.1\r\n\r\n",
+            "GET /\u{7f} HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\n a: b\r\n\r\n",
+            "GET / HTTP/1.1\r\na: b\r\n c\r\n\r\n",
+            "GET / HTTP/1.1\r\na : b\r\n\r\n",
+            "GET / HTTP/1.1\r\na\r\n\r\n",
+            "GET / HTTP/1.1\r\n: b\r\n\r\n",
+            "GET / HTTP/1.1\r\na: b\0c\r\n\r\n",
+            "GET / HTTP/1.1\r\na: b\rc\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 1, 1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: +1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 01\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 0x1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 99999999999999999999\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length:\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n",
+        ] {
+            assert!(matches!(scan(head.as_bytes()), Scan::Refused(Violation::Malformed(_))), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn codings_other_than_one_chunked_are_not_understood() {
+        for coding in ["gzip", "gzip, chunked", "chunked, chunked", "chunked;a=b", "identity", "", "xchunked"]
+        {
+            let head = format!("POST / HTTP/1.1\r\ntransfer-encoding: {coding}\r\n\r\n");
+            assert_eq!(scan(head.as_bytes()), Scan::Refused(Violation::TransferCoding), "{coding}");
+        }
+        let twice = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert_eq!(scan(twice.as_bytes()), Scan::Refused(Violation::TransferCoding));
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_before_it_ends() {
+        let fields = "a: b\r\n".repeat(MOST_FIELDS);
+        assert_eq!(framing(&format!("GET / HTTP/1.1\r\n{fields}\r\n")), Framing::None);
+        for (head, violation) in [
+            (format!("GET / HTTP/1.1\r\n{fields}c: d\r\n\r\n"), Violation::TooLarge),
+            (format!("GET / HTTP/1.1\r\na: {}", "b".repeat(LONGEST)), Violation::TooLarge),
+            (format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(LONGEST)), Violation::TooLarge),
+            (format!("GET /{} HTTP/1.1\r\n\r\n", "b".repeat(LONGEST_TARGET)), Violation::TargetTooLong),
+            (format!("GET /{}", "b".repeat(LONGEST)), Violation::TargetTooLong),
+        ] {
+            assert_eq!(scan(head.as_bytes()), Scan::Refused(violation), "{head:.40}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! How much is taken on: bodies, memory, requests, connections, patience.
+#![cfg(feature = "sandbox")]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use support::{
+    Connection, Running, Setup,
+    http::{get, request},
+    soon, start,
+    upstream::{FINE, Upstream},
+};
+use tokio::sync::Notify;
+
+fn problem(status: u16, code: &str, error: &str) -> (u16, String, String) {
+    (status, code.to_owned(), error.to_owned())
+}
+
+fn code(body: &[u8]) -> String {
+    let problem: serde_json::Value = serde_json::from_slice(body).expect("a problem");
+    problem["code"].as_str().expect("a code").to_owned()
+}
+
+/// An upstream that answers when it is let.
+struct Held {
+    upstream: Upstream,
+    arrived: Arc<Notify>,
+    release: Arc<Notify>,
+}
+
+impl Held {
+    async fn start() -> Self {
+        let (arrived, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let signals = (Arc::clone(&arrived), Arc::clone(&release));
+        let upstream = Upstream::start(move |_, mut wire| {
+            let (arrived, release) = signals.clone();
+            async move {
+                while wire.request().await.is_some() {
+                    arrived.notify_one();
+                    release.notified().await;
+                    wire.write(FINE).await;
+                }
+            }
+        })
+        .await;
+        Self { upstream, arrived, release }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_declared_too_large_is_refused_before_a_byte_of_it() {
+    let running = start().await;
+    for expect in ["", "expect: 100-continue\r\n"] {
+        let mut connection = running.proxy.connect().await;
+        connection
+            .write(format!("POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10485761\r\n{expect}\r\n"))
+            .await;
+        let (head, body) = connection.answer().await;
+        assert_eq!((head.status, code(&body).as_str()), (413, "body-too-large"));
+        assert_eq!(head.field("connection"), Some("close"));
+        assert!(connection.is_closed().await);
+    }
+    assert!(running.sandbox.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_chunked_body_that_grows_too_large_never_reaches_the_upstream() {
+    let running = Setup::new().proxy(|settings| settings.proxy.limits.max_body = 1000).start().await;
+    let mut connection = running.proxy.connect().await;
+    connection.write("POST /x HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    let chunk = format!("258\r\n{}\r\n", "x".repeat(0x258));
+    connection.write(&chunk).await;
+    connection.write(&chunk).await;
+    let (head, body) = connection.answer().await;
+    assert_eq!((head.status, code(&body).as_str()), (413, "body-too-large"));
+    assert!(running.sandbox.requests().is_empty());
+    let whole = running.proxy.send(request("POST", "/x", "x".repeat(1000))).await;
+    assert_eq!(whole.status, 200);
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_never_reaches_the_upstream() {
+    let running = start().await;
+    for framing in ["content-length: 10", "transfer-encoding: chunked"] {
+        let mut connection = running.proxy.connect().await;
+        connection.write(format!("POST /x HTTP/1.1\r\nhost: localhost\r\n{framing}\r\n\r\n5\r\nh")).await;
+        connection.finish_writing().await;
+        let _ = connection.rest().await;
+    }
+    assert!(running.sandbox.requests().is_empty());
+}
+
+async fn with_body_memory(bytes: u64) -> Running {
+    Setup::new()
+        .proxy(move |settings| {
+            settings.proxy.limits.max_body = bytes;
+            settings.proxy.limits.body_memory = bytes;
+        })
+        .start()
+        .await
+}
+
+/// An upload of `length` bytes of which none is sent yet, and which has been admitted.
+async fn begin_upload(running: &Running, length: usize) -> Connection {
+    let mut connection = running.proxy.connect().await;
+    connection
+        .write(format!(
+            "POST /x HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(connection.head().await.status, 100);
+    connection
+}
+
+#[tokio::test]
+async fn bodies_beyond_the_memory_for_all_of_them_are_turned_away() {
+    let running = with_body_memory(1000).await;
+    let mut first = begin_upload(&running, 800).await;
+    assert_eq!(running.proxy.metric("countersign_body_memory_bytes").await, 800.0);
+    let second = running.proxy.send(request("POST", "/x", "x".repeat(300))).await;
+    assert_eq!(second.problem(), problem(503, "overloaded", "connection_limit_reached"));
+    assert_eq!(second.header("retry-after"), "1");
+    first.write("x".repeat(800)).await;
+    assert_eq!(first.answer().await.0.status, 200);
+    assert_eq!(running.proxy.metric("countersign_body_memory_bytes").await, 0.0);
+    assert_eq!(running.proxy.send(request("POST", "/x", "x".repeat(300))).await.status, 200);
+}
+
+#[tokio::test]
+async fn memory_of_an_upload_that_is_given_up_is_free_again() {
+    let running = with_body_memory(1000).await;
+    let upload = begin_upload(&running, 1000).await;
+    drop(upload);
+    // Within the second that a body waits for room.
+    assert_eq!(running.proxy.send(request("POST", "/x", "x".repeat(1000))).await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_beyond_the_limit_are_turned_away_at_once() {
+    let held = Held::start().await;
+    let running = Setup::new()
+        .upstream(held.upstream.url())
+        .proxy(|settings| settings.proxy.limits.max_in_flight = 1)
+        .start()
+        .await;
+    let (first, ()) = tokio::join!(running.proxy.get("/first"), async {
+        soon("the first request", held.arrived.notified()).await;
+        assert_eq!(running.proxy.metric("countersign_in_flight_requests").await, 1.0);
+        let second = running.proxy.get("/second").await;
+        assert_eq!(second.problem(), problem(503, "overloaded", "connection_limit_reached"));
+        assert_eq!(second.header("retry-after"), "1");
+        held.release.notify_one();
+    });
+    assert_eq!(first.text(), "fine");
+    assert_eq!(held.upstream.requests().len(), 1);
+    held.release.notify_one();
+    assert_eq!(running.proxy.get("/third").await.text(), "fine");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_told_so() {
+    let running = Setup::new().proxy(|settings| settings.proxy.limits.max_connections = 1).start().await;
+    let mut first = running.proxy.connect().await;
+    first.write("GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert_eq!(first.answer().await.0.status, 200);
+    let mut second = running.proxy.connect().await;
+    second.write("GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let (head, body) = second.answer().await;
+    assert_eq!((head.status, code(&body).as_str()), (503, "overloaded"));
+    assert_eq!(head.field("retry-after"), Some("1"));
+    assert_eq!(head.field("connection"), Some("close"));
+    assert_eq!(running.proxy.admin("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn continue_is_said_to_admitted_requests_only() {
+    let running = start().await;
+    let head = |host: &str| {
+        format!("POST /x HTTP/1.1\r\nhost: {host}\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+    };
+    let mut refused = running.proxy.connect().await;
+    refused.write(head("evil.example")).await;
+    assert_eq!(refused.answer().await.0.status, 403);
+    let mut admitted = running.proxy.connect().await;
+    admitted.write(head("localhost")).await;
+    assert_eq!(admitted.head().await.status, 100);
+    admitted.write("hi").await;
+    assert_eq!(admitted.answer().await.0.status, 200);
+    let requests = running.sandbox.requests();
+    assert_eq!((requests.len(), requests[0].header("expect")), (1, None));
+}
+
+// Time passes at once where nothing is left to do: ten and thirty seconds are not waited for.
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_not_waited_for() {
+    let running = start().await;
+    let mut upload = begin_upload(&running, 10).await;
+    upload.write("hello").await;
+    tokio::time::pause();
+    let (head, body) = upload.answer().await;
+    assert_eq!((head.status, code(&body).as_str()), (408, "request-timeout"));
+    assert_eq!(head.field("connection"), Some("close"));
+    assert!(running.sandbox.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_head_that_comes_too_slowly_is_not_waited_for() {
+    let running = start().await;
+    for beginning in ["", "GET /x HTTP/1.1\r\nhost: loc"] {
+        let mut connection = running.proxy.connect().await;
+        connection.write(beginning).await;
+        tokio::time::pause();
+        let began = tokio::time::Instant::now();
+        let ended = connection.rest_within(Duration::from_secs(60)).await;
+        assert!(ended.is_some(), "{beginning:?}: still open after a minute");
+        assert!(began.elapsed() <= Duration::from_secs(31), "{:?}", began.elapsed());
+        tokio::time::resume();
+    }
+    assert!(running.sandbox.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_target_that_is_too_long_for_the_gateway_is_refused() {
+    let running = start().await;
+    let longest = format!("/{}", "x".repeat(10_240 - "/prod/".len()));
+    assert_eq!(running.proxy.get(&longest).await.status, 200);
+    let answer = running.proxy.get(&format!("{longest}x")).await;
+    assert_eq!(answer.problem(), problem(414, "uri-too-long", "http_request_error"));
+}
+
+#[tokio::test]
+async fn heads_beyond_the_limits_are_refused() {
+    let running = start().await;
+    let many = |count| (0..count).map(|number| format!("x-{number}: 1\r\n")).collect::<String>();
+    let mut connection = running.proxy.connect().await;
+    connection.write(format!("GET /x HTTP/1.1\r\nhost: localhost\r\n{}\r\n", many(100))).await;
+    let (head, body) = connection.answer().await;
+    assert_eq!((head.status, code(&body).as_str()), (431, "head-too-large"));
+    for fields in [many(1000), format!("x-long: {}\r\n", "x".repeat(65_536))] {
+        let mut connection = running.proxy.connect().await;
+        connection.write(format!("GET /x HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n")).await;
+        assert_eq!(connection.head().await.status, 431);
+    }
+    assert!(running.sandbox.requests().is_empty());
+    let mut request = get("/x");
+    for number in 0..90 {
+        let name = http::HeaderName::try_from(format!("x-{number}")).expect("a name");
+        request.headers_mut().insert(name, "1".parse().expect("a value"));
+    }
+    assert_eq!(running.proxy.send(request).await.status, 200);
+}
