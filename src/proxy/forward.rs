@@ -1,4 +1,4 @@
-//! One request of a client, from admission to the response head: straight down, in the order of the contract.
+//! One request of a client, from admission to the response head: straight down.
 
 use http::{Request, Response, header, request::Parts};
 use hyper::body::Incoming;
