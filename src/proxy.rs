@@ -7,6 +7,9 @@ mod forward;
 mod guard;
 mod headers;
 mod outcome;
+mod payload_form;
+mod pipeline;
+mod refusal;
 mod response;
 mod retry;
 mod route;
@@ -21,8 +24,9 @@ use secrecy::SecretString;
 
 pub use accounting::{Accounting, AccountingLayer};
 pub use body::{Body, Budget};
-use error::ProxyError;
+pub use error::ProxyError;
 pub use guard::Guard;
+pub use pipeline::{Pipeline, Plan, Ready, Sent};
 use route::{Route, Routes};
 pub use service::Forward;
 pub use upstream::TrustError;
@@ -30,17 +34,13 @@ use upstream::{Connector, Trust, Upstream};
 
 use crate::{clock::Clock, credentials::channel::Receiver, metrics::Metrics};
 
-/// Everything that requests share.
+/// Everything that the requests of all clients share.
 #[derive(Debug)]
 pub struct Proxy {
     guard: Guard,
-    routes: Routes,
+    pipeline: Pipeline,
     budget: Budget,
-    strip_headers: Vec<HeaderName>,
-    timeouts: Timeouts,
     trust_documents: bool,
-    credentials: Receiver,
-    clock: Clock,
     metrics: Arc<Metrics>,
 }
 
@@ -85,13 +85,9 @@ impl Proxy {
     ) -> Result<Self, BuildError> {
         Ok(Self {
             guard: Guard::new(&settings.guard),
-            routes: build_routes(settings)?,
+            pipeline: Pipeline::new(settings, credentials, clock, Arc::clone(&metrics))?,
             budget,
-            strip_headers: settings.strip_headers.clone(),
-            timeouts: settings.timeouts,
             trust_documents: settings.guard.trust_documents,
-            credentials,
-            clock,
             metrics,
         })
     }
