@@ -1,6 +1,7 @@
 //! Where clients connect: listen addresses, binding them, and accepted connections.
 
 mod address;
+pub(crate) mod peer;
 
 use std::{
     fmt, io,
@@ -26,6 +27,23 @@ pub struct Endpoints {
     pub local: Option<SocketAddr>,
     /// The client's end.
     pub peer: Option<SocketAddr>,
+    /// Whether the client's end is another user's of this machine, as far as the kernel tells. The
+    /// superuser, who can be anybody, is none.
+    pub other_user: bool,
+}
+
+impl Endpoints {
+    /// Asks the kernel who is at the client's end of a loopback connection.
+    #[must_use]
+    pub fn identified(self) -> Self {
+        let (Some(local), Some(peer)) = (self.local, self.peer) else { return self };
+        if !peer.ip().to_canonical().is_loopback() {
+            return self;
+        }
+        let own = rustix::process::geteuid().as_raw();
+        let other_user = peer::user_of(local, peer).is_some_and(|user| user != own && user != 0);
+        Self { other_user, ..self }
+    }
 }
 
 /// A bound address.
@@ -171,7 +189,8 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 // Small answers must not wait for the client's acknowledgement.
                 stream.set_nodelay(true)?;
-                let endpoints = Endpoints { local: stream.local_addr().ok(), peer: Some(peer) };
+                let endpoints =
+                    Endpoints { local: stream.local_addr().ok(), peer: Some(peer), other_user: false };
                 Ok(Accepted::Tcp(stream, endpoints))
             }
             Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),

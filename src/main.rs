@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use countersign::{cli, commands};
+use countersign::{cli, commands, process};
 
 fn main() -> ExitCode {
+    process::harden();
     let command = match cli::parse(std::env::args_os()) {
         Ok(command) => command,
         Err(error) => {

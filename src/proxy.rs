@@ -166,6 +166,8 @@ pub struct GuardSettings {
     pub allowed_hosts: Vec<String>,
     /// The token that clients must present.
     pub bearer_token: Option<SecretString>,
+    /// Whether other users of this machine may ask without the token.
+    pub allow_other_users: bool,
     /// Whether pages that the API serves may run scripts on the proxy's origin.
     pub trust_documents: bool,
 }

@@ -3,7 +3,6 @@
 mod chunked;
 mod gate;
 mod head;
-mod peer;
 mod socket;
 mod turn;
 
@@ -142,9 +141,9 @@ where
     fn admit(&self, connections: &mut JoinSet<()>, socket: Socket, endpoints: Endpoints) {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             let patience = Patience { head: HEAD, write: self.settings.write };
-            let connection = connection(socket, (self.make)(endpoints), patience, self.shutdown.clone());
+            let (make, shutdown) = (self.make.clone(), self.shutdown.clone());
             connections.spawn(async move {
-                connection.await;
+                connection(socket, make(endpoints.identified()), patience, shutdown).await;
                 drop(place);
             });
         } else if let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() {

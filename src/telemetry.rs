@@ -6,7 +6,14 @@ use std::{
     io::{self, IsTerminal},
 };
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, filter_fn},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,18 +43,25 @@ pub struct Settings {
 /// # Errors
 /// When the level is no filter, or logging has been started before.
 pub fn start(settings: &Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let filter = EnvFilter::try_new(&settings.level)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    let filter = EnvFilter::try_new(&settings.level)?.and(filter_fn(is_discreet));
+    let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let json = match settings.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
         LogFormat::Auto => !io::stderr().is_terminal(),
     };
-    if json {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+    let lines = if json {
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
     } else {
-        lines.with_ansi(settings.colour).try_init()
-    }
+        lines.with_ansi(settings.colour).boxed()
+    };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
+    Ok(())
+}
+
+/// Below info the AWS SDK logs what services answer, session tokens included; no filter may ask for that.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || !metadata.target().starts_with("aws_")
 }
 
 /// The causes of an error, outermost first, in one line.

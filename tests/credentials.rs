@@ -224,9 +224,13 @@ async fn a_policys_refusal_passes_unchanged() {
 
 #[tokio::test]
 async fn a_wrong_stage_is_not_taken_for_missing_credentials() {
-    let running = start().await;
-    let wrong = running.sandbox.api_url().replace("/prod", "/wrong");
-    let running = Setup::new().upstream(wrong).start().await;
+    let running = Setup::new()
+        .proxy(|settings| {
+            let upstream = &mut settings.proxy.routes[0].upstream;
+            *upstream = upstream.to_string().replace("/prod", "/wrong").parse().expect("a URL");
+        })
+        .start()
+        .await;
     let answer = running.proxy.get("/x").await;
     assert_eq!(answer.status, 403);
     assert_eq!(answer.json(), serde_json::json!({ "message": "Missing Authentication Token" }));

@@ -189,7 +189,7 @@ async fn hop_by_hop_headers_end_at_the_proxy() {
         .write(
             "GET /x HTTP/1.1\r\nhost: localhost\r\nconnection: keep-alive, x-private\r\nx-private: 1\r\n\
              keep-alive: timeout=5\r\nproxy-authorization: Basic eDp5\r\nproxy-connection: close\r\n\
-             te: trailers\r\nx-public: 1\r\n\r\n",
+             te: gzip\r\nx-public: 1\r\n\r\n",
         )
         .await;
     assert_eq!(connection.answer().await.0.status, 200);

@@ -133,10 +133,11 @@ fn journey(url: &str, status: http::StatusCode, body: &[u8]) -> String {
         "One request's journey:\n\n  \
          client         GET {url}{DEMONSTRATION}, unsigned\n  \
          signed as      {}\n  \
-                        {}\n  \
+         {:15}{}\n  \
          API received   {} {} {}\n  \
          API answered   {status}\n",
         text(&identity["userArn"]),
+        "",
         text(&identity["cognitoIdentityId"]),
         text(&event["httpMethod"]),
         text(&event["path"]),

@@ -9,6 +9,7 @@ use crate::{
     app::{self, App},
     clock::Clock,
     config::{Arguments, Config, Environment},
+    listener::Listen,
     shutdown::{self, Signal, Signals},
     telemetry,
 };
@@ -19,6 +20,7 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
     for warning in &config.warnings {
         warn!("{warning}");
     }
+    let exposure = exposure(&config);
     let app = App::bind(
         app::Settings {
             listen: config.listen,
@@ -29,8 +31,29 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
         },
         Clock::system(),
     )?;
-    info!(version = env!("CARGO_PKG_VERSION"), url = app.url(), admin = app.admin_url(), "starting");
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        url = app.url(),
+        admin = app.admin_url(),
+        exposure,
+        "starting"
+    );
     until_signal(app, config.exit_zero_on_sigterm).await
+}
+
+/// Who may act as the user, in the words of the log.
+fn exposure(config: &Config) -> &'static str {
+    let guard = &config.proxy.guard;
+    let on_this_machine = match &config.listen {
+        Listen::Localhost(_) | Listen::Unix(_) => true,
+        Listen::Address(address) => address.ip().is_loopback(),
+    };
+    match (on_this_machine, guard.bearer_token.is_some(), guard.allow_other_users) {
+        (_, true, _) => "clients that present the token",
+        (true, false, false) => "programs of this user on this machine",
+        (true, false, true) => "every program on this machine",
+        (false, false, _) => "everybody who reaches the address, without a token",
+    }
 }
 
 /// Runs `app` until it ends or a signal comes, which it is given time to obey; a second signal is final.

@@ -96,6 +96,8 @@ impl Reader<'_> {
             allowed_origins: self.values("allow-origin", url::origin),
             allowed_hosts: self.values("allow-host", url::host_name),
             bearer_token: self.secret_as("bearer-token-file", value::bearer_token),
+            allow_other_users: self.value("allow-other-users", value::switch)?
+                | self.value("allow-unauthenticated", value::switch)?,
             trust_documents: self.value("trust-documents", value::switch)?,
         })
     }

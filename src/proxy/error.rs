@@ -266,7 +266,9 @@ fn refusal_face(refusal: &Refusal, face: MakeFace) -> Face {
             face(StatusCode::FORBIDDEN, "host-not-allowed", "Host not allowed", denied)
         }
         Refusal::CrossSite { .. } => face(StatusCode::FORBIDDEN, "cross-site", "Cross-site request", denied),
-        Refusal::TokenRequired => face(StatusCode::UNAUTHORIZED, "token-required", "Token required", denied),
+        Refusal::TokenRequired | Refusal::OtherUser => {
+            face(StatusCode::UNAUTHORIZED, "token-required", "Token required", denied)
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Guard {
     hosts: Vec<String>,
     origins: Vec<String>,
     token: Option<Token>,
+    /// Whether every user of this machine is as good as this one.
+    any_user: bool,
 }
 
 /// What an admitted request is.
@@ -67,13 +69,18 @@ pub enum Refusal {
     },
     /// The client token is missing or wrong.
     TokenRequired,
+    /// The client is another user of this machine, and there is no token that it could present.
+    OtherUser,
 }
 
 impl Refusal {
     /// Whether what follows on the connection cannot be trusted.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
-        !matches!(self, Self::HostNotAllowed { .. } | Self::CrossSite { .. } | Self::TokenRequired)
+        !matches!(
+            self,
+            Self::HostNotAllowed { .. } | Self::CrossSite { .. } | Self::TokenRequired | Self::OtherUser
+        )
     }
 
     /// The label in the metric of refusals.
@@ -91,6 +98,7 @@ impl Refusal {
             Self::HostNotAllowed { .. } => "host",
             Self::CrossSite { .. } => "cross-site",
             Self::TokenRequired => "token",
+            Self::OtherUser => "other-user",
         }
     }
 }
@@ -117,6 +125,10 @@ impl fmt::Display for Refusal {
             Self::CrossSite { origin: None } => f.write_str(
                 "A page of another site may not call the proxy. \
                  If it should, start the proxy with --allow-origin and that page's origin.",
+            ),
+            Self::OtherUser => f.write_str(
+                "The connection comes from another user of this machine. If that user may act as the one who is \
+                 signed in, start the proxy with --allow-other-users, or with --bearer-token-file.",
             ),
             Self::TokenRequired => f.write_str(
                 "Clients must present the token of this proxy, as \"Authorization: Bearer\", as the password of \
@@ -146,13 +158,14 @@ impl Guard {
             hosts: settings.allowed_hosts.clone(),
             origins: settings.allowed_origins.clone(),
             token: settings.bearer_token.as_ref().map(Token::new),
+            any_user: settings.allow_other_users,
         }
     }
 
     /// A guard for what only this machine's own programs may ask, under `hosts` too.
     #[must_use]
     pub fn local(hosts: &[String]) -> Self {
-        Self { hosts: hosts.to_vec(), origins: Vec::new(), token: None }
+        Self { hosts: hosts.to_vec(), origins: Vec::new(), token: None, any_user: true }
     }
 
     /// The answer to a request that is not admitted.
@@ -171,8 +184,10 @@ impl Guard {
         let origin = site::check(parts, authority.as_ref(), &self.origins)?;
         let preflight = origin.is_some() && is_preflight(parts);
         // A browser cannot attach the token to a preflight.
-        if let Some(token) = self.token.as_ref().filter(|_| !preflight) {
-            token.check(&parts.headers)?;
+        match &self.token {
+            Some(token) if !preflight => token.check(&parts.headers)?,
+            None if endpoints.other_user && !self.any_user => return Err(Refusal::OtherUser),
+            _ => {}
         }
         Ok(Admitted { origin, preflight, document: site::is_document(parts) })
     }

@@ -1,6 +1,6 @@
 //! Two clients: one that sends requests, and one that sends bytes.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
+    time::timeout,
 };
 
 use super::soon;
@@ -176,6 +177,12 @@ impl Connection {
     pub(crate) async fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         soon("the end of the connection", self.stream.read_to_end(&mut bytes)).await.map(|_| bytes)
+    }
+
+    /// As [`rest`](Self::rest), however it ends; `None` when it has not by then.
+    pub(crate) async fn rest_within(&mut self, time: Duration) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        timeout(time, self.stream.read_to_end(&mut bytes)).await.ok().map(|_| bytes)
     }
 
     /// Whether the other end has closed, with nothing more said.

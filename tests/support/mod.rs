@@ -171,8 +171,8 @@ pub(crate) struct Proxy {
 impl Proxy {
     fn start(settings: app::Settings, clock: Clock) -> Self {
         let app = App::bind(settings, clock).expect("free ports");
-        let address = address_of(&app.url());
-        let admin = address_of(&app.admin_url().expect("an admin listener"));
+        let address = address_of(Some(app.url()));
+        let admin = address_of(app.admin_url());
         let credentials = app.credentials();
         let (trigger, shutdown) = shutdown::channel();
         let mut tasks = JoinSet::new();
@@ -223,8 +223,11 @@ impl Proxy {
     }
 }
 
-fn address_of(url: &str) -> SocketAddr {
-    url.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("an address")
+/// The address that a URL names; one that nobody listens on for a unix socket or nothing.
+fn address_of(url: Option<String>) -> SocketAddr {
+    let url = url.unwrap_or_default().replace("localhost", "127.0.0.1");
+    let address = url.strip_prefix("http://").map(|address| address.parse().expect("an address"));
+    address.unwrap_or_else(|| ([127, 0, 0, 1], 1).into())
 }
 
 fn settings(sandbox: &Sandbox) -> app::Settings {

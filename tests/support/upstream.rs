@@ -86,6 +86,11 @@ impl Upstream {
     pub(crate) async fn client_gone(&self) {
         soon("the client to go away", self.memory.closed.notified()).await;
     }
+
+    /// Waits until a script has closed its connection by hand.
+    pub(crate) async fn connection_closed(&self) {
+        soon("the connection to close", self.memory.closed.notified()).await;
+    }
 }
 
 /// One connection, from the upstream's side.
@@ -114,6 +119,12 @@ impl Wire {
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         // A client that has gone away is for the test to notice.
         let _ = self.stream.write_all(bytes.as_ref()).await;
+    }
+
+    /// Closes the connection and tells the test.
+    pub(crate) fn close(self) {
+        drop(self.stream);
+        self.memory.closed.notify_one();
     }
 
     /// Waits until the client goes away, and tells the test.

@@ -29,6 +29,8 @@ pub static SETTINGS: &[Setting] = &[
         "File with the token that clients must present"),
     row(Clients, PROXY, Switch, "allow-unauthenticated", "BOOL", "false",
         "Let a listener that others reach do without a bearer token"),
+    row(Clients, PROXY, Switch, "allow-other-users", "BOOL", "false",
+        "Let other users of this machine do without a bearer token"),
     row(Clients, PROXY, Switch, "trust-documents", "BOOL", "false",
         "Let pages that the API serves run scripts on the proxy's origin"),
     row(Upstream, TARGET, Text, "upstream", "URL", "",

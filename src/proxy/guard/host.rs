@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     fn endpoints() -> Endpoints {
-        Endpoints { local: Some("192.168.1.5:8181".parse().expect("address")), peer: None }
+        Endpoints { local: Some("192.168.1.5:8181".parse().expect("address")), ..Endpoints::default() }
     }
 
     #[test]

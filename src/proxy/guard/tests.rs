@@ -148,6 +148,22 @@ fn the_token_is_taken_in_its_three_forms_and_no_other() {
 }
 
 #[test]
+fn another_user_of_the_machine_needs_the_token_or_a_setting() {
+    let other = Endpoints { other_user: true, ..Endpoints::default() };
+    let request = || parts(Request::builder().uri("/a").header("host", "localhost"));
+    let with_token = parts(
+        Request::builder().uri("/a").header("host", "localhost").header("x-countersign-token", "s3cret"),
+    );
+    let token = Some(SecretString::from("s3cret"));
+    let guarded = Guard::new(&GuardSettings { bearer_token: token, ..GuardSettings::default() });
+    let open = Guard::new(&GuardSettings { allow_other_users: true, ..GuardSettings::default() });
+    assert_eq!(guard().admit(&request(), &other), Err(Refusal::OtherUser));
+    assert_eq!(guarded.admit(&request(), &other), Err(Refusal::TokenRequired));
+    assert_eq!(guarded.admit(&with_token, &other), Ok(plain()));
+    assert_eq!(open.admit(&request(), &other), Ok(plain()));
+}
+
+#[test]
 fn navigations_and_frames_are_recognised_as_documents() {
     for (destination, document) in [("document", true), ("iframe", true), ("empty", false), ("image", false)]
     {

@@ -1,0 +1,339 @@
+//! The built program: what it says, how it ends, and what it keeps to itself.
+#![cfg(feature = "sandbox")]
+
+mod support;
+
+use std::net::SocketAddr;
+
+use countersign::sandbox::{
+    self, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, Fault, Sandbox, Service,
+};
+use support::{
+    Connection,
+    http::Head,
+    program::{Program, command, run, serve, serve_on},
+};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+async fn sandbox() -> Sandbox {
+    sandbox::start(sandbox::Settings::default()).await.expect("free ports")
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn address(url: &str) -> SocketAddr {
+    url.trim_start_matches("http://").parse().expect("an address")
+}
+
+async fn ask(url: &str, path: &str) -> (Head, String) {
+    let mut connection = Connection::open(address(url)).await;
+    connection.write(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+    let (head, body) = connection.answer().await;
+    (head, String::from_utf8_lossy(&body).into_owned())
+}
+
+fn code(body: &str) -> String {
+    let problem: serde_json::Value = serde_json::from_str(body).expect("a problem");
+    problem["code"].as_str().expect("a code").to_owned()
+}
+
+#[tokio::test]
+async fn alone_it_prints_help() {
+    let ended = run(command(&[])).await;
+    let help = format!("{}{}", ended.stdout, ended.stderr);
+    for name in ["serve", "sandbox", "login", "logout", "whoami", "call", "check", "healthcheck"] {
+        assert!(help.contains(name), "{help}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_usage_is_code_2_and_names_what_was_meant() {
+    let ended = run(command(&["serve", "--listenn", "x"])).await;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("--listen'"), "{}", ended.stderr);
+    assert_eq!(run(command(&["serv"])).await.code, Some(2));
+}
+
+#[tokio::test]
+async fn an_invalid_configuration_is_code_64_and_all_mistakes_are_told() {
+    let folder = folder();
+    std::fs::write(folder.path().join("countersign.toml"), "upstrem = \"https://x.example\"\n")
+        .expect("a file");
+    let mut serve = command(&["serve", "--max-body", "1x"]);
+    serve.env("COUNTERSIGN_LISTEN", "nowhere").current_dir(folder.path());
+    let ended = run(serve).await;
+    assert_eq!(ended.code, Some(64), "{ended:?}");
+    for words in
+        ["--max-body", "COUNTERSIGN_LISTEN", "upstrem", "upstream", "countersign.toml", "user-pool-id"]
+    {
+        assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
+    }
+    assert_eq!(ended.stdout, "");
+}
+
+#[tokio::test]
+async fn check_shows_values_and_origins_and_no_secret() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let mut check = serve(&sandbox, folder.path());
+    check.env_remove("COUNTERSIGN_PASSWORD_FILE").env("COUNTERSIGN_PASSWORD", "open-sesame-1");
+    let mut arguments = command(&["check", "--max-body", "1MiB"]);
+    for (name, value) in check.as_std().get_envs() {
+        if let Some(value) = value {
+            arguments.env(name, value);
+        }
+    }
+    arguments.current_dir(folder.path());
+    let ended = run(arguments).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for words in ["1MiB", "--max-body", "COUNTERSIGN_USERNAME", "demo", "[set]", "COUNTERSIGN_PASSWORD"] {
+        assert!(ended.stdout.contains(words), "{words}: {}", ended.stdout);
+    }
+    assert!(!ended.stdout.contains("open-sesame-1") && !ended.stderr.contains("open-sesame-1"));
+}
+
+#[tokio::test]
+async fn the_sandbox_prints_a_line_that_works() {
+    let mut arguments = command(&["sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "off"]);
+    let folder = folder();
+    arguments.current_dir(folder.path());
+    let program = Program::start(arguments);
+    let line = program.stdout_line("curl ").await;
+    let url = line.split('\'').nth(1).expect("a quoted URL");
+    let path = url.find("/hello").expect("a path");
+    let (head, body) = ask(&url[..path], &url[path..]).await;
+    assert_eq!(head.status, 200, "{body}");
+    let event: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(event["queryStringParameters"], serde_json::json!({ "name": "world" }));
+    program.signal("INT").await;
+    assert_eq!(program.ended().await.code, Some(130));
+}
+
+#[tokio::test]
+async fn serve_signs_through_endpoints_that_variables_name() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let program = Program::start(serve(&sandbox, folder.path()));
+    let url = program.logged("ready", "url").await;
+    let (head, body) = ask(&url, "/orders?x=1").await;
+    assert_eq!(head.status, 200, "{body}");
+    let received = sandbox.requests().remove(0);
+    assert_eq!(received.target, "/prod/orders?x=1");
+    assert!(matches!(received.verdict, sandbox::Verdict::Verified { .. }));
+    let line = program.stderr_line("\"request.path\":\"/orders\"").await;
+    let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(
+        (&line["status"], &line["origin"], &line["attempts"]),
+        (&200.into(), &"upstream".into(), &1.into())
+    );
+    assert!(line["upstream.request_id"].is_string(), "{line}");
+    program.signal("TERM").await;
+    let ended = program.ended().await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(143), ""));
+    assert!(!ended.stderr.contains("x=1"), "queries are not logged");
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_with_the_code_that_shells_expect() {
+    let sandbox = sandbox().await;
+    for (signal, flag, expected) in
+        [("TERM", None, 143), ("INT", None, 130), ("TERM", Some("--exit-zero-on-sigterm"), 0)]
+    {
+        let folder = folder();
+        let mut serve = serve(&sandbox, folder.path());
+        serve.args(flag);
+        let program = Program::start(serve);
+        program.logged("ready", "url").await;
+        program.signal(signal).await;
+        assert_eq!(program.ended().await.code, Some(expected), "{signal} {flag:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_is_final() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    sandbox.faults().always(sandbox::INVOKE, Fault::Hang);
+    let program = Program::start(serve(&sandbox, folder.path()));
+    let url = program.logged("ready", "url").await;
+    let mut client = Connection::open(address(&url)).await;
+    client
+        .write("GET /x HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\n")
+        .await;
+    assert_eq!(client.head().await.status, 100);
+    program.signal("TERM").await;
+    program.stderr_line("draining").await;
+    program.signal("INT").await;
+    assert_eq!(program.ended().await.code, Some(143));
+}
+
+#[tokio::test]
+async fn a_taken_port_is_code_1_in_plain_words() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let ended = run(serve_on(&sandbox, folder.path(), &address)).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for words in [address.as_str(), "cannot listen", "--listen"] {
+        assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn healthcheck_tells_readiness_by_its_code() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let program = Program::start(serve(&sandbox, folder.path()));
+    program.logged("ready", "url").await;
+    let admin = program.logged("ready", "admin").await;
+    let check =
+        |url: &str| run(command(&["healthcheck", "--admin-listen", url.trim_start_matches("http://")]));
+    let ready = check(&admin).await;
+    assert_eq!(ready.code, Some(0), "{ready:?}");
+    program.signal("TERM").await;
+    program.ended().await;
+    let gone = check(&admin).await;
+    assert_eq!(gone.code, Some(1));
+    assert!(gone.stderr.contains("no answer"), "{}", gone.stderr);
+}
+
+#[tokio::test]
+async fn healthcheck_says_why_the_proxy_is_not_ready() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let mut serve = serve(&sandbox, folder.path());
+    serve.env_remove("COUNTERSIGN_PASSWORD_FILE").env("COUNTERSIGN_PASSWORD", "wrong");
+    let program = Program::start(serve);
+    let admin = program.logged("starting", "admin").await;
+    program.stderr_line("\"level\":\"ERROR\"").await;
+    let ended = run(command(&["healthcheck", "--admin-listen", admin.trim_start_matches("http://")])).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("login-required"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_sign_in_that_only_a_person_can_mend_is_told_plainly() {
+    let sandbox = sandbox().await;
+    for (variable, value, words) in [
+        ("COUNTERSIGN_PASSWORD", "wrong", "password"),
+        ("COUNTERSIGN_CLIENT_ID", "0unknownclient00000000000", "client-id"),
+        (
+            "COUNTERSIGN_IDENTITY_POOL_ID",
+            "eu-west-1:00000000-0000-0000-0000-000000000000",
+            "identity-pool-id",
+        ),
+    ] {
+        let folder = folder();
+        let mut serve = serve(&sandbox, folder.path());
+        if variable == "COUNTERSIGN_PASSWORD" {
+            serve.env_remove("COUNTERSIGN_PASSWORD_FILE");
+        }
+        let program = Program::start(serve_with(serve, variable, value));
+        let url = program.logged("starting", "url").await;
+        let line = program.stderr_line("\"level\":\"ERROR\"").await;
+        assert!(line.contains(words), "{variable}: {line}");
+        let (head, body) = ask(&url, "/x").await;
+        assert_eq!((head.status, code(&body).as_str()), (503, "login-required"), "{variable}");
+        assert!(body.contains(words), "{variable}: {body}");
+    }
+    assert!(sandbox.requests().is_empty());
+}
+
+fn serve_with(mut serve: tokio::process::Command, variable: &str, value: &str) -> tokio::process::Command {
+    serve.env(variable, value);
+    serve
+}
+
+#[tokio::test]
+async fn a_cognito_that_cannot_be_reached_is_told_plainly_and_waited_for() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    sandbox.stop(Service::UserPool).await;
+    let program = Program::start(serve(&sandbox, folder.path()));
+    let url = program.logged("starting", "url").await;
+    let line = program.stderr_line("\"level\":\"WARN\"").await;
+    assert!(line.contains("credentials could not be refreshed"), "{line}");
+    let (head, body) = ask(&url, "/x").await;
+    assert_eq!((head.status, code(&body).as_str()), (503, "credentials-unavailable"));
+    assert!(head.field("retry-after").is_some());
+    sandbox.restart(Service::UserPool).await.expect("the same port");
+    program.logged("ready", "url").await;
+    assert_eq!(ask(&url, "/x").await.0.status, 200);
+}
+
+#[tokio::test]
+async fn a_whole_session_at_trace_tells_no_secret() {
+    let settings = sandbox::Settings {
+        credentials_lifetime: std::time::Duration::from_secs(2),
+        token_lifetime: std::time::Duration::from_secs(60),
+        ..sandbox::Settings::default()
+    };
+    let (sandbox, folder) = (sandbox::start(settings).await.expect("free ports"), folder());
+    let mut serve = serve(&sandbox, folder.path());
+    serve
+        .env("RUST_LOG", "trace")
+        .env("COUNTERSIGN_CLIENT_ID", CONFIDENTIAL_CLIENT_ID)
+        .env("COUNTERSIGN_CLIENT_SECRET", CONFIDENTIAL_CLIENT_SECRET)
+        .env("COUNTERSIGN_BEARER_TOKEN", "the-token-of-the-clients");
+    let program = Program::start(serve);
+    let (url, admin) = (program.logged("ready", "url").await, program.logged("ready", "admin").await);
+    let mut told = String::new();
+    let request = |token: &str, path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-countersign-token: {token}\r\ncookie: session=hush-1\r\n\
+             content-length: 13\r\nconnection: close\r\n\r\nbody-secret-1"
+        )
+    };
+    // Two rotations, a refusal that is cured, an outage, and refusals of the proxy's own.
+    while sandbox.calls().count("GetCredentialsForIdentity") < 3 {
+        let mut connection = Connection::open(address(&url)).await;
+        connection.write(request("the-token-of-the-clients", "/x?key=query-secret-1")).await;
+        assert_eq!(connection.answer().await.0.status, 200);
+    }
+    sandbox.expire_credentials();
+    sandbox.faults().next("GetCredentialsForIdentity", 1, Fault::Status(500));
+    for (token, path) in [
+        ("the-token-of-the-clients", "/x"),
+        ("the-token-of-the-clients", "/hangup"),
+        ("wrong", "/x"),
+        ("the-token-of-the-clients", "/x?X-Amz-Signature=0"),
+    ] {
+        let mut connection = Connection::open(address(&url)).await;
+        connection.write(request(token, path)).await;
+        let (head, body) = connection.answer().await;
+        told.push_str(&format!("{head:?}"));
+        if head.status != 200 {
+            told.push_str(&String::from_utf8_lossy(&body));
+        }
+    }
+    for path in ["/status", "/metrics", "/readyz"] {
+        told.push_str(&ask(&admin, path).await.1);
+    }
+    let requests = sandbox.requests();
+    program.signal("TERM").await;
+    let ended = program.ended().await;
+    told.push_str(&ended.stdout);
+    told.push_str(&ended.stderr);
+    assert!(ended.stderr.contains("\"level\":\"TRACE\""), "the log is complete");
+
+    let mut secrets = vec![
+        "Sandbox-password-1".to_owned(),
+        CONFIDENTIAL_CLIENT_SECRET.to_owned(),
+        "the-token-of-the-clients".to_owned(),
+        "hush-1".to_owned(),
+        "body-secret-1".to_owned(),
+        "query-secret-1".to_owned(),
+        // The header of every JWT, and so of every token.
+        "eyJ".to_owned(),
+        "\"SecretKey\"".to_owned(),
+    ];
+    for received in &requests {
+        secrets.extend(received.header("x-amz-security-token").map(str::to_owned));
+        let authorization = received.header("authorization").unwrap_or_default();
+        secrets.extend(authorization.split("Signature=").nth(1).map(str::to_owned));
+    }
+    secrets.sort();
+    secrets.dedup();
+    assert!(secrets.len() > 10, "tokens and signatures were seen");
+    for secret in secrets {
+        let line = told.lines().find(|line| line.contains(&secret));
+        assert_eq!(line, None, "{secret} was told");
+    }
+}

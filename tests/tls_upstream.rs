@@ -1,0 +1,145 @@
+//! Upstreams over TLS: HTTP/1.1 and HTTP/2, as ALPN agrees.
+#![cfg(feature = "sandbox")]
+
+mod support;
+
+use bytes::Bytes;
+use countersign::sandbox::{Sandbox, Verdict, pattern};
+use support::{
+    Running, Setup,
+    http::request,
+    tls::{Authority, TlsUpstream},
+};
+use tokio::task::JoinSet;
+
+/// A proxy whose upstream is its own sandbox's API behind TLS.
+struct Secured {
+    running: Running,
+    upstream: TlsUpstream,
+    _authority: Authority,
+}
+
+/// The API of one sandbox must verify what another's credentials sign, so the bridge is built before the proxy.
+async fn secured(protocols: &'static [&'static str]) -> Secured {
+    let authority = Authority::new();
+    let port = free_port().await;
+    let api = format!("http://127.0.0.1:{port}");
+    let upstream = TlsUpstream::start(&authority, protocols, &api).await;
+    let roots = authority.file();
+    let running = Setup::new()
+        .sandbox(move |sandbox| sandbox.ports.api = port)
+        .upstream(upstream.url())
+        .proxy(move |settings| settings.proxy.ca_files = vec![roots])
+        .start()
+        .await;
+    Secured { running, upstream, _authority: authority }
+}
+
+async fn free_port() -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn all_verified(sandbox: &Sandbox, count: usize) {
+    let requests = sandbox.requests();
+    assert_eq!(requests.len(), count);
+    assert!(requests.iter().all(|request| matches!(request.verdict, Verdict::Verified { .. })));
+}
+
+#[tokio::test]
+async fn http_1_1_is_spoken_where_the_upstream_wants_it() {
+    let secured = secured(&["http/1.1"]).await;
+    for _ in 0..3 {
+        assert_eq!(secured.running.proxy.send(request("POST", "/x", "hi")).await.status, 200);
+    }
+    all_verified(&secured.running.sandbox, 3);
+    assert_eq!(secured.upstream.connections(), 1);
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_where_the_upstream_can_and_its_authority_is_signed() {
+    let secured = secured(&["h2", "http/1.1"]).await;
+    let answer = secured.running.proxy.send(request("POST", "/x?a=1", "hi")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let received = secured.running.sandbox.requests().remove(0);
+    assert!(matches!(received.verdict, Verdict::Verified { .. }), "{received:?}");
+    assert_eq!(received.header("host"), Some(secured.upstream.address().to_string().as_str()));
+    assert_eq!(received.body, "hi");
+}
+
+#[tokio::test]
+async fn another_host_becomes_the_authority() {
+    let authority = Authority::new();
+    let port = free_port().await;
+    let api = format!("http://127.0.0.1:{port}");
+    let upstream = TlsUpstream::start(&authority, &["h2"], &api).await;
+    let roots = authority.file();
+    let running = Setup::new()
+        .sandbox(move |sandbox| sandbox.ports.api = port)
+        .upstream(upstream.url())
+        .proxy(move |settings| {
+            settings.proxy.ca_files = vec![roots];
+            settings.proxy.routes[0].sign_host = Some("private.example.com".to_owned());
+        })
+        .start()
+        .await;
+    assert_eq!(running.proxy.get("/x").await.status, 200);
+    assert_eq!(running.sandbox.requests()[0].header("host"), Some("private.example.com"));
+}
+
+#[tokio::test]
+async fn many_requests_share_one_http_2_connection() {
+    let secured = secured(&["h2"]).await;
+    assert_eq!(secured.running.proxy.get("/first").await.status, 200);
+    let mut requests = JoinSet::new();
+    for number in 0..100 {
+        let mut connection = secured.running.proxy.connect().await;
+        requests.spawn(async move {
+            connection.write(format!("GET /bytes/{number}000 HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+            let (head, body) = connection.answer().await;
+            (head.status, Bytes::from(body), number)
+        });
+    }
+    while let Some(answer) = requests.join_next().await {
+        let (status, body, number) = answer.expect("no panic");
+        assert_eq!(status, 200);
+        assert!(body == pattern(0, number * 1000), "{number}");
+    }
+    all_verified(&secured.running.sandbox, 101);
+    assert_eq!(secured.upstream.connections(), 1);
+}
+
+#[tokio::test]
+async fn after_goaway_the_next_request_gets_a_connection_of_its_own() {
+    let secured = secured(&["h2"]).await;
+    for _ in 0..5 {
+        let answer = secured.running.proxy.send(request("POST", "/x", "hi")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        secured.upstream.go_away();
+    }
+    let answer = secured.running.proxy.send(request("POST", "/x", "hi")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    all_verified(&secured.running.sandbox, 6);
+    assert!(secured.upstream.connections() > 1);
+}
+
+#[tokio::test]
+async fn large_bodies_go_both_ways_over_http_2() {
+    let secured = secured(&["h2"]).await;
+    let body: Vec<u8> = pattern(0, 3 << 20).to_vec();
+    let answer = secured.running.proxy.send(request("PUT", "/x", body.clone())).await;
+    assert_eq!(answer.status, 200);
+    assert!(secured.running.sandbox.requests()[0].body == body);
+    let answer = secured.running.proxy.get("/bytes/3145728").await;
+    assert!(answer.body == body);
+}
+
+#[tokio::test]
+async fn trailers_come_through_http_2() {
+    let secured = secured(&["h2"]).await;
+    let mut request = support::http::get("/trailers/10");
+    request.headers_mut().insert("te", "trailers".parse().expect("a value"));
+    let answer = secured.running.proxy.send(request).await;
+    let trailers = answer.trailers.expect("trailers");
+    assert_eq!(trailers["x-sandbox-bytes"], "10");
+}
