@@ -8,7 +8,7 @@ use super::*;
 /// A byte as it may be written in a target, by a choice.
 fn spell(byte: u8, choice: u8, in_query: bool) -> String {
     let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let harmless = b"!$'()*,:@".contains(&byte) || in_query && b"/?".contains(&byte);
+    let harmless = b"!$'()*,:@".contains(&byte) || in_query && b"/?;{|}".contains(&byte);
     match choice % 4 {
         0 => format!("%{byte:02X}"),
         1 => format!("%{byte:02x}"),
@@ -136,6 +136,9 @@ proptest! {
         let mut turned = parameters.clone();
         turned.rotate_left(shift.index(parameters.len()));
         let expected = described(&parameters);
+        let mut unsent = Vec::new();
+        canonical::push_query(&mut unsent, spell_query(&parameters, &one).as_bytes());
+        prop_assert_eq!(String::from_utf8(unsent).expect("ASCII"), expected.clone());
         prop_assert_eq!(canonical_query(&spell_query(&parameters, &one)), expected.clone());
         prop_assert_eq!(canonical_query(&spell_query(&turned, &other)), expected);
     }
