@@ -1,6 +1,6 @@
 //! The command line as typed: which command, its own arguments, and the settings that were given as flags.
 
-use std::{ffi::OsString, fmt};
+use std::{ffi::OsString, fmt, path::PathBuf};
 
 use clap::{
     ArgMatches,
@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use crate::config::{Arguments, table};
 
+pub(crate) mod request;
 mod tree;
 
 pub use tree::tree;
@@ -45,6 +46,17 @@ pub enum Command {
         /// The settings.
         settings: Arguments,
     },
+    /// Shows how a request is signed, without sending it.
+    Explain {
+        /// The request.
+        request: Call,
+        /// A file with the text of a gateway's refusal, `-` for standard input.
+        compare: Option<PathBuf>,
+        /// Signs with real credentials.
+        online: bool,
+        /// The settings.
+        settings: Arguments,
+    },
     /// Validates and shows the configuration.
     Check {
         /// Signs in and fetches credentials as well.
@@ -60,7 +72,7 @@ pub enum Command {
     Completions(Shell),
 }
 
-/// The request of `call`, as typed.
+/// The request of `call` and `explain`, as typed.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Call {
     /// `GET`, `POST` and so on.
@@ -75,6 +87,8 @@ pub struct Call {
     pub query: Vec<String>,
     /// Whether the response head is printed before the body.
     pub include: bool,
+    /// Whether a refused request is explained.
+    pub verbose: bool,
 }
 
 /// A body or a header may be secret.
@@ -103,7 +117,13 @@ where
         "login" => Command::Login { browser: matches.get_flag("browser"), settings: settings(matches) },
         "logout" => Command::Logout(settings(matches)),
         "whoami" => Command::Whoami { json: matches.get_flag("json"), settings: settings(matches) },
-        "call" => Command::Call { request: call(matches), settings: settings(matches) },
+        "call" => Command::Call { request: call(matches)?, settings: settings(matches) },
+        "explain" => Command::Explain {
+            request: request::parse(matches)?,
+            compare: matches.get_one("compare").cloned(),
+            online: matches.get_flag("online"),
+            settings: settings(matches),
+        },
         "check" => Command::Check {
             online: matches.get_flag("online"),
             json: matches.get_flag("json"),
@@ -127,17 +147,9 @@ fn settings(matches: &ArgMatches) -> Arguments {
     })
 }
 
-fn call(matches: &ArgMatches) -> Call {
-    let one = |name: &str| matches.get_one::<String>(name).cloned();
-    let many = |name: &str| matches.get_many::<String>(name).into_iter().flatten().cloned().collect();
-    Call {
-        method: one("method").unwrap_or_default(),
-        path: one("path").unwrap_or_default(),
-        data: one("data"),
-        headers: many("header"),
-        query: many("query"),
-        include: matches.get_flag("include"),
-    }
+fn call(matches: &ArgMatches) -> Result<Call, clap::Error> {
+    let request = request::parse(matches)?;
+    Ok(Call { include: matches.get_flag("include"), verbose: matches.get_flag("verbose"), ..request })
 }
 
 /// Makes help of a missing command, and says where a secret belongs that was given as a flag.
@@ -185,6 +197,7 @@ mod tests {
             "logout",
             "whoami --json",
             "call GET /x",
+            "explain GET /x --compare - --upstream https://a.example",
             "check --online --json --upstream https://a.example",
             "healthcheck --admin-listen localhost:1",
             "completions bash",
@@ -219,6 +232,7 @@ mod tests {
                 headers: vec!["x-a:1".into(), "x-b:2".into()],
                 query: vec!["c=d".into()],
                 include: true,
+                verbose: false,
             }
         );
     }

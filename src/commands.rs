@@ -1,6 +1,9 @@
 //! What each command does, and how it ends.
 
+mod call;
 mod check;
+mod explain;
+mod explanation;
 mod healthcheck;
 mod local_http;
 mod login;
@@ -8,6 +11,7 @@ mod logout;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
+mod typed_request;
 mod user_session;
 mod whoami;
 
@@ -45,7 +49,10 @@ pub async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Login { browser, settings } => login::run(&settings, &environment, browser).await,
         Command::Logout(arguments) => logout::run(&arguments, &environment).await,
         Command::Whoami { json, settings } => whoami::run(&settings, &environment, json).await,
-        Command::Call { .. } => Err(Failure::runtime("this command is not available")),
+        Command::Call { request, settings } => call::run(request, &settings, &environment).await,
+        Command::Explain { request, compare, online, settings } => {
+            explain::run(request, compare.as_deref(), online, &settings, &environment).await
+        }
     }
 }
 
@@ -54,6 +61,8 @@ pub async fn run(command: Command) -> Result<ExitCode, Failure> {
 pub enum Failure {
     /// The configuration is not valid.
     Config(ConfigError),
+    /// What was typed makes no sense.
+    Usage(String),
     /// Something else went wrong.
     Runtime(Box<dyn Error + Send + Sync>),
 }
@@ -68,16 +77,17 @@ impl Failure {
     pub fn report(&self) -> ExitCode {
         let text = match self {
             Self::Config(error) => format!("countersign: {error}\n"),
+            Self::Usage(message) => format!("countersign: {message}\n"),
             Self::Runtime(error) => {
                 let causes = telemetry::causes(error.as_ref());
                 let separator = if causes.is_empty() { "" } else { ": " };
                 format!("countersign: {error}{separator}{causes}\n")
             }
         };
-        // Nobody is left to tell that stderr is closed.
-        let _ = io::stderr().write_all(text.as_bytes());
+        say(&text);
         ExitCode::from(match self {
             Self::Config(_) => 64,
+            Self::Usage(_) => 2,
             Self::Runtime(_) => 1,
         })
     }
@@ -87,6 +97,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(_) => f.write_str("the configuration is not valid"),
+            Self::Usage(message) => f.write_str(message),
             Self::Runtime(_) => f.write_str("the command failed"),
         }
     }
@@ -108,6 +119,11 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::runtime(error)
     }
+}
+
+/// Writes to stderr, which may be closed: then nobody is left to tell.
+fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Writes to stdout. A reader that has gone away, `head` for one, is no failure.

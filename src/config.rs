@@ -24,6 +24,8 @@ pub mod table;
 mod url;
 mod value;
 
+pub(crate) use header::field;
+
 pub use effective::{Effective, RouteRow, Row, Shown};
 pub use environment::Environment;
 pub use problem::{ConfigError, Problem};
@@ -78,6 +80,17 @@ pub struct CallConfig {
     pub telemetry: telemetry::Settings,
     /// PEM files with more trusted roots for the endpoints of AWS.
     pub aws_ca_files: Vec<PathBuf>,
+    /// What is odd but no mistake, for the log.
+    pub warnings: Vec<String>,
+}
+
+/// What `explain` needs.
+#[derive(Clone, Debug)]
+pub struct ExplainConfig {
+    /// Where the request would go.
+    pub proxy: proxy::Settings,
+    /// Logging.
+    pub telemetry: telemetry::Settings,
     /// What is odd but no mistake, for the log.
     pub warnings: Vec<String>,
 }
@@ -174,6 +187,24 @@ impl Config {
             routes?;
             let (credentials, proxy, telemetry) = (credentials?, proxy?, telemetry?);
             Some(CallConfig { credentials, proxy, telemetry, aws_ca_files, warnings })
+        };
+        reader.finish(config())
+    }
+
+    /// The configuration of `explain`: no credentials.
+    pub fn for_explain(
+        arguments: &Arguments,
+        environment: &Environment,
+    ) -> Result<ExplainConfig, ConfigError> {
+        let mut reader = Reader::new(arguments, environment);
+        let routes = reader.all_routes();
+        let route_settings = routes.iter().flatten().map(|route| route.settings.clone()).collect();
+        let proxy = reader.forwarding(route_settings);
+        let telemetry = reader.telemetry();
+        let warnings = std::mem::take(&mut reader.warnings);
+        let config = || {
+            routes?;
+            Some(ExplainConfig { proxy: proxy?, telemetry: telemetry?, warnings })
         };
         reader.finish(config())
     }

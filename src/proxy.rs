@@ -7,6 +7,9 @@ mod forward;
 mod guard;
 mod headers;
 mod outcome;
+mod payload_form;
+mod pipeline;
+mod refusal;
 mod response;
 mod retry;
 mod route;
@@ -22,11 +25,12 @@ use tokio::sync::Semaphore;
 
 pub use accounting::{Accounting, AccountingLayer};
 pub use body::{Body, Budget};
-use error::ProxyError;
+pub use error::ProxyError;
 pub use guard::Guard;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use guard::fuzzing;
+pub use pipeline::{Pipeline, Plan, Ready, Sent};
 use route::{Route, Routes};
 pub use service::Forward;
 pub use upstream::TrustError;
@@ -34,19 +38,15 @@ use upstream::{Connector, Trust, Upstream};
 
 use crate::{clock::Clock, credentials::channel::Receiver, metrics::Metrics};
 
-/// Everything that requests share.
+/// Everything that the requests of all clients share.
 #[derive(Debug)]
 pub struct Proxy {
     guard: Guard,
-    routes: Routes,
+    pipeline: Pipeline,
     budget: Budget,
     /// For requests that wait for the upstream's answer.
     places: Semaphore,
-    strip_headers: Vec<HeaderName>,
-    timeouts: Timeouts,
     trust_documents: bool,
-    credentials: Receiver,
-    clock: Clock,
     metrics: Arc<Metrics>,
 }
 
@@ -91,14 +91,10 @@ impl Proxy {
     ) -> Result<Self, BuildError> {
         Ok(Self {
             guard: Guard::new(&settings.guard),
-            routes: build_routes(settings)?,
+            pipeline: Pipeline::new(settings, credentials, clock, Arc::clone(&metrics))?,
             budget,
             places: Semaphore::new(settings.limits.max_in_flight.min(Semaphore::MAX_PERMITS)),
-            strip_headers: settings.strip_headers.clone(),
-            timeouts: settings.timeouts,
             trust_documents: settings.guard.trust_documents,
-            credentials,
-            clock,
             metrics,
         })
     }

@@ -6,6 +6,7 @@ mod chunked;
 pub mod fuzzing;
 mod gate;
 mod head;
+mod socket;
 mod turn;
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
@@ -14,9 +15,17 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1};
+<<<<<<< HEAD
 use hyper_util::rt::{TokioIo, TokioTimer};
+=======
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use socket::Socket;
+>>>>>>> main
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt},
     sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
@@ -113,8 +122,10 @@ where
                 () = self.shutdown.requested() => break,
                 Some(ended) = connections.join_next() => note_end(ended),
                 accepted = listener.accept() => match accepted {
-                    Ok(Accepted::Tcp(stream, endpoints)) => self.admit(&mut connections, stream, endpoints),
-                    Ok(Accepted::Unix(stream)) => self.admit(&mut connections, stream, Endpoints::default()),
+                    Ok(Accepted::Tcp(stream, endpoints)) => self.admit(&mut connections, stream.into(), endpoints),
+                    Ok(Accepted::Unix(stream)) => {
+                        self.admit(&mut connections, stream.into(), Endpoints::default());
+                    }
                     Err(error) if is_about_the_connection(&error) => {}
                     Err(error) => {
                         warn!(%error, "a connection could not be accepted");
@@ -134,37 +145,34 @@ where
         }
     }
 
-    fn admit<I>(&self, connections: &mut JoinSet<()>, stream: I, endpoints: Endpoints)
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    fn admit(&self, connections: &mut JoinSet<()>, socket: Socket, endpoints: Endpoints) {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             let patience = Patience { head: HEAD, write: self.settings.write };
             let (make, shutdown) = (self.make.clone(), self.shutdown.clone());
             connections.spawn(async move {
-                connection(stream, make(endpoints.identified()), patience, shutdown).await;
+                connection(socket, make(endpoints.identified()), patience, shutdown).await;
                 drop(place);
             });
         } else if let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() {
             let full = self.settings.full.clone();
             connections.spawn(async move {
-                let _ = timeout(TURNING_AWAY, turn_away(stream, full)).await;
+                let _ = timeout(TURNING_AWAY, turn_away(socket, full)).await;
                 drop(place);
             });
         }
     }
 }
 
-async fn connection<I, S, B>(stream: I, service: S, patience: Patience, mut shutdown: Shutdown)
+async fn connection<S, B>(socket: Socket, service: S, patience: Patience, mut shutdown: Shutdown)
 where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync,
 {
+    let mut cut = Cut(Some(socket.clone()));
     let turn = Turn::default();
-    let gate = Gate::new(stream, turn.clone(), patience);
+    let gate = Gate::new(socket.clone(), turn.clone(), patience);
     let service = Answering::new(service, turn);
     // The gate has the timer for heads: it can answer, the library can only close.
     let connection = http1::Builder::new()
@@ -172,6 +180,7 @@ where
         .header_read_timeout(None)
         .max_buf_size(BUFFER)
         .max_headers(MAX_FIELDS)
+<<<<<<< HEAD
         .serve_connection(TokioIo::new(gate), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -179,21 +188,59 @@ where
         () = shutdown.requested() => {
             connection.as_mut().graceful_shutdown();
             connection.await
+=======
+        .half_close(true)
+        .serve_connection(TokioIo::new(gate), TowerToHyperService::new(service));
+    let connection = async {
+        tokio::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = shutdown.requested() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+>>>>>>> main
         }
     };
-    if let Err(error) = ended {
-        debug!(error = %error, cause = crate::telemetry::causes(&error), "connection ended");
+    let ended = tokio::select! {
+        ended = connection => ended,
+        () = socket.gone() => {
+            debug!("the client has gone");
+            return;
+        }
+    };
+    match ended {
+        Ok(()) => cut.0 = None,
+        Err(error) => {
+            debug!(error = %error, cause = crate::telemetry::causes(&error), "connection ended");
+            // A body of ours that failed is the one error that the client must not overlook.
+            if !error.is_user() {
+                cut.0 = None;
+            }
+        }
+    }
+}
+
+/// Cuts the connection when it is dropped in the middle of an answer, which may have no other end than the
+/// connection's.
+struct Cut(Option<Socket>);
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        if let Some(socket) = &self.0 {
+            socket.abort();
+        }
     }
 }
 
 /// Says that there is no room, and reads on for a moment: closing with bytes unread would take the answer
 /// back.
-async fn turn_away(mut stream: impl AsyncRead + AsyncWrite + Unpin, full: Bytes) {
-    if stream.write_all(&full).await.is_err() || stream.shutdown().await.is_err() {
+async fn turn_away(mut socket: Socket, full: Bytes) {
+    if socket.write_all(&full).await.is_err() || socket.shutdown().await.is_err() {
         return;
     }
     let mut rest = [0; 4_096];
-    while matches!(stream.read(&mut rest).await, Ok(read) if read > 0) {}
+    while matches!(socket.read(&mut rest).await, Ok(read) if read > 0) {}
 }
 
 fn note_end(ended: Result<(), tokio::task::JoinError>) {

@@ -5,6 +5,7 @@
 //! signing process"; where AWS is silent, what API Gateway was seen to accept.
 
 mod canonical;
+mod comparison;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -19,6 +20,7 @@ use aws_credential_types::Credentials;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use sha2::{Digest, Sha256};
 
+pub use comparison::{Computed, Part, Row, compare};
 pub use payload::{Payload, PayloadBuilder, PayloadHash};
 pub use target::{Encoding, MAX_TARGET, TargetError, WireTarget};
 
@@ -40,12 +42,18 @@ impl Scope {
     /// How this service reads a path.
     #[must_use]
     pub fn encoding(&self) -> Encoding {
-        if self.service.starts_with("s3") { Encoding::Once } else { Encoding::Twice }
+        if self.is_s3() { Encoding::Once } else { Encoding::Twice }
+    }
+
+    /// Whether this is S3 or one of its kin, with rules of their own.
+    #[must_use]
+    pub fn is_s3(&self) -> bool {
+        self.service.starts_with("s3")
     }
 
     /// Whether the service requires `x-amz-content-sha256`.
     fn wants_content_sha256(&self) -> bool {
-        self.service.starts_with("s3") || self.service == "aoss"
+        self.is_s3() || self.service == "aoss"
     }
 }
 
@@ -79,6 +87,24 @@ impl SignedRequest {
     #[must_use]
     pub fn into_parts(self) -> (Method, WireTarget, HeaderValue, HeaderMap, Payload) {
         (self.method, self.target, self.host, self.headers, self.payload)
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Path and query as they go.
+    #[must_use]
+    pub fn target(&self) -> &WireTarget {
+        &self.target
+    }
+
+    /// The value of `Host` or `:authority`.
+    #[must_use]
+    pub fn host(&self) -> &HeaderValue {
+        &self.host
     }
 
     /// The headers as they go, `authorization` included.
@@ -169,7 +195,7 @@ impl Signer {
             &unsigned.target,
             &selected,
             self.scope.encoding(),
-            unsigned.payload.hash(),
+            unsigned.payload.signed_as(),
         );
         let string_to_sign = format!(
             "{ALGORITHM}\n{}\n{}/{}/{}/aws4_request\n{}",
@@ -220,7 +246,7 @@ impl Signer {
         if self.scope.wants_content_sha256() {
             headers.insert(
                 X_AMZ_CONTENT_SHA256,
-                HeaderValue::from_str(unsigned.payload.hash().as_str())
+                HeaderValue::from_str(unsigned.payload.signed_as())
                     .expect("hexadecimal digits are visible ASCII"),
             );
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
+use super::request;
 use crate::config::table::{Kind, SETTINGS, Setting, Use};
 
 /// The whole command line, for parsing, help and completion.
@@ -27,6 +28,7 @@ pub fn tree() -> Command {
             Use::Session,
         ),
         with_settings(call(), Use::Call),
+        with_settings(explain(), Use::Call),
         with_settings(check(), Use::Serve),
         with_settings(
             command("healthcheck", "Ask a running proxy whether it is ready: exit code 0 or 1"),
@@ -61,23 +63,29 @@ fn login() -> Command {
 }
 
 fn call() -> Command {
-    let option = |name: &'static str, value_name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value_name).help(help).allow_hyphen_values(true)
+    let switch = |name: &'static str, short: char, help: &'static str| {
+        Arg::new(name).long(name).short(short).action(ArgAction::SetTrue).help(help)
     };
-    command("call", "Send one signed request and print the response body")
+    let about = "Send one signed request and print the response body";
+    request::arguments(command("call", about))
         .after_help("The exit code is 0 for a 2xx or 3xx answer and 22 for a 4xx or 5xx one.")
-        .arg(Arg::new("method").value_name("METHOD").required(true).help("GET, POST and so on"))
-        .arg(Arg::new("path").value_name("PATH").required(true).help("Path below the upstream's"))
-        .arg(option("data", "DATA", "Body of the request; @FILE reads a file, @- standard input").short('d'))
-        .arg(option("header", "NAME: VALUE", "Header of the request").short('H').action(ArgAction::Append))
-        .arg(option("query", "NAME=VALUE", "Parameter to add to the query").action(ArgAction::Append))
+        .arg(switch("include", 'i', "Print the response head as well"))
+        .arg(switch("verbose", 'v', "Explain the signature when the answer is a 4xx or 5xx one"))
+}
+
+fn explain() -> Command {
+    let about = "Show how a request is signed, without sending it";
+    request::arguments(command("explain", about))
+        .after_help("Example credentials take the place of real ones, unless --online is given.")
         .arg(
-            Arg::new("include")
-                .long("include")
-                .short('i')
-                .action(ArgAction::SetTrue)
-                .help("Print the response head as well"),
+            Arg::new("compare")
+                .long("compare")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .value_hint(ValueHint::FilePath)
+                .help("Text of a gateway's 403, to show where its canonical request differs; - is standard input"),
         )
+        .arg(Arg::new("online").long("online").action(ArgAction::SetTrue).help("Sign in and sign with that"))
 }
 
 fn check() -> Command {
@@ -107,7 +115,10 @@ fn with_settings(command: Command, used: Use) -> Command {
         .value_parser(value_parser!(PathBuf))
         .value_hint(ValueHint::FilePath)
         .help("Configuration file [default: countersign.toml, else countersign/config.toml in the user's configuration folder]");
-    let flags = SETTINGS.iter().filter(|setting| setting.uses.contains(&used)).map(flag);
+    let flags = SETTINGS.iter().filter(|setting| setting.uses.contains(&used)).map(|setting| {
+        let former = request::former_name(setting.name).filter(|_| used == Use::Call);
+        former.into_iter().fold(flag(setting), Arg::alias)
+    });
     command.arg(config).args(flags)
 }
 

@@ -57,6 +57,17 @@ pub(super) fn assignment(text: &str) -> Parsed<(HeaderName, Value<'_>)> {
     })
 }
 
+/// `Name: value`, as curl takes it.
+pub(crate) fn field(text: &str) -> Parsed<(HeaderName, HeaderValue)> {
+    let (written, content) =
+        text.split_once(':').ok_or_else(|| "is not a header such as accept: application/json".to_owned())?;
+    let name = name(written.trim())?;
+    let mut value = value(content.trim().as_bytes())?;
+    // Typed by hand, it is shown again unless its name says that it is a secret.
+    value.set_sensitive(matches!(name.as_str(), "x-api-key" | "cookie"));
+    Ok((name, value))
+}
+
 /// A header's value, kept out of Debug since it may be an API key.
 pub(super) fn value(bytes: &[u8]) -> Parsed<HeaderValue> {
     let mut value = HeaderValue::from_bytes(bytes)

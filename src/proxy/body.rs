@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, Sleep, sleep, timeout},
 };
 
-use super::{error::ProxyError, upstream::UpstreamBody};
+use super::{error::ProxyError, refusal::Witness, upstream::UpstreamBody};
 use crate::signing::Payload;
 use pieces::Pieces;
 
@@ -125,12 +125,26 @@ impl Body {
 
     /// The upstream's body, which fails when nothing comes for `idle`.
     pub(super) fn stream(upstream: UpstreamBody, idle: Duration) -> Self {
-        Self::Stream(Box::new(Streamed { upstream, head: None, idle, silence: None }))
+        Self::Stream(Box::new(Streamed { upstream, head: None, idle, silence: None, witness: None }))
     }
 
     /// As [`stream`](Self::stream), after `head`, which was read before.
     pub(super) fn stream_after(head: Bytes, upstream: UpstreamBody, idle: Duration) -> Self {
-        Self::Stream(Box::new(Streamed { upstream, head: Some(head), idle, silence: None }))
+        let head = Some(head);
+        Self::Stream(Box::new(Streamed { upstream, head, idle, silence: None, witness: None }))
+    }
+
+    /// The same body, which `witness` sees pass.
+    pub(super) fn watched_by(mut self, mut witness: Witness) -> Self {
+        match &mut self {
+            Self::Full(full) => {
+                if let Some(bytes) = full.clone().into_inner() {
+                    witness.see(&bytes);
+                }
+            }
+            Self::Stream(streamed) => streamed.witness = Some(witness),
+        }
+        self
     }
 }
 
@@ -153,6 +167,7 @@ pub struct Streamed {
     head: Option<Bytes>,
     idle: Duration,
     silence: Option<Pin<Box<Sleep>>>,
+    witness: Option<Witness>,
 }
 
 /// Why a streaming body broke off. The client's connection is aborted then, never ended cleanly.
@@ -222,16 +237,26 @@ impl HttpBody for Body {
 impl Streamed {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(head) = self.head.take() {
+            self.show(&head);
             return Poll::Ready(Some(Ok(Frame::data(head))));
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.upstream).poll_frame(context) {
             if let Some(silence) = &mut self.silence {
                 silence.as_mut().reset(Instant::now() + self.idle);
             }
+            if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+                self.show(data);
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Upstream)));
         }
         let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.idle)));
         ready!(silence.as_mut().poll(context));
         Poll::Ready(Some(Err(BodyError::Idle)))
+    }
+
+    fn show(&mut self, piece: &Bytes) {
+        if let Some(witness) = &mut self.witness {
+            witness.see(piece);
+        }
     }
 }

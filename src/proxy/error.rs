@@ -1,6 +1,6 @@
 //! What goes wrong on the data path, and the answer that a client gets for it.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, error::Error, fmt, time::Duration};
 
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
@@ -32,6 +32,8 @@ pub enum ProxyError {
     Credentials(Unavailable),
     /// The upstream did not answer.
     Upstream(UpstreamError),
+    /// The body carries signatures of the client's own between its chunks.
+    ChunkedSignature,
     /// A mistake of the proxy's own; the message is for the log.
     Internal(Cow<'static, str>),
 }
@@ -73,6 +75,7 @@ impl ProxyError {
             | Self::BodyTimeout
             | Self::BodyIncomplete
             | Self::BodyTooLarge { .. }
+            | Self::ChunkedSignature
             | Self::Overloaded => true,
             Self::NoRoute | Self::Credentials(_) | Self::Upstream(_) | Self::Internal(_) => false,
         }
@@ -141,6 +144,12 @@ impl ProxyError {
             Self::Target(_) | Self::BodyIncomplete => {
                 face(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "http_request_error")
             }
+            Self::ChunkedSignature => face(
+                StatusCode::NOT_IMPLEMENTED,
+                "unsupported-transfer-coding",
+                "Unsupported body signature",
+                "http_request_error",
+            ),
             Self::NoRoute => face(StatusCode::NOT_FOUND, "no-route", "No route", "destination_not_found"),
             Self::BodyTimeout => {
                 face(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", "http_request_error")
@@ -197,7 +206,26 @@ impl ProxyError {
             }
             Self::Credentials(Unavailable::LoginRequired { remedy }) => sentence(remedy).into(),
             Self::Upstream(error) => error.advice().into(),
+            Self::ChunkedSignature => "The client has signed the chunks of the body (x-amz-content-sha256: \
+                                       STREAMING-...), which the proxy cannot do again as another user. Let the \
+                                       client send the body unsigned or signed as a whole."
+                .into(),
             Self::Internal(_) => "The proxy failed to handle this request.".into(),
+        }
+    }
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail())
+    }
+}
+
+impl Error for ProxyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Upstream(error) => Some(error),
+            _ => None,
         }
     }
 }

@@ -1,13 +1,17 @@
-//! One request, from admission to the response head: straight down, in the order of the contract.
+//! One request of a client, from admission to the response head: straight down.
 
+<<<<<<< HEAD
 use std::sync::Arc;
 
 use http::{HeaderMap, Method, Request, Response, header, request::Parts};
 use http_body::Body as _;
+=======
+use http::{Request, Response, header, request::Parts};
+>>>>>>> main
 use hyper::body::Incoming;
-use tokio::time::sleep;
 
 use super::{
+<<<<<<< HEAD
     Proxy,
     body::Body,
     error::ProxyError,
@@ -22,7 +26,11 @@ use crate::{
     credentials::source::Issued,
     listener::Endpoints,
     signing::{SignedRequest, Unsigned},
+=======
+    Proxy, accounting::RequestId, body::Body, error::ProxyError, guard::Admitted, outcome::Outcome, response,
+>>>>>>> main
 };
+use crate::listener::Endpoints;
 
 /// How a request ended, and what is told of it.
 pub(super) struct Answer {
@@ -34,7 +42,12 @@ pub(super) struct Answer {
 
 impl Proxy {
     /// Answers one request.
-    pub(super) async fn forward(&self, request: Request<Incoming>, endpoints: &Endpoints) -> Answer {
+    pub(super) async fn forward(
+        &self,
+        request: Request<Incoming>,
+        endpoints: &Endpoints,
+        id: &RequestId,
+    ) -> Answer {
         let mut outcome = Outcome::default();
         let (parts, body) = request.into_parts();
         match self.guard.admit(&parts, endpoints) {
@@ -43,7 +56,7 @@ impl Proxy {
                 let result = if admitted.preflight {
                     Ok(response::preflight(&parts.headers))
                 } else {
-                    self.exchange(parts, body, &mut outcome).await
+                    self.exchange(parts, body, id, &mut outcome).await
                 };
                 Answer { result, outcome, admitted: Some(admitted) }
             }
@@ -54,9 +67,11 @@ impl Proxy {
         &self,
         parts: Parts,
         body: Incoming,
+        id: &RequestId,
         outcome: &mut Outcome,
     ) -> Result<Response<Body>, ProxyError> {
         let client_host = parts.headers.get(header::HOST).cloned();
+<<<<<<< HEAD
         let route = self.routes.select(parts.uri.path()).ok_or(ProxyError::NoRoute)?;
         let target = route.target(parts.uri.path(), parts.uri.query())?;
         // RFC 9110 section 9.3.1: such a body means nothing, and may be an attempt at smuggling.
@@ -66,82 +81,13 @@ impl Proxy {
             return Err(Refusal::Malformed("A GET or HEAD request has a body".into()).into());
         }
         let payload = self.budget.collect(body).await?;
+=======
+        let plan = self.pipeline.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
+        let ready = plan.with_body(self.budget.collect(body).await?);
+>>>>>>> main
         // A client that is slow to send or to read occupies its connection, and no place that others need.
         let _place = self.places.try_acquire().map_err(|_| ProxyError::Overloaded)?;
-        let unsigned = Unsigned {
-            method: parts.method,
-            target,
-            host: route.host.clone(),
-            headers: headers::upward(parts.headers, &self.strip_headers, &route.set_headers),
-            payload,
-        };
-        let response = self.send(route, &unsigned, outcome).await?;
-        Ok(response::rewrite(response, route, client_host.as_ref()))
-    }
-
-    /// Signs and sends until there is an answer to pass on, within what [`Attempts`] allows.
-    async fn send(
-        &self,
-        route: &Route,
-        unsigned: &Unsigned,
-        outcome: &mut Outcome,
-    ) -> Result<Response<Body>, ProxyError> {
-        let mut attempts = Attempts::new(&unsigned.method);
-        let mut issued = self.credentials.valid().await?;
-        loop {
-            outcome.attempts += 1;
-            let offset = self.clock.offset_millis();
-            let signed = self.sign(route, unsigned, &issued)?;
-            let sent = self.clock.local();
-            let response = match route.upstream.send(signed, attempts.wants_fresh_connection()).await {
-                Ok(response) => response,
-                Err(failure) => match attempts.after_failure(&failure, rand::random()) {
-                    None => return Err(failure.error.into()),
-                    Some(again) => {
-                        self.metrics.retried(again.reason);
-                        sleep(again.pause).await;
-                        continue;
-                    }
-                },
-            };
-            outcome.answered(&response);
-            response::learn_clock(&self.clock, response.headers(), sent);
-            if !retry::is_refusal(&response) || !attempts.take_cure() {
-                return Ok(response.map(|body| Body::stream(body, self.timeouts.idle)));
-            }
-            let (text, response) = response::look_into(response, self.timeouts.idle).await;
-            match self.cure(response.headers(), &text, offset, &issued).await {
-                None => return Ok(response),
-                Some((ailment, cured)) => {
-                    self.metrics.retried(ailment.reason());
-                    issued = cured;
-                }
-            }
-        }
-    }
-
-    fn sign(&self, route: &Route, unsigned: &Unsigned, issued: &Issued) -> Result<SignedRequest, ProxyError> {
-        let _timer = self.metrics.signing();
-        route
-            .signer
-            .sign(unsigned, &issued.credentials, self.clock.now())
-            .map_err(|error| ProxyError::Internal(error.to_string().into()))
-    }
-
-    /// What to sign with instead, after a refusal: only when something has really changed.
-    async fn cure(
-        &self,
-        headers: &HeaderMap,
-        text: &[u8],
-        signed_at_offset: i64,
-        refused: &Arc<Issued>,
-    ) -> Option<(Ailment, Arc<Issued>)> {
-        let ailment = retry::ailment(headers, text)?;
-        let issued = match ailment {
-            Ailment::Credentials => self.credentials.replacing(refused).await?,
-            Ailment::Clock if self.clock.offset_millis() != signed_at_offset => Arc::clone(refused),
-            Ailment::Clock => return None,
-        };
-        Some((ailment, issued))
+        let sent = self.pipeline.send(&ready, id.as_str(), outcome).await?;
+        Ok(response::rewrite(sent.response, ready.route, client_host.as_ref()))
     }
 }

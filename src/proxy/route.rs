@@ -17,6 +17,8 @@ pub(super) struct Route {
     pub(super) host: HeaderValue,
     /// `scheme://authority` as an upstream's redirect names it.
     pub(super) origin: String,
+    /// `scheme://authority` that is connected to.
+    pub(super) address: String,
     /// Headers set on the way up.
     pub(super) set_headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) signer: Signer,
@@ -35,6 +37,7 @@ impl Route {
         let authority =
             settings.upstream.authority().map(without_default_port(&settings.upstream)).unwrap_or_default();
         let host = settings.sign_host.as_deref().unwrap_or(&authority);
+        let scheme = settings.upstream.scheme_str().unwrap_or("https");
         Ok(Self {
             path: settings.path.trim_end_matches('/').to_owned(),
             strip_prefix: settings
@@ -45,7 +48,8 @@ impl Route {
                 .to_owned(),
             base: settings.upstream.path().trim_end_matches('/').to_owned(),
             host: HeaderValue::from_str(host)?,
-            origin: format!("{}://{host}", settings.upstream.scheme_str().unwrap_or("https")),
+            origin: format!("{scheme}://{host}"),
+            address: format!("{scheme}://{authority}"),
             set_headers: settings.set_headers.clone(),
             signer: Signer::new(Scope { region: settings.region.clone(), service: settings.service.clone() }),
             upstream,

@@ -44,7 +44,7 @@ impl Forward {
 
     async fn answer(self, request: Request<Incoming>) -> Response<Body> {
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-        let Answer { result, outcome, admitted } = self.proxy.forward(request, &self.endpoints).await;
+        let Answer { result, outcome, admitted } = self.proxy.forward(request, &self.endpoints, &id).await;
         let (mut response, code) = match result {
             Ok(response) => (response, None),
             Err(error) => {
@@ -77,6 +77,7 @@ impl Forward {
             | ProxyError::BodyIncomplete
             | ProxyError::BodyTooLarge { .. }
             | ProxyError::Overloaded
+            | ProxyError::ChunkedSignature
             | ProxyError::Credentials(_) => {
                 debug!(request.id = id, code = error.code(), "request not forwarded");
             }

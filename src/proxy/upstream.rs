@@ -4,6 +4,7 @@
 //! connection for HTTP/2.
 
 mod connect;
+mod framing;
 mod pool;
 mod request_body;
 mod tasks;
@@ -17,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header, uri::Scheme};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -91,18 +92,23 @@ impl Upstream {
         };
         let reused = lease.reused();
         let request = into_wire(request, lease.version(), self.connector.scheme());
+        let is_head = request.method() == Method::HEAD;
         let outcome = timeout(self.response_timeout, lease.send(request)).await;
         let response = match outcome {
-            Err(_) => return Err(Failure { error: UpstreamError::ResponseTimeout, unsent: false, reused }),
+            Err(_) => {
+                self.pool.forget_shared();
+                return Err(Failure { error: UpstreamError::ResponseTimeout, unsent: false, reused });
+            }
             Ok(Err(error)) => {
                 return Err(Failure { unsent: error.unsent, reused, error: classify(error.error) });
             }
             Ok(Ok(response)) => response,
         };
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let error = UpstreamError::Protocol("an unasked switch of protocols".into());
-            return Err(Failure { error, unsent: false, reused });
-        }
+        let response = framing::settle(response, is_head).map_err(|what| Failure {
+            error: UpstreamError::Protocol(what.into()),
+            unsent: false,
+            reused,
+        })?;
         Ok(response.map(|incoming| UpstreamBody::new(incoming, lease)))
     }
 
@@ -118,9 +124,6 @@ impl Upstream {
 fn into_wire(request: SignedRequest, version: Version, scheme: &Scheme) -> Request<RequestBody> {
     let (method, target, host, mut headers, payload) = request.into_parts();
     let target = target.as_path_and_query().clone();
-    if payload.length() > 0 || headers.contains_key(header::CONTENT_TYPE) || !is_usually_empty(&method) {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(payload.length()));
-    }
     let mut wire = Request::new(RequestBody::new(&payload));
     *wire.method_mut() = method;
     if version == Version::HTTP_2 {
@@ -143,10 +146,6 @@ fn into_wire(request: SignedRequest, version: Version, scheme: &Scheme) -> Reque
     wire
 }
 
-fn is_usually_empty(method: &http::Method) -> bool {
-    matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "DELETE")
-}
-
 fn with_host_first(host: HeaderValue, rest: HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(rest.len() + 1);
     headers.insert(header::HOST, host);
@@ -155,7 +154,9 @@ fn with_host_first(host: HeaderValue, rest: HeaderMap) -> HeaderMap {
 }
 
 fn classify(error: hyper::Error) -> UpstreamError {
-    if error.is_parse() || error.is_parse_too_large() || error.is_user() {
+    let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    let broken = http2.is_some_and(|error| error.is_library());
+    if error.is_parse() || error.is_parse_too_large() || error.is_user() || broken {
         UpstreamError::Protocol(error.into())
     } else {
         UpstreamError::Closed(error.into())

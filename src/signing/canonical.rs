@@ -5,7 +5,6 @@ use std::fmt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::{
-    payload::PayloadHash,
     percent::{self, is_unreserved, push_encoded},
     target::{Encoding, WireTarget},
 };
@@ -39,7 +38,7 @@ pub(super) fn request(
     target: &WireTarget,
     headers: &Selected<'_>,
     encoding: Encoding,
-    payload_hash: &PayloadHash,
+    payload_hash: &str,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(2_048);
     out.extend(method.as_str().as_bytes());
@@ -52,7 +51,7 @@ pub(super) fn request(
     out.push(b'\n');
     out.extend(SignedHeaders(headers).to_string().as_bytes());
     out.push(b'\n');
-    out.extend(payload_hash.as_str().as_bytes());
+    out.extend(payload_hash.as_bytes());
     out
 }
 

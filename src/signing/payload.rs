@@ -31,6 +31,7 @@ pub struct Payload {
     chunks: Arc<[Bytes]>,
     length: u64,
     hash: PayloadHash,
+    sentinel: Option<&'static str>,
 }
 
 impl Payload {
@@ -56,6 +57,18 @@ impl Payload {
     #[must_use]
     pub fn hash(&self) -> &PayloadHash {
         &self.hash
+    }
+
+    /// The same body in S3's `aws-chunked` form without signatures inside: not its hash is signed but a
+    /// word that says so.
+    #[must_use]
+    pub fn with_unsigned_trailer(self) -> Self {
+        Self { sentinel: Some("STREAMING-UNSIGNED-PAYLOAD-TRAILER"), ..self }
+    }
+
+    /// What stands for the body in the signature.
+    pub(super) fn signed_as(&self) -> &str {
+        self.sentinel.unwrap_or(self.hash.as_str())
     }
 }
 
@@ -96,6 +109,6 @@ impl PayloadBuilder {
     #[must_use]
     pub fn finish(self) -> Payload {
         let hash = PayloadHash(hex_digits(&self.hasher.finalize().into()));
-        Payload { chunks: self.chunks.into(), length: self.length, hash }
+        Payload { chunks: self.chunks.into(), length: self.length, hash, sentinel: None }
     }
 }

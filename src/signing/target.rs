@@ -122,7 +122,8 @@ fn push_query(wire: &mut Vec<u8>, query: &[u8]) {
 }
 
 fn is_legal(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+    byte.is_ascii_graphic()
+        && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 
 fn is_presigned(query: &[u8]) -> bool {

@@ -48,10 +48,15 @@ pub(crate) fn serve(sandbox: &Sandbox, folder: &Path) -> Command {
 
 /// As [`serve`], with clients expected on `listen`.
 pub(crate) fn serve_on(sandbox: &Sandbox, folder: &Path, listen: &str) -> Command {
+    signed_in(&["serve", "--listen", listen, "--admin-listen", "127.0.0.1:0"], sandbox, folder)
+}
+
+/// A command that signs in at a sandbox in this process and sends to its API.
+pub(crate) fn signed_in(arguments: &[&str], sandbox: &Sandbox, folder: &Path) -> Command {
     let password = folder.join("password");
     std::fs::write(&password, sandbox.password().expose_secret()).expect("a file");
     std::fs::set_permissions(&password, Permissions::from_mode(0o600)).expect("a file of ours");
-    let mut command = command(&["serve", "--listen", listen, "--admin-listen", "127.0.0.1:0"]);
+    let mut command = command(arguments);
     command
         .env("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", sandbox.user_pool_endpoint())
         .env("AWS_ENDPOINT_URL_COGNITO_IDENTITY", sandbox.identity_pool_endpoint())

@@ -67,6 +67,13 @@ impl Authority {
         self.folder.path().join("ca.pem")
     }
 
+    /// Ends TLS in the name of 127.0.0.1.
+    pub(crate) fn acceptor(&self, protocols: &[&str]) -> TlsAcceptor {
+        let mut config = self.config.clone();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -85,9 +92,7 @@ impl TlsUpstream {
     /// Speaks the first of `protocols` that the client offers, `h2` or `http/1.1`.
     pub(crate) async fn start(authority: &Authority, protocols: &[&str], api: &str) -> Self {
         let api: Uri = api.parse().expect("a URL");
-        let mut config = authority.config.clone();
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = authority.acceptor(protocols);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (leave, leaving) = watch::channel(0);

@@ -1,6 +1,7 @@
 //! Connections that wait for the next request.
 
 use std::{
+    error::Error,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -37,7 +38,7 @@ pub(super) struct Pool {
 struct Resting {
     /// Last in, first out: what is in use stays warm, what is not grows old.
     one: Vec<(http1::SendRequest<RequestBody>, Instant)>,
-    two: Option<http2::SendRequest<RequestBody>>,
+    two: Option<(http2::SendRequest<RequestBody>, Instant)>,
 }
 
 /// A connection in use by one request.
@@ -72,11 +73,13 @@ impl Pool {
 
     fn pop(&self) -> Option<Sender> {
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(two) = resting.two.take_if(|two| !two.is_closed()) {
-            resting.two = Some(two.clone());
+        if let Some((two, used)) = resting.two.take()
+            && !two.is_closed()
+            && used.elapsed() <= LONGEST_REST
+        {
+            resting.two = Some((two.clone(), Instant::now()));
             return Some(Sender::Two(two));
         }
-        resting.two = None;
         let newest = resting.one.pop()?;
         if newest.1.elapsed() > LONGEST_REST {
             // The ones below it rest even longer.
@@ -84,6 +87,12 @@ impl Pool {
             return None;
         }
         Some(Sender::One(newest.0))
+    }
+
+    /// Forgets the shared connection: it may be one on which nothing arrives any more. What is under way on it
+    /// goes on.
+    pub(super) fn forget_shared(&self) {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).two = None;
     }
 
     /// Starts HTTP on a new connection, in the version that TLS agreed on.
@@ -99,7 +108,7 @@ impl Pool {
                 .await?;
             self.tasks.spawn(async move { log_end(driver.await) });
             let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-            resting.two = Some(sender.clone());
+            resting.two = Some((sender.clone(), Instant::now()));
             Sender::Two(sender)
         } else {
             let (sender, driver) = http1::Builder::new().handshake(io).await?;
@@ -145,20 +154,36 @@ impl Lease {
         };
         outcome.map_err(|mut failure: TrySendError<_>| SendFailure {
             // hyper hands the request back when it has written nothing of it.
-            unsent: failure.take_message().is_some(),
+            unsent: failure.take_message().is_some() || is_unprocessed(failure.error()),
             error: failure.into_error(),
         })
     }
 
     /// Lets the connection rest; a shared one was never taken out.
     pub(super) fn give_back(self) {
-        if let Sender::One(sender) = self.sender
-            && !sender.is_closed()
-        {
-            let mut resting = self.pool.resting.lock().unwrap_or_else(PoisonError::into_inner);
-            resting.one.push((sender, Instant::now()));
+        let mut resting = self.pool.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.sender {
+            Sender::One(sender) if !sender.is_closed() => resting.one.push((sender, Instant::now())),
+            Sender::One(_) => {}
+            Sender::Two(_) => {
+                if let Some((_, used)) = &mut resting.two {
+                    *used = Instant::now();
+                }
+            }
         }
     }
+}
+
+/// Whether an HTTP/2 upstream says that it has not begun with a request (RFC 9113 sections 6.8 and 8.7): it
+/// refused the stream, or is going away and had not seen it yet.
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let Some(error) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else {
+        return false;
+    };
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    // With another reason, streams that had begun fail with the same error.
+    let leaving = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+    error.is_remote() && (refused || leaving)
 }
 
 impl fmt::Debug for Pool {

@@ -109,7 +109,7 @@ fn canonical_request(
 
     // Everything below the query comes from the signer, asked about a target without one.
     let bare = WireTarget::new("", b"/", None, Encoding::Twice).expect("valid");
-    let below = canonical::request(&Method::GET, &bare, selected, Encoding::Twice, payload.hash());
+    let below = canonical::request(&Method::GET, &bare, selected, Encoding::Twice, payload.signed_as());
     let below = String::from_utf8(below).expect("ASCII");
     let below = below.strip_prefix("GET\n/\n\n").expect("three lines");
     let text = |bytes| String::from_utf8(bytes).expect("ASCII");

@@ -1,0 +1,97 @@
+//! `countersign call`: one signed request, its response body to stdout.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use http::{Response, Version};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use super::{Failure, explanation, print, say, typed_request};
+use crate::{
+    app, cli,
+    clock::Clock,
+    config::{Arguments, CallConfig, Config, Environment},
+    credentials::{
+        channel,
+        source::{Issued, Source},
+    },
+    metrics::Metrics,
+    proxy::{Body, Pipeline},
+    telemetry,
+};
+
+/// As curl ends with `--fail-with-body`.
+const REFUSED: u8 = 22;
+
+/// The longest that a sign-in may take, all its calls together.
+const SIGN_IN: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(
+    request: cli::Call,
+    arguments: &Arguments,
+    environment: &Environment,
+) -> Result<ExitCode, Failure> {
+    let config = Config::for_call(arguments, environment)?;
+    telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let clock = Clock::system();
+    let (publisher, receiver) = channel::channel(clock.clone());
+    let metrics = Arc::new(Metrics::default());
+    let pipeline =
+        Pipeline::new(&config.proxy, receiver, clock.clone(), metrics).map_err(Failure::runtime)?;
+    let ready = typed_request::prepare(&pipeline, &request, config.proxy.limits.max_body)?;
+    publisher.issued(sign_in(&config, &clock).await?, clock.now());
+
+    let sent = pipeline.call(&ready).await.map_err(Failure::runtime)?;
+    let status = sent.response.status();
+    let failed = status.is_client_error() || status.is_server_error();
+    if request.include {
+        print(&head(&sent.response))?;
+    }
+    print_body(sent.response.into_body()).await?;
+    if failed && request.verbose {
+        let explained = pipeline.explain(&ready, &sent.issued.credentials, sent.signed_at);
+        let (signed, explained) = explained.map_err(Failure::runtime)?;
+        let text = explanation::of(&ready, &signed, &explained, &sent.issued.credentials);
+        say(&format!("\n{text}"));
+    }
+    Ok(if failed { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
+}
+
+/// Credentials, or the reason why there are none.
+pub(super) async fn sign_in(config: &CallConfig, clock: &Clock) -> Result<Issued, Failure> {
+    let mut source = app::source(&config.credentials, &config.aws_ca_files, clock)?;
+    match timeout(SIGN_IN, source.fetch()).await {
+        Ok(fetched) => fetched.map_err(Failure::runtime),
+        Err(_) => Err(Failure::runtime("the sign-in did not end within 30 seconds")),
+    }
+}
+
+/// The response head as curl prints it.
+fn head(response: &Response<Body>) -> Vec<u8> {
+    let version = if response.version() == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" };
+    let status = response.status();
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut head = format!("{version} {} {reason}\r\n", status.as_u16()).into_bytes();
+    for (name, value) in response.headers() {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// Writes the body as it comes.
+async fn print_body(mut body: Body) -> Result<(), Failure> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(Failure::runtime)?;
+        if let Some(data) = frame.data_ref() {
+            print(data)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! The way of one request to the upstream and of its answer back: route, target, signature, attempts.
+//!
+//! Who asks, and whether they may, is decided before: a listener has a guard for that, a command line needs
+//! none.
+
+use std::{sync::Arc, time::SystemTime};
+
+use aws_credential_types::Credentials;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+use tokio::time::sleep;
+
+use super::{
+    BuildError, Settings, Timeouts,
+    body::Body,
+    build_routes,
+    error::ProxyError,
+    headers,
+    outcome::Outcome,
+    payload_form::PayloadForm,
+    refusal::{Refused, Witness},
+    response,
+    retry::{self, Ailment, Attempts},
+    route::{Route, Routes},
+};
+use crate::{
+    clock::Clock,
+    credentials::{channel::Receiver, source::Issued},
+    metrics::Metrics,
+    signing::{Explanation, Payload, Scope, SignedRequest, Unsigned, WireTarget},
+};
+
+/// Signs requests and sends them.
+#[derive(Debug)]
+pub struct Pipeline {
+    routes: Routes,
+    strip_headers: Vec<HeaderName>,
+    timeouts: Timeouts,
+    credentials: Receiver,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+/// A request whose destination is decided and whose body is still to come.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    route: &'a Route,
+    method: Method,
+    target: WireTarget,
+    headers: HeaderMap,
+    form: PayloadForm,
+}
+
+/// A request that can be signed.
+#[derive(Debug)]
+pub struct Ready<'a> {
+    pub(super) route: &'a Route,
+    unsigned: Unsigned,
+}
+
+/// The last attempt, and what it was answered.
+#[derive(Debug)]
+pub struct Sent {
+    /// The upstream's answer.
+    pub response: Response<Body>,
+    /// What it was signed with.
+    pub issued: Arc<Issued>,
+    /// When it was signed, in AWS's time.
+    pub signed_at: SystemTime,
+}
+
+impl Pipeline {
+    /// A pipeline as `settings` describe it, which signs with what `credentials` gives.
+    ///
+    /// # Errors
+    /// When trusted roots are missing or cannot be read.
+    pub fn new(
+        settings: &Settings,
+        credentials: Receiver,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, BuildError> {
+        Ok(Self {
+            routes: build_routes(settings)?,
+            strip_headers: settings.strip_headers.clone(),
+            timeouts: settings.timeouts,
+            credentials,
+            clock,
+            metrics,
+        })
+    }
+
+    /// Decides where a request goes, and which of its headers go along.
+    ///
+    /// # Errors
+    /// When it cannot go anywhere.
+    pub fn plan(
+        &self,
+        method: Method,
+        path: &str,
+        query: Option<&str>,
+        headers: HeaderMap,
+    ) -> Result<Plan<'_>, ProxyError> {
+        let route = self.routes.select(path).ok_or(ProxyError::NoRoute)?;
+        let target = route.target(path, query)?;
+        let form = PayloadForm::of(&headers, route.signer.scope())?;
+        let headers = headers::upward(headers, &self.strip_headers, &route.set_headers);
+        Ok(Plan { route, method, target, headers, form })
+    }
+
+    /// Signs and sends until there is an answer to pass on, within what [`Attempts`] allows.
+    ///
+    /// `id` marks lines in the log.
+    ///
+    /// # Errors
+    /// When there are no credentials, or the upstream does not answer.
+    pub(super) async fn send(
+        &self,
+        ready: &Ready<'_>,
+        id: &str,
+        outcome: &mut Outcome,
+    ) -> Result<Sent, ProxyError> {
+        let mut attempts = Attempts::new(&ready.unsigned.method);
+        let mut issued = self.credentials.valid().await?;
+        loop {
+            outcome.attempts += 1;
+            let offset = self.clock.offset_millis();
+            let signed_at = self.clock.now();
+            let signed = self.sign(ready, &issued, signed_at)?;
+            let sent = self.clock.local();
+            let upstream = &ready.route.upstream;
+            let response = match upstream.send(signed, attempts.wants_fresh_connection()).await {
+                Ok(response) => response,
+                Err(failure) => match attempts.after_failure(&failure, rand::random()) {
+                    None => return Err(failure.error.into()),
+                    Some(again) => {
+                        self.metrics.retried(again.reason);
+                        sleep(again.pause).await;
+                        continue;
+                    }
+                },
+            };
+            outcome.answered(&response);
+            response::learn_clock(&self.clock, response.headers(), sent);
+            let response = if retry::is_refusal(&response) && attempts.take_cure() {
+                let (text, response) = response::look_into(response, self.timeouts.idle).await;
+                if let Some((ailment, cured)) = self.cure(response.headers(), &text, offset, &issued).await {
+                    self.metrics.retried(ailment.reason());
+                    issued = cured;
+                    continue;
+                }
+                response
+            } else {
+                response.map(|body| Body::stream(body, self.timeouts.idle))
+            };
+            let sent = Sent { response, issued, signed_at };
+            return Ok(self.watched(ready, sent, id));
+        }
+    }
+
+    /// As [`send`](Self::send), for one request that no listener took.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub async fn call(&self, ready: &Ready<'_>) -> Result<Sent, ProxyError> {
+        self.send(ready, "", &mut Outcome::default()).await
+    }
+
+    /// Signs without sending, and tells what was signed.
+    ///
+    /// # Errors
+    /// As [`Signer::sign`](crate::signing::Signer::sign).
+    pub fn explain(
+        &self,
+        ready: &Ready<'_>,
+        credentials: &Credentials,
+        time: SystemTime,
+    ) -> Result<(SignedRequest, Explanation), ProxyError> {
+        let explained = ready.route.signer.sign_explained(&ready.unsigned, credentials, time);
+        explained.map_err(|error| ProxyError::Internal(error.to_string().into()))
+    }
+
+    fn sign(
+        &self,
+        ready: &Ready<'_>,
+        issued: &Issued,
+        time: SystemTime,
+    ) -> Result<SignedRequest, ProxyError> {
+        let _timer = self.metrics.signing();
+        self.explain(ready, &issued.credentials, time).map(|(signed, _)| signed)
+    }
+
+    /// Looks on while a refusal goes down, to log what it means.
+    fn watched(&self, ready: &Ready<'_>, sent: Sent, id: &str) -> Sent {
+        let Some(refused) = Refused::of(&sent.response) else { return sent };
+        let explained = self.explain(ready, &sent.issued.credentials, sent.signed_at);
+        let canonical = explained.map(|(_, explanation)| explanation.canonical_request).unwrap_or_default();
+        let witness = Witness::new(id, refused, ready.scope().clone(), canonical);
+        Sent { response: sent.response.map(|body| body.watched_by(witness)), ..sent }
+    }
+
+    /// What to sign with instead, after a refusal: only when something has really changed.
+    async fn cure(
+        &self,
+        headers: &HeaderMap,
+        text: &[u8],
+        signed_at_offset: i64,
+        refused: &Arc<Issued>,
+    ) -> Option<(Ailment, Arc<Issued>)> {
+        let ailment = retry::ailment(headers, text)?;
+        let issued = match ailment {
+            Ailment::Credentials => self.credentials.replacing(refused).await?,
+            Ailment::Clock if self.clock.offset_millis() != signed_at_offset => Arc::clone(refused),
+            Ailment::Clock => return None,
+        };
+        Some((ailment, issued))
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// The request with its whole body.
+    #[must_use]
+    pub fn with_body(self, payload: Payload) -> Ready<'a> {
+        let Self { route, method, target, mut headers, form } = self;
+        let payload = form.apply(payload);
+        if payload.length() > 0 || headers.contains_key(header::CONTENT_TYPE) || !is_usually_empty(&method) {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(payload.length()));
+        }
+        let unsigned = Unsigned { method, target, host: route.host.clone(), headers, payload };
+        Ready { route, unsigned }
+    }
+}
+
+impl Ready<'_> {
+    /// What the request is signed for.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        self.route.signer.scope()
+    }
+
+    /// `https://` or `http://` and the name that is connected to.
+    #[must_use]
+    pub fn upstream(&self) -> &str {
+        &self.route.address
+    }
+}
+
+fn is_usually_empty(method: &Method) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "DELETE")
+}

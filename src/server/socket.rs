@@ -1,0 +1,184 @@
+//! A client's socket, shared by HTTP, which reads and writes, and by the watch over the client's end.
+//!
+//! A client that has sent all it will send may close its half of the connection and still wait for the
+//! answer. To TCP that looks as if the client had gone altogether, until something is sent to it. So the end
+//! of input alone cancels nothing: from then on the system is asked whether somebody is there.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
+    net::{TcpStream, UnixStream},
+    time::sleep,
+};
+
+use crate::peer;
+
+/// How often a state is looked at that no event reports: the end behind input that nobody reads yet.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// For clients on other machines: theirs forgets a connection that nobody holds after a minute, and then
+/// answers a probe with a reset.
+const PROBE: Duration = Duration::from_secs(10);
+const PROBES: u32 = 3;
+
+/// Clones are the same socket.
+#[derive(Clone, Debug)]
+pub(super) struct Socket(Arc<Stream>);
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl From<TcpStream> for Socket {
+    fn from(stream: TcpStream) -> Self {
+        Self(Arc::new(Stream::Tcp(stream)))
+    }
+}
+
+impl From<UnixStream> for Socket {
+    fn from(stream: UnixStream) -> Self {
+        Self(Arc::new(Stream::Unix(stream)))
+    }
+}
+
+impl Socket {
+    /// Waits until nobody is left to answer to.
+    pub(super) async fn gone(&self) {
+        loop {
+            match self.ready(Interest::READABLE | Interest::ERROR).await {
+                Ok(ready) if ready.is_error() => return,
+                Ok(ready) if ready.is_read_closed() => break,
+                Ok(_) => sleep(LOOK).await,
+                Err(_) => return,
+            }
+        }
+        self.probe();
+        let mut abandoned = 0;
+        // The table of sockets may change while it is read: one look is not enough.
+        while abandoned < 2 {
+            match self.ready(Interest::WRITABLE | Interest::ERROR).await {
+                Ok(ready) if ready.is_error() || ready.is_write_closed() => return,
+                Ok(_) => abandoned = if self.is_abandoned() { abandoned + 1 } else { 0 },
+                Err(_) => return,
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Whether the client is on this machine and no process holds its socket any more.
+    fn is_abandoned(&self) -> bool {
+        let Stream::Tcp(stream) = &*self.0 else { return false };
+        let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?)));
+        ends.is_ok_and(|(local, peer)| peer::is_held(local, peer) == Some(false))
+    }
+
+    /// Makes the end of the connection one that no client can take for the end of a body.
+    pub(super) fn abort(&self) {
+        if let Stream::Tcp(stream) = &*self.0 {
+            // Without it the connection ends cleanly, which is the lesser evil.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    fn probe(&self) {
+        if let Stream::Tcp(stream) = &*self.0 {
+            let often = TcpKeepalive::new().with_time(PROBE).with_interval(PROBE).with_retries(PROBES);
+            // Without it the end is noticed at the first write.
+            let _ = SockRef::from(stream).set_tcp_keepalive(&often);
+        }
+    }
+
+    async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        match &*self.0 {
+            Stream::Tcp(stream) => stream.ready(interest).await,
+            Stream::Unix(stream) => stream.ready(interest).await,
+        }
+    }
+
+    fn poll_write_with(
+        &self,
+        context: &mut Context<'_>,
+        write: impl Fn(&Stream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(match &*self.0 {
+                Stream::Tcp(stream) => stream.poll_write_ready(context),
+                Stream::Unix(stream) => stream.poll_write_ready(context),
+            })?;
+            match write(&self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let read = match &*self.0 {
+                Stream::Tcp(stream) => {
+                    ready!(stream.poll_read_ready(context))?;
+                    stream.try_read_buf(buffer)
+                }
+                Stream::Unix(stream) => {
+                    ready!(stream.poll_read_ready(context))?;
+                    stream.try_read_buf(buffer)
+                }
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read.map(drop)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_with(context, |stream| match stream {
+            Stream::Tcp(stream) => stream.try_write(bytes),
+            Stream::Unix(stream) => stream.try_write(bytes),
+        })
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(context, |stream| match stream {
+            Stream::Tcp(stream) => stream.try_write_vectored(pieces),
+            Stream::Unix(stream) => stream.try_write_vectored(pieces),
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(match &*self.0 {
+            Stream::Tcp(stream) => SockRef::from(stream).shutdown(std::net::Shutdown::Write),
+            Stream::Unix(stream) => SockRef::from(stream).shutdown(std::net::Shutdown::Write),
+        })
+    }
+}

@@ -1,0 +1,76 @@
+//! `countersign explain`: how a request is signed, and where a gateway sees another request.
+
+#![cfg(feature = "sandbox")]
+
+mod support;
+
+use std::path::Path;
+
+use support::program::{self, Ended};
+
+const UPSTREAM: &str = "https://abc123.execute-api.eu-west-1.amazonaws.com/prod";
+
+async fn explain(folder: &Path, arguments: &[&str]) -> Ended {
+    let arguments = [&["explain", "--upstream", UPSTREAM], arguments].concat();
+    let mut command = program::command(&arguments);
+    command.current_dir(folder);
+    program::run(command).await
+}
+
+#[tokio::test]
+async fn a_signature_is_explained_without_a_network_and_without_an_account() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ended = explain(folder.path(), &["POST", "/a b?x=1+2", "-d", "{}", "-H", "cookie: secret"]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let text = ended.stdout;
+    for expected in [
+        "request to https://abc123.execute-api.eu-west-1.amazonaws.com, signed for execute-api in eu-west-1",
+        "  POST /prod/a%20b?x=1%202\n",
+        "  content-type: application/json\n",
+        "  cookie: (redacted)\n",
+        "  x-amz-security-token: (redacted)\n",
+        "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token, Signature=(redacted)\n",
+        "canonical request\n\n  POST\n  /prod/a%2520b\n  x=1%202\n",
+        "  x-amz-security-token:(redacted)\n",
+        "string to sign\n\n  AWS4-HMAC-SHA256\n",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    assert!(!text.contains("secret\n") && !text.contains("example-session-token"), "{text}");
+}
+
+#[tokio::test]
+async fn a_gateways_refusal_shows_where_it_saw_another_request() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let canonical = "GET\n/prod/a%20b\n\nhost:abc123.execute-api.eu-west-1.amazonaws.com\n\
+                     x-amz-date:20260101T000000Z\nx-amz-security-token:TOKENSECRET\n\n\
+                     host;x-amz-date;x-amz-security-token\n\
+                     e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let message = format!(
+        "The request signature we calculated does not match.\n\nThe Canonical String for this request should \
+         have been\n'{canonical}'\n\nThe String-to-Sign should have been\n'AWS4-HMAC-SHA256'\n"
+    );
+    let refusal = serde_json::json!({ "message": message }).to_string();
+    std::fs::write(folder.path().join("refusal"), refusal).expect("a file");
+    let ended = explain(folder.path(), &["GET", "/a b", "--compare", "refusal"]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let expected = "- path: /prod/a%2520b\n+ path: /prod/a%20b\n                 ^\n";
+    assert!(ended.stdout.contains(expected), "{}", ended.stdout);
+    assert!(ended.stdout.contains("\n1 line differs\n"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("TOKENSECRET"), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn a_text_without_a_canonical_request_is_a_failure() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("refusal"), "{\"message\":\"Forbidden\"}").expect("a file");
+    let ended = explain(folder.path(), &["GET", "/", "--compare", "refusal"]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("no canonical request in it"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn the_help_knows_the_command_and_hides_the_options_of_old() {
+    let ended = program::run(program::command(&["call", "--help"])).await;
+    assert!(ended.stdout.contains("--query") && !ended.stdout.contains("--path-template"));
+}
