@@ -13,6 +13,7 @@ pub mod credentials;
 pub mod endpoint;
 pub mod listener;
 pub mod metrics;
+mod peer;
 pub mod process;
 pub mod proxy;
 #[cfg(feature = "sandbox")]

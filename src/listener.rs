@@ -1,7 +1,6 @@
 //! Where clients connect: listen addresses, binding them, and accepted connections.
 
 mod address;
-pub(crate) mod peer;
 
 use std::{
     fmt, io,
@@ -41,7 +40,7 @@ impl Endpoints {
             return self;
         }
         let own = rustix::process::geteuid().as_raw();
-        let other_user = peer::user_of(local, peer).is_some_and(|user| user != own && user != 0);
+        let other_user = crate::peer::user_of(local, peer).is_some_and(|user| user != own && user != 0);
         Self { other_user, ..self }
     }
 }

@@ -130,11 +130,10 @@ impl Source for CognitoSource {
     }
 
     fn changed(&mut self) -> bool {
-        match &self.who {
+        match &mut self.who {
             Who::Guest => false,
             Who::User(login) => login.has_new_session(),
-            // The file is small and local: it is looked at whenever there is a look at all.
-            Who::TokenFile(_) => true,
+            Who::TokenFile(file) => file.changed(),
         }
     }
 }

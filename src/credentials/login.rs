@@ -34,8 +34,8 @@ pub(super) struct UserLogin {
     grant: Option<RefreshGrant>,
     /// A renewal of the stored session: it runs to its end even when nobody waits for it any more.
     renewals: JoinSet<Result<Renewed, RenewError>>,
-    /// When the stored session was written that did not help.
-    useless_since: Option<SystemTime>,
+    /// When the stored session was changed that was used last.
+    used_session: Option<SystemTime>,
     identity_id: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl UserLogin {
             tokens: None,
             grant: None,
             renewals: JoinSet::new(),
-            useless_since: None,
+            used_session: None,
             identity_id: None,
         })
     }
@@ -64,10 +64,21 @@ impl UserLogin {
         self.tokens = None;
     }
 
-    /// Whether somebody has signed in since the stored session failed.
-    pub(super) fn has_new_session(&self) -> bool {
-        let written = self.store.as_ref().and_then(SessionStore::written_at);
-        written.is_some() && written != self.useless_since
+    /// Whether somebody has signed in since the stored session was used; asked once for each.
+    pub(super) fn has_new_session(&mut self) -> bool {
+        let changed_at = self.session_changed_at();
+        if changed_at.is_none() || changed_at == self.used_session {
+            return false;
+        }
+        self.used_session = changed_at;
+        // What is at hand comes from a sign-in that did not help.
+        self.tokens = None;
+        self.grant = None;
+        true
+    }
+
+    fn session_changed_at(&self) -> Option<SystemTime> {
+        self.store.as_ref().and_then(SessionStore::changed_at)
     }
 
     /// The identity that the stored session remembers.
@@ -90,6 +101,7 @@ impl UserLogin {
         if let Err(error) = store_identity(store, identity_pool, identity_id).await {
             tracing::debug!(%error, "the identity id is not stored");
         }
+        self.used_session = self.session_changed_at();
     }
 
     /// A token that is valid now, by the cheapest way that works.
@@ -147,7 +159,7 @@ impl UserLogin {
     async fn renew_stored(&mut self, identity_pool: &str) -> Result<Option<Tokens>, FetchError> {
         let Some(store) = self.store.clone() else { return Ok(None) };
         if self.renewals.is_empty() {
-            self.useless_since = store.written_at();
+            self.used_session = store.changed_at();
             let (client, username) = (Arc::clone(&self.client), self.pool.username.clone());
             self.renewals.spawn(async move { renew_of(&store, &client, username.as_deref()).await });
         }
@@ -158,12 +170,13 @@ impl UserLogin {
         };
         match renewed {
             Ok(Renewed { tokens, session }) => {
+                self.used_session = self.session_changed_at();
                 self.identity_id = session.identity_ids.get(identity_pool).cloned();
                 Ok(Some(tokens))
             }
             Err(RenewError::SignedOut) => Ok(None),
             Err(RenewError::UserPool(error)) if error.verdict() == Verdict::SessionOver => {
-                self.useless_since = self.store.as_ref().and_then(SessionStore::written_at);
+                self.used_session = self.session_changed_at();
                 tracing::info!(%error, "the stored session is over");
                 Ok(None)
             }

@@ -111,10 +111,10 @@ impl SessionStore {
         }
     }
 
-    /// When the stored session was last written; `None` when there is none.
+    /// When the stored session, or who may read it, was last changed; `None` when there is none.
     #[must_use]
-    pub fn written_at(&self) -> Option<SystemTime> {
-        std::fs::metadata(self.path("json")).and_then(|metadata| metadata.modified()).ok()
+    pub fn changed_at(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.path("json")).ok().and_then(|metadata| file::changed_at(&metadata))
     }
 
     fn path(&self, extension: &str) -> PathBuf {

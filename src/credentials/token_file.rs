@@ -1,9 +1,15 @@
 //! An ID token in a file that something else keeps fresh.
 
-use std::path::PathBuf;
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
 
 use super::{
     identity_pool::LoginToken,
@@ -21,26 +27,31 @@ pub(super) struct TokenFile {
     path: PathBuf,
     login_provider: Option<String>,
     clock: Clock,
+    /// The file as it was when it was read last.
+    read: Option<Stamp>,
 }
+
+/// What differs between two files at the same path: when it was written, and its length.
+type Stamp = (Option<SystemTime>, u64);
 
 impl TokenFile {
     pub(super) fn new(path: PathBuf, login_provider: Option<String>, clock: Clock) -> Self {
-        Self { path, login_provider, clock }
+        Self { path, login_provider, clock, read: None }
+    }
+
+    /// Whether the file is another than the one that was read last.
+    pub(super) fn changed(&self) -> bool {
+        fs::metadata(&self.path).ok().map(|metadata| stamp(&metadata)) != self.read
     }
 
     /// The token, when it is valid now. Anything wrong with it may be right the next time.
-    pub(super) async fn token(&self) -> Result<(LoginToken, Identity), FetchError> {
+    pub(super) async fn token(&mut self) -> Result<(LoginToken, Identity), FetchError> {
         let path = self.path.clone();
-        let text = spawn_blocking(move || {
-            let length = std::fs::metadata(&path)?.len();
-            if length > LARGEST {
-                return Err(std::io::Error::other("the ID token file is larger than a token"));
-            }
-            std::fs::read_to_string(&path)
-        })
-        .await
-        .map_err(FetchError::transient)?
-        .map_err(FetchError::transient)?;
+        let (text, stamp) = spawn_blocking(move || read(&path))
+            .await
+            .map_err(FetchError::transient)?
+            .map_err(FetchError::transient)?;
+        self.read = Some(stamp);
         let token = SecretString::from(text.trim());
         match (Claims::of(token.expose_secret()), &self.login_provider) {
             (Ok(claims), provider) => {
@@ -62,4 +73,19 @@ impl TokenFile {
             (Err(error), None) => Err(FetchError::transient(error)),
         }
     }
+}
+
+fn read(path: &Path) -> io::Result<(Zeroizing<String>, Stamp)> {
+    let mut file = File::open(path)?;
+    let stamp = stamp(&file.metadata()?);
+    if stamp.1 > LARGEST {
+        return Err(io::Error::other("the ID token file is larger than a token"));
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text)?;
+    Ok((text, stamp))
+}
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    (metadata.modified().ok(), metadata.len())
 }

@@ -19,7 +19,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::listener::peer;
+use crate::peer;
 
 /// How often a state is looked at that no event reports: the end behind input that nobody reads yet.
 const LOOK: Duration = Duration::from_millis(250);

@@ -39,18 +39,19 @@ impl MakeWriter<'_> for Log {
     }
 }
 
-fn trace_into(log: &Log) -> tracing::subscriber::DefaultGuard {
+/// Logging is the whole process's: what the other tests log is searched as well.
+fn trace_into(log: &Log) {
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_writer(log.clone())
         .finish();
-    tracing::subscriber::set_default(subscriber)
+    tracing::subscriber::set_global_default(subscriber).expect("the only subscriber of this program");
 }
 
 #[tokio::test]
 async fn the_log_of_a_session_shows_no_secret() {
     let log = Log::default();
-    let _guard = trace_into(&log);
+    trace_into(&log);
     let mut secrets = vec![PASSWORD.to_owned(), CONFIDENTIAL_CLIENT_SECRET.to_owned()];
     for flow in [AuthFlow::Srp, AuthFlow::Password, AuthFlow::UserAuth] {
         let pool = Pool::start().await.flow(flow).confidential();

@@ -22,13 +22,14 @@ impl IdentityPoolError {
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         let message = self.to_string();
-        let remedies: [(&str, &str); 9] = [
+        let remedies: [(&str, &str); 10] = [
             ("Unauthenticated access", "allow guests in the identity pool, or set credentials to cognito"),
             ("supported provider", "add the user pool and its client to the identity pool's login providers"),
             ("Issuer doesn't match", "check login-provider, user-pool-id and the pool's login providers"),
             ("IdentityPool", "check identity-pool-id"),
             ("InvalidIdentityPoolConfiguration", "give the identity pool a role that trusts it"),
             ("required claim: aud", "use an ID token, not an access token"),
+            ("custom role", "check custom-role-arn: the user's token must allow the role"),
             ("classic) flow is not enabled", "allow the classic flow, or unset classic-flow-role-arn"),
             ("AssumeRoleWithWebIdentity", "check classic-flow-role-arn and the role's trust policy"),
             ("Token expired", "sign in again with `countersign login`"),

@@ -4,7 +4,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     path::Path,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 #[cfg(unix)]
@@ -83,6 +83,14 @@ fn replace(path: &Path, temporary: &Path, content: &[u8]) -> io::Result<()> {
     sync_folder(path)
 }
 
+/// A change of mode counts: it may make a file private.
+#[cfg(unix)]
+pub(super) fn changed_at(metadata: &fs::Metadata) -> Option<SystemTime> {
+    let seconds = Duration::from_secs(metadata.ctime().try_into().ok()?);
+    let nanoseconds = Duration::from_nanos(metadata.ctime_nsec().try_into().ok()?);
+    Some(SystemTime::UNIX_EPOCH + seconds + nanoseconds)
+}
+
 #[cfg(unix)]
 fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600)
@@ -108,6 +116,11 @@ fn refuse_unless_private(path: &Path, file: &File) -> Result<(), Error> {
         return Err(Error::Foreign(path.to_owned()));
     }
     Ok(())
+}
+
+#[cfg(not(unix))]
+pub(super) fn changed_at(metadata: &fs::Metadata) -> Option<SystemTime> {
+    metadata.modified().ok()
 }
 
 #[cfg(not(unix))]
