@@ -95,6 +95,42 @@ async fn check_shows_values_and_origins_and_no_secret() {
 }
 
 #[tokio::test]
+async fn check_online_signs_in() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    for (password, code, words) in
+        [("Sandbox-password-1", 0, "credentials obtained for demo"), ("wrong", 1, "password")]
+    {
+        let mut check = command(&["check", "--online"]);
+        for (name, value) in serve(&sandbox, folder.path()).as_std().get_envs() {
+            if let Some(value) = value {
+                check.env(name, value);
+            }
+        }
+        check.env_remove("COUNTERSIGN_PASSWORD_FILE").env("COUNTERSIGN_PASSWORD", password);
+        let ended = run(check).await;
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn completions_are_printed_for_a_shell() {
+    let ended = run(command(&["completions", "bash"])).await;
+    assert_eq!((ended.code, ended.stdout.contains("_countersign")), (Some(0), true));
+}
+
+#[tokio::test]
+async fn quitting_by_request_is_a_clean_end() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let program = Program::start(serve(&sandbox, folder.path()));
+    let admin = program.logged("ready", "admin").await;
+    let mut connection = Connection::open(address(&admin)).await;
+    connection.write("POST /quitquitquit HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(connection.answer().await.0.status, 200);
+    assert_eq!(program.ended().await.code, Some(0));
+}
+
+#[tokio::test]
 async fn the_sandbox_prints_a_line_that_works() {
     let mut arguments = command(&["sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "off"]);
     let folder = folder();

@@ -124,6 +124,30 @@ async fn after_goaway_the_next_request_gets_a_connection_of_its_own() {
 }
 
 #[tokio::test]
+async fn no_request_is_lost_to_goaway() {
+    let secured = secured(&["h2"]).await;
+    let mut requests = JoinSet::new();
+    for number in 0..60 {
+        let mut connection = secured.running.proxy.connect().await;
+        requests.spawn(async move {
+            connection
+                .write("POST /slow/20 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\nhi")
+                .await;
+            let (head, body) = connection.answer().await;
+            (head.status, String::from_utf8_lossy(&body).into_owned())
+        });
+        if number % 10 == 9 {
+            secured.upstream.go_away();
+        }
+    }
+    while let Some(answer) = requests.join_next().await {
+        let (status, body) = answer.expect("no panic");
+        assert_eq!(status, 200, "{body}");
+    }
+    all_verified(&secured.running.sandbox, 60);
+}
+
+#[tokio::test]
 async fn large_bodies_go_both_ways_over_http_2() {
     let secured = secured(&["h2"]).await;
     let body: Vec<u8> = pattern(0, 3 << 20).to_vec();

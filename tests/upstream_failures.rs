@@ -70,14 +70,14 @@ async fn an_untrusted_certificate_is_refused_and_nothing_is_sent() {
     assert_eq!((upstream.connections(), upstream.requests()), (1, 0));
 }
 
-async fn over_tls(upstream: &Upstream) -> (Running, Authority) {
+async fn over_tls(upstream: &Upstream, connect: Duration) -> (Running, Authority) {
     let authority = Authority::new();
     let roots = authority.file();
     let running = Setup::new()
         .upstream(upstream.url().replace("http:", "https:"))
         .proxy(move |settings| {
             settings.proxy.ca_files = vec![roots];
-            settings.proxy.timeouts.connect = Duration::from_millis(200);
+            settings.proxy.timeouts.connect = connect;
         })
         .start()
         .await;
@@ -87,7 +87,7 @@ async fn over_tls(upstream: &Upstream) -> (Running, Authority) {
 #[tokio::test]
 async fn an_upstream_that_does_not_speak_tls_is_said_to_fail_at_it() {
     let upstream = Upstream::start(|_, mut wire| async move { wire.write("220 mail ready\r\n").await }).await;
-    let (running, _authority) = over_tls(&upstream).await;
+    let (running, _authority) = over_tls(&upstream, Duration::from_secs(3)).await;
     let answer = running.proxy.get("/x").await;
     assert_eq!(answer.problem(), problem(502, "upstream-tls", "tls_protocol_error"));
 }
@@ -95,7 +95,7 @@ async fn an_upstream_that_does_not_speak_tls_is_said_to_fail_at_it() {
 #[tokio::test]
 async fn a_connection_that_is_not_ready_in_time_is_given_up() {
     let upstream = Upstream::start(|_, mut wire| async move { wire.until_client_is_gone().await }).await;
-    let (running, _authority) = over_tls(&upstream).await;
+    let (running, _authority) = over_tls(&upstream, Duration::from_millis(200)).await;
     let answer = running.proxy.get("/x").await;
     assert_eq!(answer.problem(), problem(504, "upstream-timeout", "connection_timeout"));
 }
@@ -282,6 +282,56 @@ async fn an_upstream_that_falls_silent_in_a_body_is_given_up() {
     assert_eq!(connection.chunk().await.as_deref(), Some(&b"hello"[..]));
     assert_eq!(connection.chunk().await, None);
     upstream.client_gone().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_upload_ends_is_passed_on() {
+    let upstream = Upstream::start(|_, mut wire| async move {
+        wire.head().await;
+        wire.write("HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 4\r\n\r\nmuch")
+            .await;
+        wire.until_client_is_gone().await;
+    })
+    .await;
+    let running = in_front_of(&upstream).await;
+    let answer = running.proxy.send(request("POST", "/x", vec![b'x'; 5 << 20])).await;
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (413, "much"));
+    assert_eq!(answer.header("proxy-status"), "");
+}
+
+#[tokio::test]
+async fn a_body_that_ends_with_its_connection_is_whole() {
+    for head in ["HTTP/1.0 200 OK", "HTTP/1.1 200 OK\r\nconnection: close"] {
+        let upstream = Upstream::start(move |_, mut wire| async move {
+            wire.request().await;
+            wire.write(format!("{head}\r\n\r\nto the end")).await;
+        })
+        .await;
+        let running = in_front_of(&upstream).await;
+        assert_eq!(running.proxy.get("/x").await.text(), "to the end", "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_problem_in_answer_to_head_has_no_body() {
+    let upstream = Upstream::saying(b"").await;
+    let running = in_front_of(&upstream).await;
+    let mut connection = running.proxy.connect().await;
+    for _ in 0..2 {
+        connection.write("HEAD /x HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        assert_eq!(connection.head().await.status, 502);
+    }
+}
+
+#[tokio::test]
+async fn problems_carry_the_clients_own_request_id() {
+    let upstream = Upstream::saying(b"").await;
+    let running = in_front_of(&upstream).await;
+    let mut request = get("/x");
+    request.headers_mut().insert("x-request-id", "7f-of-the-client".parse().expect("a value"));
+    assert_eq!(running.proxy.send(request).await.json()["request_id"], "7f-of-the-client");
+    let [one, two] = [running.proxy.get("/x").await, running.proxy.get("/x").await];
+    assert_ne!(one.json()["request_id"], two.json()["request_id"]);
 }
 
 #[tokio::test]

@@ -55,6 +55,10 @@ impl Answer {
         for name in ["title", "detail", "request_id"] {
             assert!(problem[name].as_str().is_some_and(|text| !text.is_empty()), "{name}: {problem}");
         }
+        let detail = problem["detail"].to_string();
+        for inside in ["os error", "hyper", "rustls", "/tmp", "src/", "127.0.0.1:", "{"] {
+            assert!(!detail.contains(inside), "{inside} is nobody's business: {detail}");
+        }
         let error = self.header("proxy-status").strip_prefix("countersign; error=");
         (self.status.as_u16(), code, error.expect("a proxy-status").to_owned())
     }

@@ -100,6 +100,15 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
+    /// The head of the next request, with nothing read of its body.
+    pub(crate) async fn head(&mut self) -> Option<String> {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            bytes.push(self.stream.read_u8().await.ok()?);
+        }
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// The next request with a body of a declared length; `None` when the client has closed.
     pub(crate) async fn request(&mut self) -> Option<String> {
         let mut bytes = Vec::new();
