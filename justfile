@@ -12,6 +12,10 @@ ci:
 test:
     cargo test
 
+# Clients and services that are not ours; needs python3 with venv, node and npm
+clients *tests:
+    tests/clients/run {{ tests }}
+
 # Format and lints, with and without the sandbox
 lint:
     cargo fmt --check

@@ -222,7 +222,7 @@ fn data_server(
     settings: &proxy::Settings,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + use<> {
-    let accounting = AccountingLayer::new(metrics, settings.limits.max_in_flight);
+    let accounting = AccountingLayer::new(metrics);
     let server = server::Settings {
         max_connections: settings.limits.max_connections,
         drain: settings.timeouts.drain,

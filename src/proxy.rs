@@ -21,11 +21,15 @@ use std::{collections::HashMap, error::Error, fmt, path::PathBuf, sync::Arc, tim
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Uri, header::InvalidHeaderValue, uri::Scheme};
 use secrecy::SecretString;
+use tokio::sync::Semaphore;
 
 pub use accounting::{Accounting, AccountingLayer};
 pub use body::{Body, Budget};
 pub use error::ProxyError;
 pub use guard::Guard;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use guard::fuzzing;
 pub use pipeline::{Pipeline, Plan, Ready, Sent};
 use route::{Route, Routes};
 pub use service::Forward;
@@ -40,6 +44,8 @@ pub struct Proxy {
     guard: Guard,
     pipeline: Pipeline,
     budget: Budget,
+    /// For requests that wait for the upstream's answer.
+    places: Semaphore,
     trust_documents: bool,
     metrics: Arc<Metrics>,
 }
@@ -87,6 +93,7 @@ impl Proxy {
             guard: Guard::new(&settings.guard),
             pipeline: Pipeline::new(settings, credentials, clock, Arc::clone(&metrics))?,
             budget,
+            places: Semaphore::new(settings.limits.max_in_flight.min(Semaphore::MAX_PERMITS)),
             trust_documents: settings.guard.trust_documents,
             metrics,
         })
@@ -181,7 +188,7 @@ pub struct Limits {
     pub body_memory: u64,
     /// Connections of clients.
     pub max_connections: usize,
-    /// Requests being answered.
+    /// Requests that wait for the upstream's answer.
     pub max_in_flight: usize,
 }
 

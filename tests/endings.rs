@@ -16,7 +16,12 @@ use support::{
     tls::Authority,
     upstream::{FINE, Upstream},
 };
-use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpListener,
+    task::JoinSet,
+    time::sleep,
+};
 
 #[tokio::test]
 async fn clients_that_have_finished_sending_still_get_their_answer() {
@@ -169,13 +174,15 @@ async fn bodies_with_signatures_inside_are_refused_with_the_reason() {
     }
 }
 
-/// What an HTTP/2 upstream does with a connection, by its number.
+/// What an HTTP/2 upstream does with the second stream of its first connection.
 #[derive(Clone, Copy, Debug)]
 enum Manner {
-    /// Resets the first stream.
+    /// Resets the stream.
     Reset(Reason),
-    /// Says that it goes away and has seen nothing of the first stream.
-    GoAway,
+    /// Says that it goes away, and that it has begun with the stream.
+    GoAwayAfter,
+    /// Says that it goes away, and that it has not begun with the stream.
+    GoAwayBefore,
 }
 
 /// An HTTP/2 upstream that answers, but for the second request of its first connection.
@@ -191,6 +198,9 @@ async fn http2(authority: &Authority, manner: Manner) -> (String, JoinSet<()>) {
             let acceptor = acceptor.clone();
             connections.spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
+                if number == 0 && matches!(manner, Manner::GoAwayBefore) {
+                    return leave_before_the_second(stream).await;
+                }
                 let Ok(mut connection) = server::handshake(stream).await else { return };
                 let mut seen = 0;
                 while let Some(Ok((_, mut respond))) = connection.accept().await {
@@ -198,7 +208,7 @@ async fn http2(authority: &Authority, manner: Manner) -> (String, JoinSet<()>) {
                     if number == 0 && seen == 2 {
                         match manner {
                             Manner::Reset(reason) => respond.send_reset(reason),
-                            Manner::GoAway => {
+                            Manner::GoAwayAfter | Manner::GoAwayBefore => {
                                 connection.abrupt_shutdown(Reason::NO_ERROR);
                             }
                         }
@@ -216,20 +226,53 @@ async fn http2(authority: &Authority, manner: Manner) -> (String, JoinSet<()>) {
     (url, tasks)
 }
 
+/// Frames by hand: the library's server has begun with every stream that it knows of.
+async fn leave_before_the_second(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const SETTINGS_ACK: &[u8] = &[0, 0, 0, 4, 1, 0, 0, 0, 0];
+    // HEADERS of stream 1 with the indexed field ":status: 200", then DATA that ends the stream.
+    const FINE: &[u8] = b"\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\x04\0\x01\0\0\0\x01fine";
+    // GOAWAY with stream 1 as the last, NO_ERROR.
+    const GOAWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0";
+    let mut preface = [0; 24];
+    stream.read_exact(&mut preface).await.expect("a preface");
+    stream.write_all(SETTINGS).await.expect("an open connection");
+    let mut head = [0; 9];
+    while stream.read_exact(&mut head).await.is_ok() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        stream.read_exact(&mut payload).await.expect("a frame");
+        let answer = match (head[3], head[8]) {
+            (4, _) if head[4] == 0 => SETTINGS_ACK,
+            (1, 1) => FINE,
+            (1, _) => GOAWAY,
+            _ => continue,
+        };
+        stream.write_all(answer).await.expect("an open connection");
+        stream.flush().await.expect("an open connection");
+    }
+}
+
 #[tokio::test]
 async fn what_an_http2_upstream_has_not_begun_is_sent_again_whatever_the_method() {
-    let authority = Authority::new();
-    let (url, _tasks) = http2(&authority, Manner::Reset(Reason::REFUSED_STREAM)).await;
-    let file = authority.file();
-    let running =
-        Setup::new().upstream(url).proxy(move |settings| settings.proxy.ca_files = vec![file]).start().await;
-    assert_eq!(running.proxy.get("/").await.text(), "fine");
-    assert_eq!(running.proxy.send(request("POST", "/", "a body")).await.text(), "fine");
+    for manner in [Manner::Reset(Reason::REFUSED_STREAM), Manner::GoAwayBefore] {
+        let authority = Authority::new();
+        let (url, _tasks) = http2(&authority, manner).await;
+        let file = authority.file();
+        let running = Setup::new()
+            .upstream(url)
+            .proxy(move |settings| settings.proxy.ca_files = vec![file])
+            .start()
+            .await;
+        assert_eq!(running.proxy.get("/").await.text(), "fine");
+        assert_eq!(running.proxy.send(request("POST", "/", "a body")).await.text(), "fine", "{manner:?}");
+    }
 }
 
 #[tokio::test]
 async fn what_an_http2_upstream_may_have_begun_is_not_sent_again() {
-    for manner in [Manner::Reset(Reason::CANCEL), Manner::Reset(Reason::INTERNAL_ERROR), Manner::GoAway] {
+    for manner in [Manner::Reset(Reason::CANCEL), Manner::Reset(Reason::INTERNAL_ERROR), Manner::GoAwayAfter]
+    {
         let authority = Authority::new();
         let (url, _tasks) = http2(&authority, manner).await;
         let file = authority.file();

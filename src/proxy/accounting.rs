@@ -1,4 +1,4 @@
-//! A tower layer for what every request shares: an id, a place among those in flight, a line in the log.
+//! A tower layer for what every request shares: an id, metrics, a line in the log.
 
 use std::{
     convert::Infallible,
@@ -12,16 +12,12 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tower::{Layer, Service};
 use tracing::info;
 
 use super::{
     body::{Body, BodyError},
-    error::ProxyError,
     outcome::Outcome,
     service::Told,
 };
@@ -51,19 +47,17 @@ impl RequestId {
     }
 }
 
-/// Gives each request its id and its place, and accounts for it when its last byte is sent.
+/// Gives each request its id, and accounts for it when its last byte is sent.
 #[derive(Clone, Debug)]
 pub struct AccountingLayer {
     metrics: Arc<Metrics>,
-    places: Arc<Semaphore>,
 }
 
 impl AccountingLayer {
-    /// A layer that lets `max_in_flight` requests be answered at once.
+    /// A layer that counts in `metrics`.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, max_in_flight: usize) -> Self {
-        let places = Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)));
-        Self { metrics, places }
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics }
     }
 }
 
@@ -112,30 +106,15 @@ where
         };
         let metrics = Arc::clone(&self.layer.metrics);
         let in_flight = metrics.in_flight();
-        let place = Arc::clone(&self.layer.places).try_acquire_owned().ok();
         request.extensions_mut().insert(id);
-        let answer = place.is_some().then(|| self.inner.call(request));
+        let answer = self.inner.call(request);
         Box::pin(async move {
-            let mut response = match answer {
-                Some(answer) => answer.await?,
-                None => overloaded(&line.id),
-            };
+            let mut response = answer.await?;
             line.take_over(&mut response);
             metrics.answered(&line.method, line.status, line.origin(), line.head);
-            Ok(response.map(|body| Accounted { body, line, _place: place, _in_flight: in_flight }))
+            Ok(response.map(|body| Accounted { body, line, _in_flight: in_flight }))
         })
     }
-}
-
-fn overloaded(id: &RequestId) -> Response<Body> {
-    let error = ProxyError::Overloaded;
-    let mut response = error.response(id.as_str());
-    response.extensions_mut().insert(Told {
-        outcome: Outcome::default(),
-        code: Some(error.code()),
-        own: true,
-    });
-    response
 }
 
 /// What the line in the log says.
@@ -197,7 +176,6 @@ impl Line {
 pub struct Accounted {
     body: Body,
     line: Line,
-    _place: Option<OwnedSemaphorePermit>,
     _in_flight: InFlight,
 }
 

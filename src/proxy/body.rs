@@ -1,5 +1,7 @@
 //! Bodies: requests collected within a shared budget, responses streamed with a limit on silence.
 
+mod pieces;
+
 use std::{
     pin::Pin,
     sync::Arc,
@@ -18,7 +20,8 @@ use tokio::{
 };
 
 use super::{error::ProxyError, refusal::Witness, upstream::UpstreamBody};
-use crate::signing::{Payload, PayloadBuilder};
+use crate::signing::Payload;
+use pieces::Pieces;
 
 /// The longest silence between two chunks of a request body.
 const CHUNK: Duration = Duration::from_secs(10);
@@ -63,15 +66,14 @@ impl Budget {
         if declared == Some(0) {
             return Ok(Payload::empty());
         }
-        let mut reserved = match declared {
-            Some(length) => Some(Arc::new(self.reserve(length).await?)),
-            None => None,
-        };
-        let mut builder = PayloadBuilder::default();
+        let mut pieces = Pieces::default();
+        if let Some(length) = declared {
+            pieces.add_share(self.reserve(length).await?);
+        }
         let (mut length, mut turn) = (0_u64, 0_usize);
         loop {
             let frame = timeout(CHUNK, body.frame()).await.map_err(|_| ProxyError::BodyTimeout)?;
-            let Some(frame) = frame else { return Ok(builder.finish()) };
+            let Some(frame) = frame else { return Ok(pieces.finish()) };
             let frame = frame.map_err(|_| ProxyError::BodyIncomplete)?;
             let Ok(chunk) = frame.into_data() else { continue };
             length += chunk.len() as u64;
@@ -79,10 +81,10 @@ impl Budget {
                 return Err(ProxyError::BodyTooLarge { limit: self.max_body });
             }
             if declared.is_none() {
-                reserved = Some(Arc::new(self.reserve(chunk.len() as u64).await?));
+                pieces.add_share(self.reserve(chunk.len() as u64).await?);
             }
             turn += chunk.len();
-            builder.push(hold(chunk, reserved.as_ref()));
+            pieces.push(chunk);
             if turn >= TURN {
                 turn = 0;
                 yield_now().await;
@@ -102,25 +104,6 @@ impl Budget {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(ProxyError::Overloaded),
         }
-    }
-}
-
-/// A chunk that gives its share of the budget back when its last copy is dropped.
-struct Held {
-    chunk: Bytes,
-    _share: Arc<OwnedSemaphorePermit>,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.chunk
-    }
-}
-
-fn hold(chunk: Bytes, share: Option<&Arc<OwnedSemaphorePermit>>) -> Bytes {
-    match share {
-        Some(share) => Bytes::from_owner(Held { chunk, _share: Arc::clone(share) }),
-        None => chunk,
     }
 }
 

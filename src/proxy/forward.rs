@@ -1,4 +1,4 @@
-//! One request of a client, from admission to the response head: straight down, in the order of the contract.
+//! One request of a client, from admission to the response head: straight down.
 
 use http::{Request, Response, header, request::Parts};
 use hyper::body::Incoming;
@@ -49,6 +49,8 @@ impl Proxy {
         let client_host = parts.headers.get(header::HOST).cloned();
         let plan = self.pipeline.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
         let ready = plan.with_body(self.budget.collect(body).await?);
+        // A client that is slow to send or to read occupies its connection, and no place that others need.
+        let _place = self.places.try_acquire().map_err(|_| ProxyError::Overloaded)?;
         let sent = self.pipeline.send(&ready, id.as_str(), outcome).await?;
         Ok(response::rewrite(sent.response, ready.route, client_host.as_ref()))
     }

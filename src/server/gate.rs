@@ -74,8 +74,9 @@ enum Stage {
     Head,
     Length(u64),
     Chunked(Chunked),
-    /// The library has found the body to be broken, or will: nothing is checked any more.
-    Unchecked,
+    /// The body is not framed as it should be. The library would forgive some of that, and would then take
+    /// what follows for a request; for it the body breaks off here.
+    Broken,
     /// A head was refused: whatever follows it is not a request.
     Refused,
 }
@@ -126,8 +127,7 @@ impl<I> Gate<I> {
                 let progress = chunked.advance(&self.held);
                 self.follow(progress);
             }
-            Stage::Unchecked => self.passed = self.held.len(),
-            Stage::Refused => {}
+            Stage::Broken | Stage::Refused => {}
         }
     }
 
@@ -148,8 +148,8 @@ impl<I> Gate<I> {
                 self.stage = Stage::Head;
             }
             Progress::Broken => {
-                self.passed = self.held.len();
-                self.stage = Stage::Unchecked;
+                self.held.clear();
+                self.stage = Stage::Broken;
             }
         }
     }
@@ -205,7 +205,10 @@ impl<I: AsyncRead + Unpin> Gate<I> {
                 return Poll::Ready(Ok(()));
             }
             self.held.extend_from_slice(buffer.filled());
-            self.examine();
+            // Without a line end nothing can be decided: a head that drips is not read anew for each drop.
+            if buffer.filled().contains(&b'\n') || self.held.len() > head::LONGEST {
+                self.examine();
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -242,9 +245,8 @@ impl<I: AsyncRead + Unpin> AsyncRead for Gate<I> {
         if this.passed == 0 {
             match this.stage {
                 Stage::Head => ready!(this.poll_head(context))?,
-                Stage::Length(_) | Stage::Chunked(_) | Stage::Unchecked => {
-                    return this.poll_body(context, buffer);
-                }
+                Stage::Length(_) | Stage::Chunked(_) => return this.poll_body(context, buffer),
+                Stage::Broken => return Poll::Ready(Ok(())),
                 Stage::Refused => return Poll::Pending,
             }
         }

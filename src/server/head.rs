@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::Uri;
 
 /// The longest head, in bytes.
-const LONGEST: usize = 64 * 1024;
+pub(super) const LONGEST: usize = 64 * 1024;
 
 /// The most fields.
 const MOST_FIELDS: usize = 100;
@@ -55,6 +55,7 @@ pub(super) fn scan(bytes: &[u8]) -> Scan {
     match find_end(&bytes[start..]) {
         Some(end) if end > LONGEST => Scan::Refused(Violation::TooLarge),
         None if bytes.len() > LONGEST => Scan::Refused(too_large(&bytes[start..])),
+        None if has_too_many_lines(bytes) => Scan::Refused(Violation::TooLarge),
         None => Scan::Incomplete,
         Some(end) => match check(&bytes[start..start + end]) {
             Ok(framing) => Scan::Complete { length: start + end, framing },
@@ -74,6 +75,11 @@ fn find_end(bytes: &[u8]) -> Option<usize> {
         }
     }
     None
+}
+
+/// The request line and the fields; more of them need no waiting for the end.
+fn has_too_many_lines(bytes: &[u8]) -> bool {
+    bytes.iter().filter(|byte| **byte == b'\n').count() > MOST_FIELDS + 2
 }
 
 fn too_large(bytes: &[u8]) -> Violation {
@@ -181,7 +187,7 @@ impl Fields {
         }
         let colon =
             line.iter().position(|&byte| byte == b':').ok_or_else(|| malformed("A header has no colon"))?;
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let (name, value) = (&line[..colon], trim_blanks(&line[colon + 1..]));
         if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
             return Err(malformed("A header's name is not a token"));
         }
@@ -221,6 +227,14 @@ impl Fields {
             (false, Some(length)) => Ok(Framing::Length(length)),
         }
     }
+}
+
+/// Spaces and tabs only, as RFC 9110 section 5.6.3 has it: a form feed is part of the value.
+fn trim_blanks(value: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
+    &value[start..end]
 }
 
 fn is_token(byte: u8) -> bool {
@@ -291,6 +305,8 @@ mod tests {
             "GET / HTTP/1.1\r\n: b\r\n\r\n",
             "GET / HTTP/1.1\r\na: b\0c\r\n\r\n",
             "GET / HTTP/1.1\r\na: b\rc\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\u{c}\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: \r1\r\n\r\n",
             "POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n",
             "POST / HTTP/1.1\r\ncontent-length: 1, 1\r\n\r\n",
             "POST / HTTP/1.1\r\ncontent-length: +1\r\n\r\n",
@@ -322,6 +338,7 @@ mod tests {
         assert_eq!(framing(&format!("GET / HTTP/1.1\r\n{fields}\r\n")), Framing::None);
         for (head, violation) in [
             (format!("GET / HTTP/1.1\r\n{fields}c: d\r\n\r\n"), Violation::TooLarge),
+            (format!("GET / HTTP/1.1\r\n{}", "a: b\r\n".repeat(MOST_FIELDS + 2)), Violation::TooLarge),
             (format!("GET / HTTP/1.1\r\na: {}", "b".repeat(LONGEST)), Violation::TooLarge),
             (format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(LONGEST)), Violation::TooLarge),
             (format!("GET /{} HTTP/1.1\r\n\r\n", "b".repeat(LONGEST_TARGET)), Violation::TargetTooLong),

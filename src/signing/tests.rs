@@ -5,6 +5,7 @@ use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, p
 
 use super::*;
 
+mod meaning;
 mod vectors;
 
 fn credentials() -> Credentials {

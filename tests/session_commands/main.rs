@@ -257,6 +257,52 @@ async fn an_authenticators_secret_stands_in_for_its_owner() {
 }
 
 #[tokio::test]
+async fn no_command_logs_a_secret_at_any_level() {
+    let client = AppClient {
+        secret: Some(CONFIDENTIAL_CLIENT_SECRET.into()),
+        rotation: Some(Duration::ZERO),
+        ..AppClient::new(CONFIDENTIAL_CLIENT_ID)
+    };
+    let demo = User {
+        mfa: vec![Mfa::Authenticator { secret: TOTP_SECRET.into() }],
+        ..User::new("demo", "Sandbox-password-1")
+    };
+    let settings = Settings { users: vec![demo], clients: vec![client], ..Settings::default() };
+    let desk = Desk::with(settings, CONFIDENTIAL_CLIENT_ID).await;
+    let verbose = |mut command: Command| {
+        command
+            .env("COUNTERSIGN_CLIENT_SECRET", CONFIDENTIAL_CLIENT_SECRET)
+            .env("COUNTERSIGN_TOTP_SECRET", TOTP_SECRET)
+            .env("COUNTERSIGN_LOG_LEVEL", "trace")
+            .env("RUST_LOG", "trace");
+        command
+    };
+    // How JSON Web Tokens and the sandbox's session tokens begin.
+    let mut secrets = vec!["eyJ".to_owned(), "IQoJb3JpZ2lu".to_owned()];
+    secrets.extend(["Sandbox-password-1", CONFIDENTIAL_CLIENT_SECRET, TOTP_SECRET].map(str::to_owned));
+    let mut said = String::new();
+    for command in [
+        desk.login_command(),
+        desk.command(&["whoami", "--json"]),
+        desk.proxy_command(&["check", "--online"]),
+        desk.command(&["logout"]),
+    ] {
+        let ended = program::run(verbose(command)).await;
+        succeeded(&ended);
+        assert!(ended.stderr.contains("TRACE") || ended.stderr.contains("DEBUG"), "{ended:?}");
+        said += &(ended.stdout + &ended.stderr);
+        if desk.session_file().exists() {
+            let token = desk.session()["refresh_token"].as_str().expect("a token").to_owned();
+            secrets.push(token);
+        }
+    }
+    assert!(secrets.len() >= 8);
+    for secret in secrets {
+        assert!(!said.contains(&secret), "{secret} was said");
+    }
+}
+
+#[tokio::test]
 async fn login_in_a_browser_stores_the_session_too() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = free.local_addr().expect("bound").port();

@@ -84,7 +84,7 @@ pub static SETTINGS: &[Setting] = &[
     row(Limits, PROXY, Number, "max-connections", "COUNT", "1024",
         "Connections of clients"),
     row(Limits, PROXY, Number, "max-in-flight", "COUNT", "256",
-        "Requests answered at the same time"),
+        "Requests that wait for the upstream's answer"),
     row(Limits, EVERY_REQUEST, Text, "connect-timeout", "DURATION", "3s",
         "Longest wait for a connection to the upstream"),
     row(Limits, EVERY_REQUEST, Text, "response-timeout", "DURATION", "60s",

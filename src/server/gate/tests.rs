@@ -53,6 +53,18 @@ async fn a_head_hidden_in_a_body_is_not_looked_at() {
     assert_eq!(read_through(&[request]).await, (request.to_vec(), None));
 }
 
+#[tokio::test]
+async fn nothing_behind_a_body_that_is_not_framed_as_it_should_be_is_a_request() {
+    let head = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
+    for body in
+        ["3 \r\nabc\r\n", "0000000000000003\r\nabc\r\n", "3;\0\r\nabc\r\n", "3\r\nabc\r\n0\r\na\n: b\r\n"]
+    {
+        let rest = format!("{body}0\r\n\r\nGET /x HTTP/1.1\r\n\r\n");
+        let (read, violation) = read_through(&[head, rest.as_bytes()]).await;
+        assert_eq!((read, violation), (head.to_vec(), None), "{body:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_head_that_drips_is_refused_and_silence_is_an_end() {
     let (mut client, server) = tokio::io::duplex(1024);
