@@ -34,6 +34,21 @@ deny:
 advisories:
     cargo deny --locked check advisories
 
+# Each fuzz target for a minute (rustup toolchain install nightly; cargo install --locked cargo-fuzz).
+# No sanitizer: nothing here is unsafe, and the standard library's checks are on.
+fuzz seconds="60":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for target in $(cargo +nightly fuzz list); do
+        mkdir -p "fuzz/corpus/$target"
+        cargo +nightly fuzz run --sanitizer none "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
+            -max_total_time={{ seconds }} -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
+    done
+
+# Pages of other origins against the guard, in headless Chromium, and a Vite dev server in front of the proxy
+browser:
+    tests/browser/run
+
 # The whole flow on this machine; takes the sandbox's flags: just sandbox --credentials-lifetime 30s
 sandbox *flags:
     cargo run -- sandbox {{ flags }}

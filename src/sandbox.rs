@@ -26,6 +26,9 @@ mod xml;
 
 use std::{io, sync::Arc};
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use self::api::fuzzing;
 use self::{
     api::Api,
     identity_pool::IdentityPool,

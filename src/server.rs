@@ -1,6 +1,9 @@
 //! HTTP/1.1 on accepted connections, up to a limit, until the end is asked for; then what is under way ends.
 
 mod chunked;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod head;
 mod socket;
@@ -12,11 +15,15 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1};
+<<<<<<< HEAD
+use hyper_util::rt::{TokioIo, TokioTimer};
+=======
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use socket::Socket;
+>>>>>>> main
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Semaphore,
@@ -173,6 +180,15 @@ where
         .header_read_timeout(None)
         .max_buf_size(BUFFER)
         .max_headers(MAX_FIELDS)
+<<<<<<< HEAD
+        .serve_connection(TokioIo::new(gate), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.requested() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+=======
         .half_close(true)
         .serve_connection(TokioIo::new(gate), TowerToHyperService::new(service));
     let connection = async {
@@ -183,6 +199,7 @@ where
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+>>>>>>> main
         }
     };
     let ended = tokio::select! {

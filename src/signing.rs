@@ -6,6 +6,9 @@
 
 mod canonical;
 mod comparison;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod payload;
 mod percent;

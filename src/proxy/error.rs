@@ -101,6 +101,8 @@ impl ProxyError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // A browser that was led here would fetch an icon for the page, and would be let through to the API.
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
         headers.insert(
             "proxy-status",
             HeaderValue::from_str(&format!("countersign; error={}", face.proxy_status))

@@ -3,6 +3,8 @@
 //! Whoever is admitted acts as the signed-in user. Browsers do not protect a loopback port: a form on any
 //! page can be sent to it, and images carry no `Origin`.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod host;
 mod site;
 mod strict;

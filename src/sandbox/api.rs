@@ -8,6 +8,8 @@ mod backend;
 mod canonical;
 mod event;
 pub mod fixtures;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod received;
 mod verifier;
 

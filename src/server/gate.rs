@@ -38,7 +38,11 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;
 
 /// Stands in the place of a head that was refused.
-const REPLACEMENT: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+pub(super) const REPLACEMENT: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+
+/// The same for HEAD, whose answer has no body.
+pub(super) const REPLACEMENT_OF_HEAD: &[u8] =
+    b"HEAD / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
 /// How long the two ends may take.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +103,8 @@ impl<I> Gate<I> {
     fn refuse(&mut self, violation: Violation) {
         self.turn.refuse(violation);
         self.stage = Stage::Refused;
-        self.held = BytesMut::from(REPLACEMENT);
+        let replacement = if self.held.starts_with(b"HEAD ") { REPLACEMENT_OF_HEAD } else { REPLACEMENT };
+        self.held = BytesMut::from(replacement);
         self.passed = self.held.len();
     }
 

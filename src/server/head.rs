@@ -202,6 +202,8 @@ impl Fields {
                 return Err(Violation::TransferCoding);
             }
             self.chunked = true;
+        } else if looks_like_framing(name) {
+            return Err(malformed("A header's name is almost Content-Length or Transfer-Encoding"));
         }
         Ok(())
     }
@@ -227,6 +229,12 @@ impl Fields {
             (false, Some(length)) => Ok(Framing::Length(length)),
         }
     }
+}
+
+/// Whether a server that is lax about hyphens may take it for a header that says where the body ends.
+fn looks_like_framing(name: &[u8]) -> bool {
+    let letters = || name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
+    letters().eq(*b"contentlength") || letters().eq(*b"transferencoding")
 }
 
 /// Spaces and tabs only, as RFC 9110 section 5.6.3 has it: a form feed is part of the value.
@@ -306,6 +314,8 @@ mod tests {
             "GET / HTTP/1.1\r\na: b\0c\r\n\r\n",
             "GET / HTTP/1.1\r\na: b\rc\r\n\r\n",
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\u{c}\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent_length: 1\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer--Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\ncontent-length: \r1\r\n\r\n",
             "POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n",
             "POST / HTTP/1.1\r\ncontent-length: 1, 1\r\n\r\n",

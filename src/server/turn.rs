@@ -9,7 +9,7 @@ use std::{
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
-use tower::Service;
+use tower::{Service, ServiceExt};
 
 use super::head::Violation;
 
@@ -75,28 +75,26 @@ impl<S> Answering<S> {
     }
 }
 
-impl<S, R, B> Service<Request<R>> for Answering<S>
+impl<S, R, B> hyper::service::Service<Request<R>> for Answering<S>
 where
-    S: Service<Request<R>, Response = Response<B>>,
+    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: 'static,
+    R: Send + 'static,
     B: 'static,
 {
     type Response = Response<Answer<B>>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<R>) -> Self::Future {
+    /// Takes the violation at once: before the future is polled, the library may read the next head.
+    fn call(&self, mut request: Request<R>) -> Self::Future {
         self.turn.begin_ours();
         if let Some(violation) = self.turn.take_violation() {
             request.extensions_mut().insert(violation);
         }
         let end = EndOfTurn(self.turn.clone());
-        let answer = self.inner.call(request);
+        let answer = self.inner.clone().oneshot(request);
         Box::pin(async move { Ok(answer.await?.map(|body| Answer { body, _end: end })) })
     }
 }

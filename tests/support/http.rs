@@ -104,6 +104,11 @@ impl Connection {
         soon("bytes to be taken", self.stream.write_all(bytes.as_ref())).await.expect("an open connection");
     }
 
+    /// As [`write`](Self::write); whether the other end still takes bytes.
+    pub(crate) async fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        soon("bytes to be taken", self.stream.write_all(bytes.as_ref())).await.is_ok()
+    }
+
     /// A response head: the status line, and the fields as they came.
     pub(crate) async fn head(&mut self) -> Head {
         self.try_head().await.expect("a response head")
@@ -133,12 +138,17 @@ impl Connection {
     /// The head and, as it frames it, the body.
     pub(crate) async fn answer(&mut self) -> (Head, Vec<u8>) {
         let head = self.head().await;
-        let body = match (head.field("content-length"), head.field("transfer-encoding")) {
+        let body = self.body(&head).await;
+        (head, body)
+    }
+
+    /// The body that `head` frames.
+    pub(crate) async fn body(&mut self, head: &Head) -> Vec<u8> {
+        match (head.field("content-length"), head.field("transfer-encoding")) {
             (Some(length), _) => self.exactly(length.parse().expect("a length")).await,
             (None, Some(_)) => self.chunks().await,
             (None, None) => self.rest().await.expect("a clean end"),
-        };
-        (head, body)
+        }
     }
 
     async fn chunks(&mut self) -> Vec<u8> {
@@ -192,6 +202,11 @@ impl Connection {
     /// Whether the other end has closed, with nothing more said.
     pub(crate) async fn is_closed(&mut self) -> bool {
         self.rest().await.is_ok_and(|rest| rest.is_empty())
+    }
+
+    /// As [`finish_writing`](Self::finish_writing), on a connection that may have ended.
+    pub(crate) async fn try_finish_writing(&mut self) {
+        let _ = self.stream.shutdown().await;
     }
 
     /// Says that nothing more will be sent.

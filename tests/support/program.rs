@@ -96,6 +96,11 @@ impl Program {
         Self { child, stdout, stderr, readers }
     }
 
+    /// The id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("a running program")
+    }
+
     /// The first line of stdout in which `wanted` stands.
     pub(crate) async fn stdout_line(&self, wanted: &str) -> String {
         self.stdout.line(wanted).await

@@ -30,7 +30,7 @@ pub(super) fn request(received: &Received, signed_headers: &[&str]) -> Vec<u8> {
 }
 
 /// The path as it was received, without empty and dot segments, encoded once more.
-fn path(raw: &str) -> String {
+pub(super) fn path(raw: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut open = true;
     for segment in raw.split('/').skip(1) {
@@ -55,7 +55,7 @@ fn path(raw: &str) -> String {
 }
 
 /// The parameters decoded, encoded, and sorted by encoded name and then by encoded value.
-fn query(raw: &str) -> String {
+pub(super) fn query(raw: &str) -> String {
     let mut parameters: Vec<(String, String)> = raw
         .split('&')
         .filter(|part| !part.is_empty())

@@ -1,0 +1,44 @@
+//! A door to the gate for fuzz targets.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{
+    gate::{Gate, Patience, REPLACEMENT, REPLACEMENT_OF_HEAD, Violation},
+    turn::Turn,
+};
+
+/// What the HTTP library gets to read when a client sends `pieces` and closes, without the head that stands
+/// for a refused one, and why that was refused.
+#[must_use]
+pub fn read_through_gate(pieces: &[&[u8]]) -> (Vec<u8>, Option<Violation>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let (mut client, server) = tokio::io::duplex(length.max(1));
+        let turn = Turn::default();
+        let patience = Patience { head: Duration::from_secs(30), write: Duration::from_secs(30) };
+        let mut gate = Gate::new(server, turn.clone(), patience);
+        let mut read = Vec::new();
+        let mut step = [0; 4096];
+        for piece in pieces {
+            client.write_all(piece).await.expect("room");
+            // What the gate makes of a piece must not depend on what comes behind it.
+            while let Ok(Ok(length @ 1..)) = tokio::time::timeout(Duration::ZERO, gate.read(&mut step)).await
+            {
+                read.extend_from_slice(&step[..length]);
+            }
+        }
+        drop(client);
+        while let Ok(Ok(length @ 1..)) = tokio::time::timeout(Duration::ZERO, gate.read(&mut step)).await {
+            read.extend_from_slice(&step[..length]);
+        }
+        let violation = turn.take_violation();
+        if violation.is_some() {
+            let head = read.ends_with(REPLACEMENT_OF_HEAD);
+            read.truncate(read.len() - if head { REPLACEMENT_OF_HEAD } else { REPLACEMENT }.len());
+        }
+        (read, violation)
+    })
+}

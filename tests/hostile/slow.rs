@@ -1,0 +1,126 @@
+//! Clients that hold connections and do next to nothing with them.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::support::{Proxy, Setup};
+
+/// So many of each kind; HOSTILE_SLOW says otherwise.
+const EACH: usize = 100;
+
+/// The timeout for readers, which is 310 s by default.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// The longest of the timeouts, 30 s for a head, and some patience.
+const ALL_OVER: Duration = Duration::from_secs(45);
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    ConnectsOnly,
+    OneByte,
+    PartOfAHead,
+    DrippingHead,
+    StalledBody,
+    SlowReader,
+}
+
+const KINDS: [Kind; 6] = [
+    Kind::ConnectsOnly,
+    Kind::OneByte,
+    Kind::PartOfAHead,
+    Kind::DrippingHead,
+    Kind::StalledBody,
+    Kind::SlowReader,
+];
+
+impl Kind {
+    fn opening(self) -> &'static str {
+        match self {
+            Self::ConnectsOnly => "",
+            Self::OneByte => "P",
+            Self::PartOfAHead | Self::DrippingHead => "GET /x HTTP/1.1\r\nhost: loc",
+            Self::StalledBody => "POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nhalf",
+            Self::SlowReader => "GET /bytes/50000000 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        }
+    }
+}
+
+/// Holds a connection until the proxy ends it; how long that took.
+async fn hold(address: SocketAddr, kind: Kind) -> (Kind, Duration) {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(kind.opening().as_bytes()).await.expect("an open connection");
+    let mut byte = [0; 1];
+    match kind {
+        Kind::DrippingHead => {
+            while stream.write_all(b"a").await.is_ok() {
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+        // Reads nothing until the proxy has given up, and sees then that the rest is missing.
+        Kind::SlowReader => {
+            sleep(IDLE + Duration::from_secs(5)).await;
+            let mut read = Vec::new();
+            let _ = stream.read_to_end(&mut read).await;
+            assert!(read.len() < 50_000_000, "the whole answer came");
+        }
+        _ => while matches!(stream.read(&mut byte).await, Ok(1)) {},
+    }
+    (kind, began.elapsed())
+}
+
+/// The median and the 95th percentile of an ordinary client's waiting.
+async fn latency(proxy: &Proxy, requests: usize) -> (Duration, Duration) {
+    let mut waits = Vec::new();
+    for _ in 0..requests {
+        let began = Instant::now();
+        assert_eq!(proxy.get("/ordinary").await.status, 200);
+        waits.push(began.elapsed());
+    }
+    waits.sort();
+    (waits[requests / 2], waits[requests * 95 / 100])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_clients_are_cut_off_and_keep_nobody_waiting() {
+    let each = std::env::var("HOSTILE_SLOW").map_or(EACH, |each| each.parse().expect("a number"));
+    let running = Setup::new()
+        .proxy(move |settings| {
+            settings.proxy.timeouts.idle = IDLE;
+            settings.proxy.limits.max_connections = 1024.max(each * KINDS.len() + 10);
+        })
+        .start()
+        .await;
+    latency(&running.proxy, 50).await;
+    let (before, before_95) = latency(&running.proxy, 300).await;
+    let mut clients = JoinSet::new();
+    for kind in KINDS {
+        (0..each).for_each(|_| drop(clients.spawn(hold(running.proxy.address, kind))));
+    }
+    sleep(Duration::from_secs(2)).await;
+    let (during, during_95) = latency(&running.proxy, 300).await;
+    let ratio = during.as_secs_f64() / before.as_secs_f64();
+    println!(
+        "{} slow clients; median {before:?} before, {during:?} among them ({ratio:.2} times); 95 % {before_95:?}, {during_95:?}",
+        each * KINDS.len()
+    );
+    assert!(during < before * 4 + Duration::from_millis(10), "{before:?}, {during:?}");
+    let ends = timeout(ALL_OVER, clients.join_all()).await.expect("all are cut off");
+    for kind in KINDS {
+        let times = ends.iter().filter(|(known, _)| *known as u8 == kind as u8).map(|(_, time)| *time);
+        let (first, last) = times
+            .fold((Duration::MAX, Duration::ZERO), |(first, last), time| (first.min(time), last.max(time)));
+        println!("{kind:?}: cut off after {first:.1?} to {last:.1?}");
+    }
+    assert_eq!(ends.len(), each * KINDS.len());
+    assert_eq!(running.proxy.metric("countersign_in_flight_requests").await, 0.0);
+}
