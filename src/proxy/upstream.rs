@@ -155,7 +155,7 @@ fn with_host_first(host: HeaderValue, rest: HeaderMap) -> HeaderMap {
 
 fn classify(error: hyper::Error) -> UpstreamError {
     let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
-    let broken = http2.is_some_and(|error| error.is_library());
+    let broken = http2.is_some_and(h2::Error::is_library);
     if error.is_parse() || error.is_parse_too_large() || error.is_user() || broken {
         UpstreamError::Protocol(error.into())
     } else {

@@ -66,8 +66,16 @@ fn decoded(query: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 fn parameters() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
     // Few different bytes, so that keys collide and prefixes of keys occur.
-    let byte =
-        prop_oneof![Just(b'a'), Just(b'B'), Just(b'-'), Just(b'='), Just(b'&'), Just(b' '), any::<u8>()];
+    let byte = prop_oneof![
+        Just(b'a'),
+        Just(b'B'),
+        Just(b'-'),
+        Just(b'='),
+        Just(b'&'),
+        Just(b';'),
+        Just(b' '),
+        any::<u8>()
+    ];
     let text = move |least| prop::collection::vec(byte.clone(), least..4);
     prop::collection::vec((text(1), text(0)), 1..6)
         .prop_filter("an empty list of parameters has no spelling", |list| !list.is_empty())
