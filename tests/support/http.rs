@@ -204,11 +204,6 @@ impl Connection {
         self.rest().await.is_ok_and(|rest| rest.is_empty())
     }
 
-    /// As [`finish_writing`](Self::finish_writing), on a connection that may have ended.
-    pub(crate) async fn try_finish_writing(&mut self) {
-        let _ = self.stream.shutdown().await;
-    }
-
     /// Says that nothing more will be sent.
     pub(crate) async fn finish_writing(&mut self) {
         self.stream.shutdown().await.expect("an open connection");
