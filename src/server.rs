@@ -15,15 +15,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1};
-<<<<<<< HEAD
 use hyper_util::rt::{TokioIo, TokioTimer};
-=======
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
 use socket::Socket;
->>>>>>> main
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Semaphore,
@@ -180,17 +173,8 @@ where
         .header_read_timeout(None)
         .max_buf_size(BUFFER)
         .max_headers(MAX_FIELDS)
-<<<<<<< HEAD
-        .serve_connection(TokioIo::new(gate), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.requested() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-=======
         .half_close(true)
-        .serve_connection(TokioIo::new(gate), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(gate), service);
     let connection = async {
         tokio::pin!(connection);
         tokio::select! {
@@ -199,7 +183,6 @@ where
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
->>>>>>> main
         }
     };
     let ended = tokio::select! {
