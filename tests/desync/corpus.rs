@@ -59,7 +59,7 @@ impl Case {
     /// OpenSearch come so, and HTTP allows it: it is delivered.
     pub(crate) fn is_search(&self) -> bool {
         let lengths = self.values("content-length");
-        let plain = |length: &String| length.bytes().all(|byte| byte.is_ascii_digit());
+        let plain = |length: &String| length.trim().bytes().all(|byte| byte.is_ascii_digit());
         matches!(self.method.as_str(), "GET" | "HEAD")
             && self.values("transfer-encoding").is_empty()
             && matches!(&lengths[..], [length] if plain(length))

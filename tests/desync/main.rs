@@ -71,7 +71,7 @@ async fn severe_and_ambiguous_requests_are_refused_and_nothing_behind_them_is_a_
         }
     }
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
-    assert_eq!(count, 116);
+    assert_eq!(count, 111);
     assert!(running.sandbox.requests().is_empty());
 }
 
