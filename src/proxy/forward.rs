@@ -1,17 +1,10 @@
 //! One request of a client, from admission to the response head: straight down.
 
 use http::{Request, Response, header, request::Parts};
-use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::{
-    Proxy,
-    accounting::RequestId,
-    body::Body,
-    error::ProxyError,
-    guard::{Admitted, Refusal},
-    outcome::Outcome,
-    response,
+    Proxy, accounting::RequestId, body::Body, error::ProxyError, guard::Admitted, outcome::Outcome, response,
 };
 use crate::listener::Endpoints;
 
@@ -55,10 +48,6 @@ impl Proxy {
     ) -> Result<Response<Body>, ProxyError> {
         let client_host = parts.headers.get(header::HOST).cloned();
         let plan = self.pipeline.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
-        // RFC 9110 section 9.3.1: a body that means nothing may be an attempt at smuggling.
-        if !body.is_end_stream() && !plan.may_have_a_body() {
-            return Err(Refusal::Malformed("A GET or HEAD request has a body".into()).into());
-        }
         let ready = plan.with_body(self.budget.collect(body).await?);
         // A client that is slow to send or to read occupies its connection, and no place that others need.
         let _place = self.places.try_acquire().map_err(|_| ProxyError::Overloaded)?;

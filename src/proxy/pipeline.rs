@@ -217,11 +217,6 @@ impl Pipeline {
 }
 
 impl<'a> Plan<'a> {
-    /// Whether the request's body means something to its upstream.
-    pub(super) fn may_have_a_body(&self) -> bool {
-        !matches!(self.method, Method::GET | Method::HEAD) || self.route.reads_bodies_of_gets()
-    }
-
     /// The request with its whole body.
     #[must_use]
     pub fn with_body(self, payload: Payload) -> Ready<'a> {

@@ -56,11 +56,6 @@ impl Route {
         })
     }
 
-    /// Whether the service gives a meaning to the body of a GET, as searches of OpenSearch do.
-    pub(super) fn reads_bodies_of_gets(&self) -> bool {
-        matches!(self.signer.scope().service.as_str(), "es" | "aoss")
-    }
-
     /// The base path at the upstream, without a slash at its end.
     pub(super) fn base(&self) -> &str {
         &self.base

@@ -55,6 +55,16 @@ impl Case {
         }
     }
 
+    /// A body of GET or HEAD with one plain length ends in one place, whoever reads it. Searches of
+    /// OpenSearch come so, and HTTP allows it: it is delivered.
+    pub(crate) fn is_search(&self) -> bool {
+        let lengths = self.values("content-length");
+        let plain = |length: &String| length.trim().bytes().all(|byte| byte.is_ascii_digit());
+        matches!(self.method.as_str(), "GET" | "HEAD")
+            && self.values("transfer-encoding").is_empty()
+            && matches!(&lengths[..], [length] if plain(length))
+    }
+
     pub(crate) fn is_head(&self) -> bool {
         self.method == "HEAD"
     }

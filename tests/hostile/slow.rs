@@ -1,15 +1,12 @@
 //! Clients that hold connections and do next to nothing with them.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::support::{Proxy, Setup};
@@ -97,6 +94,7 @@ async fn latency(proxy: &Proxy, requests: usize) -> (Duration, Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "the number of clients is a knob of this test alone")]
 async fn slow_clients_are_cut_off_and_keep_nobody_waiting() {
     let each = std::env::var("HOSTILE_SLOW").map_or(EACH, |each| each.parse().expect("a number"));
     let running = Setup::new()

@@ -14,6 +14,7 @@ pub(super) fn check(parts: &Parts) -> Result<Option<Authority>, Refusal> {
         return Err(Refusal::Method);
     }
     check_target(parts)?;
+    check_body(parts)?;
     check_expectation(&parts.headers)?;
     check_upgrade(&parts.headers)?;
     authority(parts)
@@ -25,6 +26,15 @@ fn check_target(parts: &Parts) -> Result<(), Refusal> {
     };
     if !target.as_str().starts_with('/') {
         return malformed("The request target is not a path");
+    }
+    Ok(())
+}
+
+/// RFC 9110 section 9.3.1 warns of such bodies; OpenSearch takes searches in them, with a plain length.
+fn check_body(parts: &Parts) -> Result<(), Refusal> {
+    let rarely_has_one = parts.method == Method::GET || parts.method == Method::HEAD;
+    if rarely_has_one && parts.headers.contains_key(header::TRANSFER_ENCODING) {
+        return malformed("A GET or HEAD request has a chunked body");
     }
     Ok(())
 }
