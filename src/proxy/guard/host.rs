@@ -79,12 +79,12 @@ impl Authority {
 
 impl Host {
     fn parse(text: &str) -> Option<Self> {
-        if let Ok(address) = text.parse() {
+        let name = text.strip_suffix('.').unwrap_or(text);
+        if let Ok(address) = name.parse() {
             return Some(Self::Address(IpAddr::V4(address)));
         }
-        let name = text.strip_suffix('.').unwrap_or(text);
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        let sound = !name.is_empty() && name.len() <= 253 && name.bytes().all(legal) && !name.contains("..");
+        let sound = name.len() <= 253 && name.bytes().all(legal) && !name.split('.').any(str::is_empty);
         sound.then(|| Self::Name(name.to_ascii_lowercase()))
     }
 }
@@ -117,6 +117,7 @@ mod tests {
             "app.localhost:1",
             "127.0.0.1",
             "127.8.9.1:80",
+            "127.0.0.1.",
             "[::1]:8181",
             "[::ffff:127.0.0.1]",
             "192.168.1.5:8181",
@@ -163,6 +164,9 @@ mod tests {
             "::1",
             "a,b",
             "a..b",
+            "localhost..",
+            ".localhost",
+            ".",
             "/",
             "localhost/",
             "b\u{e4}r",
