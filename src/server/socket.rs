@@ -65,13 +65,16 @@ impl Socket {
         self.probe();
         let mut abandoned = 0;
         // The table of sockets may change while it is read: one look is not enough.
+        let mut pause = LOOK;
         while abandoned < 2 {
             match self.ready(Interest::WRITABLE | Interest::ERROR).await {
                 Ok(ready) if ready.is_error() || ready.is_write_closed() => return,
-                Ok(_) => abandoned = if self.is_abandoned() { abandoned + 1 } else { 0 },
+                Ok(_) if self.is_abandoned() => (abandoned, pause) = (abandoned + 1, LOOK),
+                // A look costs milliseconds on a busy machine: many patient clients must not add them up.
+                Ok(_) => (abandoned, pause) = (0, (pause * 2).min(PROBE)),
                 Err(_) => return,
             }
-            sleep(LOOK).await;
+            sleep(pause).await;
         }
     }
 
