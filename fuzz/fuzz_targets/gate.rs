@@ -14,7 +14,9 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(heads(&whole), heads(&pieces));
     assert_eq!(violation.is_some(), violation_of_pieces.is_some());
     assert!(bytes.starts_with(&whole) && bytes.starts_with(&pieces));
-    if let (Some(Violation::Malformed(what)), Some(Violation::Malformed(of_pieces))) = (violation, violation_of_pieces) {
+    if let (Some(Violation::Malformed(what)), Some(Violation::Malformed(of_pieces))) =
+        (violation, violation_of_pieces)
+    {
         assert_eq!(what, of_pieces);
     }
 });

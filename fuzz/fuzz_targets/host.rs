@@ -11,7 +11,10 @@ fuzz_target!(|text: &[u8]| {
     assert_eq!(authority(shown.as_bytes()), Some((shown.clone(), local)), "an authority prints as itself");
     assert!(shown.bytes().all(|byte| byte.is_ascii_graphic() && !b"@/\\,#?%".contains(&byte)), "{shown}");
     assert!(is_origin(text, &format!("http://{shown}")));
-    assert!(!is_origin(text, &format!("https://{shown}")) && !is_origin(text, &format!("http://{shown}.evil.test")));
+    assert!(
+        !is_origin(text, &format!("https://{shown}"))
+            && !is_origin(text, &format!("http://{shown}.evil.test"))
+    );
     if local {
         let host = shown.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
         let host = host.map_or(shown.as_str(), |(host, _)| host).trim_matches(['[', ']']);
