@@ -187,7 +187,7 @@ async fn answers_are_of_no_use_to_other_sites_and_run_no_scripts() {
         [("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
     assert_eq!(protections(&running.proxy.get("/x").await), ["same-origin", "nosniff", ""]);
     let refused = running.proxy.send(with(&[("host", "evil.example")])).await;
-    assert_eq!(protections(&refused), ["same-origin", "nosniff", ""]);
+    assert_eq!(protections(&refused), ["same-origin", "nosniff", "default-src 'none'"]);
     let page = running.proxy.send(with(&document)).await;
     assert_eq!(protections(&page), ["same-origin", "nosniff", "sandbox"]);
     let trusting = Setup::new().proxy(|settings| settings.proxy.guard.trust_documents = true).start().await;

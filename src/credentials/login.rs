@@ -186,7 +186,7 @@ impl UserLogin {
                 Ok(None)
             }
             Err(RenewError::Store(error)) => {
-                Err(FetchError::terminal(error.to_string(), RenewError::Store(error)))
+                Err(FetchError::terminal(error.remedy(), RenewError::Store(error)))
             }
         }
     }

@@ -17,6 +17,21 @@ pub enum Error {
     Io(PathBuf, io::Error),
 }
 
+impl Error {
+    /// What a person should do; names no path, since clients are told.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Exposed(_) => "make the stored session private with chmod 600, or sign in again",
+            Self::Foreign(_) => {
+                "the stored session belongs to another user; sign in with `countersign login`"
+            }
+            Self::Busy(_) => "another process holds the stored session; end it, or wait",
+            Self::Io(..) => "the stored session cannot be read or written; see the log",
+        }
+    }
+}
+
 /// Why tokens could not be renewed.
 #[derive(Debug)]
 pub enum RenewError {
