@@ -227,6 +227,7 @@ fn data_server(
         max_connections: settings.limits.max_connections,
         drain: settings.timeouts.drain,
         write: settings.timeouts.idle,
+        identifies_peers: settings.guard.bearer_token.is_none() && !settings.guard.allow_other_users,
         full: proxy::no_room(),
     };
     server::serve(listeners, server, shutdown, move |endpoints| {
@@ -244,6 +245,7 @@ fn admin_server(
         max_connections: ADMIN_CONNECTIONS,
         drain: ADMIN_PATIENCE,
         write: ADMIN_PATIENCE,
+        identifies_peers: false,
         full: Bytes::new(),
     };
     server::serve(listeners, server, shutdown, move |endpoints| {

@@ -63,6 +63,8 @@ pub struct Settings {
     pub drain: Duration,
     /// For a client to take some of an answer.
     pub write: Duration,
+    /// Whether the kernel is asked whose each loopback connection is, which takes the longer the more there are.
+    pub identifies_peers: bool,
     /// The whole answer, head included, to a connection for which there is no room.
     pub full: Bytes,
 }
@@ -142,8 +144,10 @@ where
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             let patience = Patience { head: HEAD, write: self.settings.write };
             let (make, shutdown) = (self.make.clone(), self.shutdown.clone());
+            let identifies = self.settings.identifies_peers;
             connections.spawn(async move {
-                connection(socket, make(endpoints.identified()), patience, shutdown).await;
+                let endpoints = if identifies { endpoints.identified() } else { endpoints };
+                connection(socket, make(endpoints), patience, shutdown).await;
                 drop(place);
             });
         } else if let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() {

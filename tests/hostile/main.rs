@@ -2,7 +2,6 @@
 #![cfg(feature = "sandbox")]
 
 mod mutations;
-mod slow;
 mod smuggling;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,7 @@
 //! Clients that hold connections and do next to nothing with them.
+#![cfg(feature = "sandbox")]
+
+mod support;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,7 +12,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::support::{Proxy, Setup};
+use support::{Proxy, Setup};
 
 /// So many of each kind; HOSTILE_SLOW says otherwise.
 const EACH: usize = 100;
