@@ -8,6 +8,7 @@ mod framing;
 mod pool;
 mod request_body;
 mod tasks;
+mod trust;
 
 use std::{
     error::Error,
@@ -23,10 +24,11 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-pub use connect::TrustError;
-pub(super) use connect::{Connector, Trust};
+pub(super) use connect::Connector;
 use pool::{Lease, Pool};
 use request_body::RequestBody;
+pub(super) use trust::Trust;
+pub use trust::TrustError;
 
 use crate::signing::SignedRequest;
 
