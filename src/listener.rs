@@ -39,10 +39,13 @@ impl Endpoints {
         if !peer.ip().to_canonical().is_loopback() {
             return self;
         }
-        let own = rustix::process::geteuid().as_raw();
-        let other_user = crate::peer::user_of(local, peer).is_some_and(|user| user != own && user != 0);
-        Self { other_user, ..self }
+        Self { other_user: crate::peer::user_of(local, peer).is_some_and(is_another), ..self }
     }
+}
+
+/// Whether this is neither our own user nor the superuser.
+fn is_another(user: u32) -> bool {
+    user != rustix::process::geteuid().as_raw() && user != 0
 }
 
 /// A bound address.
@@ -60,7 +63,7 @@ pub enum Accepted {
     /// TCP.
     Tcp(TcpStream, Endpoints),
     /// A unix socket.
-    Unix(UnixStream),
+    Unix(UnixStream, Endpoints),
 }
 
 /// The file of a unix socket.
@@ -192,7 +195,12 @@ impl Listener {
                     Endpoints { local: stream.local_addr().ok(), peer: Some(peer), other_user: false };
                 Ok(Accepted::Tcp(stream, endpoints))
             }
-            Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                // The mode keeps others out; who shares the folder or inherits the socket is asked all the same.
+                let other_user = is_another(stream.peer_cred()?.uid());
+                Ok(Accepted::Unix(stream, Endpoints { other_user, ..Endpoints::default() }))
+            }
         }
     }
 

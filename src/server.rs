@@ -118,8 +118,8 @@ where
                 Some(ended) = connections.join_next() => note_end(ended),
                 accepted = listener.accept() => match accepted {
                     Ok(Accepted::Tcp(stream, endpoints)) => self.admit(&mut connections, stream.into(), endpoints),
-                    Ok(Accepted::Unix(stream)) => {
-                        self.admit(&mut connections, stream.into(), Endpoints::default());
+                    Ok(Accepted::Unix(stream, endpoints)) => {
+                        self.admit(&mut connections, stream.into(), endpoints);
                     }
                     Err(error) if is_about_the_connection(&error) => {}
                     Err(error) => {
