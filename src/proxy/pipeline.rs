@@ -157,10 +157,10 @@ impl Pipeline {
         }
     }
 
-    /// As [`send`](Self::send), for one request that no listener took.
+    /// Signs and sends one request that no listener took, with the attempts that those of a listener get.
     ///
     /// # Errors
-    /// As `send`.
+    /// When there are no credentials, or the upstream does not answer.
     pub async fn call(&self, ready: &Ready<'_>) -> Result<Sent, ProxyError> {
         self.send(ready, "", &mut Outcome::default()).await
     }
