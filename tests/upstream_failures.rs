@@ -264,6 +264,20 @@ async fn a_body_that_breaks_off_never_ends_cleanly() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_breaks_off_while_it_is_looked_into_never_ends_cleanly() {
+    let refusal = "HTTP/1.1 403 Forbidden\r\nx-amzn-requestid: 1\r\nx-amzn-errortype: InvalidSignatureException\r\n\
+        transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    let upstream = Upstream::saying(refusal.as_bytes()).await;
+    let running = in_front_of(&upstream).await;
+    let mut connection = running.proxy.connect().await;
+    connection.write("GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    // The cut may overtake the head: what must not come is an end.
+    let rest = connection.rest().await.unwrap_or_default();
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(!rest.contains("0\r\n\r\n"), "{rest:?}");
+}
+
+#[tokio::test]
 async fn an_upstream_that_falls_silent_in_a_body_is_given_up() {
     let upstream = Upstream::start(|_, mut wire| async move {
         wire.request().await;

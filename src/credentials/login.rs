@@ -133,7 +133,8 @@ impl UserLogin {
 
     /// New tokens by a refresh token; `None` when there is none that is still good.
     async fn renew(&mut self, identity_pool: &str) -> Result<Option<Tokens>, FetchError> {
-        match self.grant.take() {
+        // The grant stays until it is replaced: an attempt that is given up half way must not lose it.
+        match self.grant.clone() {
             Some(grant) => self.renew_in_memory(grant).await,
             None => self.renew_stored(identity_pool).await,
         }
@@ -147,12 +148,10 @@ impl UserLogin {
             }
             Err(error) if error.verdict() == Verdict::SessionOver => {
                 tracing::info!(%error, "the session at the user pool is over");
+                self.grant = None;
                 Ok(None)
             }
-            Err(error) => {
-                self.grant = Some(grant);
-                Err(failed(error))
-            }
+            Err(error) => Err(failed(error)),
         }
     }
 

@@ -125,13 +125,25 @@ impl Body {
 
     /// The upstream's body, which fails when nothing comes for `idle`.
     pub(super) fn stream(upstream: UpstreamBody, idle: Duration) -> Self {
-        Self::Stream(Box::new(Streamed { upstream, head: None, idle, silence: None, witness: None }))
+        Self::Stream(Box::new(Streamed {
+            upstream,
+            head: None,
+            broken: None,
+            idle,
+            silence: None,
+            witness: None,
+        }))
     }
 
-    /// As [`stream`](Self::stream), after `head`, which was read before.
-    pub(super) fn stream_after(head: Bytes, upstream: UpstreamBody, idle: Duration) -> Self {
+    /// As [`stream`](Self::stream), after `head`, which was read before, perhaps up to where it broke off.
+    pub(super) fn stream_after(
+        head: Bytes,
+        broken: Option<hyper::Error>,
+        upstream: UpstreamBody,
+        idle: Duration,
+    ) -> Self {
         let head = Some(head);
-        Self::Stream(Box::new(Streamed { upstream, head, idle, silence: None, witness: None }))
+        Self::Stream(Box::new(Streamed { upstream, head, broken, idle, silence: None, witness: None }))
     }
 
     /// The same body, which `witness` sees pass.
@@ -165,6 +177,8 @@ impl From<Bytes> for Body {
 pub struct Streamed {
     upstream: UpstreamBody,
     head: Option<Bytes>,
+    /// How reading the head ended: a body that has failed once would look as if it had come to its end.
+    broken: Option<hyper::Error>,
     idle: Duration,
     silence: Option<Pin<Box<Sleep>>>,
     witness: Option<Witness>,
@@ -214,7 +228,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(full) => full.is_end_stream(),
-            Self::Stream(streamed) => streamed.head.is_none() && streamed.upstream.is_end_stream(),
+            Self::Stream(streamed) => streamed.is_end_stream(),
         }
     }
 
@@ -240,6 +254,9 @@ impl Streamed {
             self.show(&head);
             return Poll::Ready(Some(Ok(Frame::data(head))));
         }
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(BodyError::Upstream(error))));
+        }
         if let Poll::Ready(frame) = Pin::new(&mut self.upstream).poll_frame(context) {
             if let Some(silence) = &mut self.silence {
                 silence.as_mut().reset(Instant::now() + self.idle);
@@ -252,6 +269,10 @@ impl Streamed {
         let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.idle)));
         ready!(silence.as_mut().poll(context));
         Poll::Ready(Some(Err(BodyError::Idle)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.head.is_none() && self.broken.is_none() && self.upstream.is_end_stream()
     }
 
     fn show(&mut self, piece: &Bytes) {

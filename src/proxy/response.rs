@@ -35,6 +35,7 @@ pub(super) fn learn_clock(clock: &Clock, headers: &HeaderMap, sent: SystemTime) 
 pub(super) async fn look_into(response: Response<UpstreamBody>, idle: Duration) -> (Bytes, Response<Body>) {
     let (parts, mut body) = response.into_parts();
     let mut text = BytesMut::new();
+    let mut broken = None;
     while text.len() < LONGEST_REFUSAL {
         match timeout(idle, body.frame()).await {
             Ok(Some(Ok(frame))) => text.extend(frame.into_data().unwrap_or_default()),
@@ -42,11 +43,15 @@ pub(super) async fn look_into(response: Response<UpstreamBody>, idle: Duration) 
                 let text = text.freeze();
                 return (text.clone(), Response::from_parts(parts, Body::from(text)));
             }
-            Ok(Some(Err(_))) | Err(_) => break,
+            Ok(Some(Err(error))) => {
+                broken = Some(error);
+                break;
+            }
+            Err(_) => break,
         }
     }
     let text = text.freeze();
-    (text.clone(), Response::from_parts(parts, Body::stream_after(text, body, idle)))
+    (text.clone(), Response::from_parts(parts, Body::stream_after(text, broken, body, idle)))
 }
 
 /// Makes an answer of the upstream one of the proxy's origin.
