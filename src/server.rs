@@ -200,12 +200,19 @@ where
         Ok(()) => cut.0 = None,
         Err(error) => {
             debug!(error = %error, cause = crate::telemetry::causes(&error), "connection ended");
-            // A body of ours that failed is the one error that the client must not overlook.
-            if !error.is_user() {
+            // A body of ours that failed must not be overlooked; nor is the system to keep for a client what
+            // it has stopped reading.
+            if !error.is_user() && !is_stalled(&error) {
                 cut.0 = None;
             }
         }
     }
+}
+
+/// Whether the client has taken nothing of its answer for too long.
+fn is_stalled(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Cuts the connection when it is dropped in the middle of an answer, which may have no other end than the
