@@ -132,5 +132,9 @@ async fn slow_clients_are_cut_off_and_keep_nobody_waiting() {
             .fold((Duration::MAX, Duration::ZERO), |(first, last), time| (first.min(time), last.max(time)));
         println!("{kind:?}: cut off after {first:.1?} to {last:.1?}");
     }
+    for (limit, kinds) in [("head-time", 3), ("body-time", 1), ("read-time", 1)] {
+        let name = format!("countersign_limits_reached_total{{limit=\"{limit}\"}}");
+        assert_eq!(running.proxy.metric(&name).await, (each * kinds) as f64, "{limit}");
+    }
     assert_eq!(running.proxy.metric("countersign_in_flight_requests").await, 0.0);
 }
