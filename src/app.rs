@@ -1,6 +1,8 @@
 //! The composition root: makes the parts, wires them, spawns what runs, and sees it end.
 
-use std::{error::Error, fmt, future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    error::Error, fmt, future::Future, io, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
@@ -21,7 +23,7 @@ use crate::{
     listener::{self, BindError, Listen, Listener},
     metrics::{Gauges, Metrics},
     proxy::{self, AccountingLayer, Budget, Forward, Guard, Proxy},
-    server,
+    server::{self, Crew},
     shutdown::{Shutdown, Trigger},
 };
 
@@ -44,6 +46,8 @@ pub struct Settings {
     pub proxy: proxy::Settings,
     /// PEM files with more trusted roots for the endpoints of AWS.
     pub aws_ca_files: Vec<PathBuf>,
+    /// Threads that serve clients; without, the runtime that runs the proxy does.
+    pub threads: Option<NonZeroUsize>,
 }
 
 /// Why the proxy does not start.
@@ -57,6 +61,8 @@ pub enum StartError {
     Trust(aws_http::TrustError),
     /// The source of credentials cannot be used as configured.
     Credentials(InvalidTotpSecret),
+    /// The system gives no threads.
+    Threads(io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -72,6 +78,7 @@ impl Error for StartError {
             Self::Proxy(error) => Some(error),
             Self::Trust(error) => Some(error),
             Self::Credentials(error) => Some(error),
+            Self::Threads(error) => Some(error),
         }
     }
 }
@@ -169,17 +176,19 @@ impl App {
         };
         let (ended, data_ended) = crate::shutdown::channel();
         let admin_server = admin_server(self.admin, admin, guard, data_ended);
-        let data_server = data_server(self.data, Arc::new(proxy), metrics, &self.settings.proxy, shutdown);
+        let data_server =
+            data_server(self.data, proxy, metrics, &self.settings.proxy, self.settings.threads, shutdown);
         // Probes must hear that the process drains for as long as it does.
-        tokio::join!(
+        let (served, ()) = tokio::join!(
             async move {
-                data_server.await;
+                let served = data_server.await;
                 ended.request();
+                served
             },
             admin_server
         );
         background.shutdown().await;
-        Ok(())
+        served.map_err(StartError::Threads)
     }
 
     fn about(&self) -> About {
@@ -217,11 +226,12 @@ async fn keep(keeper: Keeper<impl Source>, mut shutdown: Shutdown) {
 
 fn data_server(
     listeners: Vec<Listener>,
-    proxy: Arc<Proxy>,
+    proxy: Proxy,
     metrics: Arc<Metrics>,
     settings: &proxy::Settings,
+    threads: Option<NonZeroUsize>,
     shutdown: Shutdown,
-) -> impl Future<Output = ()> + use<> {
+) -> impl Future<Output = io::Result<()>> + use<> {
     let server = server::Settings {
         max_connections: settings.limits.max_connections,
         drain: settings.timeouts.drain,
@@ -231,9 +241,15 @@ fn data_server(
         metrics: Some(Arc::clone(&metrics)),
     };
     let accounting = AccountingLayer::new(metrics);
-    server::serve(listeners, server, shutdown, move |endpoints| {
-        accounting.layer(Forward::new(Arc::clone(&proxy), endpoints))
-    })
+    let service = move |proxy: Proxy| {
+        let (proxy, accounting) = (Arc::new(proxy), accounting.clone());
+        move |endpoints| accounting.layer(Forward::new(Arc::clone(&proxy), endpoints))
+    };
+    let crew = match threads {
+        None => Crew::Here(service(proxy)),
+        Some(threads) => Crew::Threads((0..threads.get()).map(|_| service(proxy.sibling())).collect()),
+    };
+    server::serve(listeners, server, shutdown, crew)
 }
 
 fn admin_server(
@@ -250,9 +266,10 @@ fn admin_server(
         full: Bytes::new(),
         metrics: None,
     };
-    server::serve(listeners, server, shutdown, move |endpoints| {
-        admin::router(admin.clone(), Arc::clone(&guard), endpoints)
-    })
+    let service = move |endpoints| admin::router(admin.clone(), Arc::clone(&guard), endpoints);
+    async move {
+        server::serve(listeners, server, shutdown, Crew::Here(service)).await.expect("no thread is needed");
+    }
 }
 
 /// Logs one line when requests can be signed for the first time.

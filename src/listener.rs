@@ -4,12 +4,13 @@ mod address;
 
 use std::{
     fmt, io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 
 pub use address::{InvalidListen, Listen};
 
@@ -57,13 +58,23 @@ pub enum Listener {
     Unix(UnixListener, SocketFile),
 }
 
-/// An accepted connection.
+/// An accepted connection, for any runtime to take up.
 #[derive(Debug)]
 pub enum Accepted {
     /// TCP.
     Tcp(TcpStream, Endpoints),
     /// A unix socket.
     Unix(UnixStream, Endpoints),
+}
+
+impl Accepted {
+    /// The two ends.
+    #[must_use]
+    pub fn endpoints(&self) -> Endpoints {
+        match self {
+            Self::Tcp(_, endpoints) | Self::Unix(_, endpoints) => *endpoints,
+        }
+    }
 }
 
 /// The file of a unix socket.
@@ -174,7 +185,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !metadata.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket has this name"));
     }
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+    if UnixStream::connect(path).is_ok() {
         return Err(io::ErrorKind::AddrInUse.into());
     }
     std::fs::remove_file(path)
@@ -193,13 +204,13 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 let endpoints =
                     Endpoints { local: stream.local_addr().ok(), peer: Some(peer), other_user: false };
-                Ok(Accepted::Tcp(stream, endpoints))
+                Ok(Accepted::Tcp(stream.into_std()?, endpoints))
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 // The mode keeps others out; who shares the folder or inherits the socket is asked all the same.
                 let other_user = is_another(stream.peer_cred()?.uid());
-                Ok(Accepted::Unix(stream, Endpoints { other_user, ..Endpoints::default() }))
+                Ok(Accepted::Unix(stream.into_std()?, Endpoints { other_user, ..Endpoints::default() }))
             }
         }
     }

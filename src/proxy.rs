@@ -45,11 +45,11 @@ use crate::{
 /// Everything that the requests of all clients share.
 #[derive(Debug)]
 pub struct Proxy {
-    guard: Guard,
+    guard: Arc<Guard>,
     pipeline: Pipeline,
     budget: Budget,
     /// For requests that wait for the upstream's answer.
-    places: Semaphore,
+    places: Arc<Semaphore>,
     trust_documents: bool,
     metrics: Arc<Metrics>,
 }
@@ -94,13 +94,26 @@ impl Proxy {
         metrics: Arc<Metrics>,
     ) -> Result<Self, BuildError> {
         Ok(Self {
-            guard: Guard::new(&settings.guard),
+            guard: Arc::new(Guard::new(&settings.guard)),
             pipeline: Pipeline::new(settings, credentials, clock, Arc::clone(&metrics))?,
             budget,
-            places: Semaphore::new(settings.limits.max_in_flight.min(Semaphore::MAX_PERMITS)),
+            places: Arc::new(Semaphore::new(settings.limits.max_in_flight.min(Semaphore::MAX_PERMITS))),
             trust_documents: settings.guard.trust_documents,
             metrics,
         })
+    }
+
+    /// The same proxy, within the same limits, with upstream connections of its own: those of another thread.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        Self {
+            guard: Arc::clone(&self.guard),
+            pipeline: self.pipeline.sibling(),
+            budget: self.budget.clone(),
+            places: Arc::clone(&self.places),
+            trust_documents: self.trust_documents,
+            metrics: Arc::clone(&self.metrics),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod canonical;
 mod comparison;
+mod desk;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -17,14 +18,18 @@ mod target;
 use std::{fmt, time::SystemTime};
 
 use aws_credential_types::Credentials;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use sha2::{Digest, Sha256};
 
 pub use comparison::{Computed, Part, Row, compare};
+use desk::{Desk, Papers, Stamps};
 pub use payload::{Payload, PayloadBuilder, PayloadHash};
 pub use target::{Encoding, MAX_TARGET, TargetError, WireTarget};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// The headers that signing adds: host, date, token, content hash and authorization.
+const OURS: usize = 5;
+
 const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
@@ -77,16 +82,15 @@ pub struct Unsigned {
 pub struct SignedRequest {
     method: Method,
     target: WireTarget,
-    host: HeaderValue,
     headers: HeaderMap,
     payload: Payload,
 }
 
 impl SignedRequest {
-    /// Takes the request apart for sending: method, target, host, headers and body.
+    /// Takes the request apart for sending: method, target, headers and body.
     #[must_use]
-    pub fn into_parts(self) -> (Method, WireTarget, HeaderValue, HeaderMap, Payload) {
-        (self.method, self.target, self.host, self.headers, self.payload)
+    pub fn into_parts(self) -> (Method, WireTarget, HeaderMap, Payload) {
+        (self.method, self.target, self.headers, self.payload)
     }
 
     /// The method.
@@ -101,13 +105,7 @@ impl SignedRequest {
         &self.target
     }
 
-    /// The value of `Host` or `:authority`.
-    #[must_use]
-    pub fn host(&self) -> &HeaderValue {
-        &self.host
-    }
-
-    /// The headers as they go, `authorization` included.
+    /// The headers as they go: `host` first, `authorization` last.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
@@ -134,11 +132,11 @@ impl fmt::Display for SigningError {
 
 impl std::error::Error for SigningError {}
 
-/// Signs requests for one scope, with the day's signing key cached.
+/// Signs requests for one scope; what is the same for many of them is made once.
 #[derive(Debug)]
 pub struct Signer {
     scope: Scope,
-    keys: key::KeyCache,
+    desk: Desk,
 }
 
 /// The texts behind a signature, as AWS names them.
@@ -150,11 +148,18 @@ pub struct Explanation {
     pub string_to_sign: String,
 }
 
+impl Clone for Signer {
+    /// A clone has a desk of its own: threads do not wait for each other.
+    fn clone(&self) -> Self {
+        Self::new(self.scope.clone())
+    }
+}
+
 impl Signer {
     /// A signer for `scope`.
     #[must_use]
     pub fn new(scope: Scope) -> Self {
-        Self { scope, keys: key::KeyCache::default() }
+        Self { scope, desk: Desk::default() }
     }
 
     /// The scope that requests are signed for.
@@ -173,7 +178,7 @@ impl Signer {
         credentials: &Credentials,
         time: SystemTime,
     ) -> Result<SignedRequest, SigningError> {
-        self.sign_explained(unsigned, credentials, time).map(|(request, _)| request)
+        self.sign_at(&mut self.desk.papers(), unsigned, credentials, time)
     }
 
     /// Signs like [`sign`](Self::sign) and tells what was signed.
@@ -186,62 +191,55 @@ impl Signer {
         credentials: &Credentials,
         time: SystemTime,
     ) -> Result<(SignedRequest, Explanation), SigningError> {
-        let timestamp = key::Timestamp::new(time).ok_or(SigningError::TimeOutOfRange)?;
-        let headers = self.headers_to_sign(unsigned, credentials, &timestamp)?;
+        let mut papers = self.desk.papers();
+        let request = self.sign_at(&mut papers, unsigned, credentials, time)?;
+        let explanation = Explanation {
+            canonical_request: papers.canonical_request.clone(),
+            string_to_sign: String::from_utf8_lossy(&papers.string_to_sign).into_owned(),
+        };
+        Ok((request, explanation))
+    }
 
+    fn sign_at(
+        &self,
+        papers: &mut Papers,
+        unsigned: &Unsigned,
+        credentials: &Credentials,
+        time: SystemTime,
+    ) -> Result<SignedRequest, SigningError> {
+        let stamps = papers.prepare(&self.scope, credentials, time)?;
+        let mut headers = self.headers_to_sign(unsigned, &stamps);
         let selected = canonical::select(&headers, &unsigned.host, canonical::is_signed);
-        let canonical_request = canonical::request(
+        papers.canonical_request.clear();
+        canonical::request(
+            &mut papers.canonical_request,
             &unsigned.method,
             &unsigned.target,
             &selected,
             self.scope.encoding(),
             unsigned.payload.signed_as(),
         );
-        let string_to_sign = format!(
-            "{ALGORITHM}\n{}\n{}/{}/{}/aws4_request\n{}",
-            timestamp.date_time(),
-            timestamp.date(),
-            self.scope.region,
-            self.scope.service,
-            percent::Hex(Sha256::digest(&canonical_request).into()),
-        );
-        let signature = self.keys.sign(&self.scope, credentials, &timestamp, string_to_sign.as_bytes());
-        let authorization = format!(
-            "{ALGORITHM} Credential={}/{}/{}/{}/aws4_request, SignedHeaders={}, Signature={}",
-            credentials.access_key_id(),
-            timestamp.date(),
-            self.scope.region,
-            self.scope.service,
-            canonical::SignedHeaders(&selected),
-            percent::Hex(signature),
-        );
+        let authorization = papers.authorize(credentials, &selected)?;
         drop(selected);
-
-        let mut headers = headers;
-        headers.insert(header::AUTHORIZATION, secret_value(&authorization)?);
-        let request = SignedRequest {
+        headers.insert(header::AUTHORIZATION, secret_value(authorization)?);
+        Ok(SignedRequest {
             method: unsigned.method.clone(),
             target: unsigned.target.clone(),
-            host: unsigned.host.clone(),
             headers,
             payload: unsigned.payload.clone(),
-        };
-        Ok((request, Explanation { canonical_request, string_to_sign }))
+        })
     }
 
-    fn headers_to_sign(
-        &self,
-        unsigned: &Unsigned,
-        credentials: &Credentials,
-        timestamp: &key::Timestamp,
-    ) -> Result<HeaderMap, SigningError> {
-        let mut headers = unsigned.headers.clone();
-        headers.insert(
-            X_AMZ_DATE,
-            HeaderValue::from_str(timestamp.date_time()).expect("digits, T and Z are visible ASCII"),
-        );
-        if let Some(token) = credentials.session_token() {
-            headers.insert(X_AMZ_SECURITY_TOKEN, secret_value(token)?);
+    /// All headers but the signature, with room for it: the map is made once for each attempt.
+    fn headers_to_sign(&self, unsigned: &Unsigned, stamps: &Stamps<'_>) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(unsigned.headers.len() + OURS);
+        headers.insert(header::HOST, unsigned.host.clone());
+        for (name, value) in &unsigned.headers {
+            headers.append(name, value.clone());
+        }
+        headers.insert(X_AMZ_DATE, stamps.timestamp.value().clone());
+        if let Some(token) = stamps.token {
+            headers.insert(X_AMZ_SECURITY_TOKEN, token.value().clone());
         }
         if self.scope.wants_content_sha256() {
             headers.insert(
@@ -250,12 +248,13 @@ impl Signer {
                     .expect("hexadecimal digits are visible ASCII"),
             );
         }
-        Ok(headers)
+        headers
     }
 }
 
-fn secret_value(text: &str) -> Result<HeaderValue, SigningError> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| SigningError::CredentialsNotPrintable)?;
+fn secret_value(text: Bytes) -> Result<HeaderValue, SigningError> {
+    let mut value =
+        HeaderValue::from_maybe_shared(text).map_err(|_| SigningError::CredentialsNotPrintable)?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -1,5 +1,8 @@
 //! Logging: text for people, JSON for machines, to stderr.
 
+mod json;
+mod sink;
+
 use std::{
     error::Error,
     fmt::Write,
@@ -10,10 +13,14 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::{
     EnvFilter, Layer,
     filter::{FilterExt, filter_fn},
-    fmt,
+    fmt::{self, MakeWriter},
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
+
+use json::Json;
+pub use sink::Log;
+use sink::Sink;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,22 +45,45 @@ pub struct Settings {
     pub colour: bool,
 }
 
-/// Starts logging for the whole process.
+/// Marks the line that every request gets.
+pub(crate) const ACCESS: &str = "countersign::access";
+
+/// Starts logging for the whole process, straight to stderr.
 ///
 /// # Errors
 /// When the level is no filter, or logging has been started before.
 pub fn start(settings: &Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
+    start_to(settings, io::stderr)
+}
+
+/// Starts logging for the whole process; where no person looks on, lines of requests are written some at a time.
+///
+/// # Errors
+/// As [`start`], or when the system gives no thread.
+pub fn start_gathering(settings: &Settings) -> Result<Option<Log>, Box<dyn Error + Send + Sync>> {
+    if io::stderr().is_terminal() {
+        return start(settings).map(|()| None);
+    }
+    let (sink, log) = Sink::start()?;
+    start_to(settings, sink)?;
+    Ok(Some(log))
+}
+
+fn start_to<W>(settings: &Settings, writer: W) -> Result<(), Box<dyn Error + Send + Sync>>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let filter = EnvFilter::try_new(&settings.level)?.and(filter_fn(is_discreet));
-    let lines = fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines = fmt::layer().with_writer(writer);
     let json = match settings.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
         LogFormat::Auto => !io::stderr().is_terminal(),
     };
     let lines = if json {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+        lines.event_format(Json).boxed()
     } else {
-        lines.with_ansi(settings.colour).boxed()
+        lines.with_target(false).with_ansi(settings.colour).boxed()
     };
     tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
     Ok(())

@@ -19,7 +19,7 @@ pub(super) fn of(
     explained: &Explanation,
     credentials: &Credentials,
 ) -> String {
-    let mut headers = vec![("host".to_owned(), shown(signed.host()))];
+    let mut headers = Vec::new();
     headers.extend(signed.headers().iter().map(|(name, value)| match name.as_str() {
         "authorization" => (name.to_string(), without_signature(value)),
         _ => (name.to_string(), shown(value)),

@@ -66,6 +66,7 @@ fn app_settings(config: SandboxConfig, sandbox: &Sandbox) -> Result<app::Setting
         credentials: credentials_settings(sandbox)?,
         proxy,
         aws_ca_files: Vec::new(),
+        threads: std::thread::available_parallelism().ok(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! `countersign serve`: the proxy, until a signal.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, thread};
 
 use tracing::{info, warn};
 
@@ -16,7 +16,7 @@ use crate::{
 
 pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Result<ExitCode, Failure> {
     let config = Config::for_serve(arguments, environment)?;
-    telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
+    let _log = telemetry::start_gathering(&config.telemetry).map_err(Failure::Runtime)?;
     for warning in &config.warnings {
         warn!("{warning}");
     }
@@ -28,6 +28,7 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
             credentials: config.credentials,
             proxy: config.proxy,
             aws_ca_files: config.aws_ca_files,
+            threads: thread::available_parallelism().ok(),
         },
         Clock::system(),
     )?;

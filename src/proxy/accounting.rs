@@ -5,13 +5,14 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 use tracing::info;
@@ -21,7 +22,10 @@ use super::{
     outcome::Outcome,
     service::Told,
 };
-use crate::metrics::{Metrics, Present};
+use crate::{
+    metrics::{Metrics, Present},
+    telemetry::ACCESS,
+};
 
 /// The longest id that is taken over from a client, in bytes.
 const LONGEST_ID: usize = 128;
@@ -38,7 +42,13 @@ impl RequestId {
         };
         match given.filter(sound) {
             Some(id) => Self(id.into()),
-            None => Self(uuid::Uuid::new_v4().to_string().into()),
+            None => {
+                // An id need not be hard to guess: a generator in the process spares a call of the system.
+                let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+                let mut buffer = uuid::Uuid::encode_buffer();
+                let text: &str = id.hyphenated().encode_lower(&mut buffer);
+                Self(text.into())
+            }
         }
     }
 
@@ -79,11 +89,10 @@ pub struct Accounting<S> {
 impl<S, B> Service<Request<B>> for Accounting<S>
 where
     S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
 {
     type Response = Response<Accounted>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answering<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -91,7 +100,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let id = RequestId::of(request.headers());
-        let mut line = Line {
+        let line = Line {
             id: id.clone(),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
@@ -105,15 +114,36 @@ where
             ended: false,
         };
         let metrics = Arc::clone(&self.layer.metrics);
-        let in_flight = metrics.in_flight();
+        let present = metrics.in_flight();
         request.extensions_mut().insert(id);
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let mut response = answer.await?;
-            line.take_over(&mut response);
-            metrics.answered(&line.method, line.status, line.origin(), line.head);
-            Ok(response.map(|body| Accounted { body, line, _in_flight: in_flight }))
-        })
+        Answering { answer: self.inner.call(request), metrics, account: Some((line, present)) }
+    }
+}
+
+pin_project! {
+    /// An answer that is being made.
+    #[derive(Debug)]
+    pub struct Answering<F> {
+        #[pin]
+        answer: F,
+        metrics: Arc<Metrics>,
+        account: Option<(Line, Present)>,
+    }
+}
+
+impl<F> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    type Output = Result<Response<Accounted>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.answer.poll(context))?;
+        let (mut line, present) = this.account.take().expect("a future is polled to its end once");
+        line.take_over(&mut response);
+        this.metrics.answered(&line.method, line.status, line.origin(), line.head);
+        Poll::Ready(Ok(response.map(|body| Accounted { body, line, _in_flight: present })))
     }
 }
 
@@ -150,7 +180,7 @@ impl Line {
 
     fn write(&self) {
         info!(
-            target: "countersign::access",
+            target: ACCESS,
             {
             request.id = self.id.as_str(),
             request.method = self.method.as_str(),

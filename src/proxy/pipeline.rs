@@ -89,6 +89,18 @@ impl Pipeline {
         })
     }
 
+    /// The same pipeline with upstream connections of its own.
+    pub(super) fn sibling(&self) -> Self {
+        Self {
+            routes: self.routes.sibling(),
+            strip_headers: self.strip_headers.clone(),
+            timeouts: self.timeouts,
+            credentials: self.credentials.clone(),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+
     /// Decides where a request goes, and which of its headers go along.
     ///
     /// # Errors
@@ -186,7 +198,8 @@ impl Pipeline {
         time: SystemTime,
     ) -> Result<SignedRequest, ProxyError> {
         let _timer = self.metrics.signing();
-        self.explain(ready, &issued.credentials, time).map(|(signed, _)| signed)
+        let signed = ready.route.signer.sign(&ready.unsigned, &issued.credentials, time);
+        signed.map_err(|error| ProxyError::Internal(error.to_string().into()))
     }
 
     /// Looks on while a refusal goes down, to log what it means.

@@ -8,7 +8,7 @@ use super::{RouteSettings, upstream::Upstream};
 use crate::signing::{Encoding, Scope, Signer, TargetError, WireTarget};
 
 /// A route, ready to be used.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Route {
     path: String,
     strip_prefix: String,
@@ -93,6 +93,20 @@ impl Routes {
     #[must_use]
     pub(super) fn new(mut routes: Vec<Route>) -> Self {
         routes.sort_by_key(|route| std::cmp::Reverse(route.path.len()));
+        Self(routes)
+    }
+
+    /// The same routes with connections of their own; those to one origin share them as before.
+    pub(super) fn sibling(&self) -> Self {
+        let mut upstreams: Vec<(&Arc<Upstream>, Arc<Upstream>)> = Vec::new();
+        let mut routes = Vec::with_capacity(self.0.len());
+        for route in &self.0 {
+            let known = upstreams.iter().find(|(original, _)| Arc::ptr_eq(original, &route.upstream));
+            let upstream =
+                known.map_or_else(|| Arc::new(route.upstream.sibling()), |(_, own)| Arc::clone(own));
+            upstreams.push((&route.upstream, Arc::clone(&upstream)));
+            routes.push(Route { upstream, ..route.clone() });
+        }
         Self(routes)
     }
 

@@ -19,7 +19,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header, uri::Scheme};
+use http::{
+    HeaderValue, Method, Request, Response, Uri, Version, header,
+    uri::{Authority, Scheme},
+};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -79,6 +82,11 @@ impl Upstream {
         Self { connector, pool: Pool::default(), connect_timeout, response_timeout }
     }
 
+    /// The same upstream with connections of its own.
+    pub(super) fn sibling(&self) -> Self {
+        Self::new(self.connector.clone(), self.connect_timeout, self.response_timeout)
+    }
+
     /// Sends a request and waits for the response head.
     ///
     /// `fresh` asks for a new connection: one that rested has just failed.
@@ -124,35 +132,28 @@ impl Upstream {
 
 /// Puts the request into the form that the connection's version of HTTP has for it.
 fn into_wire(request: SignedRequest, version: Version, scheme: &Scheme) -> Request<RequestBody> {
-    let (method, target, host, mut headers, payload) = request.into_parts();
+    let (method, target, mut headers, payload) = request.into_parts();
     let target = target.as_path_and_query().clone();
     let mut wire = Request::new(RequestBody::new(&payload));
     *wire.method_mut() = method;
     if version == Version::HTTP_2 {
-        let authority =
-            http::uri::Authority::try_from(host.as_bytes()).expect("a route's host is an authority");
+        let host = headers.remove(header::HOST).expect("a signed request has a host");
+        let authority = Authority::from_maybe_shared(Bytes::copy_from_slice(host.as_bytes()))
+            .expect("a route's host is an authority");
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(scheme.clone());
         parts.authority = Some(authority);
         parts.path_and_query = Some(target);
         *wire.uri_mut() = Uri::from_parts(parts).expect("scheme, authority and path make a URI");
         *wire.version_mut() = Version::HTTP_2;
-        *wire.headers_mut() = headers;
     } else {
         if headers.contains_key(header::TE) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
         }
         *wire.uri_mut() = Uri::from(target);
-        *wire.headers_mut() = with_host_first(host, headers);
     }
+    *wire.headers_mut() = headers;
     wire
-}
-
-fn with_host_first(host: HeaderValue, rest: HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(rest.len() + 1);
-    headers.insert(header::HOST, host);
-    headers.extend(rest);
-    headers
 }
 
 fn classify(error: hyper::Error) -> UpstreamError {

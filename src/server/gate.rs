@@ -8,12 +8,14 @@
 use std::{
     future::Future,
     io,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
+use memchr::memchr;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
@@ -123,38 +125,38 @@ impl<I> Gate<I> {
                     };
                 }
             },
-            Stage::Length(left) => {
-                let body = usize::try_from(*left).unwrap_or(usize::MAX).min(self.held.len());
-                self.passed = body;
-                self.consume_body(body as u64);
-            }
-            Stage::Chunked(chunked) => {
-                let progress = chunked.advance(&self.held);
-                self.follow(progress);
+            Stage::Length(_) | Stage::Chunked(_) => {
+                let held = std::mem::take(&mut self.held);
+                self.passed = self.follow(&held);
+                self.held = held;
+                if matches!(self.stage, Stage::Broken) {
+                    self.held.clear();
+                }
             }
             Stage::Broken | Stage::Refused => {}
         }
     }
 
-    fn consume_body(&mut self, bytes: u64) {
-        if let Stage::Length(left) = &mut self.stage {
-            *left -= bytes;
-            if *left == 0 {
-                self.stage = Stage::Head;
+    /// How many of these bytes belong to the body; the stage that follows them.
+    fn follow(&mut self, bytes: &[u8]) -> usize {
+        let progress = match &mut self.stage {
+            Stage::Length(left) => {
+                let own = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= own as u64;
+                if *left == 0 { Progress::Ended(own) } else { Progress::Inside }
             }
-        }
-    }
-
-    fn follow(&mut self, progress: Progress) {
+            Stage::Chunked(chunked) => chunked.advance(bytes),
+            Stage::Head | Stage::Broken | Stage::Refused => return 0,
+        };
         match progress {
-            Progress::Inside => self.passed = self.held.len(),
-            Progress::Ended(at) => {
-                self.passed = at;
+            Progress::Inside => bytes.len(),
+            Progress::Ended(own) => {
                 self.stage = Stage::Head;
+                own
             }
             Progress::Broken => {
-                self.held.clear();
                 self.stage = Stage::Broken;
+                0
             }
         }
     }
@@ -183,13 +185,13 @@ impl<I: AsyncRead + Unpin> Gate<I> {
     fn poll_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
-        self.held.extend_from_slice(&buffer.filled()[before..]);
-        buffer.set_filled(before);
-        if self.held.is_empty() {
-            return Poll::Ready(Ok(()));
+        let read = &buffer.filled()[before..];
+        let own = self.follow(read);
+        self.held.extend_from_slice(&read[own..]);
+        buffer.set_filled(before + own);
+        if matches!(self.stage, Stage::Broken) {
+            self.held.clear();
         }
-        self.examine();
-        self.give(buffer);
         Poll::Ready(Ok(()))
     }
 
@@ -203,15 +205,16 @@ impl<I: AsyncRead + Unpin> Gate<I> {
                 self.refuse(Violation::Slow);
                 break;
             }
-            let mut step = [0; STEP];
-            let mut buffer = ReadBuf::new(&mut step);
+            let mut step = [MaybeUninit::uninit(); STEP];
+            let mut buffer = ReadBuf::uninit(&mut step);
             ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer))?;
-            if buffer.filled().is_empty() {
+            let read = buffer.filled();
+            if read.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            self.held.extend_from_slice(buffer.filled());
+            self.held.extend_from_slice(read);
             // Without a line end nothing can be decided: a head that drips is not read anew for each drop.
-            if buffer.filled().contains(&b'\n') || self.held.len() > head::LONGEST {
+            if memchr(b'\n', read).is_some() || self.held.len() > head::LONGEST {
                 self.examine();
             }
         }
@@ -225,8 +228,8 @@ impl<I: AsyncRead + Unpin> Gate<I> {
             .farewell
             .get_or_insert_with(|| Farewell { timer: Box::pin(sleep(LINGER)), left: LINGER_BYTES });
         while farewell.left > 0 && farewell.timer.as_mut().poll(context).is_pending() {
-            let mut step = [0; STEP];
-            let mut buffer = ReadBuf::new(&mut step);
+            let mut step = [MaybeUninit::uninit(); STEP];
+            let mut buffer = ReadBuf::uninit(&mut step);
             let read = ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer));
             if read.is_err() || buffer.filled().is_empty() {
                 break;

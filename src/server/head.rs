@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::Uri;
+use memchr::memchr_iter;
 
 /// The longest head, in bytes.
 pub(super) const LONGEST: usize = 64 * 1024;
@@ -66,7 +67,7 @@ pub(super) fn scan(bytes: &[u8]) -> Scan {
 
 /// The end of the head: an empty line. A bare line feed counts, so that the head is seen and refused.
 fn find_end(bytes: &[u8]) -> Option<usize> {
-    let mut lines = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+    let mut lines = memchr_iter(b'\n', bytes);
     let mut previous = lines.next()?;
     for at in lines {
         match &bytes[previous + 1..at] {
@@ -79,7 +80,7 @@ fn find_end(bytes: &[u8]) -> Option<usize> {
 
 /// The request line and the fields; more of them need no waiting for the end.
 fn has_too_many_lines(bytes: &[u8]) -> bool {
-    bytes.iter().filter(|byte| **byte == b'\n').count() > MOST_FIELDS + 2
+    memchr_iter(b'\n', bytes).nth(MOST_FIELDS + 2).is_some()
 }
 
 fn too_large(bytes: &[u8]) -> Violation {
@@ -108,7 +109,7 @@ impl<'a> Iterator for Lines<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.0?;
-        match rest.windows(2).position(|pair| pair == b"\r\n") {
+        match memchr_iter(b'\r', rest).find(|end| rest.get(end + 1) == Some(&b'\n')) {
             Some(end) => {
                 self.0 = Some(&rest[end + 2..]);
                 Some(&rest[..end])

@@ -5,8 +5,9 @@
 //! of input alone cancels nothing: from then on the system is asked whether somebody is there.
 
 use std::{
+    future::{Future, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -16,18 +17,26 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
     net::{TcpStream, UnixStream},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
-use crate::peer;
+use super::turn::Turn;
+use crate::{listener::Accepted, peer};
 
-/// How often a state is looked at that no event reports: the end behind input that nobody reads yet.
+/// How often the client's end is looked at while an answer is made or sent.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// For clients on other machines: theirs forgets a connection that nobody holds after a minute, and then
 /// answers a probe with a reset.
 const PROBE: Duration = Duration::from_secs(10);
 const PROBES: u32 = 3;
+
+/// What has ended of a connection.
+#[derive(PartialEq, Eq)]
+enum End {
+    Input,
+    Both,
+}
 
 /// Clones are the same socket.
 #[derive(Clone, Debug)]
@@ -39,28 +48,24 @@ enum Stream {
     Unix(UnixStream),
 }
 
-impl From<TcpStream> for Socket {
-    fn from(stream: TcpStream) -> Self {
-        Self(Arc::new(Stream::Tcp(stream)))
-    }
-}
+impl TryFrom<Accepted> for Socket {
+    type Error = io::Error;
 
-impl From<UnixStream> for Socket {
-    fn from(stream: UnixStream) -> Self {
-        Self(Arc::new(Stream::Unix(stream)))
+    /// Takes the connection up in the runtime of the caller.
+    fn try_from(accepted: Accepted) -> io::Result<Self> {
+        let stream = match accepted {
+            Accepted::Tcp(stream, _) => Stream::Tcp(TcpStream::from_std(stream)?),
+            Accepted::Unix(stream, _) => Stream::Unix(UnixStream::from_std(stream)?),
+        };
+        Ok(Self(Arc::new(stream)))
     }
 }
 
 impl Socket {
-    /// Waits until nobody is left to answer to.
-    pub(super) async fn gone(&self) {
-        loop {
-            match self.ready(Interest::READABLE | Interest::ERROR).await {
-                Ok(ready) if ready.is_error() => return,
-                Ok(ready) if ready.is_read_closed() => break,
-                Ok(_) => sleep(LOOK).await,
-                Err(_) => return,
-            }
+    /// Waits until nobody is left to answer to, as long as it is our turn.
+    pub(super) async fn gone(&self, turn: &Turn) {
+        if self.ended(turn).await == End::Both {
+            return;
         }
         self.probe();
         let mut abandoned = 0;
@@ -76,6 +81,34 @@ impl Socket {
             }
             sleep(pause).await;
         }
+    }
+
+    /// Waits for the end of the client's input or of the connection. While the client has its turn, its end is
+    /// seen by whoever reads.
+    async fn ended(&self, turn: &Turn) -> End {
+        let mut timer = pin!(sleep(LOOK));
+        let mut is_set = false;
+        poll_fn(|context| {
+            loop {
+                if !is_set {
+                    if !turn.is_ours() {
+                        return Poll::Pending;
+                    }
+                    timer.as_mut().reset(Instant::now() + LOOK);
+                    is_set = true;
+                }
+                ready!(timer.as_mut().poll(context));
+                is_set = false;
+                let state = pin!(self.ready(Interest::READABLE | Interest::ERROR)).poll(context);
+                match state {
+                    Poll::Ready(Ok(ready)) if ready.is_error() => return Poll::Ready(End::Both),
+                    Poll::Ready(Ok(ready)) if ready.is_read_closed() => return Poll::Ready(End::Input),
+                    Poll::Ready(Ok(_)) | Poll::Pending => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(End::Both),
+                }
+            }
+        })
+        .await
     }
 
     /// Whether the client is on this machine and no process holds its socket any more.
@@ -133,21 +166,42 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
+            let before = buffer.filled().len();
             let read = match &*self.0 {
                 Stream::Tcp(stream) => {
                     ready!(stream.poll_read_ready(context))?;
-                    stream.try_read_buf(buffer)
+                    let mut read = || short_is_last(buffer, |buffer| stream.try_read_buf(buffer));
+                    stream.try_io(Interest::READABLE, &mut read)
                 }
                 Stream::Unix(stream) => {
                     ready!(stream.poll_read_ready(context))?;
-                    stream.try_read_buf(buffer)
+                    let mut read = || short_is_last(buffer, |buffer| stream.try_read_buf(buffer));
+                    stream.try_io(Interest::READABLE, &mut read)
                 }
             };
             match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if buffer.filled().len() > before {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
                 read => return Poll::Ready(read.map(drop)),
             }
         }
+    }
+}
+
+/// Reads, and calls a read that does not fill the buffer the last one: the socket is empty then, and need not be
+/// asked again before the system says that there is more.
+fn short_is_last(
+    buffer: &mut ReadBuf<'_>,
+    read: impl FnOnce(&mut ReadBuf<'_>) -> io::Result<usize>,
+) -> io::Result<usize> {
+    match read(buffer) {
+        Ok(read) if read > 0 && buffer.remaining() > 0 && cfg!(target_os = "linux") => {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+        read => read,
     }
 }
 

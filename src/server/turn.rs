@@ -1,15 +1,17 @@
 //! Whose turn it is on a connection: the client's, to send a request, or ours, to answer it.
 
 use std::{
+    future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
 use tokio::time::Instant;
-use tower::{Service, ServiceExt};
+use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::head::Violation;
 
@@ -77,15 +79,11 @@ impl<S> Answering<S> {
 
 impl<S, R, B> hyper::service::Service<Request<R>> for Answering<S>
 where
-    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: 'static,
-    R: Send + 'static,
-    B: 'static,
+    S: Service<Request<R>, Response = Response<B>> + Clone,
 {
     type Response = Response<Answer<B>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+    type Future = Pending<Oneshot<S, Request<R>>>;
 
     /// Takes the violation at once: before the future is polled, the library may read the next head.
     fn call(&self, mut request: Request<R>) -> Self::Future {
@@ -94,8 +92,30 @@ where
             request.extensions_mut().insert(violation);
         }
         let end = EndOfTurn(self.turn.clone());
-        let answer = self.inner.clone().oneshot(request);
-        Box::pin(async move { Ok(answer.await?.map(|body| Answer { body, _end: end })) })
+        Pending { answer: self.inner.clone().oneshot(request), end: Some(end) }
+    }
+}
+
+pin_project! {
+    /// An answer that is being made.
+    pub(super) struct Pending<F> {
+        #[pin]
+        answer: F,
+        end: Option<EndOfTurn>,
+    }
+}
+
+impl<F, B, E> Future for Pending<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<Answer<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.answer.poll(context))?;
+        let end = this.end.take().expect("a future is polled to its end once");
+        Poll::Ready(Ok(response.map(|body| Answer { body, _end: end })))
     }
 }
 

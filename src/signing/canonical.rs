@@ -1,8 +1,7 @@
 //! The canonical request, computed from the wire request.
 
-use std::fmt;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use smallvec::SmallVec;
 
 use super::{
     percent::{self, is_unreserved, push_encoded},
@@ -10,7 +9,7 @@ use super::{
 };
 
 /// The headers that are signed, sorted by name; several values of a name stand together in wire order.
-pub(super) type Selected<'a> = Vec<(&'a str, &'a HeaderValue)>;
+pub(super) type Selected<'a> = SmallVec<[(&'a str, &'a HeaderValue); 16]>;
 
 /// Whether a header is signed: what AWS requires and nothing that a hop on the way may rewrite.
 pub(super) fn is_signed(name: &HeaderName) -> bool {
@@ -23,36 +22,38 @@ pub(super) fn select<'a>(
     host: &'a HeaderValue,
     is_signed: impl Fn(&HeaderName) -> bool,
 ) -> Selected<'a> {
-    let mut selected = Vec::with_capacity(8);
+    let mut selected = Selected::new();
     selected.push(("host", host));
     selected.extend(
-        headers.iter().filter(|(name, _)| is_signed(name)).map(|(name, value)| (name.as_str(), value)),
+        headers
+            .iter()
+            .filter(|(name, _)| **name != header::HOST && is_signed(name))
+            .map(|(name, value)| (name.as_str(), value)),
     );
     selected.sort_by_key(|&(name, _)| name);
     selected
 }
 
-/// Writes the canonical request.
+/// Appends the canonical request.
 pub(super) fn request(
+    out: &mut Vec<u8>,
     method: &Method,
     target: &WireTarget,
     headers: &Selected<'_>,
     encoding: Encoding,
     payload_hash: &str,
-) -> Vec<u8> {
-    let mut out = Vec::with_capacity(2_048);
+) {
     out.extend(method.as_str().as_bytes());
     out.push(b'\n');
-    push_path(&mut out, target.path().as_bytes(), encoding);
+    push_path(out, target.path().as_bytes(), encoding);
     out.push(b'\n');
-    push_query(&mut out, target.query().unwrap_or_default().as_bytes());
+    push_query(out, target.query().unwrap_or_default().as_bytes());
     out.push(b'\n');
-    push_headers(&mut out, headers);
+    push_headers(out, headers);
     out.push(b'\n');
-    out.extend(SignedHeaders(headers).to_string().as_bytes());
+    signed_names(headers).for_each(|piece| out.extend(piece.as_bytes()));
     out.push(b'\n');
     out.extend(payload_hash.as_bytes());
-    out
 }
 
 /// Appends the canonical path.
@@ -87,32 +88,58 @@ pub(super) fn push_path(out: &mut Vec<u8>, path: &[u8], encoding: Encoding) {
 
 /// Appends the canonical query: decoded, encoded once, sorted by encoded key and then by encoded value.
 pub(super) fn push_query(out: &mut Vec<u8>, query: &[u8]) {
-    let mut parameters: Vec<(Vec<u8>, Vec<u8>)> = query
-        .split(|&byte| byte == b'&')
-        .filter(|parameter| !parameter.is_empty())
-        .map(|parameter| {
-            let at = parameter.iter().position(|&byte| byte == b'=');
-            let (key, value) =
-                at.map_or((parameter, &b""[..]), |at| (&parameter[..at], &parameter[at + 1..]));
-            (reencode(key), reencode(value))
-        })
-        .collect();
-    parameters.sort_unstable();
-    for (at, (key, value)) in parameters.iter().enumerate() {
-        if at > 0 {
+    let parameters = || query.split(|&byte| byte == b'&').filter(|parameter| !parameter.is_empty());
+    let start = out.len();
+    let mut written: SmallVec<[Parameter; 16]> = SmallVec::new();
+    for parameter in parameters() {
+        let at = parameter.iter().position(|&byte| byte == b'=').unwrap_or(parameter.len());
+        let from = out.len();
+        push_reencoded(out, &parameter[..at]);
+        let middle = out.len();
+        push_reencoded(out, parameter.get(at + 1..).unwrap_or_default());
+        written.push(Parameter { from, middle, to: out.len() });
+    }
+    written.sort_unstable_by(|one, other| {
+        (one.key(out), one.value(out)).cmp(&(other.key(out), other.value(out)))
+    });
+    // They are written once more in their order, behind themselves, and the first copy is taken away.
+    let ordered = out.len();
+    for (number, parameter) in written.iter().enumerate() {
+        if number > 0 {
             out.push(b'&');
         }
-        out.extend(key);
+        out.extend_from_within(parameter.from..parameter.middle);
         out.push(b'=');
-        out.extend(value);
+        out.extend_from_within(parameter.middle..parameter.to);
+    }
+    out.drain(start..ordered);
+}
+
+/// Where a key and its value, both encoded, stand in a buffer.
+struct Parameter {
+    from: usize,
+    middle: usize,
+    to: usize,
+}
+
+impl Parameter {
+    fn key<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+        &buffer[self.from..self.middle]
+    }
+
+    fn value<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+        &buffer[self.middle..self.to]
     }
 }
 
-fn reencode(part: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(part.len());
-    let spaced: Vec<u8> = part.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
-    percent::decode(&spaced).for_each(|byte| push_encoded(&mut out, byte, is_unreserved));
-    out
+/// A plus is a space, which nothing but an escape stands for otherwise.
+fn push_reencoded(out: &mut Vec<u8>, part: &[u8]) {
+    for (number, words) in part.split(|&byte| byte == b'+').enumerate() {
+        if number > 0 {
+            push_encoded(out, b' ', is_unreserved);
+        }
+        percent::decode(words).for_each(|byte| push_encoded(out, byte, is_unreserved));
+    }
 }
 
 fn push_headers(out: &mut Vec<u8>, headers: &Selected<'_>) {
@@ -141,18 +168,14 @@ fn push_trimmed(out: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
-/// Shows the names of the signed headers, separated by semicolons.
-pub(super) struct SignedHeaders<'a>(pub(super) &'a Selected<'a>);
-
-impl fmt::Display for SignedHeaders<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, (name, _)) in self.0.iter().enumerate() {
-            match at.checked_sub(1).map(|previous| self.0[previous].0) {
-                Some(previous) if previous == *name => {}
-                Some(_) => write!(f, ";{name}")?,
-                None => f.write_str(name)?,
-            }
+/// The names of the signed headers, with semicolons between them.
+pub(super) fn signed_names<'a>(headers: &Selected<'a>) -> impl Iterator<Item = &'a str> {
+    headers.iter().enumerate().flat_map(|(at, &(name, _))| {
+        let previous = at.checked_sub(1).map(|previous| headers[previous].0);
+        match previous {
+            None => ["", name],
+            Some(previous) if previous == name => ["", ""],
+            Some(_) => [";", name],
         }
-        Ok(())
-    }
+    })
 }

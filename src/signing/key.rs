@@ -1,36 +1,41 @@
-//! The signing key of a day, derived once and kept.
+//! What is the same for many signatures: the time of a second, the key of a day, the token of a session.
 
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-    time::SystemTime,
-};
+use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use aws_sigv4::sign::v4;
 use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderValue;
 use sha2::Sha256;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::Scope;
+use super::{Scope, SigningError, secret_value};
 
 /// A signing time in the two forms that a signature needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Timestamp {
+    seconds: u64,
     time: SystemTime,
     date_time: String,
+    value: HeaderValue,
 }
 
 impl Timestamp {
     /// `None` outside the years 1970 to 9999.
     pub(super) fn new(time: SystemTime) -> Option<Self> {
-        let seconds = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+        let seconds = seconds(time)?;
         let utc = OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).ok()?).ok()?;
         let (year, month, day) = utc.to_calendar_date();
         let (hour, minute, second) = utc.to_hms();
         let date_time = format!("{year:04}{:02}{day:02}T{hour:02}{minute:02}{second:02}Z", u8::from(month));
-        Some(Self { time, date_time })
+        let value = HeaderValue::from_str(&date_time).expect("digits, T and Z are visible ASCII");
+        Some(Self { seconds, time, date_time, value })
+    }
+
+    /// Whether this is the second of `time`.
+    pub(super) fn is(&self, time: SystemTime) -> bool {
+        seconds(time) == Some(self.seconds)
     }
 
     /// `20150830T123600Z`
@@ -42,62 +47,78 @@ impl Timestamp {
     pub(super) fn date(&self) -> &str {
         &self.date_time[..8]
     }
+
+    /// The value of `x-amz-date`.
+    pub(super) fn value(&self) -> &HeaderValue {
+        &self.value
+    }
 }
 
-/// Keeps the key that was derived last: credentials and day change far more rarely than requests come.
-#[derive(Default)]
-pub(super) struct KeyCache(Mutex<Option<DayKey>>);
+fn seconds(time: SystemTime) -> Option<u64> {
+    Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs())
+}
 
-struct DayKey {
+/// The key of a day and a scope, derived once.
+pub(super) struct DayKey {
     access_key_id: String,
     secret_access_key: Zeroizing<String>,
     date: String,
+    /// `20150830/eu-west-1/execute-api/aws4_request`
+    scope: String,
     keyed: Hmac<Sha256>,
 }
 
-impl KeyCache {
-    /// The signature of `string_to_sign`.
-    pub(super) fn sign(
-        &self,
-        scope: &Scope,
-        credentials: &Credentials,
-        timestamp: &Timestamp,
-        string_to_sign: &[u8],
-    ) -> [u8; 32] {
-        let mut mac = self.keyed(scope, credentials, timestamp);
-        mac.update(string_to_sign);
-        mac.finalize().into_bytes().into()
-    }
-
-    fn keyed(&self, scope: &Scope, credentials: &Credentials, timestamp: &Timestamp) -> Hmac<Sha256> {
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |key: &&DayKey| {
-            key.access_key_id == credentials.access_key_id()
-                && *key.secret_access_key == credentials.secret_access_key()
-                && key.date == timestamp.date()
-        };
-        if let Some(key) = cached.as_ref().filter(fits) {
-            return key.keyed.clone();
-        }
-        let key = v4::generate_signing_key(
-            credentials.secret_access_key(),
-            timestamp.time,
-            &scope.region,
-            &scope.service,
-        );
-        let keyed = Hmac::new_from_slice(key.as_ref()).expect("HMAC takes a key of any length");
-        *cached = Some(DayKey {
+impl DayKey {
+    pub(super) fn new(scope: &Scope, credentials: &Credentials, timestamp: &Timestamp) -> Self {
+        let Scope { region, service } = scope;
+        let key = v4::generate_signing_key(credentials.secret_access_key(), timestamp.time, region, service);
+        Self {
             access_key_id: credentials.access_key_id().to_owned(),
             secret_access_key: Zeroizing::new(credentials.secret_access_key().to_owned()),
             date: timestamp.date().to_owned(),
-            keyed: keyed.clone(),
-        });
-        keyed
+            scope: format!("{}/{region}/{service}/aws4_request", timestamp.date()),
+            keyed: Hmac::new_from_slice(key.as_ref()).expect("HMAC takes a key of any length"),
+        }
+    }
+
+    /// Whether this is the key of these credentials on this day.
+    pub(super) fn is(&self, credentials: &Credentials, timestamp: &Timestamp) -> bool {
+        self.access_key_id == credentials.access_key_id()
+            && *self.secret_access_key == credentials.secret_access_key()
+            && self.date == timestamp.date()
+    }
+
+    /// `20150830/eu-west-1/execute-api/aws4_request`
+    pub(super) fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// The signature of `string_to_sign`.
+    pub(super) fn sign(&self, string_to_sign: &[u8]) -> [u8; 32] {
+        let mut mac = self.keyed.clone();
+        mac.update(string_to_sign);
+        mac.finalize().into_bytes().into()
     }
 }
 
-impl fmt::Debug for KeyCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyCache")
+/// A session token as it goes into a header.
+pub(super) struct Token {
+    text: Zeroizing<String>,
+    value: HeaderValue,
+}
+
+impl Token {
+    /// # Errors
+    /// When the token is not a header value.
+    pub(super) fn new(text: &str) -> Result<Self, SigningError> {
+        Ok(Self { text: Zeroizing::new(text.to_owned()), value: secret_value(text.to_owned().into())? })
+    }
+
+    pub(super) fn is(&self, text: &str) -> bool {
+        *self.text == text
+    }
+
+    pub(super) fn value(&self) -> &HeaderValue {
+        &self.value
     }
 }

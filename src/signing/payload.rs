@@ -1,6 +1,9 @@
 //! A request body and its hash, which is computed while the body arrives.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -38,7 +41,8 @@ impl Payload {
     /// A body of no bytes.
     #[must_use]
     pub fn empty() -> Self {
-        PayloadBuilder::default().finish()
+        static EMPTY: LazyLock<Payload> = LazyLock::new(|| PayloadBuilder::default().finish());
+        EMPTY.clone()
     }
 
     /// The chunks, in order.

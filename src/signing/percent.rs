@@ -1,7 +1,5 @@
 //! Percent-encoding as SigV4 defines it, and hexadecimal digits.
 
-use std::fmt;
-
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 
@@ -50,13 +48,4 @@ pub(super) fn hex_digits(digest: &[u8; 32]) -> [u8; 64] {
         pair.copy_from_slice(&[LOWER[usize::from(byte >> 4)], LOWER[usize::from(byte & 15)]]);
     }
     digits
-}
-
-/// Shows a digest as lower-case hexadecimal digits.
-pub(super) struct Hex(pub(super) [u8; 32]);
-
-impl fmt::Display for Hex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&hex_digits(&self.0)).expect("hexadecimal digits are ASCII"))
-    }
 }

@@ -266,6 +266,7 @@ fn settings(sandbox: &Sandbox) -> app::Settings {
             ca_files: Vec::new(),
         },
         aws_ca_files: Vec::new(),
+        threads: None,
     }
 }
 
