@@ -53,6 +53,10 @@ browser:
 bench *flags:
     bench/run {{ flags }}
 
+# Instructions of the data path under valgrind, against bench/instructions.toml; --record moves the limits
+instructions *flags:
+    bench/instructions {{ flags }}
+
 # The whole flow on this machine; takes the sandbox's flags: just sandbox --credentials-lifetime 30s
 sandbox *flags:
     cargo run -- sandbox {{ flags }}

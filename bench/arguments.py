@@ -50,6 +50,9 @@ def parse() -> Options:
     parser.add_argument("--seconds", type=int, default=1, help="how long each load lasts (default: 1)")
     parser.add_argument("--json", metavar="FILE", help="write every value of every round to this file")
     typed = parser.parse_args()
+    for pattern in typed.only:
+        if not cells.chosen([pattern]):
+            parser.error(f"--only {pattern} is none of {', '.join(cells.NAMES)}")
     return Options(
         binaries=dict(typed.binary),
         given=dict(typed.subject),

@@ -11,6 +11,6 @@ def release() -> str:
     """Builds it, and returns the path of the program."""
     command = ["cargo", "build", "--release", "--locked"]
     if subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False).returncode != 0:
-        sys.exit(f"bench/run: `{' '.join(command)}` failed")
+        sys.exit(f"{sys.argv[0]}: `{' '.join(command)}` failed")
     target = os.environ.get("CARGO_TARGET_DIR", "target")
     return os.path.join(ROOT, target, "release", "countersign")

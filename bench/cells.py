@@ -57,6 +57,8 @@ class SmallGet:
             )  # fmt: skip
             result = checked(run.result())
         requests = seen_after.requests - seen.requests
+        if requests == 0:
+            raise Trouble("nothing reached the origin while it was looked at")
         return {
             "cpu": (cpu_after - cpu) / requests * 1e6,
             "rate": requests / (ended - began),
@@ -83,6 +85,8 @@ class Whole:
         # Downloads that the end of the run cut off count for what had come.
         downloads = self.size and not self.load.upload
         requests = result.bytes / self.size if downloads else result.requests
+        if requests == 0:
+            raise Trouble("nothing was answered whole")
         return {"cpu": cpu / requests * 1e6, "rate": requests * (self.size / MB or 1) / result.seconds}
 
 

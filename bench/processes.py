@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -14,6 +15,16 @@ SCHEDULED = 2
 TURN, LONGEST_SETTLING, AT_REST = 0.05, 10.0, 0.02
 
 
+def unwind_on_signals() -> None:
+    """Lets `finally` and `with` end what was started."""
+
+    def unwind(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, unwind)
+
+
 class Process:
     """A program in a process group of its own."""
 
@@ -21,12 +32,12 @@ class Process:
         self.command = command
         self.child = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, **how)
 
-    def stop(self) -> None:
-        """Asks it to end, and makes it after five seconds."""
+    def stop(self, patience: float = 5) -> None:
+        """Asks it to end, and makes it after so many seconds."""
         if self.child.poll() is None:
             self.child.terminate()
             try:
-                self.child.wait(5)
+                self.child.wait(patience)
             except subprocess.TimeoutExpired:
                 pass
         try:

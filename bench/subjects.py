@@ -14,7 +14,7 @@ from typing import Callable
 from origin import Origin, worker_user
 from processes import Process
 from scratch import Scratch, free_port
-from waiting import until_answered
+from waiting import PAUSE, until_answered
 
 BASELINE = "nginx"
 
@@ -107,14 +107,15 @@ class Subject:
     # "h1" or "h2" for a build of Countersign.
     protocol: "str | None" = None
 
-    def start(self) -> Running:
+    def start(self, pause: float = PAUSE) -> Running:
+        """Starts it and waits for its first good answer, which it is asked for every `pause` seconds."""
         if self.given is not None:
             until_answered(f"{self.given.url}/")
             return Running(self.given.url, self.given.pids)
         port = free_port()
         process = self.launch(port)
         try:
-            until_answered(f"http://127.0.0.1:{port}/", process)
+            until_answered(f"http://127.0.0.1:{port}/", process, pause)
         except BaseException:
             process.stop()
             raise

@@ -6,14 +6,12 @@ import shutil
 import subprocess
 import sys
 
-PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "openssl": "openssl"}
 
-
-def provide() -> None:
-    """Installs what is missing, or ends with a line that says what is."""
+def provide(packages: dict[str, str]) -> None:
+    """Installs the packages whose programs are missing, or ends with a line that says what is."""
     # nginx and HAProxy are installed where only root's PATH looks.
     os.environ["PATH"] += ":/usr/sbin:/sbin"
-    missing = [package for tool, package in PACKAGES.items() if shutil.which(tool) is None]
+    missing = [package for tool, package in packages.items() if shutil.which(tool) is None]
     if missing:
         install(missing)
     raise_file_limit()
@@ -22,11 +20,11 @@ def provide() -> None:
 def install(packages: list[str]) -> None:
     wanted = "apt-get install --no-install-recommends " + " ".join(packages)
     if shutil.which("apt-get") is None or os.geteuid() != 0:
-        sys.exit(f"bench/run: missing: {', '.join(packages)}. On Debian, as root: {wanted}")
+        sys.exit(f"{sys.argv[0]}: missing: {', '.join(packages)}. On Debian, as root: {wanted}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in ("apt-get update -q", f"{wanted} -q -y"):
         if subprocess.run(command.split(), env=environment, stdout=sys.stderr, check=False).returncode != 0:
-            sys.exit(f"bench/run: `{command}` failed; missing: {', '.join(packages)}")
+            sys.exit(f"{sys.argv[0]}: `{command}` failed; missing: {', '.join(packages)}")
 
 
 def raise_file_limit() -> None:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from processes import Process
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 PAUSE = 0.0002
 
@@ -15,8 +15,8 @@ class NotReady(Exception):
     """A program that ended, or never answered with 200."""
 
 
-def until_answered(url: str, process: "Process | None" = None) -> None:
-    """Asks `url` every fifth of a millisecond, until it answers 200."""
+def until_answered(url: str, process: "Process | None" = None, pause: float = PAUSE) -> None:
+    """Asks `url` until it answers 200, with a pause of so many seconds after any other end."""
     address = urlsplit(url)
     deadline = time.monotonic() + PATIENCE
     last = b"nothing"
@@ -29,7 +29,7 @@ def until_answered(url: str, process: "Process | None" = None) -> None:
             pass
         if last.startswith(b"HTTP/1.1 200"):
             return
-        time.sleep(PAUSE)
+        time.sleep(pause)
     raise NotReady(f"{url} does not answer 200 but {last[:200]!r}")
 
 

@@ -37,7 +37,7 @@ class Result:
         """Why nothing may be concluded from it."""
         if self.failed or self.refused:
             return f"{self.failed} socket errors and {self.refused} error answers beside {self.requests} requests"
-        return None if self.requests else "no request was answered"
+        return None if self.bytes else "nothing was answered"
 
 
 class Wrk:
