@@ -49,6 +49,14 @@ fuzz seconds="60":
 browser:
     tests/browser/run
 
+# CPU, latency, throughput and memory against nginx and HAProxy; as root it installs what is missing
+bench *flags:
+    bench/run {{ flags }}
+
+# Instructions of the data path under valgrind, against bench/instructions.toml; --record moves the limits
+instructions *flags:
+    bench/instructions {{ flags }}
+
 # The whole flow on this machine; takes the sandbox's flags: just sandbox --credentials-lifetime 30s
 sandbox *flags:
     cargo run -- sandbox {{ flags }}

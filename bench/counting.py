@@ -1,0 +1,130 @@
+"""Instructions under callgrind: of whole requests through the program, and of single operations."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import subjects
+from build import ROOT
+from scratch import Scratch
+from sink import Sink
+
+SMALL, LARGE = b'{"message":"hello"}', b"x" * (1 << 20)
+
+# Requests before those that are counted: connections, keys and caches are there by then.
+WARM_UP = 100
+
+# In seconds, between questions whether the program is ready: each that comes too early costs instructions as well.
+PROBING = 0.25
+
+# Only the crate itself is optimised: its dependencies are there already, as the tests have them.
+BUILD = [
+    "cargo", "build", "--locked", "--example", "count-operations",
+    "--config", "profile.dev.package.countersign.opt-level=3",
+    "--message-format", "json-render-diagnostics",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exchange:
+    name: str
+    path: str
+    times: int
+    upload: bytes = b""
+
+    def request(self) -> bytes:
+        head = f"Host: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\nContent-Length: {len(self.upload)}\r\n"
+        method = "POST" if self.upload else "GET"
+        return f"{method} {self.path} HTTP/1.1\r\n{head}\r\n".encode() + self.upload
+
+
+FIRST = Exchange("start", "/", WARM_UP)
+
+EXCHANGES = [
+    Exchange("get-small", "/orders?limit=10&sort=-created", 400),
+    Exchange("post-1k", "/orders", 400, upload=b"x" * 1000),
+    Exchange("post-1m", "/orders", 10, upload=LARGE),
+    Exchange("get-1m", "/large", 20),
+]
+
+
+def requests(scratch: Scratch, binary: str) -> dict[str, int]:
+    """What one request costs in a process that runs, by the name of the exchange."""
+    with Sink(scratch, {"/large": LARGE}, SMALL) as sink:
+        start = process(scratch, binary, sink, [FIRST])
+        return {
+            exchange.name: round((process(scratch, binary, sink, [FIRST, exchange]) - start) / exchange.times)
+            for exchange in EXCHANGES
+        }
+
+
+def process(scratch: Scratch, binary: str, sink: Sink, exchanges: list[Exchange]) -> int:
+    """All instructions of a process that answers these."""
+    output = scratch.path(f"{exchanges[-1].name}.callgrind")
+    command = [*callgrind(output), binary, "serve"]
+    running = subjects.countersign("counted", "h1", scratch, command, sink.port).start(PROBING)
+    try:
+        for exchange in exchanges:
+            converse(running.url, exchange)
+    finally:
+        running.process.stop(patience=60)
+    return total(output)
+
+
+def converse(url: str, exchange: Exchange) -> None:
+    host, _, port = url.removeprefix("http://").partition(":")
+    request = exchange.request()
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        answers = connection.makefile("rb")
+        for _ in range(exchange.times):
+            connection.sendall(request)
+            status, length = answers.readline(), 0
+            if b" 200 " not in status:
+                sys.exit(f"bench/instructions: {exchange.name} was answered {status!r}")
+            while (field := answers.readline()) not in (b"\r\n", b""):
+                name, _, value = field.partition(b":")
+                if name.lower() == b"content-length":
+                    length = int(value)
+            answers.read(length)
+
+
+def operations(scratch: Scratch) -> dict[str, int]:
+    """What each operation of benches/operations costs."""
+    program = built()
+    names = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
+    counted = {}
+    for name in names:
+        output = scratch.path(f"{name}.callgrind")
+        command = [*callgrind(output), "--toggle-collect=*counted*", program, name]
+        subprocess.run(command, stderr=subprocess.DEVNULL, check=True)
+        counted[name] = total(output)
+    return counted
+
+
+def built() -> str:
+    # What is compiled incrementally is cut into other pieces, and inlined differently.
+    environment = {**os.environ, "CARGO_INCREMENTAL": "0"}
+    told = subprocess.run(BUILD, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if told.returncode != 0:
+        sys.exit("bench/instructions: the operations do not build")
+    messages = [json.loads(line) for line in told.stdout.splitlines() if line.startswith("{")]
+    programs = [
+        message["executable"]
+        for message in messages
+        if message["reason"] == "compiler-artifact" and message["target"]["name"] == "count-operations"
+    ]
+    return os.path.abspath(programs[-1])
+
+
+def callgrind(output: str) -> list[str]:
+    return ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}"]
+
+
+def total(output: str) -> int:
+    with open(output, encoding="utf-8", errors="replace") as file:
+        return int(re.search(r"^(?:summary|totals): (\d+)", file.read(), re.MULTILINE).group(1))

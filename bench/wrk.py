@@ -1,0 +1,78 @@
+"""wrk, the load generator, and what it tells."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "load.lua")
+
+
+@dataclass(frozen=True)
+class Load:
+    """Requests of one kind, on a number of connections."""
+
+    path: str
+    connections: int
+    # Of the body to send; GET without.
+    upload: int = 0
+    # Whether each connection carries many requests.
+    keep_alive: bool = True
+
+
+@dataclass(frozen=True)
+class Result:
+    requests: int
+    bytes: int
+    seconds: float
+    # Microseconds.
+    p50: int
+    p99: int
+    # Connections that failed, and answers that were not 2xx.
+    failed: int
+    refused: int
+
+    def trouble(self) -> "str | None":
+        """Why nothing may be concluded from it."""
+        if self.failed or self.refused:
+            return f"{self.failed} socket errors and {self.refused} error answers beside {self.requests} requests"
+        return None if self.bytes else "nothing was answered"
+
+
+class Wrk:
+    """A load under way."""
+
+    def __init__(self, url: str, load: Load, seconds: int) -> None:
+        command = ["wrk", "-t", "1", "-c", str(load.connections), "-d", f"{seconds}s", "--timeout", "30s"]
+        if not load.keep_alive:
+            command += ["-H", "Connection: close"]
+        command += ["-s", SCRIPT, url + load.path]
+        if load.upload:
+            command += ["--", str(load.upload)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+
+    def __enter__(self) -> "Wrk":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def result(self) -> Result:
+        """Waits for the end."""
+        output, _ = self.process.communicate()
+        if self.process.returncode != 0:
+            sys.exit(f"bench/run: `{' '.join(self.process.args)}` failed: {output}")
+        told = json.loads(output.strip().rpartition("\n")[2])
+        return Result(seconds=told.pop("microseconds") / 1e6, **told)
+
+
+def run(url: str, load: Load, seconds: int) -> Result:
+    with Wrk(url, load, seconds) as wrk:
+        return wrk.result()

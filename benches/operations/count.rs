@@ -1,0 +1,32 @@
+//! Runs one operation for callgrind, which is told to count within [`counted`]; without a name, prints all names.
+
+mod operation;
+
+use std::hint::black_box;
+
+/// Runs before the one that is counted, so that caches are filled.
+const WARM_UP: usize = 3;
+
+#[expect(clippy::print_stdout, reason = "the names are what was asked for")]
+fn main() {
+    let wanted = std::env::args().nth(1);
+    for mut operation in operation::all() {
+        match &wanted {
+            None => println!("{}", operation.name),
+            Some(name) if name == operation.name => {
+                for _ in 0..WARM_UP {
+                    (operation.prepare)()();
+                }
+                counted((operation.prepare)());
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+#[inline(never)]
+fn counted(run: Box<dyn FnOnce()>) {
+    run();
+    // Keeps the call above from being the function's last, which would make a jump of it.
+    black_box(());
+}
