@@ -222,14 +222,15 @@ fn data_server(
     settings: &proxy::Settings,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + use<> {
-    let accounting = AccountingLayer::new(metrics);
     let server = server::Settings {
         max_connections: settings.limits.max_connections,
         drain: settings.timeouts.drain,
         write: settings.timeouts.idle,
         identifies_peers: settings.guard.bearer_token.is_none() && !settings.guard.allow_other_users,
         full: proxy::no_room(),
+        metrics: Some(Arc::clone(&metrics)),
     };
+    let accounting = AccountingLayer::new(metrics);
     server::serve(listeners, server, shutdown, move |endpoints| {
         accounting.layer(Forward::new(Arc::clone(&proxy), endpoints))
     })
@@ -247,6 +248,7 @@ fn admin_server(
         write: ADMIN_PATIENCE,
         identifies_peers: false,
         full: Bytes::new(),
+        metrics: None,
     };
     server::serve(listeners, server, shutdown, move |endpoints| {
         admin::router(admin.clone(), Arc::clone(&guard), endpoints)

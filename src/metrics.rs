@@ -1,6 +1,7 @@
 //! Counters and histograms for Prometheus, with labels from closed sets.
 
 mod gauges;
+mod limit;
 
 use std::{fmt::Write, time::Duration};
 
@@ -18,6 +19,7 @@ use prometheus_client::{
 use tokio::time::Instant;
 
 pub use gauges::Gauges;
+pub use limit::Limit;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -29,8 +31,10 @@ pub struct Metrics {
     duration: Histogram,
     signing: Histogram,
     in_flight: Gauge,
+    connections: Gauge,
     retries: Family<ReasonLabel, Counter>,
     rejections: Family<ReasonLabel, Counter>,
+    limits: Family<LimitLabel, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,6 +47,11 @@ struct RequestLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabel {
+    limit: &'static str,
 }
 
 /// Observes how long it lived.
@@ -66,8 +75,10 @@ impl Default for Metrics {
             duration: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
             signing: Histogram::new(exponential_buckets(0.000_001, 2.0, 14)),
             in_flight: Gauge::default(),
+            connections: Gauge::default(),
             retries: Family::default(),
             rejections: Family::default(),
+            limits: Family::default(),
         };
         metrics.register();
         metrics
@@ -93,8 +104,14 @@ impl Metrics {
             "Requests being answered",
             self.in_flight.clone(),
         );
+        registry.register("countersign_connections", "Connections of clients", self.connections.clone());
         registry.register("countersign_upstream_retries", "Attempts after the first", self.retries.clone());
         registry.register("countersign_guard_rejections", "Requests not admitted", self.rejections.clone());
+        registry.register(
+            "countersign_limits_reached",
+            "Requests and connections that met a limit",
+            self.limits.clone(),
+        );
     }
 
     /// Adds what is read when it is asked for.
@@ -125,6 +142,11 @@ impl Metrics {
         self.rejections.get_or_create(&ReasonLabel { reason }).inc();
     }
 
+    /// Counts what met a limit.
+    pub fn reached(&self, limit: Limit) {
+        self.limits.get_or_create(&LimitLabel { limit: limit.name() }).inc();
+    }
+
     /// Times one signature.
     #[must_use]
     pub fn signing(&self) -> Timer<'_> {
@@ -133,9 +155,14 @@ impl Metrics {
 
     /// Counts a request as being answered, until the guard is dropped.
     #[must_use]
-    pub fn in_flight(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+    pub fn in_flight(&self) -> Present {
+        Present::new(&self.in_flight)
+    }
+
+    /// Counts a connection of a client, until the guard is dropped.
+    #[must_use]
+    pub fn connection(&self) -> Present {
+        Present::new(&self.connections)
     }
 
     /// Requests being answered.
@@ -156,11 +183,18 @@ impl Metrics {
     }
 }
 
-/// A request being answered.
+/// One of those that a gauge counts, as long as it lives.
 #[derive(Debug)]
-pub struct InFlight(Gauge);
+pub struct Present(Gauge);
 
-impl Drop for InFlight {
+impl Present {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Present {
     fn drop(&mut self) {
         self.0.dec();
     }

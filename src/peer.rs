@@ -1,11 +1,11 @@
-//! The client's end of a connection on this machine, as Linux's table of sockets has it (proc_pid_net(5)).
+//! The client's end of a connection on this machine, as Linux tells of it.
 
-use std::{
-    fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+mod diagnosis;
+mod table;
 
-/// What the table tells of a socket.
+use std::net::SocketAddr;
+
+/// What the kernel tells of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Row {
     user: u32,
@@ -13,113 +13,90 @@ struct Row {
     inode: u64,
 }
 
+/// What a look for a socket has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Row(Row),
+    /// There is no such socket on this machine.
+    Nothing,
+    /// The system does not tell.
+    Unknown,
+}
+
 /// The id of the user whose socket is at the client's end.
 ///
-/// `None` when that end is elsewhere, or the system has no such table.
+/// `None` when that end is elsewhere, or the system does not tell.
 #[must_use]
 pub(crate) fn user_of(local: SocketAddr, peer: SocketAddr) -> Option<u32> {
-    tables().iter().flatten().find_map(|table| row_of(table, peer, local)).map(|row| row.user)
+    match look_up(peer, local) {
+        Found::Row(row) => Some(row.user),
+        Found::Nothing | Found::Unknown => None,
+    }
 }
 
 /// Whether a process still holds the client's end.
 ///
 /// After the end of its input a connection looks the same whether the client has closed one half or both;
-/// the table tells these apart. `None` as for [`user_of`].
+/// the kernel tells these apart. `None` as for [`user_of`].
 #[must_use]
 pub(crate) fn is_held(local: SocketAddr, peer: SocketAddr) -> Option<bool> {
-    let tables = tables();
-    match tables.iter().flatten().find_map(|table| row_of(table, peer, local)) {
-        Some(row) => Some(row.inode != 0),
-        // A socket that is gone from the table altogether.
-        None => (peer.ip().to_canonical().is_loopback() && tables[0].is_some()).then_some(false),
+    match look_up(peer, local) {
+        Found::Row(row) => Some(row.inode != 0),
+        Found::Nothing => peer.ip().to_canonical().is_loopback().then_some(false),
+        Found::Unknown => None,
     }
 }
 
-/// A socket of the IPv6 family may carry an IPv4 connection: both tables are looked at.
-fn tables() -> [Option<String>; 2] {
-    ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).ok())
-}
-
-/// The row of the socket at `local` that is connected to `remote`.
-fn row_of(table: &str, local: SocketAddr, remote: SocketAddr) -> Option<Row> {
-    table.lines().find_map(|line| {
-        let mut fields = line.split_ascii_whitespace().skip(1);
-        let ends = (address(fields.next()?)?, address(fields.next()?)?);
-        if ends != (canonical(local), canonical(remote)) {
-            return None;
-        }
-        let user = fields.nth(4)?.parse().ok()?;
-        let inode = fields.nth(1)?.parse().ok()?;
-        Some(Row { user, inode })
-    })
-}
-
-fn canonical(address: SocketAddr) -> (IpAddr, u16) {
-    (address.ip().to_canonical(), address.port())
-}
-
-/// `0100007F:1F90`: the address in groups of four bytes as they lie in memory, the port as a number.
-fn address(text: &str) -> Option<(IpAddr, u16)> {
-    let (ip, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let mut bytes = [0; 16];
-    for (at, group) in bytes.chunks_exact_mut(4).enumerate().take(ip.len() / 8) {
-        let group_text = ip.get(at * 8..at * 8 + 8)?;
-        group.copy_from_slice(&u32::from_str_radix(group_text, 16).ok()?.to_ne_bytes());
-    }
-    match ip.len() {
-        8 => Some((Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into(), port)),
-        32 => Some((IpAddr::from(Ipv6Addr::from(bytes)).to_canonical(), port)),
-        _ => None,
+fn look_up(local: SocketAddr, remote: SocketAddr) -> Found {
+    match diagnosis::look_up(local, remote) {
+        Found::Unknown => table::look_up(local, remote),
+        found => found,
     }
 }
 
-#[cfg(all(test, target_os = "linux", target_endian = "little"))]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
 
-    const TABLE: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
-        \x20  0: 0100007F:1F90 0100007F:C350 08 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0 20 4 30 10 -1\n\
-        \x20  1: 0100007F:C350 0100007F:1F90 05 00000000:00000000 03:00000F2B 00000000     0        0 0 3 0\n\
-        \x20  2: 0100007F:C351 0100007F:1F90 05 00000000:00000000 00:00000000 00000000  1000        0 4243 1 0 20 4 30 10 -1\n";
-
-    const TABLE_6: &str = "header\n\
-        \x20  0: 0000000000000000FFFF00000100007F:C352 0000000000000000FFFF00000100007F:1F90 05 0:0 0:0 0 1000 0 77 1\n\
-        \x20  1: 00000000000000000000000001000000:C353 00000000000000000000000001000000:1F90 05 0:0 0:0 0 1000 0 78 1\n";
+    type LookUp = fn(SocketAddr, SocketAddr) -> Found;
 
     #[test]
-    fn sockets_are_found_by_both_their_ends() {
-        let server: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
-        let row = |table, client: &str, server| row_of(table, client.parse().expect("an address"), server);
-        assert_eq!(row(TABLE, "127.0.0.1:50000", server), Some(Row { user: 0, inode: 0 }));
-        assert_eq!(row(TABLE, "127.0.0.1:50001", server), Some(Row { user: 1000, inode: 4243 }));
-        assert_eq!(row(TABLE, "127.0.0.1:50002", server), None);
-        assert_eq!(row(TABLE_6, "127.0.0.1:50002", server), Some(Row { user: 1000, inode: 77 }));
-        let six = "[::1]:8080".parse().expect("an address");
-        assert_eq!(row(TABLE_6, "[::1]:50003", six), Some(Row { user: 1000, inode: 78 }));
-    }
-
-    #[test]
-    fn tables_that_are_not_understood_say_nothing() {
-        let server: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
-        for table in ["", "\n\n", "a b c", "0: x y", "0: 0100007F:C350", "0: 0100007é:C350 z"] {
-            assert_eq!(row_of(table, server, server), None);
+    fn the_kernel_tells_whose_connection_it_is_either_way() {
+        let ways: [(&str, LookUp); 2] = [("table", table::look_up), ("diagnosis", diagnosis::look_up)];
+        for (way, look_up) in ways {
+            for address in ["127.0.0.1:0", "[::1]:0"] {
+                let Ok(listener) = TcpListener::bind(address) else { continue };
+                let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+                let (accepted, peer) = listener.accept().expect("accepts");
+                let local = accepted.local_addr().expect("connected");
+                let Found::Row(row) = look_up(peer, local) else { panic!("{way}, {address}: not found") };
+                assert_eq!(row.user, rustix::process::geteuid().as_raw(), "{way}, {address}");
+                assert_ne!(row.inode, 0, "{way}, {address}");
+                drop(client);
+                assert!(matches!(look_up(peer, local), Found::Row(Row { inode: 0, .. })), "{way}, {address}");
+                assert_eq!(look_up(peer, peer), Found::Nothing, "{way}, {address}");
+            }
         }
     }
 
     #[test]
-    fn the_kernel_tells_whose_connection_it_is() {
-        for address in ["127.0.0.1:0", "[::1]:0"] {
-            let Ok(listener) = TcpListener::bind(address) else { continue };
-            let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
-            let (accepted, peer) = listener.accept().expect("accepts");
-            let local = accepted.local_addr().expect("connected");
-            assert_eq!(user_of(local, peer), Some(rustix::process::geteuid().as_raw()), "{address}");
-            assert_eq!(is_held(local, peer), Some(true));
-            drop(client);
-            assert_eq!(is_held(local, peer), Some(false));
-        }
+    fn an_ipv4_connection_of_an_ipv6_socket_is_found() {
+        let Ok(listener) = TcpListener::bind("[::]:0") else { return };
+        let port = listener.local_addr().expect("bound").port();
+        let _client = TcpStream::connect(("127.0.0.1", port)).expect("connects");
+        let (accepted, peer) = listener.accept().expect("accepts");
+        let local = accepted.local_addr().expect("connected");
+        assert_eq!(user_of(local, peer), Some(rustix::process::geteuid().as_raw()));
+        assert_eq!(is_held(local, peer), Some(true));
+    }
+
+    #[test]
+    fn a_listener_in_the_place_of_a_client_is_no_client() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let elsewhere = "127.0.0.1:9".parse().expect("an address");
+        assert_eq!(is_held(elsewhere, address), Some(false));
     }
 }

@@ -36,7 +36,11 @@ pub use service::Forward;
 pub use upstream::TrustError;
 use upstream::{Connector, Trust, Upstream};
 
-use crate::{clock::Clock, credentials::channel::Receiver, metrics::Metrics};
+use crate::{
+    clock::Clock,
+    credentials::channel::Receiver,
+    metrics::{Limit, Metrics},
+};
 
 /// Everything that the requests of all clients share.
 #[derive(Debug)]
@@ -103,7 +107,7 @@ impl Proxy {
 /// The whole answer to a connection for which there is no room, head included.
 #[must_use]
 pub fn no_room() -> Bytes {
-    let answer = ProxyError::Overloaded.response("none");
+    let answer = ProxyError::Overloaded(Limit::Connections).response("none");
     let (parts, body) = answer.into_parts();
     let body = match body {
         Body::Full(full) => full.into_inner().unwrap_or_default(),

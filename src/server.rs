@@ -33,6 +33,7 @@ pub use gate::Violation;
 
 use crate::{
     listener::{Accepted, Endpoints, Listener},
+    metrics::{Limit, Metrics},
     shutdown::Shutdown,
 };
 
@@ -67,6 +68,8 @@ pub struct Settings {
     pub identifies_peers: bool,
     /// The whole answer, head included, to a connection for which there is no room.
     pub full: Bytes,
+    /// Where connections are counted, if they are.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// Serves the connections of all `listeners` with what `make` makes for each.
@@ -145,12 +148,22 @@ where
             let patience = Patience { head: HEAD, write: self.settings.write };
             let (make, shutdown) = (self.make.clone(), self.shutdown.clone());
             let identifies = self.settings.identifies_peers;
+            let metrics = self.settings.metrics.clone();
             connections.spawn(async move {
+                let present = metrics.as_ref().map(|metrics| metrics.connection());
                 let endpoints = if identifies { endpoints.identified() } else { endpoints };
-                connection(socket, make(endpoints), patience, shutdown).await;
-                drop(place);
+                let end = connection(socket, make(endpoints), patience, shutdown).await;
+                if let (End::Stalled, Some(metrics)) = (end, &metrics) {
+                    metrics.reached(Limit::ReadTime);
+                }
+                drop((place, present));
             });
-        } else if let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() {
+            return;
+        }
+        if let Some(metrics) = &self.settings.metrics {
+            metrics.reached(Limit::Connections);
+        }
+        if let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() {
             let full = self.settings.full.clone();
             connections.spawn(async move {
                 let _ = timeout(TURNING_AWAY, turn_away(socket, full)).await;
@@ -160,7 +173,7 @@ where
     }
 }
 
-async fn connection<S, B>(socket: Socket, service: S, patience: Patience, mut shutdown: Shutdown)
+async fn connection<S, B>(socket: Socket, service: S, patience: Patience, mut shutdown: Shutdown) -> End
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -193,19 +206,35 @@ where
         ended = connection => ended,
         () = socket.gone() => {
             debug!("the client has gone");
-            return;
+            return End::Other;
         }
     };
-    match ended {
-        Ok(()) => cut.0 = None,
-        Err(error) => {
-            debug!(error = %error, cause = crate::telemetry::causes(&error), "connection ended");
-            // A body of ours that failed is the one error that the client must not overlook.
-            if !error.is_user() {
-                cut.0 = None;
-            }
-        }
+    let Err(error) = ended else {
+        cut.0 = None;
+        return End::Other;
+    };
+    debug!(error = %error, cause = crate::telemetry::causes(&error), "connection ended");
+    if is_stalled(&error) {
+        return End::Stalled;
     }
+    // A body of ours that failed is the one error that the client must not overlook.
+    if !error.is_user() {
+        cut.0 = None;
+    }
+    End::Other
+}
+
+/// How a connection ended.
+enum End {
+    /// It was cut, with what the system kept for a client that had stopped reading.
+    Stalled,
+    Other,
+}
+
+/// Whether the client has taken nothing of its answer for too long.
+fn is_stalled(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Cuts the connection when it is dropped in the middle of an answer, which may have no other end than the

@@ -22,6 +22,11 @@ fn code(body: &[u8]) -> String {
     problem["code"].as_str().expect("a code").to_owned()
 }
 
+/// How often this limit was met.
+async fn reached(running: &Running, limit: &str) -> f64 {
+    running.proxy.metric(&format!("countersign_limits_reached_total{{limit=\"{limit}\"}}")).await
+}
+
 /// An upstream that answers when it is let.
 struct Held {
     upstream: Upstream,
@@ -62,6 +67,7 @@ async fn a_body_that_is_declared_too_large_is_refused_before_a_byte_of_it() {
         assert!(connection.is_closed().await);
     }
     assert!(running.sandbox.requests().is_empty());
+    assert_eq!(reached(&running, "body-size").await, 2.0);
 }
 
 #[tokio::test]
@@ -121,6 +127,7 @@ async fn bodies_beyond_the_memory_for_all_of_them_are_turned_away() {
     let second = running.proxy.send(request("POST", "/x", "x".repeat(300))).await;
     assert_eq!(second.problem(), problem(503, "overloaded", "connection_limit_reached"));
     assert_eq!(second.header("retry-after"), "1");
+    assert_eq!(reached(&running, "body-memory").await, 1.0);
     first.write("x".repeat(800)).await;
     assert_eq!(first.answer().await.0.status, 200);
     assert_eq!(running.proxy.metric("countersign_body_memory_bytes").await, 0.0);
@@ -137,6 +144,33 @@ async fn memory_of_an_upload_that_is_given_up_is_free_again() {
 }
 
 #[tokio::test]
+async fn an_upload_that_drips_gives_way_to_others_that_need_its_memory() {
+    let running = with_body_memory(1_000_000).await;
+    let mut slow = begin_upload(&running, 900_000).await;
+    tokio::time::pause();
+    for _ in 0..3 {
+        slow.write("drop").await;
+        tokio::time::sleep(Duration::from_secs(6)).await;
+    }
+    tokio::time::resume();
+    assert_eq!(running.proxy.send(request("POST", "/x", "x".repeat(500_000))).await.status, 200);
+    let (head, body) = slow.answer().await;
+    assert_eq!((head.status, code(&body).as_str()), (408, "request-timeout"));
+    assert_eq!(running.proxy.metric("countersign_body_memory_bytes").await, 0.0);
+}
+
+#[tokio::test]
+async fn an_upload_that_comes_quickly_gives_way_to_nobody() {
+    let running = with_body_memory(1_000_000).await;
+    let mut first = begin_upload(&running, 900_000).await;
+    first.write("x".repeat(899_999)).await;
+    let second = running.proxy.send(request("POST", "/x", "x".repeat(500_000))).await;
+    assert_eq!(second.problem(), problem(503, "overloaded", "connection_limit_reached"));
+    first.write("x").await;
+    assert_eq!(first.answer().await.0.status, 200);
+}
+
+#[tokio::test]
 async fn requests_beyond_the_limit_are_turned_away_at_once() {
     let held = Held::start().await;
     let running = Setup::new()
@@ -150,6 +184,7 @@ async fn requests_beyond_the_limit_are_turned_away_at_once() {
         let second = running.proxy.get("/second").await;
         assert_eq!(second.problem(), problem(503, "overloaded", "connection_limit_reached"));
         assert_eq!(second.header("retry-after"), "1");
+        assert_eq!(reached(&running, "in-flight").await, 1.0);
         held.release.notify_one();
     });
     assert_eq!(first.text(), "fine");
@@ -171,6 +206,8 @@ async fn connections_beyond_the_limit_are_told_so() {
     assert_eq!(head.field("retry-after"), Some("1"));
     assert_eq!(head.field("connection"), Some("close"));
     assert_eq!(running.proxy.admin("/livez").await.status, 200);
+    assert_eq!(running.proxy.metric("countersign_connections").await, 1.0);
+    assert_eq!(reached(&running, "connections").await, 1.0);
 }
 
 #[tokio::test]
@@ -203,6 +240,8 @@ async fn a_body_that_comes_too_slowly_is_not_waited_for() {
     assert_eq!((head.status, code(&body).as_str()), (408, "request-timeout"));
     assert_eq!(head.field("connection"), Some("close"));
     assert!(running.sandbox.requests().is_empty());
+    tokio::time::resume();
+    assert_eq!(reached(&running, "body-time").await, 1.0);
 }
 
 #[tokio::test]
@@ -223,6 +262,7 @@ async fn a_head_that_comes_too_slowly_is_not_waited_for() {
         tokio::time::resume();
     }
     assert!(running.sandbox.requests().is_empty());
+    assert_eq!(reached(&running, "head-time").await, 1.0);
 }
 
 #[tokio::test]
@@ -232,6 +272,7 @@ async fn a_target_that_is_too_long_for_the_gateway_is_refused() {
     assert_eq!(running.proxy.get(&longest).await.status, 200);
     let answer = running.proxy.get(&format!("{longest}x")).await;
     assert_eq!(answer.problem(), problem(414, "uri-too-long", "http_request_error"));
+    assert_eq!(reached(&running, "head-size").await, 1.0);
 }
 
 #[tokio::test]

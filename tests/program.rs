@@ -373,3 +373,26 @@ async fn a_whole_session_at_trace_tells_no_secret() {
         assert_eq!(line, None, "{secret} was told");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn without_file_descriptors_it_waits_and_goes_on() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let program = Program::start(serve(&sandbox, folder.path()));
+    let url = program.logged("ready", "url").await;
+    assert_eq!(ask(&url, "/before").await.0.status, 200);
+    let process = rustix::process::Pid::from_raw(program.id().cast_signed());
+    let few = rustix::process::Rlimit { current: Some(40), maximum: Some(40) };
+    rustix::process::prlimit(process, rustix::process::Resource::Nofile, few).expect("a process of ours");
+    let mut crowd = Vec::new();
+    for _ in 0..60 {
+        crowd.push(Connection::open(address(&url)).await);
+    }
+    let refused = "a connection could not be accepted";
+    program.stderr_line(refused).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let attempts = program.stderr_so_far().matches(refused).count();
+    assert!(attempts <= 20, "{attempts} attempts in a second");
+    drop(crowd);
+    assert_eq!(ask(&url, "/after").await.0.status, 200);
+}

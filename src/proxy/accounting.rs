@@ -21,7 +21,7 @@ use super::{
     outcome::Outcome,
     service::Told,
 };
-use crate::metrics::{InFlight, Metrics};
+use crate::metrics::{Metrics, Present};
 
 /// The longest id that is taken over from a client, in bytes.
 const LONGEST_ID: usize = 128;
@@ -176,7 +176,7 @@ impl Line {
 pub struct Accounted {
     body: Body,
     line: Line,
-    _in_flight: InFlight,
+    _in_flight: Present,
 }
 
 impl Drop for Accounted {

@@ -14,13 +14,13 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     task::yield_now,
-    time::{Instant, Sleep, sleep, timeout},
+    time::{Instant, Sleep, sleep, timeout, timeout_at},
 };
 
 use super::{error::ProxyError, refusal::Witness, upstream::UpstreamBody};
-use crate::signing::Payload;
+use crate::{metrics::Limit, signing::Payload};
 use pieces::Pieces;
 
 /// The longest silence between two chunks of a request body.
@@ -29,6 +29,15 @@ const CHUNK: Duration = Duration::from_secs(10);
 /// The longest wait for a share of the budget.
 const ROOM: Duration = Duration::from_secs(1);
 
+/// A body that has been under way for this long ...
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// ... and has come more slowly than this on average, in bytes per second, gives way when others need its room,
+const PACE: u64 = 64 * 1024;
+
+/// unless it holds no more than this, in bytes.
+const TRIFLE: u64 = 64 * 1024;
+
 /// Hashing holds the thread: after this many bytes other requests get their turn.
 const TURN: usize = 64 * 1024;
 
@@ -36,6 +45,8 @@ const TURN: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Budget {
     room: Arc<Semaphore>,
+    /// Told when a body has to wait for room.
+    wanted: Arc<Notify>,
     capacity: u64,
     max_body: u64,
 }
@@ -45,7 +56,8 @@ impl Budget {
     #[must_use]
     pub fn new(capacity: u64, max_body: u64) -> Self {
         let permits = usize::try_from(capacity).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { room: Arc::new(Semaphore::new(permits)), capacity: permits as u64, max_body }
+        let room = Arc::new(Semaphore::new(permits));
+        Self { room, wanted: Arc::default(), capacity: permits as u64, max_body }
     }
 
     /// Bytes in use.
@@ -71,11 +83,23 @@ impl Budget {
             pieces.add_share(self.reserve(length).await?);
         }
         let (mut length, mut turn) = (0_u64, 0_usize);
+        let began = Instant::now();
+        let mut deadline = began + CHUNK;
         loop {
-            let frame = timeout(CHUNK, body.frame()).await.map_err(|_| ProxyError::BodyTimeout)?;
+            let frame = tokio::select! {
+                biased;
+                frame = timeout_at(deadline, body.frame()) => frame.map_err(|_| ProxyError::BodyTimeout)?,
+                () = self.wanted.notified() => {
+                    if declared.unwrap_or(length) > TRIFLE && is_slow(length, began.elapsed()) {
+                        return Err(ProxyError::BodyTimeout);
+                    }
+                    continue;
+                }
+            };
             let Some(frame) = frame else { return Ok(pieces.finish()) };
             let frame = frame.map_err(|_| ProxyError::BodyIncomplete)?;
             let Ok(chunk) = frame.into_data() else { continue };
+            deadline = Instant::now() + CHUNK;
             length += chunk.len() as u64;
             if length > self.max_body {
                 return Err(ProxyError::BodyTooLarge { limit: self.max_body });
@@ -97,14 +121,24 @@ impl Budget {
             return Err(ProxyError::BodyTooLarge { limit: self.max_body });
         }
         let permits = u32::try_from(length).map_err(|_| ProxyError::BodyTooLarge { limit: self.max_body })?;
+        let overloaded = || ProxyError::Overloaded(Limit::BodyMemory);
         if length > self.capacity {
-            return Err(ProxyError::Overloaded);
+            return Err(overloaded());
         }
+        if let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(permits) {
+            return Ok(permit);
+        }
+        self.wanted.notify_waiters();
         match timeout(ROOM, Arc::clone(&self.room).acquire_many_owned(permits)).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(ProxyError::Overloaded),
+            Ok(Err(_)) | Err(_) => Err(overloaded()),
         }
     }
+}
+
+/// Whether a body of which `length` bytes have come in `time` has to give way.
+fn is_slow(length: u64, time: Duration) -> bool {
+    time >= PATIENCE && length < PACE.saturating_mul(time.as_secs())
 }
 
 /// A body that goes down to the client.

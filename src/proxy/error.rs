@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use super::{body::Body, guard::Refusal, upstream::UpstreamError};
-use crate::{credentials::channel::Unavailable, signing::TargetError};
+use crate::{credentials::channel::Unavailable, metrics::Limit, signing::TargetError};
 
 /// Everything that ends a request without an answer of the upstream.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub enum ProxyError {
         /// The limit.
         limit: u64,
     },
-    /// There is no room for another request or body.
-    Overloaded,
+    /// There is no room for another request, body or connection, as this limit says.
+    Overloaded(Limit),
     /// The request cannot be signed.
     Credentials(Unavailable),
     /// The upstream did not answer.
@@ -59,6 +59,20 @@ impl ProxyError {
         self.face().code
     }
 
+    /// The limit that the request has met, if that is why it failed.
+    #[must_use]
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Overloaded(limit) => Some(*limit),
+            Self::BodyTooLarge { .. } => Some(Limit::BodySize),
+            Self::BodyTimeout => Some(Limit::BodyTime),
+            Self::Refused(Refusal::HeadTooLarge | Refusal::UriTooLong)
+            | Self::Target(TargetError::TooLong) => Some(Limit::HeadSize),
+            Self::Refused(Refusal::HeadTimeout) => Some(Limit::HeadTime),
+            _ => None,
+        }
+    }
+
     /// Whether the connection may not be used again: what follows in it cannot be trusted or was not read.
     #[must_use]
     pub fn closes(&self) -> bool {
@@ -69,7 +83,7 @@ impl ProxyError {
             | Self::BodyIncomplete
             | Self::BodyTooLarge { .. }
             | Self::ChunkedSignature
-            | Self::Overloaded => true,
+            | Self::Overloaded(_) => true,
             Self::NoRoute | Self::Credentials(_) | Self::Upstream(_) | Self::Internal(_) => false,
         }
     }
@@ -135,7 +149,10 @@ impl ProxyError {
                 "The request body is larger than {limit} bytes, the limit that the setting max-body gives."
             )
             .into(),
-            Self::Overloaded => "The proxy is at one of its limits; try again in a moment.".into(),
+            Self::Overloaded(limit) => format!(
+                "The proxy is at one of its limits ({}); try again in a moment.", limit.name()
+            )
+            .into(),
             Self::Credentials(Unavailable::Temporarily { .. }) => {
                 "There are no valid AWS credentials at the moment; a refresh is under way.".into()
             }

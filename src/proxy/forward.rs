@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use super::{
     Proxy, accounting::RequestId, body::Body, error::ProxyError, guard::Admitted, outcome::Outcome, response,
 };
-use crate::listener::Endpoints;
+use crate::{listener::Endpoints, metrics::Limit};
 
 /// How a request ended, and what is told of it.
 pub(super) struct Answer {
@@ -50,7 +50,7 @@ impl Proxy {
         let plan = self.pipeline.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
         let ready = plan.with_body(self.budget.collect(body).await?);
         // A client that is slow to send or to read occupies its connection, and no place that others need.
-        let _place = self.places.try_acquire().map_err(|_| ProxyError::Overloaded)?;
+        let _place = self.places.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
         let sent = self.pipeline.send(&ready, id.as_str(), outcome).await?;
         Ok(response::rewrite(sent.response, ready.route, client_host.as_ref()))
     }

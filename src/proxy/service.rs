@@ -61,6 +61,9 @@ impl Forward {
     /// Logs an error with its causes, once.
     fn report(&self, error: &ProxyError, id: &RequestId) {
         let id = id.as_str();
+        if let Some(limit) = error.limit() {
+            self.proxy.metrics.reached(limit);
+        }
         match error {
             ProxyError::Refused(refusal) => {
                 self.proxy.metrics.rejected(refusal.reason());
@@ -76,7 +79,7 @@ impl Forward {
             | ProxyError::BodyTimeout
             | ProxyError::BodyIncomplete
             | ProxyError::BodyTooLarge { .. }
-            | ProxyError::Overloaded
+            | ProxyError::Overloaded(_)
             | ProxyError::ChunkedSignature
             | ProxyError::Credentials(_) => {
                 debug!(request.id = id, code = error.code(), "request not forwarded");

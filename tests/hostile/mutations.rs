@@ -10,7 +10,7 @@ use tokio::{
 use crate::support::{Connection, Setup, soon};
 
 /// All requests, over as many connections as it takes; HOSTILE_REQUESTS says otherwise.
-const REQUESTS: usize = 4_000;
+const REQUESTS: usize = 10_000;
 
 /// Connections at the same time.
 const CLIENTS: usize = 64;

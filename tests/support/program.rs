@@ -111,6 +111,11 @@ impl Program {
         self.stderr.line(wanted).await
     }
 
+    /// What was said on stderr up to this moment.
+    pub(crate) fn stderr_so_far(&self) -> String {
+        self.stderr.so_far()
+    }
+
     /// A field of the first JSON line in stderr whose message is `message`.
     pub(crate) async fn logged(&self, message: &str, field: &str) -> String {
         let line = self.stderr_line(&format!("\"message\":\"{message}\"")).await;

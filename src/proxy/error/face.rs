@@ -48,7 +48,7 @@ impl ProxyError {
             Self::BodyTooLarge { .. } => {
                 face(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large", "http_request_error")
             }
-            Self::Overloaded => Face {
+            Self::Overloaded(_) => Face {
                 retry_after: Some(Duration::from_secs(1)),
                 ..face(
                     StatusCode::SERVICE_UNAVAILABLE,

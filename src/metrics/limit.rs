@@ -1,0 +1,39 @@
+//! The limits that a request or a connection can meet, as the label of a metric.
+
+/// A limit on what is taken on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Connections at the same time.
+    Connections,
+    /// Requests that wait for the upstream at the same time.
+    InFlight,
+    /// The memory that all request bodies share.
+    BodyMemory,
+    /// The length of one request body.
+    BodySize,
+    /// The time for a request body to come.
+    BodyTime,
+    /// The length of a request's head or target, or the number of its fields.
+    HeadSize,
+    /// The time for a head to come.
+    HeadTime,
+    /// The time for a client to take some of an answer.
+    ReadTime,
+}
+
+impl Limit {
+    /// As the label says it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::InFlight => "in-flight",
+            Self::BodyMemory => "body-memory",
+            Self::BodySize => "body-size",
+            Self::BodyTime => "body-time",
+            Self::HeadSize => "head-size",
+            Self::HeadTime => "head-time",
+            Self::ReadTime => "read-time",
+        }
+    }
+}
