@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use countersign::metrics::Metrics;
+use countersign::metrics::{Limit, Metrics};
 use http::{Method, StatusCode};
 
 use super::{json, support, text, words};
@@ -36,6 +36,7 @@ async fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     metrics.answered(&Method::GET, StatusCode::OK, "upstream", Duration::ZERO);
     metrics.retried("connect");
     metrics.rejected("host");
+    metrics.reached(Limit::Connections);
     let running = support::start().await;
     let mut exposed = series(&running.proxy.admin("/metrics").await.text());
     for (name, labels) in series(&metrics.exposition().1) {
