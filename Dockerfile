@@ -3,31 +3,32 @@
 #   docker build -t countersign .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t countersign .
 #
-# The build stage runs on the platform it builds for, so that no cross toolchain is needed: on Alpine the host
-# target is x86_64-unknown-linux-musl or aarch64-unknown-linux-musl, which link statically. A foreign platform
-# is emulated by buildx and takes several times as long; build each on its own machine where that matters.
+# The build stage runs on the machine's own platform and compiles for the one that is asked for, so that nothing
+# is emulated. `deploy/rehearse-image` makes the same root without an engine and starts the program in it.
 
 ARG RUST=1.95
 
-FROM rust:${RUST}-alpine AS build
-RUN apk add --no-cache musl-dev ca-certificates-bundle
+FROM --platform=$BUILDPLATFORM rust:${RUST}-alpine AS build
+# clang and lld are for the other architecture: clang compiles ring's C; libraries come with Rust.
+# Pinned by the release of Alpine that the image is made of: it keeps one version of a package, the latest.
+# hadolint ignore=DL3018
+RUN apk add --no-cache clang lld musl-dev ca-certificates-bundle
+ARG TARGETARCH
 WORKDIR /src
+COPY deploy/build-static deploy/build-static
+# Apart from the sources, so that a change of these does not fetch it again.
+RUN deploy/build-static --prepare "$TARGETARCH"
 COPY Cargo.toml Cargo.lock ./
 COPY src src
-# No sandbox in the image: it is for development, and brings a sixth of the dependencies.
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,target=/src/target \
-    cargo build --release --locked --no-default-features && \
-    install -D -m 0755 target/release/countersign /image/countersign && \
-    install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt && \
-    install -d -m 0700 -o 65532 -g 65532 /image/state
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    deploy/build-static --image /image "$TARGETARCH"
 
 FROM scratch
+# /state is the place for a volume with a stored session; XDG_STATE_HOME=/state then says so.
 COPY --from=build /image /
 # Numeric, so that runAsNonRoot can be checked without a user database.
 USER 65532:65532
-# Where `credentials = cognito` keeps a stored session; a volume, if sessions are to outlive the container.
-ENV XDG_STATE_HOME=/state
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/countersign", "healthcheck"]
 ENTRYPOINT ["/countersign", "serve"]

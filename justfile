@@ -65,9 +65,17 @@ sandbox *flags:
 release:
     cargo build --locked --release
 
-# The static binary of the sidecar image; needs musl-gcc and the target (rustup target add)
-release-static target="x86_64-unknown-linux-musl":
-    cargo build --locked --release --no-default-features --target {{ target }}
+# The static binary of the sidecar image: amd64 or arm64, this machine's by default; needs musl-tools or clang
+release-static *architecture:
+    deploy/build-static {{ architecture }}
+
+# The image's root without an engine, and the program in it as an engine would start it; needs root
+rehearse-image *architecture:
+    deploy/rehearse-image {{ architecture }}
+
+# The files in deploy/ and the Dockerfile against schemas, linters, promtool and systemd; needs python3 with venv
+deploy:
+    deploy/check
 
 # The sidecar image
 image tag="countersign":

@@ -87,12 +87,44 @@ impl Reader<'_> {
 /// Pipes and terminals are nobody else's.
 #[cfg(unix)]
 fn is_open_to_others(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::MetadataExt;
 
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o044 != 0)
+    path.metadata().is_ok_and(|metadata| {
+        let own_user = rustix::process::geteuid().as_raw();
+        metadata.is_file() && admits_others(metadata.mode(), metadata.uid(), own_user)
+    })
+}
+
+/// A file of root's that another user is let read by its group was handed out to that user: so Kubernetes
+/// gives secrets to a pod's `fsGroup`, with mode 0440.
+#[cfg(unix)]
+fn admits_others(mode: u32, owner: u32, own_user: u32) -> bool {
+    let handed_out = owner == 0 && own_user != 0;
+    mode & 0o004 != 0 || (mode & 0o040 != 0 && !handed_out)
 }
 
 #[cfg(not(unix))]
 fn is_open_to_others(_path: &Path) -> bool {
     false
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_of_roots_may_be_read_by_its_group() {
+        let (root, other) = (0, 65_532);
+        for (mode, owner, own_user, open) in [
+            (0o400, root, other, false),
+            (0o440, root, other, false),
+            (0o444, root, other, true),
+            (0o440, root, root, true),
+            (0o440, other, other, true),
+            (0o600, other, other, false),
+            (0o604, other, other, true),
+        ] {
+            assert_eq!(admits_others(mode, owner, own_user), open, "{mode:o} of {owner} for {own_user}");
+        }
+    }
 }
