@@ -26,6 +26,7 @@ mod url;
 mod value;
 
 pub(crate) use header::field;
+pub(crate) use value::duration;
 
 pub use effective::{Effective, RouteRow, Row, Shown};
 pub use environment::Environment;

@@ -291,7 +291,7 @@ proptest! {
 #[test]
 fn the_setting_is_a_flag_of_every_command_that_signs() {
     let setting = table::find("amplify-outputs").expect("a setting");
-    for line in ["serve", "check", "login", "logout", "whoami", "call GET /", "explain GET /"]
+    for line in ["serve", "check", "login", "logout", "whoami", "credentials", "call GET /", "explain GET /"]
     {
         let line = format!("countersign {line} --amplify-outputs x");
         assert!(countersign::cli::parse(line.split_whitespace()).is_ok(), "{line}");
