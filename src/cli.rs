@@ -1,6 +1,6 @@
 //! The command line as typed: which command, its own arguments, and the settings that were given as flags.
 
-use std::{ffi::OsString, fmt, path::PathBuf};
+use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use clap::{
     ArgMatches,
@@ -20,6 +20,13 @@ pub use tree::tree;
 pub enum Command {
     /// Runs the proxy.
     Serve(Arguments),
+    /// Runs a program beside the proxy.
+    Exec {
+        /// The program.
+        program: Program,
+        /// The settings.
+        settings: Arguments,
+    },
     /// Runs the whole flow without AWS.
     #[cfg(feature = "sandbox")]
     Sandbox(Arguments),
@@ -39,6 +46,8 @@ pub enum Command {
         /// The settings.
         settings: Arguments,
     },
+    /// Prints AWS credentials for other programs.
+    Credentials(Arguments),
     /// Sends one signed request.
     Call {
         /// The request.
@@ -68,8 +77,31 @@ pub enum Command {
     },
     /// Asks a running proxy whether it is ready.
     Healthcheck(Arguments),
+    /// Waits until a running proxy is ready.
+    Wait {
+        /// The longest wait.
+        longest: Duration,
+        /// The settings.
+        settings: Arguments,
+    },
     /// Prints a completion script.
     Completions(Shell),
+}
+
+/// What `exec` runs, as typed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The name, or the path.
+    pub name: OsString,
+    /// What follows it.
+    pub arguments: Vec<OsString>,
+}
+
+/// An argument may be secret.
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// The request of `call` and `explain`, as typed.
@@ -112,11 +144,13 @@ where
     };
     Ok(match name {
         "serve" => Command::Serve(settings(matches)),
+        "exec" => Command::Exec { program: program(matches), settings: settings(matches) },
         #[cfg(feature = "sandbox")]
         "sandbox" => Command::Sandbox(settings(matches)),
         "login" => Command::Login { browser: matches.get_flag("browser"), settings: settings(matches) },
         "logout" => Command::Logout(settings(matches)),
         "whoami" => Command::Whoami { json: matches.get_flag("json"), settings: settings(matches) },
+        "credentials" => Command::Credentials(settings(matches)),
         "call" => Command::Call { request: call(matches)?, settings: settings(matches) },
         "explain" => Command::Explain {
             request: request::parse(matches)?,
@@ -130,6 +164,10 @@ where
             settings: settings(matches),
         },
         "healthcheck" => Command::Healthcheck(settings(matches)),
+        "wait" => Command::Wait {
+            longest: *matches.get_one("max").expect("it has a default"),
+            settings: settings(matches),
+        },
         "completions" => Command::Completions(*matches.get_one("shell").expect("clap requires it")),
         other => unreachable!("clap knows no command {other}"),
     })
@@ -145,6 +183,11 @@ fn settings(matches: &ArgMatches) -> Arguments {
             Ok(None) | Err(_) => arguments,
         }
     })
+}
+
+fn program(matches: &ArgMatches) -> Program {
+    let mut words = matches.get_many::<OsString>("program").into_iter().flatten().cloned();
+    Program { name: words.next().expect("clap requires it"), arguments: words.collect() }
 }
 
 fn call(matches: &ArgMatches) -> Result<Call, clap::Error> {
@@ -200,6 +243,9 @@ mod tests {
             "explain GET /x --compare - --upstream https://a.example",
             "check --online --json --upstream https://a.example",
             "healthcheck --admin-listen localhost:1",
+            "wait --max 5s --admin-listen localhost:1",
+            "credentials --amplify-outputs x.json",
+            "exec --listen localhost:0 -- npm test",
             "completions bash",
         ] {
             assert!(parse(words(line)).is_ok(), "{line}");
@@ -238,6 +284,24 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_the_dashes_belongs_to_the_program() {
+        let line = "exec --max-body 1MiB -- npm --listen x -- --help";
+        let Ok(Command::Exec { program, .. }) = parse(words(line)) else { panic!("valid") };
+        let arguments = ["--listen", "x", "--", "--help"].map(OsString::from).to_vec();
+        assert_eq!(program, Program { name: "npm".into(), arguments });
+    }
+
+    #[test]
+    fn the_help_of_exec_has_the_defaults_of_exec() {
+        let help = parse(words("exec --help")).expect_err("help").to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for default in ["localhost:0", "off", "warn"] {
+            assert!(help.contains(&format!("[default: {default}]")), "{default}: {help}");
+        }
+        assert!(!help.contains("localhost:818") && !help.contains("exit-zero"), "{help}");
+    }
+
+    #[test]
     fn wrong_usage_ends_with_2_and_names_what_is_near() {
         for (line, expected) in [
             ("serve --listn localhost:0", "--listen"),
@@ -245,6 +309,9 @@ mod tests {
             ("serve --listen localhost:0 --listen localhost:1", "--listen"),
             ("call GET", "PATH"),
             ("completions klingon", "bash"),
+            ("wait --max 5", "3s"),
+            ("exec npm test", "-- <PROGRAM>"),
+            ("exec --listen localhost:0", "<PROGRAM>"),
         ] {
             let error = parse(words(line)).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
@@ -285,7 +352,9 @@ mod tests {
     #[test]
     fn debug_of_a_command_shows_no_values() {
         let line = "call GET / -H authorization:hunter2 -d hunter2 --set-header x-api-key=hunter2";
-        let command = parse(words(line)).expect("valid");
-        assert!(!format!("{command:?}").contains("hunter2"));
+        for line in [line, "exec -- psql hunter2"] {
+            let command = parse(words(line)).expect("valid");
+            assert!(!format!("{command:?}").contains("hunter2"));
+        }
     }
 }

@@ -2,17 +2,21 @@
 
 mod call;
 mod check;
+mod credentials;
+mod exec;
 mod explain;
 mod explanation;
 mod healthcheck;
 mod local_http;
 mod login;
 mod logout;
+mod readiness;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
 mod typed_request;
 mod user_session;
+mod wait;
 mod whoami;
 
 use std::{
@@ -37,10 +41,12 @@ pub async fn run(command: Command) -> Result<ExitCode, Failure> {
     let environment = Environment::process();
     match command {
         Command::Serve(arguments) => serve::run(&arguments, &environment).await,
+        Command::Exec { program, settings } => exec::run(&program, &settings, &environment).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(arguments) => sandbox::run(&arguments, &environment).await,
         Command::Check { online, json, settings } => check::run(&settings, &environment, json, online).await,
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &environment).await,
+        Command::Wait { longest, settings } => wait::run(longest, &settings, &environment).await,
         Command::Completions(shell) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::tree(), "countersign", &mut script);
@@ -49,6 +55,7 @@ pub async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Login { browser, settings } => login::run(&settings, &environment, browser).await,
         Command::Logout(arguments) => logout::run(&arguments, &environment).await,
         Command::Whoami { json, settings } => whoami::run(&settings, &environment, json).await,
+        Command::Credentials(arguments) => credentials::run(&arguments, &environment).await,
         Command::Call { request, settings } => call::run(request, &settings, &environment).await,
         Command::Explain { request, compare, online, settings } => {
             explain::run(request, compare.as_deref(), online, &settings, &environment).await

@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use crate::{credentials, listener::Listen, proxy, telemetry};
 
 mod admission;
+mod amplify;
 mod effective;
 mod environment;
 mod file;
@@ -25,6 +26,7 @@ mod url;
 mod value;
 
 pub(crate) use header::field;
+pub(crate) use value::duration;
 
 pub use effective::{Effective, RouteRow, Row, Shown};
 pub use environment::Environment;
@@ -32,8 +34,9 @@ pub use problem::{ConfigError, Problem};
 pub use source::Arguments;
 
 use reader::Reader;
+use table::Use;
 
-/// What `serve` needs.
+/// What `serve` and `exec` need.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients connect.
@@ -56,7 +59,7 @@ pub struct Config {
     pub effective: Effective,
 }
 
-/// What `login`, `logout` and `whoami` need.
+/// What `login`, `logout`, `whoami` and `credentials` need.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
     /// Who signs in.
@@ -118,7 +121,7 @@ pub struct SandboxConfig {
     pub warnings: Vec<String>,
 }
 
-/// What `healthcheck` needs.
+/// What `healthcheck` and `wait` need.
 #[derive(Clone, Debug)]
 pub struct HealthcheckConfig {
     /// The admin listener of the running proxy.
@@ -128,7 +131,15 @@ pub struct HealthcheckConfig {
 impl Config {
     /// The configuration of `serve` and `check`.
     pub fn for_serve(arguments: &Arguments, environment: &Environment) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(arguments, environment);
+        Self::of_proxy(Reader::new(Use::Serve, arguments, environment))
+    }
+
+    /// The configuration of `exec`: that of `serve` with defaults of its own.
+    pub fn for_exec(arguments: &Arguments, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::of_proxy(Reader::new(Use::Exec, arguments, environment))
+    }
+
+    fn of_proxy(mut reader: Reader<'_>) -> Result<Self, ConfigError> {
         let listeners = reader.listeners();
         let routes = reader.all_routes();
         let route_settings = routes.iter().flatten().map(|route| route.settings.clone()).collect();
@@ -162,7 +173,18 @@ impl Config {
         arguments: &Arguments,
         environment: &Environment,
     ) -> Result<SessionConfig, ConfigError> {
-        let mut reader = Reader::new(arguments, environment);
+        Self::of_session(Reader::new(Use::Session, arguments, environment))
+    }
+
+    /// The configuration of `credentials`: that of `whoami` with a quieter log.
+    pub fn for_credentials(
+        arguments: &Arguments,
+        environment: &Environment,
+    ) -> Result<SessionConfig, ConfigError> {
+        Self::of_session(Reader::new(Use::Credentials, arguments, environment))
+    }
+
+    fn of_session(mut reader: Reader<'_>) -> Result<SessionConfig, ConfigError> {
         let credentials = reader.credentials();
         let telemetry = reader.telemetry();
         let aws_ca_files = reader.aws_ca_files();
@@ -175,7 +197,7 @@ impl Config {
 
     /// The configuration of `call`: no listeners.
     pub fn for_call(arguments: &Arguments, environment: &Environment) -> Result<CallConfig, ConfigError> {
-        let mut reader = Reader::new(arguments, environment);
+        let mut reader = Reader::new(Use::Call, arguments, environment);
         let routes = reader.all_routes();
         let route_settings = routes.iter().flatten().map(|route| route.settings.clone()).collect();
         let proxy = reader.forwarding(route_settings);
@@ -196,7 +218,7 @@ impl Config {
         arguments: &Arguments,
         environment: &Environment,
     ) -> Result<ExplainConfig, ConfigError> {
-        let mut reader = Reader::new(arguments, environment);
+        let mut reader = Reader::new(Use::Call, arguments, environment);
         let routes = reader.all_routes();
         let route_settings = routes.iter().flatten().map(|route| route.settings.clone()).collect();
         let proxy = reader.forwarding(route_settings);
@@ -214,7 +236,7 @@ impl Config {
         arguments: &Arguments,
         environment: &Environment,
     ) -> Result<SandboxConfig, ConfigError> {
-        let mut reader = Reader::new(arguments, environment);
+        let mut reader = Reader::new(Use::Sandbox, arguments, environment);
         let listeners = reader.listeners();
         let proxy = reader.proxy(Vec::new());
         let set_headers = reader.common_headers();
@@ -240,12 +262,12 @@ impl Config {
         reader.finish(config())
     }
 
-    /// The configuration of `healthcheck`.
+    /// The configuration of `healthcheck` and `wait`.
     pub fn for_healthcheck(
         arguments: &Arguments,
         environment: &Environment,
     ) -> Result<HealthcheckConfig, ConfigError> {
-        let mut reader = Reader::new(arguments, environment);
+        let mut reader = Reader::new(Use::Healthcheck, arguments, environment);
         let admin_listen = reader.value("admin-listen", value::listen_or_off);
         if let Some(None) = admin_listen {
             let place = reader.origin("admin-listen").unwrap_or(source::Origin::Default);

@@ -24,3 +24,11 @@ pub fn harden() {
         let _ = writeln!(std::io::stderr(), "countersign: internal error at {place}");
     }));
 }
+
+/// Whether this process ignores the signal with this number, as far as the system tells.
+pub fn ignores(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| signal > 0 && mask >> (signal - 1) & 1 == 1)
+}

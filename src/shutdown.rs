@@ -1,11 +1,13 @@
 //! The end of the process: asked for by a signal or by a request, heard by every task.
 
-use std::{fmt, io};
+use std::{fmt, future::pending, io};
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{self, SignalKind},
     sync::watch,
 };
+
+use crate::process;
 
 /// Asks for the end. Clones ask for the same.
 #[derive(Clone, Debug)]
@@ -42,13 +44,15 @@ impl Shutdown {
     }
 }
 
-/// The signals that end the process.
+/// The signals that end the process, or the program that it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// SIGINT.
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP.
+    Hangup,
 }
 
 impl Signal {
@@ -58,6 +62,7 @@ impl Signal {
         match self {
             Self::Interrupt => 130,
             Self::Terminate => 143,
+            Self::Hangup => 129,
         }
     }
 }
@@ -67,6 +72,7 @@ impl fmt::Display for Signal {
         f.write_str(match self {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
+            Self::Hangup => "SIGHUP",
         })
     }
 }
@@ -74,8 +80,9 @@ impl fmt::Display for Signal {
 /// The signals of this process from the moment of its creation on.
 #[derive(Debug)]
 pub struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
+    interrupt: Option<unix::Signal>,
+    terminate: Option<unix::Signal>,
+    hangup: Option<unix::Signal>,
 }
 
 impl Signals {
@@ -84,14 +91,45 @@ impl Signals {
     /// # Errors
     /// When the system does not let it.
     pub fn listen() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: Some(unix::signal(SignalKind::interrupt())?),
+            terminate: Some(unix::signal(SignalKind::terminate())?),
+            hangup: None,
+        })
+    }
+
+    /// Takes over SIGINT, SIGTERM and SIGHUP for another program that this one runs, but none that this
+    /// process was started to ignore: under `nohup`, the other program ignores SIGHUP as well.
+    ///
+    /// # Errors
+    /// When the system does not let it.
+    pub fn listen_beside_another() -> io::Result<Self> {
+        let heard = |kind: SignalKind| match process::ignores(kind.as_raw_value()) {
+            true => Ok(None),
+            false => unix::signal(kind).map(Some),
+        };
+        Ok(Self {
+            interrupt: heard(SignalKind::interrupt())?,
+            terminate: heard(SignalKind::terminate())?,
+            hangup: heard(SignalKind::hangup())?,
+        })
     }
 
     /// Waits for the next of them.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
+            () = received(&mut self.interrupt) => Signal::Interrupt,
+            () = received(&mut self.terminate) => Signal::Terminate,
+            () = received(&mut self.hangup) => Signal::Hangup,
         }
+    }
+}
+
+async fn received(signal: &mut Option<unix::Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => pending().await,
     }
 }

@@ -44,8 +44,22 @@ fn code(body: &str) -> String {
 async fn alone_it_prints_help() {
     let ended = run(command(&[])).await;
     let help = format!("{}{}", ended.stdout, ended.stderr);
-    for name in ["serve", "sandbox", "login", "logout", "whoami", "call", "check", "healthcheck"] {
-        assert!(help.contains(name), "{help}");
+    for name in [
+        "serve",
+        "exec",
+        "sandbox",
+        "login",
+        "logout",
+        "whoami",
+        "credentials",
+        "call",
+        "explain",
+        "check",
+        "healthcheck",
+        "wait",
+        "completions",
+    ] {
+        assert!(help.contains(&format!("\n  {name} ")), "{name}: {help}");
     }
 }
 
@@ -115,8 +129,13 @@ async fn check_online_signs_in() {
 
 #[tokio::test]
 async fn completions_are_printed_for_a_shell() {
-    let ended = run(command(&["completions", "bash"])).await;
-    assert_eq!((ended.code, ended.stdout.contains("_countersign")), (Some(0), true));
+    for shell in ["bash", "zsh", "fish"] {
+        let ended = run(command(&["completions", shell])).await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        for word in ["countersign", "exec", "credentials", "wait", "amplify-outputs"] {
+            assert!(ended.stdout.contains(word), "{shell}: {word}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -229,7 +248,7 @@ async fn healthcheck_tells_readiness_by_its_code() {
     program.ended().await;
     let gone = check(&admin).await;
     assert_eq!(gone.code, Some(1));
-    assert!(gone.stderr.contains("no answer"), "{}", gone.stderr);
+    assert!(gone.stderr.contains("nothing answers at"), "{}", gone.stderr);
 }
 
 #[tokio::test]
@@ -243,6 +262,40 @@ async fn healthcheck_says_why_the_proxy_is_not_ready() {
     let ended = run(command(&["healthcheck", "--admin-listen", admin.trim_start_matches("http://")])).await;
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("login-required"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn wait_ends_when_the_proxy_is_ready() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    sandbox.stop(Service::UserPool).await;
+    let program = Program::start(serve(&sandbox, folder.path()));
+    let admin = program.logged("starting", "admin").await;
+    let admin = admin.trim_start_matches("http://");
+    let impatient = run(command(&["wait", "--max", "1ms", "--admin-listen", admin])).await;
+    assert_eq!((impatient.code, impatient.stdout.as_str()), (Some(1), ""), "{impatient:?}");
+    let waiting = Program::start(command(&["wait", "--max", "60s", "--admin-listen", admin]));
+    program.stderr_line("credentials could not be refreshed").await;
+    let impatient = run(command(&["wait", "--max", "2s", "--admin-listen", admin])).await;
+    assert!(
+        impatient.stderr.starts_with("countersign: not ready after 2s: credentials-unavailable (")
+            && impatient.stderr.lines().count() == 1,
+        "{impatient:?}"
+    );
+    sandbox.restart(Service::UserPool).await.expect("the same port");
+    assert_eq!(waiting.ended().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn wait_says_that_nothing_answers() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = free.local_addr().expect("bound").to_string();
+    drop(free);
+    let ended = run(command(&["wait", "--max", "50ms", "--admin-listen", &address])).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let words = format!("not ready after 50ms: nothing answers at {address}: Connection refused");
+    assert!(ended.stderr.contains(&words), "{ended:?}");
+    let off = run(command(&["wait", "--admin-listen", "off"])).await;
+    assert_eq!(off.code, Some(64), "{off:?}");
 }
 
 #[tokio::test]

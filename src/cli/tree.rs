@@ -1,18 +1,22 @@
 //! The commands and their flags, built from the table of settings.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use super::request;
-use crate::config::table::{Kind, SETTINGS, Setting, Use};
+use crate::config::{
+    self,
+    table::{Kind, SETTINGS, Setting, Use},
+};
 
 /// The whole command line, for parsing, help and completion.
 #[must_use]
 pub fn tree() -> Command {
     let commands = [
         with_settings(command("serve", "Run the proxy"), Use::Serve),
+        with_settings(exec(), Use::Exec),
         #[cfg(feature = "sandbox")]
         with_settings(
             command(
@@ -27,6 +31,10 @@ pub fn tree() -> Command {
             command("whoami", "Show the user, the identity and when the credentials expire").arg(json()),
             Use::Session,
         ),
+        with_settings(
+            command("credentials", "Print AWS credentials as JSON, for credential_process of the AWS tools"),
+            Use::Credentials,
+        ),
         with_settings(call(), Use::Call),
         with_settings(explain(), Use::Call),
         with_settings(check(), Use::Serve),
@@ -34,6 +42,7 @@ pub fn tree() -> Command {
             command("healthcheck", "Ask a running proxy whether it is ready: exit code 0 or 1"),
             Use::Healthcheck,
         ),
+        with_settings(wait(), Use::Healthcheck),
         completions(),
     ];
     Command::new("countersign")
@@ -51,6 +60,35 @@ pub fn tree() -> Command {
 
 fn command(name: &'static str, about: &'static str) -> Command {
     Command::new(name).about(about)
+}
+
+fn exec() -> Command {
+    command("exec", "Run a program with a proxy of its own, whose URL is in COUNTERSIGN_URL")
+        .after_help(
+            "The program starts once there are credentials, and the proxy ends with it. The exit code is the \
+             program's: 128 and the signal's number if a signal ended it, 127 if there is no such program, 126 \
+             if it cannot be run, 1 if there are no credentials.",
+        )
+        .arg(
+            Arg::new("program")
+                .value_name("PROGRAM")
+                .help("The program and its arguments")
+                .value_parser(value_parser!(OsString))
+                .value_hint(ValueHint::CommandWithArguments)
+                .num_args(1..)
+                .last(true)
+                .required(true),
+        )
+}
+
+fn wait() -> Command {
+    let longest = Arg::new("max")
+        .long("max")
+        .value_name("DURATION")
+        .value_parser(config::duration)
+        .default_value("30s")
+        .help("Longest wait");
+    command("wait", "Wait until a running proxy is ready: exit code 0 or 1").arg(longest)
 }
 
 fn login() -> Command {
@@ -117,16 +155,16 @@ fn with_settings(command: Command, used: Use) -> Command {
         .help("Configuration file [default: countersign.toml, else countersign/config.toml in the user's configuration folder]");
     let flags = SETTINGS.iter().filter(|setting| setting.uses.contains(&used)).map(|setting| {
         let former = request::former_name(setting.name).filter(|_| used == Use::Call);
-        former.into_iter().fold(flag(setting), Arg::alias)
+        former.into_iter().fold(flag(setting, used), Arg::alias)
     });
     command.arg(config).args(flags)
 }
 
-fn flag(setting: &'static Setting) -> Arg {
+fn flag(setting: &'static Setting, used: Use) -> Arg {
     let arg = Arg::new(setting.name)
         .long(setting.name)
         .value_name(setting.value_name)
-        .help(help(setting))
+        .help(help(setting, used))
         .help_heading(setting.group.heading());
     let arg = if setting.value_name == "FILE" { arg.value_hint(ValueHint::FilePath) } else { arg };
     match setting.kind {
@@ -137,8 +175,8 @@ fn flag(setting: &'static Setting) -> Arg {
 }
 
 /// The default is text in help and nothing to clap, which would take it for a value that was typed.
-fn help(setting: &Setting) -> String {
-    match (setting.default, setting.kind) {
+fn help(setting: &Setting, used: Use) -> String {
+    match (setting.default_of(used), setting.kind) {
         (Some(default), _) => format!("{} [default: {default}]", setting.help),
         (None, Kind::List) => format!("{}; can be repeated", setting.help),
         (None, _) => setting.help.to_owned(),

@@ -17,6 +17,12 @@ use crate::{
 pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Result<ExitCode, Failure> {
     let config = Config::for_serve(arguments, environment)?;
     let _log = telemetry::start_gathering(&config.telemetry).map_err(Failure::Runtime)?;
+    let exit_zero_on_sigterm = config.exit_zero_on_sigterm;
+    until_signal(start(config)?, exit_zero_on_sigterm).await
+}
+
+/// Binds the proxy that `config` describes, and says so.
+pub(super) fn start(config: Config) -> Result<App, Failure> {
     for warning in &config.warnings {
         warn!("{warning}");
     }
@@ -39,7 +45,7 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
         exposure,
         "starting"
     );
-    until_signal(app, config.exit_zero_on_sigterm).await
+    Ok(app)
 }
 
 /// Who may act as the user, in the words of the log.

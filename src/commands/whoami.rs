@@ -1,6 +1,6 @@
 //! `countersign whoami`: who the credentials belong to, and for how long.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::SystemTime};
 
 use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -49,9 +49,7 @@ fn about(settings: &Settings, issued: &Issued, clock: &Clock) -> serde_json::Val
         Settings::Guest { identity_pool } => (None, Some(identity_pool.id.to_string())),
         Settings::Aws => (None, None),
     };
-    let expiry = issued.expiry.and_then(|expiry| {
-        OffsetDateTime::from(expiry).replace_nanosecond(0).ok().and_then(|time| time.format(&Rfc3339).ok())
-    });
+    let expiry = issued.expiry.and_then(rfc3339);
     let left = issued.expiry.and_then(|expiry| expiry.duration_since(clock.now()).ok());
     json!({
         "user": issued.identity.username,
@@ -63,6 +61,12 @@ fn about(settings: &Settings, issued: &Issued, clock: &Clock) -> serde_json::Val
         "expiry": expiry,
         "expires_in": left.map(|left| left.as_secs()),
     })
+}
+
+/// A moment, to the second.
+pub(super) fn rfc3339(time: SystemTime) -> Option<String> {
+    let time = OffsetDateTime::from(time).replace_nanosecond(0).ok()?;
+    time.format(&Rfc3339).ok()
 }
 
 /// What is known, a line each.

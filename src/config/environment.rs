@@ -17,6 +17,9 @@ use super::{
 /// Longer files are neither a configuration nor a secret.
 const LONGEST_FILE: u64 = 1024 * 1024;
 
+/// The introspection of a large schema takes megabytes.
+const LONGEST_GENERATED_FILE: u64 = 16 * 1024 * 1024;
+
 /// Where variables, relative paths and standard input come from.
 pub struct Environment {
     variables: BTreeMap<String, OsString>,
@@ -35,7 +38,7 @@ impl Environment {
         Self {
             variables,
             folder: PathBuf::new(),
-            stdin: Box::new(|| read_limited(io::stdin().lock())),
+            stdin: Box::new(|| read_limited(io::stdin().lock(), LONGEST_FILE)),
             stderr_is_terminal: io::stderr().is_terminal(),
         }
     }
@@ -120,21 +123,27 @@ impl Environment {
 
 /// Reads a file of ordinary size.
 pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    read_limited(fs::File::open(path)?)
+    read_limited(fs::File::open(path)?, LONGEST_FILE)
 }
 
-fn read_limited(reader: impl Read) -> io::Result<Vec<u8>> {
+/// Reads a file that a program has written.
+pub(super) fn read_long_file(path: &Path) -> io::Result<Vec<u8>> {
+    read_limited(fs::File::open(path)?, LONGEST_GENERATED_FILE)
+}
+
+fn read_limited(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    reader.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LONGEST_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "more than 1 MiB"));
+    reader.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let what = format!("more than {} MiB", most >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
     }
     Ok(bytes)
 }
 
-/// `COUNTERSIGN_CONFIG` names the file and is no setting.
+/// `COUNTERSIGN_CONFIG` names the file, and `exec` sets `COUNTERSIGN_URL`: these are no settings.
 fn is_ours(name: &str) -> bool {
-    name.starts_with("COUNTERSIGN_") && name != "COUNTERSIGN_CONFIG"
+    name.starts_with("COUNTERSIGN_") && !matches!(name, "COUNTERSIGN_CONFIG" | "COUNTERSIGN_URL")
 }
 
 /// The layer's key for a variable: a setting's name, or a secret's own name.
@@ -154,11 +163,8 @@ fn unknown_variable(name: &str, value: &str) -> Option<String> {
     if is_of_kubernetes(name, value) {
         return None;
     }
-    let valid: Vec<String> = SETTINGS
-        .iter()
-        .map(Setting::variable)
-        .chain(SETTINGS.iter().filter_map(Setting::secret).map(table::variable_of))
-        .collect();
+    let valid: Vec<String> =
+        SETTINGS.iter().map(Setting::variable).chain(table::secret_variables()).collect();
     Some(match nearest(name, valid.iter().map(String::as_str)) {
         Some(near) => format!("{name} is not a setting and is ignored; the nearest is {near}"),
         None => format!("{name} is not a setting and is ignored"),

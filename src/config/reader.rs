@@ -3,11 +3,12 @@
 use std::{fmt, path::PathBuf};
 
 use super::{
+    amplify::Outputs,
     environment::Environment,
     file::{self, RawRoute},
     problem::{ConfigError, Problem},
     source::{Arguments, Given, Layer, Origin},
-    table,
+    table::{self, Use},
     value::Parsed,
 };
 
@@ -20,37 +21,49 @@ pub(super) struct Reader<'a> {
     /// What was given as `-` first.
     pub(super) stdin_taken: Option<Origin>,
     pub(super) warnings: Vec<String>,
+    /// The lowest layer.
+    pub(super) amplify: Outputs,
+    /// The command that asks.
+    command: Use,
     /// Highest first: flags, variables, file.
     layers: [Layer; 3],
     problems: Vec<Problem>,
-    /// Settings that the file has with a value of a wrong type, and that are not missing.
-    mistyped: Vec<&'static str>,
+    /// Settings that a file has, but not as they should be: they are not missing.
+    pub(super) mistaken: Vec<&'static str>,
     /// Whether the file could not be read, so that what is missing may stand in it.
     broken: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(arguments: &Arguments, environment: &'a Environment) -> Self {
+    pub(super) fn new(command: Use, arguments: &Arguments, environment: &'a Environment) -> Self {
         let mut problems = Vec::new();
         let (file, path) = file::read(arguments.config_file.as_deref(), environment, &mut problems);
         let (variables, wrong_variables, warnings) = environment.layer();
         problems.extend(wrong_variables);
-        Self {
+        let mut reader = Self {
             environment,
             file: path,
             routes: file.routes,
             stdin_taken: None,
             warnings,
+            amplify: Outputs::default(),
+            command,
             layers: [arguments.flags.clone(), variables, file.layer],
             problems,
-            mistyped: file.mistyped,
+            mistaken: file.mistyped,
             broken: file.broken,
+        };
+        let setting = table::find("amplify-outputs").filter(|setting| setting.uses.contains(&command));
+        if let Some(given) = setting.and_then(|setting| reader.explicit(setting.name)) {
+            reader.read_amplify(&given);
         }
+        reader
     }
 
     /// What the highest layer says; empty when no layer says anything.
     pub(super) fn given(&self, name: &str) -> &[Given] {
-        self.layers.iter().find_map(|layer| layer.get(name)).map_or(&[], Vec::as_slice)
+        let layers = self.layers.iter().chain([&self.amplify.layer]);
+        layers.filter_map(|layer| layer.get(name)).next().map_or(&[], Vec::as_slice)
     }
 
     /// The one value of a setting that is no list, without the default.
@@ -68,7 +81,7 @@ impl<'a> Reader<'a> {
     /// The value of a setting or of its default; `None` when there is neither or it is wrong.
     pub(super) fn value<T>(&mut self, name: &str, parse: fn(&str) -> Parsed<T>) -> Option<T> {
         let default = || {
-            let text = table::find(name)?.default?.to_owned();
+            let text = table::find(name)?.default_of(self.command)?.to_owned();
             Some(Given { text, origin: Origin::Default })
         };
         let given = self.explicit(name).or_else(default)?;
@@ -102,17 +115,20 @@ impl<'a> Reader<'a> {
 
     /// Says that a setting is needed, and how it can be given.
     pub(super) fn missing(&mut self, name: &str, why: &str) {
-        if !self.broken && !self.mistyped.contains(&name) {
+        if !self.broken && !self.amplify.broken && !self.mistaken.contains(&name) {
+            let nor = self.not_in_amplify(name).map(|nor| format!(", and {nor}")).unwrap_or_default();
             let variable = table::variable_of(name);
-            self.problem(name, format!("{why}: set --{name}, {variable}, or {name} in the file"));
+            self.problem(name, format!("{why}{nor}: set --{name}, {variable}, or {name} in the file"));
         }
     }
 
-    /// Says of each of these settings that is given that it contradicts another.
+    /// Says of each of these settings that is given that it contradicts another. Amplify's file describes a
+    /// backend, not what to do with it: what it has and nobody needs contradicts nothing.
     pub(super) fn refuse(&mut self, names: &[&str], why: &str) {
         for name in names {
-            if let Some(origin) = self.origin(name) {
-                self.problem(origin, why);
+            match self.origin(name) {
+                None | Some(Origin::Amplify { .. }) => {}
+                Some(origin) => self.problem(origin, why),
             }
         }
     }

@@ -36,6 +36,7 @@ impl Reader<'_> {
     /// All routes, the longest path first.
     pub(super) fn all_routes(&mut self) -> Option<Vec<Route>> {
         let common = self.common_headers();
+        self.adopt_api();
         let mut raw = std::mem::take(&mut self.routes);
         if self.explicit("upstream").is_some() {
             raw.insert(0, self.top_level());

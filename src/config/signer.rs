@@ -33,6 +33,7 @@ impl Reader<'_> {
                 self.refuse(USER_POOL, "contradicts credentials = guest, which signs nobody in");
                 let login = &["id-token-file", "login-provider", "custom-role-arn"];
                 self.refuse(login, "contradicts credentials = guest, which has no token");
+                self.warn_of_refused_guests();
                 self.identity_pool().map(|identity_pool| Settings::Guest { identity_pool })
             }
             Source::Aws => {

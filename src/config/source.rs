@@ -25,6 +25,13 @@ pub(super) enum Origin {
         /// The key as it stands there.
         key: String,
     },
+    /// A value in Amplify's file.
+    Amplify {
+        /// The file.
+        file: Arc<Path>,
+        /// The way to the value: `auth.user_pool_id`.
+        key: String,
+    },
     /// Nowhere: the table's default.
     Default,
 }
@@ -87,6 +94,7 @@ impl fmt::Display for Origin {
             Self::Flag(name) => write!(f, "--{name}"),
             Self::Variable(name) => f.write_str(name),
             Self::File { file, line, key } => write!(f, "{}:{line}: {key}", file.display()),
+            Self::Amplify { file, key } => write!(f, "{}: {key}", file.display()),
             Self::Default => f.write_str("default"),
         }
     }

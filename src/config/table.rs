@@ -62,13 +62,17 @@ pub enum Group {
 pub enum Use {
     /// `serve` and `check`.
     Serve,
+    /// `exec`.
+    Exec,
     /// `sandbox`.
     Sandbox,
     /// `login`, `logout` and `whoami`.
     Session,
-    /// `call`.
+    /// `credentials`.
+    Credentials,
+    /// `call` and `explain`.
     Call,
-    /// `healthcheck`.
+    /// `healthcheck` and `wait`.
     Healthcheck,
 }
 
@@ -94,6 +98,17 @@ impl Setting {
         variable_of(self.name)
     }
 
+    /// The default of a command: what runs beside another program does not take its port, nor its terminal.
+    #[must_use]
+    pub fn default_of(&self, command: Use) -> Option<&'static str> {
+        match (command, self.name) {
+            (Use::Exec, "listen") => Some("localhost:0"),
+            (Use::Exec, "admin-listen") => Some("off"),
+            (Use::Exec | Use::Credentials, "log-level") => Some("warn"),
+            _ => self.default,
+        }
+    }
+
     /// For a file with a secret, the name of the secret itself: `password`.
     #[must_use]
     pub fn secret(&self) -> Option<&'static str> {
@@ -110,6 +125,11 @@ pub(super) fn variable_of(name: &str) -> String {
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// The variables that secrets may stand in.
+pub fn secret_variables() -> impl Iterator<Item = String> {
+    SETTINGS.iter().filter_map(Setting::secret).map(variable_of)
 }
 
 /// Keys of a `[[route]]` table; `path` and `strip-prefix` stand nowhere else.
@@ -152,5 +172,12 @@ mod tests {
         assert_eq!(setting.variable(), "COUNTERSIGN_USER_POOL_ID");
         assert_eq!(find("password-file").and_then(Setting::secret), Some("password"));
         assert_eq!(find("id-token-file").and_then(Setting::secret), None);
+    }
+
+    #[test]
+    fn secrets_have_variables_of_their_own() {
+        let variables: BTreeSet<_> = secret_variables().collect();
+        let expected = ["BEARER_TOKEN", "CLIENT_SECRET", "PASSWORD", "TOTP_SECRET"];
+        assert_eq!(variables, expected.map(|name| format!("COUNTERSIGN_{name}")).into());
     }
 }

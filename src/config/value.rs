@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A value, or what is wrong with the text.
-pub(super) type Parsed<T> = Result<T, String>;
+pub(crate) type Parsed<T> = Result<T, String>;
 
 /// Longer waits are typing errors.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -36,7 +36,7 @@ pub(super) fn text(text: &str) -> Parsed<String> {
 }
 
 /// A wait that is not zero.
-pub(super) fn duration(text: &str) -> Parsed<Duration> {
+pub(crate) fn duration(text: &str) -> Parsed<Duration> {
     match duration_or_zero(text)? {
         Duration::ZERO => Err("must be longer than zero".to_owned()),
         duration => Ok(duration),

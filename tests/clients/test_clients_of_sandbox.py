@@ -6,19 +6,21 @@ import re
 import subprocess
 import tempfile
 import unittest
+import unittest.mock
 import urllib.error
 import urllib.request
 
 import boto3
+import botocore.session
 from botocore import UNSIGNED
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, CredentialRetrievalError
 from pycognito.aws_srp import AWSSRP
 
-from program import BINARY, Person, Running
+from program import BINARY, Person, Running, run
 
 REGION = "eu-west-1"
 CONFIDENTIAL_CLIENT_ID = "5sandboxconfidential0000002"
@@ -91,10 +93,13 @@ class ClientsOfSandbox(unittest.TestCase):
         self.assertEqual(issued["IdentityId"], identity_id)
         return issued["Credentials"], identity_id
 
-    def send_signed(self, secret_key=None, query="b=2&a=%2F1"):
+    def send_signed(self, secret_key=None):
         """Status and answer of the API to a request that botocore has signed."""
         issued, identity_id = self.credentials()
         keys = Credentials(issued["AccessKeyId"], secret_key or issued["SecretKey"], issued["SessionToken"])
+        return *self.send(keys), identity_id
+
+    def send(self, keys, query="b=2&a=%2F1"):
         request = AWSRequest("POST", f"{self.api}/orders?{query}", data=b'{"n":1}')
         request.headers["content-type"] = "application/json"
         SigV4Auth(keys, "execute-api", REGION).add_auth(request)
@@ -102,10 +107,26 @@ class ClientsOfSandbox(unittest.TestCase):
         sent = urllib.request.Request(prepared.url, prepared.body, dict(prepared.headers), method="POST")
         try:
             with urllib.request.urlopen(sent, timeout=20) as answer:
-                return answer.status, json.load(answer), identity_id
+                return answer.status, json.load(answer)
         except urllib.error.HTTPError as refusal:
             with refusal:
-                return refusal.code, refusal.headers["x-amzn-errortype"], identity_id
+                return refusal.code, refusal.headers["x-amzn-errortype"]
+
+    def settings(self, folder):
+        """What the program needs at the sandbox, as variables; its session goes to `folder`."""
+        return {
+            "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": self.user_pool,
+            "AWS_ENDPOINT_URL_COGNITO_IDENTITY": self.identity_pool,
+            "COUNTERSIGN_USER_POOL_ID": self.user_pool_id,
+            "COUNTERSIGN_CLIENT_ID": self.client_id,
+            "COUNTERSIGN_IDENTITY_POOL_ID": self.identity_pool_id,
+            "XDG_STATE_HOME": folder,
+        }
+
+    def folder(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return folder.name
 
     def test_identity_js_signs_in_by_srp_and_refreshes(self):
         # Numbers with leading zeros or a high bit are met by chance alone.
@@ -179,22 +200,45 @@ class ClientsOfSandbox(unittest.TestCase):
         _, identity_id = self.credentials()
         self.assertEqual(event["requestContext"]["identity"]["cognitoIdentityId"], identity_id)
 
+    def test_botocore_signs_with_what_credentials_prints(self):
+        folder = self.folder()
+        settings = self.settings(folder)
+        password = {"COUNTERSIGN_USERNAME": self.username, "COUNTERSIGN_PASSWORD": self.password}
+        self.assertEqual(run(["login"], {**settings, **password}, folder).returncode, 0)
+        config, profiles = os.path.join(folder, "countersign.toml"), os.path.join(folder, "aws-config")
+        with open(config, "w") as file:
+            for name in ["user-pool-id", "client-id", "identity-pool-id"]:
+                variable = f"COUNTERSIGN_{name.upper().replace('-', '_')}"
+                file.write(f"{name} = {json.dumps(settings.pop(variable))}\n")
+        with open(profiles, "w") as file:
+            file.write(f"[profile sandbox]\ncredential_process = {BINARY} credentials --config {config}\n")
+        with unittest.mock.patch.dict(os.environ, {**settings, "AWS_CONFIG_FILE": profiles}):
+            keys = botocore.session.Session(profile="sandbox").get_credentials()
+            self.assertEqual(keys.method, "custom-process")
+            status, event = self.send(keys.get_frozen_credentials())
+        self.assertEqual((status, event["path"]), (200, "/orders"))
+        _, identity_id = self.credentials()
+        self.assertEqual(event["requestContext"]["identity"]["cognitoIdentityId"], identity_id)
+
+    def test_botocore_says_what_credentials_says(self):
+        folder = self.folder()
+        profiles = os.path.join(folder, "aws-config")
+        with open(profiles, "w") as file:
+            file.write(f"[profile sandbox]\ncredential_process = {BINARY} credentials\n")
+        settings = {**self.settings(folder), "AWS_CONFIG_FILE": profiles}
+        with unittest.mock.patch.dict(os.environ, settings):
+            session = botocore.session.Session(profile="sandbox")
+            with self.assertRaisesRegex(CredentialRetrievalError, "sign in with `countersign login`"):
+                session.get_credentials()
+
     def test_a_person_signs_in_at_a_terminal(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        settings = {
-            "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": self.user_pool,
-            "AWS_ENDPOINT_URL_COGNITO_IDENTITY": self.identity_pool,
-            "COUNTERSIGN_USER_POOL_ID": self.user_pool_id,
-            "COUNTERSIGN_CLIENT_ID": self.client_id,
-            "COUNTERSIGN_IDENTITY_POOL_ID": self.identity_pool_id,
-            "XDG_STATE_HOME": folder.name,
-        }
-        person = Person(self, ["login"], settings, folder.name)
+        folder = self.folder()
+        settings = self.settings(folder)
+        person = Person(self, ["login"], settings, folder)
         person.answer("User name: ", self.username)
         person.answer("Password: ", self.password)
         self.assertEqual(person.exit_code(), 0, person.screen)
         self.assertNotIn(self.password, person.screen)
-        person = Person(self, ["whoami"], settings, folder.name)
+        person = Person(self, ["whoami"], settings, folder)
         self.assertEqual(person.exit_code(), 0, person.screen)
         self.assertIn(self.username, person.screen)

@@ -7,6 +7,7 @@ mod desk;
 mod support;
 #[cfg(target_os = "linux")]
 mod terminal;
+mod tools;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -285,6 +286,7 @@ async fn no_command_logs_a_secret_at_any_level() {
         desk.login_command(),
         desk.command(&["whoami", "--json"]),
         desk.proxy_command(&["check", "--online"]),
+        desk.proxy_command(&["exec", "--", "/bin/sh", "-c", "exit 0"]),
         desk.command(&["logout"]),
     ] {
         let ended = program::run(verbose(command)).await;

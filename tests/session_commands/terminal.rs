@@ -28,8 +28,17 @@ impl Person {
     /// Runs a command of the program at the terminal.
     fn runs(desk: &Desk, arguments: &str, settings: &[(&str, &str)]) -> Self {
         let program = env!("CARGO_BIN_EXE_countersign");
-        let mut command = Command::new("script");
-        command.args(["--quiet", "--return", "--command", &format!("'{program}' {arguments}"), "/dev/null"]);
+        // Ctrl-C means something even if whoever runs the tests has SIGINT ignored.
+        let mut command = Command::new("env");
+        command.args([
+            "--default-signal=INT",
+            "script",
+            "--quiet",
+            "--return",
+            "--command",
+            &format!("'{program}' {arguments}"),
+            "/dev/null",
+        ]);
         command.env_clear().env("PATH", "/usr/bin:/bin").envs(settings.iter().copied());
         desk.configure(&mut command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
@@ -37,6 +46,16 @@ impl Person {
         let keyboard = terminal.stdin.take().expect("piped");
         let screen = terminal.stdout.take().expect("piped");
         Self { terminal, keyboard, screen, unread: String::new() }
+    }
+
+    /// Presses Ctrl-C.
+    async fn interrupts(&mut self) {
+        self.keyboard.write_all(b"\x03").await.expect("a keyboard");
+    }
+
+    async fn ends_with(mut self, code: i32) {
+        let status = soon("the end", self.terminal.wait()).await.expect("a status");
+        assert_eq!(status.code(), Some(code));
     }
 
     /// Reads to `words`; gives all that came before them.
@@ -60,8 +79,7 @@ impl Person {
 
     async fn ends_signed_in(mut self) {
         self.sees("Signed in as demo.").await;
-        let status = soon("the end", self.terminal.wait()).await.expect("a status");
-        assert_eq!(status.code(), Some(0));
+        self.ends_with(0).await;
     }
 }
 
@@ -167,4 +185,42 @@ async fn a_question_of_the_pools_own_is_shown_and_answered() {
     person.sees("Answer: ").await;
     person.types("42").await;
     person.ends_signed_in().await;
+}
+
+#[tokio::test]
+async fn credentials_on_a_screen_come_with_a_warning() {
+    let desk = desk_of(demo()).await;
+    desk.sign_in().await;
+    let mut person = Person::runs(&desk, "credentials", &[]);
+    person.sees("these are secrets").await;
+    person.sees("\"SecretAccessKey\"").await;
+    person.ends_with(0).await;
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_what_credentials_lack() {
+    let desk = desk_of(demo()).await;
+    let mut person = Person::runs(&desk, "credentials", &[]);
+    let shown = person.sees("sign in with `countersign login`").await;
+    assert!(!shown.contains("User name"), "{shown}");
+    person.ends_with(1).await;
+}
+
+#[tokio::test]
+async fn ctrl_c_reaches_a_program_of_exec_once() {
+    let desk = desk_of(demo()).await;
+    desk.sign_in().await;
+    let api = desk.sandbox.api_url();
+    let settings = [
+        ("COUNTERSIGN_UPSTREAM", api.as_str()),
+        ("COUNTERSIGN_REGION", "eu-west-1"),
+        ("COUNTERSIGN_LOG_LEVEL", "debug"),
+    ];
+    let script = r#"n=0; trap "n=\$((n+1)); echo int \$n" INT; echo go; until read line; do :; done; echo ended after $n"#;
+    let mut person = Person::runs(&desk, &format!("exec -- sh -c '{script}'"), &settings);
+    person.sees("go\r").await;
+    person.interrupts().await;
+    person.sees("told the program as well").await;
+    person.types("").await;
+    person.sees("ended after 1").await;
 }

@@ -6,12 +6,13 @@ use super::{
     Setting, Use,
 };
 
-const PROXY: &[Use] = &[Use::Serve, Use::Sandbox];
-const ADMIN: &[Use] = &[Use::Serve, Use::Sandbox, Use::Healthcheck];
-const TARGET: &[Use] = &[Use::Serve, Use::Call];
-const EVERY_REQUEST: &[Use] = &[Use::Serve, Use::Sandbox, Use::Call];
-const SIGNED_IN: &[Use] = &[Use::Serve, Use::Session, Use::Call];
-const LOGGED: &[Use] = &[Use::Serve, Use::Sandbox, Use::Session, Use::Call];
+const PROXY: &[Use] = &[Use::Serve, Use::Exec, Use::Sandbox];
+const ADMIN: &[Use] = &[Use::Serve, Use::Exec, Use::Sandbox, Use::Healthcheck];
+const TARGET: &[Use] = &[Use::Serve, Use::Exec, Use::Call];
+const EVERY_REQUEST: &[Use] = &[Use::Serve, Use::Exec, Use::Sandbox, Use::Call];
+const SIGNED_IN: &[Use] = &[Use::Serve, Use::Exec, Use::Session, Use::Credentials, Use::Call];
+const LOGGED: &[Use] = &[Use::Serve, Use::Exec, Use::Sandbox, Use::Session, Use::Credentials, Use::Call];
+const UNTIL_A_SIGNAL: &[Use] = &[Use::Serve, Use::Sandbox];
 const SANDBOX: &[Use] = &[Use::Sandbox];
 
 /// Every setting, in the order in which help and the example file have them.
@@ -47,6 +48,8 @@ pub static SETTINGS: &[Setting] = &[
         "Header removed on the way up"),
     row(Upstream, TARGET, Text, "ca-file", "FILE", "",
         "PEM file with more trusted roots for the upstream"),
+    row(Credentials, SIGNED_IN, Text, "amplify-outputs", "FILE", "",
+        "Amplify's amplify_outputs.json, for pools and upstream that nothing else names"),
     row(Credentials, SIGNED_IN, Text, "credentials", "SOURCE", "cognito",
         "cognito, guest (unauthenticated identity) or aws (the SDK's default chain)"),
     row(Credentials, SIGNED_IN, Text, "user-pool-id", "ID", "",
@@ -97,7 +100,7 @@ pub static SETTINGS: &[Setting] = &[
         "auto (text on a terminal, JSON elsewhere), text or json"),
     row(Process, LOGGED, Text, "log-level", "LEVEL", "info",
         "off, error, warn, info, debug, trace or a filter as RUST_LOG has it"),
-    row(Process, PROXY, Switch, "exit-zero-on-sigterm", "BOOL", "false",
+    row(Process, UNTIL_A_SIGNAL, Switch, "exit-zero-on-sigterm", "BOOL", "false",
         "End with exit code 0 instead of 143 on SIGTERM"),
     row(Sandbox, SANDBOX, Text, "backend", "URL", "",
         "Local server that gets the verified requests, with the identity in headers"),

@@ -1,5 +1,7 @@
 //! The configuration from outside: sources, precedence, mistakes, secrets, the example file.
 
+mod amplify;
+
 use std::{fs, path::Path, time::Duration};
 
 use countersign::{
@@ -517,6 +519,24 @@ fn the_listing_has_every_setting_with_its_origin() {
 }
 
 #[test]
+fn the_variable_that_exec_sets_is_no_setting_and_draws_no_warning() {
+    let run = Run::complete().variable("COUNTERSIGN_URL", "http://localhost:1");
+    assert!(run.valid().warnings.is_empty());
+}
+
+#[test]
+fn exec_and_credentials_have_defaults_of_their_own() {
+    let run = Run::complete();
+    let exec = Config::for_exec(&run.arguments, &run.environment()).expect("valid");
+    assert_eq!((exec.listen, exec.admin_listen), (Listen::Localhost(0), None));
+    let credentials = Config::for_credentials(&run.arguments, &run.environment()).expect("valid");
+    assert_eq!([exec.telemetry.level, credentials.telemetry.level], ["warn", "warn"]);
+    let run = run.file("listen = 'localhost:1'").variable("COUNTERSIGN_LOG_LEVEL", "debug");
+    let exec = Config::for_exec(&run.arguments, &run.environment()).expect("valid");
+    assert_eq!((exec.listen, exec.telemetry.level.as_str()), (Listen::Localhost(1), "debug"));
+}
+
+#[test]
 fn an_unknown_variable_is_a_warning_with_the_nearest_name() {
     let warnings = Run::complete()
         .variable("COUNTERSIGN_USERPOOL_ID", "x")
@@ -856,7 +876,7 @@ fn each_command_needs_only_its_part() {
 
 #[test]
 fn the_example_has_every_setting_with_its_default_and_no_other() {
-    let example: String = include_str!("../config/countersign.example.toml")
+    let example: String = include_str!("../../config/countersign.example.toml")
         .lines()
         .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with([' ', '#'])).unwrap_or(line))
         .map(|line| format!("{line}\n"))
@@ -883,7 +903,7 @@ fn the_example_has_every_setting_with_its_default_and_no_other() {
 
 #[test]
 fn the_example_as_it_stands_sets_nothing() {
-    let run = Run::complete().file(include_str!("../config/countersign.example.toml"));
+    let run = Run::complete().file(include_str!("../../config/countersign.example.toml"));
     let effective = run.valid().effective;
     let from_file = |origin: &str| origin.starts_with("countersign.toml");
     assert!(effective.settings.values().all(|row| !from_file(&row.origin)));
