@@ -49,6 +49,10 @@ fuzz seconds="60":
 browser:
     tests/browser/run
 
+# Outages and replacements between an application, the proxy and AWS in network namespaces; needs root
+rehearsal *tests:
+    tests/rehearsal/run {{ tests }}
+
 # CPU, latency, throughput and memory against nginx and HAProxy; as root it installs what is missing
 bench *flags:
     bench/run {{ flags }}
