@@ -19,7 +19,7 @@ use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket::Socket;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 use tower::Service;
 use tracing::debug;
 
@@ -38,6 +38,10 @@ use crate::{
 
 /// For a request head to arrive, the first byte of a connection included.
 const HEAD: Duration = Duration::from_secs(30);
+
+/// For the first request of a connection that is there already when the end is asked for. Its client cannot know
+/// that nothing has run, as it may assume when a connection ends that has been used (RFC 9112 section 9.3.1).
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What the library may hold of a connection, in bytes: more than the longest head that the gate passes.
 const BUFFER: usize = 72 * 1024;
@@ -133,6 +137,12 @@ where
         tokio::select! {
             ended = connection.as_mut() => ended,
             () = shutdown.requested() => {
+                if !turn.is_used() {
+                    tokio::select! {
+                        ended = connection.as_mut() => return ended,
+                        () = sleep(FIRST_REQUEST) => {}
+                    }
+                }
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

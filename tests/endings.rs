@@ -44,6 +44,18 @@ async fn clients_that_have_finished_sending_still_get_their_answer() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_there_at_the_end_gets_its_first_request_answered() {
+    let upstream = Upstream::saying(FINE).await;
+    let running = Setup::new().upstream(upstream.url()).start().await;
+    let mut client = running.proxy.connect().await;
+    running.proxy.begin_shutdown();
+    client.write("GET /late HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let (head, body) = client.answer().await;
+    assert_eq!((head.status, body.as_slice()), (200, &b"fine"[..]));
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
 async fn clients_that_have_gone_cancel_the_call_of_the_upstream() {
     let upstream = Upstream::start(|_, mut wire| async move {
         wire.request().await;

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use countersign::sandbox::{Fault, INVOKE};
 use support::{
@@ -13,7 +13,7 @@ use support::{
     tls::{Authority, TlsUpstream},
     upstream::{FINE, Upstream},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Barrier};
 
 fn problem(status: u16, code: &str, error: &str) -> (u16, String, String) {
     (status, code.to_owned(), error.to_owned())
@@ -144,6 +144,35 @@ async fn an_answer_that_does_not_begin_in_time_is_given_up() {
     assert_eq!(answer.problem(), problem(504, "upstream-timeout", "http_response_timeout"));
     upstream.client_gone().await;
     assert_eq!(upstream.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_path_that_has_gone_dead_costs_one_timeout_whatever_rests_on_it() {
+    let both = Arc::new(Barrier::new(2));
+    let upstream = Upstream::start(move |number, mut wire| {
+        let both = Arc::clone(&both);
+        async move {
+            wire.request().await;
+            if number < 2 {
+                both.wait().await;
+                wire.write(FINE).await;
+                wire.until_client_is_gone().await;
+            } else {
+                wire.write(FINE).await;
+            }
+        }
+    })
+    .await;
+    let running = Setup::new()
+        .upstream(upstream.url())
+        .proxy(|settings| settings.proxy.timeouts.response = Duration::from_secs(2))
+        .start()
+        .await;
+    let (one, other) = tokio::join!(running.proxy.get("/one"), running.proxy.get("/other"));
+    assert!(one.status == 200 && other.status == 200);
+    let answer = running.proxy.get("/dead").await;
+    assert_eq!(answer.problem(), problem(504, "upstream-timeout", "http_response_timeout"));
+    assert_eq!(running.proxy.get("/again").await.text(), "fine");
 }
 
 /// Answers one request on its first connection and closes on the second; other connections stay good.

@@ -106,7 +106,7 @@ impl Upstream {
         let outcome = timeout(self.response_timeout, lease.send(request)).await;
         let response = match outcome {
             Err(_) => {
-                self.pool.forget_shared();
+                self.pool.forget_doubtful(self.response_timeout);
                 return Err(Failure { error: UpstreamError::ResponseTimeout, unsent: false, reused });
             }
             Ok(Err(error)) => {

@@ -20,6 +20,10 @@ use crate::{
 /// The pause after an accept that failed for want of something, file descriptors usually.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long connections are still taken when the end is asked for: those that the system has taken already would
+/// be reset.
+const LAST_CALL: Duration = Duration::from_millis(20);
+
 /// How many clients are told at once that there is no room.
 const MOST_TURNED_AWAY: usize = 64;
 
@@ -72,6 +76,13 @@ impl Acceptor {
                 },
             }
         }
+        // Until the time is over, or the listener fails.
+        let _ = timeout(LAST_CALL, async {
+            while let Ok(accepted) = listener.accept().await {
+                self.admit(accepted, &mut farewells);
+            }
+        })
+        .await;
         drop((listener, self.hands));
         while farewells.join_next().await.is_some() {}
     }

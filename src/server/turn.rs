@@ -25,6 +25,8 @@ struct State {
     /// and the gate gives it the next head only when it asks for more: one place is enough.
     violation: Option<Violation>,
     ours: bool,
+    /// Whether there has been a request at all.
+    used: bool,
     /// When the client's turn began again, until the gate has heard of it.
     began: Option<Instant>,
 }
@@ -48,8 +50,15 @@ impl Turn {
         self.lock().began.take()
     }
 
+    /// Whether a request has been taken up on this connection.
+    pub(super) fn is_used(&self) -> bool {
+        self.lock().used
+    }
+
     fn begin_ours(&self) {
-        self.lock().ours = true;
+        let mut state = self.lock();
+        state.ours = true;
+        state.used = true;
     }
 
     fn begin_clients(&self) {

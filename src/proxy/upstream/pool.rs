@@ -89,10 +89,12 @@ impl Pool {
         Some(Sender::One(newest.0))
     }
 
-    /// Forgets the shared connection: it may be one on which nothing arrives any more. What is under way on it
-    /// goes on.
-    pub(super) fn forget_shared(&self) {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner).two = None;
+    /// Forgets the connections on which nothing may arrive any more, as one has shown that was in use for
+    /// `silence`: the shared one, and all that have answered nothing since. What is under way goes on.
+    pub(super) fn forget_doubtful(&self, silence: Duration) {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.two = None;
+        resting.one.retain(|(_, used)| used.elapsed() < silence);
     }
 
     /// Starts HTTP on a new connection, in the version that TLS agreed on.
