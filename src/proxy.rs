@@ -15,6 +15,7 @@ mod response;
 mod retry;
 mod route;
 mod service;
+mod trace;
 mod upstream;
 
 use std::{collections::HashMap, error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
