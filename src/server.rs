@@ -42,9 +42,6 @@ const HEAD: Duration = Duration::from_secs(30);
 /// What the library may hold of a connection, in bytes: more than the longest head that the gate passes.
 const BUFFER: usize = 72 * 1024;
 
-/// The most fields that the library takes, as many as the gate passes.
-const MAX_FIELDS: usize = 100;
-
 /// What a server needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -129,7 +126,6 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_buf_size(BUFFER)
-        .max_headers(MAX_FIELDS)
         .half_close(true)
         .serve_connection(TokioIo::new(gate), service);
     let connection = async {

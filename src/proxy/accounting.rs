@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -28,6 +28,8 @@ use crate::{
     telemetry::ACCESS,
 };
 
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// The longest id that is taken over from a client, in bytes.
 const LONGEST_ID: usize = 128;
 
@@ -37,7 +39,7 @@ pub(super) struct RequestId(Arc<str>);
 
 impl RequestId {
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        let given = headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok());
         let sound = |id: &&str| {
             (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         };

@@ -1,6 +1,7 @@
 //! Header hygiene, both ways: what belongs to one connection ends there.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use smallvec::SmallVec;
 
 /// Headers that describe one connection, whatever `Connection` says (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 6] = [
@@ -12,8 +13,20 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
+const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
+
 /// The client token's own header.
 pub(super) const X_COUNTERSIGN_TOKEN: HeaderName = HeaderName::from_static("x-countersign-token");
+
+/// By which AWS says what a request was refused for, and marks an answer as its own.
+pub(super) const X_AMZN_ERRORTYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+pub(super) const X_AMZN_REQUESTID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// What browsers say about the page that asks, and are told about the answer.
+pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(super) const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+pub(super) const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
 
 /// What is left of the client's headers for the upstream, before ours are added.
 ///
@@ -24,13 +37,9 @@ pub(super) fn upward(
     set: &[(HeaderName, HeaderValue)],
 ) -> HeaderMap {
     let takes_trailers = takes_trailers(&headers);
-    remove_hop_by_hop(&mut headers);
+    remove(&mut headers, |name| is_managed(name) || strip.contains(name));
     if takes_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    }
-    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_managed(name)).cloned().collect();
-    for name in unwanted.iter().chain(strip) {
-        headers.remove(name);
     }
     for (name, _) in set {
         headers.remove(name);
@@ -52,25 +61,22 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 
 /// What is left of the upstream's headers for the client.
 pub(super) fn downward(headers: &mut HeaderMap) {
-    // Announced trailers go on: the body's trailers do as well.
-    let trailer: Vec<HeaderValue> = headers.get_all(header::TRAILER).iter().cloned().collect();
-    remove_hop_by_hop(headers);
-    headers.remove("proxy-authenticate");
-    headers.remove("proxy-authentication-info");
-    headers.remove(header::TRAILER);
-    for value in trailer {
-        headers.append(header::TRAILER, value);
-    }
+    remove(headers, |name| *name == header::PROXY_AUTHENTICATE || *name == PROXY_AUTHENTICATION_INFO);
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
+/// Removes what belongs to one connection, and what is `unwanted` besides; most messages have little of either.
+fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let named: SmallVec<[HeaderName; 4]> = headers
         .get_all(header::CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        // Announced trailers go on: the body's trailers do as well.
+        .filter(|name| *name != header::TRAILER)
         .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+    let ends_here = |name: &HeaderName| HOP_BY_HOP.contains(name) || named.contains(name) || unwanted(name);
+    let removed: SmallVec<[HeaderName; 8]> = headers.keys().filter(|name| ends_here(name)).cloned().collect();
+    for name in &removed {
         headers.remove(name);
     }
 }

@@ -2,6 +2,8 @@
 
 use http::{HeaderValue, Response, StatusCode};
 
+use super::headers::X_AMZN_REQUESTID;
+
 /// Filled while a request is forwarded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outcome {
@@ -16,7 +18,7 @@ pub(super) struct Outcome {
 impl Outcome {
     pub(super) fn answered<B>(&mut self, response: &Response<B>) {
         self.upstream_status = Some(response.status());
-        self.upstream_request_id = response.headers().get("x-amzn-requestid").cloned();
+        self.upstream_request_id = response.headers().get(X_AMZN_REQUESTID).cloned();
     }
 
     /// The upstream's request id as text.

@@ -1,9 +1,11 @@
 //! The forms in which an S3 client may have signed its body, as far as they can be signed again.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::error::ProxyError;
 use crate::signing::{Payload, Scope};
+
+const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 
 /// What stands in the signature for the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +23,7 @@ impl PayloadForm {
     /// # Errors
     /// When chunks carry signatures: each of them depends on keys that only the client has.
     pub(super) fn of(headers: &HeaderMap, scope: &Scope) -> Result<Self, ProxyError> {
-        let given = headers.get("x-amz-content-sha256").map_or(&b""[..], |value| value.as_bytes());
+        let given = headers.get(X_AMZ_CONTENT_SHA256).map_or(&b""[..], |value| value.as_bytes());
         match given {
             b"STREAMING-UNSIGNED-PAYLOAD-TRAILER" if scope.is_s3() => Ok(Self::UnsignedTrailer),
             given if given.starts_with(b"STREAMING-") => Err(ProxyError::ChunkedSignature),

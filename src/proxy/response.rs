@@ -7,7 +7,13 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use super::{body::Body, guard::Admitted, headers, route::Route, upstream::UpstreamBody};
+use super::{
+    body::Body,
+    guard::Admitted,
+    headers::{self, CROSS_ORIGIN_RESOURCE_POLICY},
+    route::Route,
+    upstream::UpstreamBody,
+};
 use crate::clock::Clock;
 
 /// A gateway's refusal is a line or two; what is longer is not looked into further.
@@ -148,7 +154,7 @@ pub(super) fn protect(response: &mut Response<Body>, admitted: Option<&Admitted>
     let origin = admitted.and_then(|admitted| admitted.origin.as_ref());
     let headers = response.headers_mut();
     let policy = if origin.is_some() { "cross-origin" } else { "same-origin" };
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static(policy));
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static(policy));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if admitted.is_some_and(|admitted| admitted.document) && !trust_documents {
         headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Response, StatusCode};
 
-use super::upstream::{Failure, UpstreamError};
+use super::{
+    headers::{X_AMZN_ERRORTYPE, X_AMZN_REQUESTID},
+    upstream::{Failure, UpstreamError},
+};
 
 /// How many failures to connect are followed by another attempt.
 const CONNECTS: u32 = 2;
@@ -85,7 +88,7 @@ impl Attempts {
 /// Whether a response looks like a refusal by the gateway itself, which came before anything ran.
 pub(super) fn is_refusal<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::FORBIDDEN
-        && response.headers().contains_key("x-amzn-requestid")
+        && response.headers().contains_key(X_AMZN_REQUESTID)
         && matches!(
             error_type(response.headers()),
             Some(
@@ -119,7 +122,7 @@ pub(super) fn ailment(headers: &HeaderMap, text: &[u8]) -> Option<Ailment> {
 
 /// `x-amzn-errortype`, without the address that some services append.
 fn error_type(headers: &HeaderMap) -> Option<&str> {
-    headers.get("x-amzn-errortype")?.to_str().ok()?.split(':').next()
+    headers.get(X_AMZN_ERRORTYPE)?.to_str().ok()?.split(':').next()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::Uri;
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 /// The longest head, in bytes.
 pub(super) const LONGEST: usize = 64 * 1024;
@@ -166,7 +166,7 @@ fn check_target(target: &[u8]) -> Result<(), Violation> {
 
 fn has_sound_escapes(target: &[u8]) -> bool {
     let digit = |at: usize| target.get(at).is_some_and(u8::is_ascii_hexdigit);
-    target.iter().enumerate().all(|(at, &byte)| byte != b'%' || digit(at + 1) && digit(at + 2))
+    memchr_iter(b'%', target).all(|at| digit(at + 1) && digit(at + 2))
 }
 
 /// What the fields say about the body.
@@ -186,8 +186,7 @@ impl Fields {
         if line.starts_with(b" ") || line.starts_with(b"\t") {
             return Err(malformed("A header goes on in the next line"));
         }
-        let colon =
-            line.iter().position(|&byte| byte == b':').ok_or_else(|| malformed("A header has no colon"))?;
+        let colon = memchr(b':', line).ok_or_else(|| malformed("A header has no colon"))?;
         let (name, value) = (&line[..colon], trim_blanks(&line[colon + 1..]));
         if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
             return Err(malformed("A header's name is not a token"));
@@ -234,6 +233,9 @@ impl Fields {
 
 /// Whether a server that is lax about hyphens may take it for a header that says where the body ends.
 fn looks_like_framing(name: &[u8]) -> bool {
+    if name.len() < b"contentlength".len() {
+        return false;
+    }
     let letters = || name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
     letters().eq(*b"contentlength") || letters().eq(*b"transferencoding")
 }
@@ -247,8 +249,24 @@ fn trim_blanks(value: &[u8]) -> &[u8] {
 }
 
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    TOKEN[usize::from(byte)]
 }
+
+/// The bytes of RFC 9110's `token`.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let (others, mut at) = (b"!#$%&'*+-.^_`|~", 0);
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
 
 fn malformed(what: &'static str) -> Violation {
     Violation::Malformed(what.into())

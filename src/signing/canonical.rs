@@ -1,10 +1,11 @@
 //! The canonical request, computed from the wire request.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use memchr::{memchr, memchr2};
 use smallvec::SmallVec;
 
 use super::{
-    percent::{self, is_unreserved, push_encoded},
+    percent::{self, extend_encoded, is_unreserved, push_encoded},
     target::{Encoding, WireTarget},
 };
 
@@ -74,7 +75,7 @@ pub(super) fn push_path(out: &mut Vec<u8>, path: &[u8], encoding: Encoding) {
                     }
                     _ => {
                         out.push(b'/');
-                        segment.iter().for_each(|&byte| push_encoded(out, byte, is_unreserved));
+                        extend_encoded(out, segment, is_unreserved);
                         false
                     }
                 };
@@ -138,7 +139,11 @@ fn push_reencoded(out: &mut Vec<u8>, part: &[u8]) {
         if number > 0 {
             push_encoded(out, b' ', is_unreserved);
         }
-        percent::decode(words).for_each(|byte| push_encoded(out, byte, is_unreserved));
+        if memchr(b'%', words).is_none() {
+            extend_encoded(out, words, is_unreserved);
+        } else {
+            percent::decode(words).for_each(|byte| push_encoded(out, byte, is_unreserved));
+        }
     }
 }
 
@@ -159,6 +164,10 @@ fn push_headers(out: &mut Vec<u8>, headers: &Selected<'_>) {
 
 /// Leading and trailing blanks go, each run of blanks inside becomes one space.
 fn push_trimmed(out: &mut Vec<u8>, value: &[u8]) {
+    if memchr2(b' ', b'\t', value).is_none() {
+        out.extend_from_slice(value);
+        return;
+    }
     let words = value.split(|&byte| byte == b' ' || byte == b'\t').filter(|word| !word.is_empty());
     for (at, word) in words.enumerate() {
         if at > 0 {

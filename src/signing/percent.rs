@@ -1,5 +1,7 @@
 //! Percent-encoding as SigV4 defines it, and hexadecimal digits.
 
+use memchr::memchr_iter;
+
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 
@@ -17,6 +19,20 @@ pub(super) fn push_encoded(out: &mut Vec<u8>, byte: u8, keep: impl Fn(u8) -> boo
     }
 }
 
+/// Appends `bytes`, percent-encoded but for those that `keep` holds for; what is kept is copied as a whole.
+pub(super) fn extend_encoded(out: &mut Vec<u8>, bytes: &[u8], keep: impl Fn(u8) -> bool) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let kept = rest.iter().position(|&byte| !keep(byte)).unwrap_or(rest.len());
+        out.extend_from_slice(&rest[..kept]);
+        rest = &rest[kept..];
+        if let Some((&byte, after)) = rest.split_first() {
+            push_encoded(out, byte, |_| false);
+            rest = after;
+        }
+    }
+}
+
 /// The bytes that `encoded` stands for; a `%` that no two digits follow stays as it is.
 pub(super) fn decode(encoded: &[u8]) -> impl Iterator<Item = u8> + '_ {
     let mut at = 0;
@@ -30,7 +46,7 @@ pub(super) fn decode(encoded: &[u8]) -> impl Iterator<Item = u8> + '_ {
 
 /// Whether every `%` is followed by two hexadecimal digits.
 pub(super) fn is_well_formed(encoded: &[u8]) -> bool {
-    encoded.iter().enumerate().all(|(at, &byte)| byte != b'%' || escape_at(encoded, at).is_some())
+    memchr_iter(b'%', encoded).all(|at| escape_at(encoded, at).is_some())
 }
 
 fn escape_at(encoded: &[u8], at: usize) -> Option<u8> {

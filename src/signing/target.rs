@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use http::uri::PathAndQuery;
 
-use super::percent::{self, push_encoded};
+use super::percent::{self, extend_encoded, push_encoded};
 
 /// The longest target that is sent, in bytes: API Gateway's own limit for regional endpoints.
 pub const MAX_TARGET: usize = 10_240;
@@ -103,7 +103,7 @@ impl WireTarget {
 fn push_path(wire: &mut Vec<u8>, path: &[u8], encoding: Encoding) {
     match encoding {
         // Only what RFC 3986 does not allow in a path is touched.
-        Encoding::Twice => path.iter().for_each(|&byte| push_encoded(wire, byte, is_legal)),
+        Encoding::Twice => extend_encoded(wire, path, is_legal),
         Encoding::Once => percent::decode(path)
             .for_each(|byte| push_encoded(wire, byte, |byte| percent::is_unreserved(byte) || byte == b'/')),
     }

@@ -32,7 +32,9 @@ where
     ) -> fmt::Result {
         writer.write_str("{\"timestamp\":\"")?;
         SystemTime.format_time(&mut writer)?;
-        write!(writer, "\",\"level\":\"{}\"", event.metadata().level())?;
+        writer.write_str("\",\"level\":\"")?;
+        writer.write_str(event.metadata().level().as_str())?;
+        writer.write_str("\"")?;
         let mut fields = Fields { writer: writer.by_ref(), result: Ok(()) };
         event.record(&mut fields);
         fields.result?;
@@ -48,9 +50,10 @@ struct Fields<'a> {
 impl Fields<'_> {
     fn field(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
         let written = self.result.and_then(|()| {
-            self.writer.write_str(",")?;
-            write_text(&mut self.writer, field.name())?;
-            self.writer.write_str(":")?;
+            // The names of fields are those of the code: none has a character to escape.
+            self.writer.write_str(",\"")?;
+            self.writer.write_str(field.name())?;
+            self.writer.write_str("\":")?;
             value(&mut self.writer)
         });
         self.result = written;
@@ -67,7 +70,7 @@ impl Visit for Fields<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.field(field, |writer| write!(writer, "{value}"));
+        self.field(field, |writer| writer.write_str(itoa::Buffer::new().format(value)));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -89,7 +92,8 @@ impl Visit for Fields<'_> {
 /// Writes a string of JSON; most need no escapes.
 fn write_text(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\' && byte != 0x7f;
-    if text.bytes().all(is_plain) {
+    // Looked at to the end, without a way out on the way: many bytes at once.
+    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
         writer.write_char('"')?;
         writer.write_str(text)?;
         return writer.write_char('"');

@@ -5,8 +5,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::signing::{Payload, PayloadBuilder};
 
-/// Chunks from this size on are kept as they came, in bytes.
-const LARGE: usize = 32 * 1024;
+/// Chunks from this size on are kept as they came, in bytes: they keep the library's whole buffer alive, which is
+/// not much larger.
+const LARGE: usize = 56 * 1024;
 
 /// Smaller ones are copied together, up to this size: a chunk of one byte would cost two hundred.
 const PIECE: usize = 64 * 1024;
@@ -99,7 +100,7 @@ mod tests {
         }
         let payload = pieces.finish();
         let lengths: Vec<usize> = payload.chunks().iter().map(Bytes::len).collect();
-        assert_eq!(lengths, [3, LARGE, 3, LARGE + 1, 2 * LARGE - 2, 5]);
+        assert_eq!(lengths, [3, LARGE, 3, LARGE + 1, LARGE - 1, LARGE + 4]);
         assert_eq!(payload.chunks().concat(), whole);
     }
 

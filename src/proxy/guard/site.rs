@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 
 use super::{Refusal, host::Authority};
+use crate::proxy::headers::{SEC_FETCH_DEST, SEC_FETCH_SITE};
 
 /// Refuses requests of pages that are neither the proxy's own nor of an allowed origin.
 ///
@@ -20,7 +21,7 @@ pub(super) fn check(
         let text = origin.to_str().ok()?;
         allowed.iter().any(|allowed| allowed == text).then(|| origin.clone())
     };
-    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+    match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
         Some(b"same-origin" | b"none") => Ok(allowed_origin()),
         Some(_) => cross_site(headers, origin, allowed, allowed_origin()),
         None => {
@@ -58,7 +59,7 @@ fn cross_site(
 
 /// Whether the browser will show the answer as a document, in a tab or in a frame.
 pub(super) fn is_document(parts: &Parts) -> bool {
-    let destination = parts.headers.get("sec-fetch-dest").map(HeaderValue::as_bytes);
+    let destination = parts.headers.get(SEC_FETCH_DEST).map(HeaderValue::as_bytes);
     matches!(destination, Some(b"document" | b"iframe" | b"frame" | b"object" | b"embed" | b"fencedframe"))
 }
 

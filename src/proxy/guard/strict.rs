@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
 
 use super::{Refusal, host::Authority};
-use crate::server::Violation;
+use crate::{proxy::headers::SEC_FETCH_SITE, server::Violation};
 
 /// Checks the head; the authority under which the proxy is addressed, when there is one.
 pub(super) fn check(parts: &Parts) -> Result<Option<Authority>, Refusal> {
@@ -73,7 +73,7 @@ fn authority(parts: &Parts) -> Result<Option<Authority>, Refusal> {
 
 fn speaks_like_a_browser(headers: &HeaderMap) -> bool {
     [header::ORIGIN, header::REFERER].iter().any(|name| headers.contains_key(name))
-        || headers.contains_key("sec-fetch-site")
+        || headers.contains_key(SEC_FETCH_SITE)
 }
 
 fn malformed<T>(what: &'static str) -> Result<T, Refusal> {
