@@ -1,9 +1,16 @@
 //! SIGHUP: the configuration is read again.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use countersign::sandbox::Sandbox;
-use tokio::{process::Command, sync::Notify};
+use tokio::{process::Command, sync::Notify, task::JoinSet};
 
 use super::{
     address, ask, ask_over, folder, sandbox,
@@ -81,6 +88,42 @@ async fn a_request_under_way_ends_as_it_began_and_the_next_takes_the_new_route()
     assert!(new.requests().iter().all(|request| request.to_ascii_lowercase().contains("\r\nx-new: 1\r\n")));
     let admin = program.logged("ready", "admin").await;
     assert!(ask(&admin, "/status").await.1.contains(&new.url()));
+}
+
+#[tokio::test]
+async fn no_request_fails_while_the_configuration_is_read_again_and_again() {
+    const RELOADS: usize = 10;
+    let (sandbox, folder) = (sandbox().await, folder());
+    let upstreams = [answering().await, answering().await];
+    let configure = |number: usize| {
+        let url = upstreams[number % 2].url();
+        configure(folder.path(), &format!("upstream = \"{url}\"\n"));
+    };
+    configure(0);
+    let program = Program::start(serve_by_file(&sandbox, folder.path()));
+    let url = program.logged("ready", "url").await;
+    let (done, mut clients) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+    for _ in 0..4 {
+        let (mut client, done) = (Connection::open(address(&url)).await, Arc::clone(&done));
+        clients.spawn(async move {
+            while !done.load(Ordering::SeqCst) {
+                let (head, body) = ask_over(&mut client, "/x").await;
+                assert_eq!((head.status, body.as_str()), (200, "fine"));
+            }
+        });
+    }
+    for number in 1..=RELOADS {
+        configure(number);
+        program.signal("HUP").await;
+        while program.stderr_so_far().matches(RELOADED).count() < number {
+            assert_eq!(ask(&url, "/y").await.1, "fine");
+        }
+    }
+    done.store(true, Ordering::SeqCst);
+    while let Some(ended) = clients.join_next().await {
+        ended.expect("no request failed");
+    }
+    assert!(upstreams.iter().all(|upstream| upstream.requests().len() >= RELOADS / 2));
 }
 
 #[tokio::test]
