@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
     extract::{Request, State},
@@ -22,7 +23,7 @@ use crate::{
     credentials::channel::{Receiver, State as CredentialsState},
     listener::Endpoints,
     metrics::Metrics,
-    proxy::Guard,
+    proxy::{Guard, RouteSettings},
     shutdown::{Shutdown, Trigger},
 };
 
@@ -39,11 +40,11 @@ pub struct Admin {
     pub shutdown: Shutdown,
     /// Ends the process.
     pub trigger: Trigger,
-    /// What stays the same.
-    pub about: Arc<About>,
+    /// What follows from the configuration.
+    pub about: Arc<ArcSwap<About>>,
 }
 
-/// What stays the same while the process runs.
+/// What follows from the configuration.
 #[derive(Clone, Debug, Serialize)]
 pub struct About {
     /// The version of the program.
@@ -69,8 +70,22 @@ pub struct AboutRoute {
     pub service: String,
 }
 
+impl AboutRoute {
+    /// What is shown of `routes`.
+    #[must_use]
+    pub fn all(routes: &[RouteSettings]) -> Vec<Self> {
+        let shown = |route: &RouteSettings| Self {
+            path: route.path.clone(),
+            upstream: route.upstream.to_string(),
+            region: route.region.clone(),
+            service: route.service.clone(),
+        };
+        routes.iter().map(shown).collect()
+    }
+}
+
 /// The routes, for a connection between `endpoints`.
-pub fn router(admin: Admin, guard: Arc<Guard>, endpoints: Endpoints) -> Router {
+pub fn router(admin: Admin, guard: Arc<ArcSwap<Guard>>, endpoints: Endpoints) -> Router {
     let ready = get(readyz);
     let live = get(livez);
     let started = get(startupz);
@@ -88,7 +103,7 @@ pub fn router(admin: Admin, guard: Arc<Guard>, endpoints: Endpoints) -> Router {
         .with_state(admin)
         .layer(middleware::from_fn(move |request: Request, next: Next| {
             let (parts, body) = request.into_parts();
-            let refused = guard.refuse(&parts, &endpoints);
+            let refused = guard.load().refuse(&parts, &endpoints);
             async move {
                 match refused {
                     Some(response) => response.map(axum::body::Body::new),
@@ -150,11 +165,12 @@ async fn status(State(admin): State<Admin>) -> Response {
             "access_key_id": last_four(issued.credentials.access_key_id()),
         })
     });
+    let about = admin.about.load();
     let body = json!({
-        "version": admin.about.version,
-        "listen": admin.about.listen,
-        "admin_listen": admin.about.admin_listen,
-        "routes": admin.about.routes,
+        "version": about.version,
+        "listen": about.listen,
+        "admin_listen": about.admin_listen,
+        "routes": about.routes,
         "ready": admin.credentials.is_usable() && !admin.shutdown.is_requested(),
         "draining": admin.shutdown.is_requested(),
         "identity": identity,

@@ -1,11 +1,13 @@
 //! The composition root: makes the parts, wires them, spawns what runs, and sees it end.
 
-use std::{
-    error::Error, fmt, future::Future, io, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration,
-};
+mod error;
+mod reload;
 
+use std::{future::Future, io, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc, task::JoinSet};
 use tower::Layer;
 use tracing::info;
 
@@ -18,14 +20,17 @@ use crate::{
         configured::Configured,
         keeper::Keeper,
         source::Source,
-        user_pool::InvalidTotpSecret,
     },
-    listener::{self, BindError, Listen, Listener},
+    listener::{self, Listen, Listener, Passed},
     metrics::{Gauges, Metrics},
     proxy::{self, AccountingLayer, Budget, Forward, Guard, Proxy},
     server::{self, Crew},
     shutdown::{Shutdown, Trigger},
 };
+
+pub use error::StartError;
+use reload::Effect;
+pub use reload::Reload;
 
 /// Connections of probes and scrapers at the same time.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -50,39 +55,6 @@ pub struct Settings {
     pub threads: Option<NonZeroUsize>,
 }
 
-/// Why the proxy does not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// An address cannot be bound.
-    Bind(BindError),
-    /// The data path cannot be built.
-    Proxy(proxy::BuildError),
-    /// The endpoints of AWS cannot be trusted.
-    Trust(aws_http::TrustError),
-    /// The source of credentials cannot be used as configured.
-    Credentials(InvalidTotpSecret),
-    /// The system gives no threads.
-    Threads(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the proxy cannot start")
-    }
-}
-
-impl Error for StartError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Bind(error) => Some(error),
-            Self::Proxy(error) => Some(error),
-            Self::Trust(error) => Some(error),
-            Self::Credentials(error) => Some(error),
-            Self::Threads(error) => Some(error),
-        }
-    }
-}
-
 /// A proxy that is bound to its addresses and has not begun.
 #[derive(Debug)]
 pub struct App {
@@ -93,6 +65,10 @@ pub struct App {
     credentials: Receiver,
     data: Vec<Listener>,
     admin: Vec<Listener>,
+    metrics: Arc<Metrics>,
+    effect: Effect,
+    /// Sources with other secrets, for the keeper.
+    successors: (mpsc::UnboundedSender<Configured>, mpsc::UnboundedReceiver<Configured>),
 }
 
 impl App {
@@ -101,14 +77,44 @@ impl App {
     /// # Errors
     /// When an address is taken or a file cannot be used.
     pub fn bind(settings: Settings, clock: Clock) -> Result<Self, StartError> {
+        Self::bind_or_take(settings, Passed::default(), clock)
+    }
+
+    /// The same, with sockets that were passed in place of addresses to bind.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_or_take(mut settings: Settings, passed: Passed, clock: Clock) -> Result<Self, StartError> {
         let source = source(&settings.credentials, &settings.aws_ca_files, &clock)?;
-        let data = listener::bind(&settings.listen).map_err(StartError::Bind)?;
-        let admin = match &settings.admin_listen {
-            Some(listen) => listener::bind(listen).map_err(StartError::Bind)?,
-            None => Vec::new(),
-        };
+        let (data, listen) = listeners(passed.data, Some(settings.listen.clone()))?;
+        let (admin, admin_listen) = listeners(passed.admin, settings.admin_listen.take())?;
+        settings.listen = listen.unwrap_or(settings.listen);
+        settings.admin_listen = admin_listen;
         let (publisher, credentials) = channel::channel(clock.clone());
-        Ok(Self { settings, clock, source, publisher, credentials, data, admin })
+        let limits = settings.proxy.limits;
+        let budget = Budget::new(limits.body_memory, limits.max_body);
+        let mut metrics = Metrics::default();
+        metrics.collect(Gauges::new(credentials.clone(), clock.clone(), budget.clone()));
+        let metrics = Arc::new(metrics);
+        let proxy =
+            Proxy::new(&settings.proxy, budget, credentials.clone(), clock.clone(), Arc::clone(&metrics))
+                .map_err(StartError::Proxy)?;
+        let effect = Effect::new(&settings, proxy, about(&settings, &data, &admin));
+        let successors = mpsc::unbounded_channel();
+        Ok(Self { settings, clock, source, publisher, credentials, data, admin, metrics, effect, successors })
+    }
+
+    /// What puts another configuration into effect while it runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        let sources = self.successors.0.clone();
+        Reload::new(self.settings.clone(), self.clock.clone(), self.effect.clone(), sources)
+    }
+
+    /// Where clients connect, address by address.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Listen> {
+        self.data.iter().filter_map(Listener::listen).collect()
     }
 
     /// What requests are signed with, once it is running.
@@ -143,41 +149,25 @@ impl App {
     /// Runs until `shutdown`, and then until what is under way has ended or the drain timeout is over.
     ///
     /// # Errors
-    /// When the data path cannot be built.
+    /// When the system gives no threads.
     pub async fn run(self, trigger: Trigger, shutdown: Shutdown) -> Result<(), StartError> {
-        let about = Arc::new(self.about());
-        let credentials = self.credentials;
-        let limits = self.settings.proxy.limits;
-        let budget = Budget::new(limits.body_memory, limits.max_body);
-        let mut metrics = Metrics::default();
-        metrics.collect(Gauges::new(credentials.clone(), self.clock.clone(), budget.clone()));
-        let metrics = Arc::new(metrics);
-        let proxy = Proxy::new(
-            &self.settings.proxy,
-            budget,
-            credentials.clone(),
-            self.clock.clone(),
-            Arc::clone(&metrics),
-        )
-        .map_err(StartError::Proxy)?;
-
+        let (credentials, effect) = (self.credentials, self.effect);
         let mut background = JoinSet::new();
-        let keeper = Keeper::new(self.source, self.publisher, self.clock.clone());
+        let keeper =
+            Keeper::new(self.source, self.publisher, self.clock.clone()).with_successors(self.successors.1);
         background.spawn(keep(keeper, shutdown.clone()));
-        background.spawn(announce(Arc::clone(&about), credentials.clone(), self.clock.clone()));
-        let guard = Arc::new(Guard::local(&self.settings.proxy.guard.allowed_hosts));
+        background.spawn(announce(effect.about.load_full(), credentials.clone(), self.clock.clone()));
         let admin = Admin {
             credentials,
-            metrics: Arc::clone(&metrics),
+            metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
             shutdown: shutdown.clone(),
             trigger,
-            about,
+            about: Arc::clone(&effect.about),
         };
         let (ended, data_ended) = crate::shutdown::channel();
-        let admin_server = admin_server(self.admin, admin, guard, data_ended);
-        let data_server =
-            data_server(self.data, proxy, metrics, &self.settings.proxy, self.settings.threads, shutdown);
+        let admin_server = admin_server(self.admin, admin, Arc::clone(&effect.admin_guard), data_ended);
+        let data_server = data_server(self.data, &effect, self.metrics, &self.settings, shutdown);
         // Probes must hear that the process drains for as long as it does.
         let (served, ()) = tokio::join!(
             async move {
@@ -190,20 +180,28 @@ impl App {
         background.shutdown().await;
         served.map_err(StartError::Threads)
     }
+}
 
-    fn about(&self) -> About {
-        let route = |route: &proxy::RouteSettings| AboutRoute {
-            path: route.path.clone(),
-            upstream: route.upstream.to_string(),
-            region: route.region.clone(),
-            service: route.service.clone(),
-        };
-        About {
-            version: env!("CARGO_PKG_VERSION"),
-            listen: self.url(),
-            admin_listen: self.admin_url().unwrap_or_else(|| "off".to_owned()),
-            routes: self.settings.proxy.routes.iter().map(route).collect(),
-        }
+/// The sockets that were passed, else those that `listen` asks for; and how they are described.
+fn listeners(
+    passed: Vec<Listener>,
+    listen: Option<Listen>,
+) -> Result<(Vec<Listener>, Option<Listen>), StartError> {
+    if passed.is_empty() {
+        let bound = listen.as_ref().map(listener::bind).transpose().map_err(StartError::Bind)?;
+        return Ok((bound.unwrap_or_default(), listen));
+    }
+    let described = listener::described(&passed);
+    Ok((passed, described))
+}
+
+fn about(settings: &Settings, data: &[Listener], admin: &[Listener]) -> About {
+    let admin_listen = settings.admin_listen.as_ref().map(|listen| listener::url(listen, admin));
+    About {
+        version: env!("CARGO_PKG_VERSION"),
+        listen: listener::url(&settings.listen, data),
+        admin_listen: admin_listen.unwrap_or_else(|| "off".to_owned()),
+        routes: AboutRoute::all(&settings.proxy.routes),
     }
 }
 
@@ -226,28 +224,28 @@ async fn keep(keeper: Keeper<impl Source>, mut shutdown: Shutdown) {
 
 fn data_server(
     listeners: Vec<Listener>,
-    proxy: Proxy,
+    effect: &Effect,
     metrics: Arc<Metrics>,
-    settings: &proxy::Settings,
-    threads: Option<NonZeroUsize>,
+    settings: &Settings,
     shutdown: Shutdown,
 ) -> impl Future<Output = io::Result<()>> + use<> {
+    let proxy::Settings { limits, timeouts, guard, .. } = &settings.proxy;
     let server = server::Settings {
-        max_connections: settings.limits.max_connections,
-        drain: settings.timeouts.drain,
-        write: settings.timeouts.idle,
-        identifies_peers: settings.guard.bearer_token.is_none() && !settings.guard.allow_other_users,
+        max_connections: limits.max_connections,
+        drain: timeouts.drain,
+        write: timeouts.idle,
+        identifies_peers: guard.asks_for_users(),
         full: proxy::no_room(),
         metrics: Some(Arc::clone(&metrics)),
     };
     let accounting = AccountingLayer::new(metrics);
-    let service = move |proxy: Proxy| {
-        let (proxy, accounting) = (Arc::new(proxy), accounting.clone());
-        move |endpoints| accounting.layer(Forward::new(Arc::clone(&proxy), endpoints))
-    };
-    let crew = match threads {
-        None => Crew::Here(service(proxy)),
-        Some(threads) => Crew::Threads((0..threads.get()).map(|_| service(proxy.sibling())).collect()),
+    let mut services = effect.proxies.seats().into_iter().map(|seat| {
+        let accounting = accounting.clone();
+        move |endpoints| accounting.layer(Forward::new(seat.clone(), endpoints))
+    });
+    let crew = match settings.threads {
+        None => Crew::Here(services.next().expect("there is one worker at least")),
+        Some(_) => Crew::Threads(services.collect()),
     };
     server::serve(listeners, server, shutdown, crew)
 }
@@ -255,7 +253,7 @@ fn data_server(
 fn admin_server(
     listeners: Vec<Listener>,
     admin: Admin,
-    guard: Arc<Guard>,
+    guard: Arc<ArcSwap<Guard>>,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> {
     let server = server::Settings {

@@ -11,6 +11,7 @@ mod local_http;
 mod login;
 mod logout;
 mod readiness;
+mod reload;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;

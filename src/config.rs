@@ -47,6 +47,8 @@ pub struct Config {
     pub credentials: credentials::Settings,
     /// What is done with requests.
     pub proxy: proxy::Settings,
+    /// Whether a listener that others reach may do without a token.
+    pub allow_unauthenticated: bool,
     /// Logging.
     pub telemetry: telemetry::Settings,
     /// PEM files with more trusted roots for the endpoints of AWS.
@@ -145,6 +147,7 @@ impl Config {
         let route_settings = routes.iter().flatten().map(|route| route.settings.clone()).collect();
         let proxy = reader.proxy(route_settings);
         let credentials = reader.credentials();
+        let allow_unauthenticated = reader.value("allow-unauthenticated", value::switch);
         let telemetry = reader.telemetry();
         let aws_ca_files = reader.aws_ca_files();
         let exit_zero_on_sigterm = reader.value("exit-zero-on-sigterm", value::switch);
@@ -158,6 +161,7 @@ impl Config {
                 admin_listen,
                 credentials: credentials?,
                 proxy: proxy?,
+                allow_unauthenticated: allow_unauthenticated?,
                 telemetry: telemetry?,
                 aws_ca_files,
                 exit_zero_on_sigterm: exit_zero_on_sigterm?,

@@ -16,7 +16,7 @@ pub mod user_pool;
 
 use std::{fmt, path::PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// Where credentials come from.
 #[derive(Clone, Debug)]
@@ -30,6 +30,23 @@ pub enum Settings {
     },
     /// The SDK's default chain: profile, SSO, container, instance.
     Aws,
+}
+
+impl Settings {
+    /// The same user at the same pools, with the secrets that `other` has for that user.
+    #[must_use]
+    pub fn with_secrets_of(&self, other: &Self) -> Self {
+        let mut settings = self.clone();
+        if let (Self::Cognito(own), Self::Cognito(other)) = (&mut settings, other)
+            && let (Login::UserPool(own), Login::UserPool(other)) = (&mut own.login, &other.login)
+            && (&own.id, &own.client_id, &own.username) == (&other.id, &other.client_id, &other.username)
+        {
+            own.client_secret.clone_from(&other.client_secret);
+            own.password.clone_from(&other.password);
+            own.totp_secret.clone_from(&other.totp_secret);
+        }
+        settings
+    }
 }
 
 /// A login and the identity pool that takes it.
@@ -82,6 +99,19 @@ pub struct UserPool {
     pub state_dir: Option<PathBuf>,
     /// The key in `Logins`, when it is not the token's `iss` without its scheme.
     pub login_provider: Option<String>,
+}
+
+impl UserPool {
+    /// Whether `other` has the same secrets.
+    fn has_secrets_of(&self, other: &Self) -> bool {
+        let same = |own: &Option<SecretString>, other: &Option<SecretString>| {
+            let [own, other] = [own, other].map(|secret| secret.as_ref().map(ExposeSecret::expose_secret));
+            own == other
+        };
+        same(&self.client_secret, &other.client_secret)
+            && same(&self.password, &other.password)
+            && same(&self.totp_secret, &other.totp_secret)
+    }
 }
 
 /// How a user proves the password, `AuthFlow` of InitiateAuth.

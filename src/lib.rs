@@ -19,6 +19,7 @@ pub mod proxy;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod server;
+pub mod service_manager;
 pub mod shutdown;
 pub mod signing;
 pub mod telemetry;

@@ -1,6 +1,7 @@
 //! Where clients connect: listen addresses, binding them, and accepted connections.
 
 mod address;
+mod passed;
 
 use std::{
     fmt, io,
@@ -13,6 +14,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 pub use address::{InvalidListen, Listen};
+pub use passed::{Passed, PassedError};
 
 /// Connections that the kernel keeps while the accept loop is busy.
 const BACKLOG: i32 = 1_024;
@@ -54,8 +56,8 @@ fn is_another(user: u32) -> bool {
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
-    /// A unix socket, removed when it is closed.
-    Unix(UnixListener, SocketFile),
+    /// A unix socket, whose file is removed when it is closed if it was made here.
+    Unix(UnixListener, Option<SocketFile>),
 }
 
 /// An accepted connection, for any runtime to take up.
@@ -172,7 +174,7 @@ fn unix(path: &Path) -> Result<Listener, BindError> {
         let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
         let listener = UnixListener::bind(path);
         rustix::process::umask(before);
-        Ok(Listener::Unix(listener?, SocketFile(path.to_owned())))
+        Ok(Listener::Unix(listener?, Some(SocketFile(path.to_owned()))))
     };
     bound().map_err(|source| BindError { address: format!("unix:{}", path.display()), source })
 }
@@ -215,6 +217,18 @@ impl Listener {
         }
     }
 
+    /// The address that is bound, as it would be configured.
+    #[must_use]
+    pub fn listen(&self) -> Option<Listen> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok().map(Listen::Address),
+            Self::Unix(listener, _) => {
+                let address = listener.local_addr().ok()?;
+                address.as_pathname().map(|path| Listen::Unix(path.to_owned()))
+            }
+        }
+    }
+
     /// The address, with the port that was chosen; absent for a unix socket.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
@@ -223,6 +237,13 @@ impl Listener {
             Self::Unix(..) => None,
         }
     }
+}
+
+/// `listeners` as they would be configured.
+#[must_use]
+pub fn described(listeners: &[Listener]) -> Option<Listen> {
+    let addresses: Vec<Listen> = listeners.iter().filter_map(Listener::listen).collect();
+    Listen::of(&addresses)
 }
 
 /// How clients reach these listeners, in the words of `listen`.

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod body;
+mod current;
 mod error;
 mod forward;
 mod guard;
@@ -14,6 +15,7 @@ mod response;
 mod retry;
 mod route;
 mod service;
+mod trace;
 mod upstream;
 
 use std::{collections::HashMap, error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -25,6 +27,7 @@ use tokio::sync::Semaphore;
 
 pub use accounting::{Accounting, AccountingLayer};
 pub use body::{Body, Budget};
+pub use current::{Current, Seat};
 pub use error::ProxyError;
 pub use guard::Guard;
 #[cfg(fuzzing)]
@@ -100,6 +103,21 @@ impl Proxy {
             places: Arc::new(Semaphore::new(settings.limits.max_in_flight.min(Semaphore::MAX_PERMITS))),
             trust_documents: settings.guard.trust_documents,
             metrics,
+        })
+    }
+
+    /// A proxy as other `settings` describe it, within the limits of this one: only `max_body` is taken anew.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    fn renewed(&self, settings: &Settings) -> Result<Self, BuildError> {
+        Ok(Self {
+            guard: Arc::new(Guard::new(&settings.guard)),
+            pipeline: self.pipeline.renewed(settings)?,
+            budget: self.budget.with_max_body(settings.limits.max_body),
+            places: Arc::clone(&self.places),
+            trust_documents: settings.guard.trust_documents,
+            metrics: Arc::clone(&self.metrics),
         })
     }
 
@@ -194,6 +212,14 @@ pub struct GuardSettings {
     pub allow_other_users: bool,
     /// Whether pages that the API serves may run scripts on the proxy's origin.
     pub trust_documents: bool,
+}
+
+impl GuardSettings {
+    /// Whether it matters whose a client is, so that the kernel is asked.
+    #[must_use]
+    pub fn asks_for_users(&self) -> bool {
+        self.bearer_token.is_none() && !self.allow_other_users
+    }
 }
 
 /// How much is taken on at once.

@@ -1,6 +1,7 @@
 //! Logging: text for people, JSON for machines, to stderr.
 
 mod json;
+mod repeats;
 mod sink;
 
 use std::{
@@ -19,6 +20,7 @@ use tracing_subscriber::{
 };
 
 use json::Json;
+use repeats::{Ending, Repeats};
 pub use sink::Log;
 use sink::Sink;
 
@@ -81,9 +83,10 @@ where
         LogFormat::Auto => !io::stderr().is_terminal(),
     };
     let lines = if json {
-        lines.event_format(Json).boxed()
+        lines.event_format(Repeats::new(Json, Ending::Json)).boxed()
     } else {
-        lines.with_target(false).with_ansi(settings.colour).boxed()
+        let text = fmt::format().with_target(false);
+        lines.with_ansi(settings.colour).event_format(Repeats::new(text, Ending::Text)).boxed()
     };
     tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
     Ok(())

@@ -483,3 +483,22 @@ async fn unknown_methods_arrive_too() {
     let answer = running.proxy.send(request).await;
     assert_eq!((answer.status.as_u16(), verified(&running.sandbox).method.as_str()), (200, "PURGE"));
 }
+
+#[tokio::test]
+async fn the_trace_that_a_request_belongs_to_passes_on() {
+    let running = start().await;
+    let headers = [
+        ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ("tracestate", "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"),
+        ("baggage", "tenant=blue"),
+    ];
+    let mut request = get("/x");
+    for (name, value) in headers {
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    assert_eq!(running.proxy.send(request).await.status, 200);
+    let received = verified(&running.sandbox);
+    for (name, value) in headers {
+        assert_eq!(received.header(name), Some(value));
+    }
+}

@@ -190,6 +190,27 @@ async fn serve_signs_through_endpoints_that_variables_name() {
 }
 
 #[tokio::test]
+async fn the_trace_of_a_request_stands_in_its_line() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let program = Program::start(serve(&sandbox, folder.path()));
+    let url = program.logged("ready", "url").await;
+    let mut connection = Connection::open(address(&url)).await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    connection
+        .write(format!(
+            "GET /traced HTTP/1.1\r\nhost: localhost\r\ntraceparent: 00-{trace}-00f067aa0ba902b7-01\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(connection.answer().await.0.status, 200);
+    let line = program.stderr_line("\"request.path\":\"/traced\"").await;
+    let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(line["trace_id"], trace, "{line}");
+    assert_eq!(ask(&url, "/untraced").await.0.status, 200);
+    let line = program.stderr_line("\"request.path\":\"/untraced\"").await;
+    assert!(!line.contains("trace_id"), "{line}");
+}
+
+#[tokio::test]
 async fn a_signal_ends_it_with_the_code_that_shells_expect() {
     let sandbox = sandbox().await;
     for (signal, flag, expected) in

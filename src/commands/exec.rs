@@ -21,7 +21,7 @@ use crate::{
     cli::Program,
     config::{Arguments, Config, Environment, table},
     credentials::channel::Receiver,
-    listener::Listen,
+    listener::{Listen, Passed},
     shutdown::{self, Shutdown, Signal, Signals, Trigger},
     telemetry,
 };
@@ -40,7 +40,7 @@ pub(super) async fn run(
     let config = Config::for_exec(arguments, environment)?;
     let _log = telemetry::start_gathering(&config.telemetry).map_err(Failure::Runtime)?;
     let signals = Signals::listen_beside_another()?;
-    let app = serve::start(config)?;
+    let app = serve::start(config, Passed::default())?;
     let (trigger, shutdown) = shutdown::channel();
     let work = work(program, &app, signals, shutdown.clone());
     tokio::pin!(work);

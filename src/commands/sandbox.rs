@@ -15,7 +15,7 @@ use crate::{
     listener::Listen,
     proxy::RouteSettings,
     sandbox::{self, Sandbox},
-    telemetry,
+    shutdown, telemetry,
 };
 
 /// The request that is shown.
@@ -36,7 +36,7 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
     let exit_zero_on_sigterm = config.exit_zero_on_sigterm;
     let app = App::bind(app_settings(config, &sandbox)?, Clock::system())?;
     let (url, listen, credentials) = (app.url(), app.data_listen(), app.credentials());
-    let running = until_signal(app, exit_zero_on_sigterm);
+    let running = until_signal(app, shutdown::channel(), exit_zero_on_sigterm);
     let introduction = introduce(&sandbox, &url, &listen, credentials);
     tokio::pin!(running);
     tokio::select! {

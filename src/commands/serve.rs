@@ -1,33 +1,77 @@
 //! `countersign serve`: the proxy, until a signal.
 
-use std::{process::ExitCode, thread};
+use std::{
+    future::{Future, pending},
+    process::ExitCode,
+    thread,
+};
 
 use tracing::{info, warn};
 
-use super::Failure;
+use super::{Failure, reload::Reloader};
 use crate::{
     app::{self, App},
     clock::Clock,
     config::{Arguments, Config, Environment},
-    listener::Listen,
-    shutdown::{self, Signal, Signals},
+    listener::{Listen, Passed},
+    proxy::GuardSettings,
+    service_manager,
+    shutdown::{self, Shutdown, Signal, Signals, Trigger},
     telemetry,
 };
 
 pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Result<ExitCode, Failure> {
+    // Before anything else: it changes the environment, which only a process with one thread may do.
+    let passed = Passed::take(environment.socket_names()).map_err(Failure::runtime)?;
     let config = Config::for_serve(arguments, environment)?;
+    config.admits_clients_at(&passed.addresses())?;
     let _log = telemetry::start_gathering(&config.telemetry).map_err(Failure::Runtime)?;
-    let exit_zero_on_sigterm = config.exit_zero_on_sigterm;
-    until_signal(start(config)?, exit_zero_on_sigterm).await
+    let (exit_zero_on_sigterm, effective) = (config.exit_zero_on_sigterm, config.effective.clone());
+    let app = start(config, passed)?;
+    let (trigger, shutdown) = shutdown::channel();
+    let hung_up = attend(
+        Reloader::new(&app, effective, arguments, environment)?,
+        service_manager::keep_informed(app.url(), app.credentials()),
+        shutdown.clone(),
+    );
+    let running = until_signal(app, (trigger.clone(), shutdown), exit_zero_on_sigterm);
+    tokio::pin!(running);
+    tokio::select! {
+        ended = running.as_mut() => ended,
+        signal = hung_up => {
+            info!(%signal, "draining: the terminal is gone");
+            trigger.request();
+            running.await?;
+            Ok(ExitCode::from(signal.exit_code()))
+        }
+    }
 }
 
-/// Binds the proxy that `config` describes, and says so.
-pub(super) fn start(config: Config) -> Result<App, Failure> {
+/// Serves the service manager and its signals beside the proxy, until the terminal is gone.
+async fn attend(reloader: Reloader<'_>, informing: impl Future, mut shutdown: Shutdown) -> Signal {
+    let informing = async {
+        informing.await;
+        pending::<()>().await;
+    };
+    let ending = async {
+        shutdown.requested().await;
+        service_manager::stopping();
+        pending::<()>().await;
+    };
+    tokio::select! {
+        () = reloader.run() => Signal::Hangup,
+        () = informing => unreachable!("it is followed by nothing that ends"),
+        () = ending => unreachable!("it is followed by nothing that ends"),
+    }
+}
+
+/// Binds the proxy that `config` describes, unless its sockets were passed, and says so.
+pub(super) fn start(config: Config, passed: Passed) -> Result<App, Failure> {
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    let exposure = exposure(&config);
-    let app = App::bind(
+    let guard = config.proxy.guard.clone();
+    let app = App::bind_or_take(
         app::Settings {
             listen: config.listen,
             admin_listen: config.admin_listen,
@@ -36,8 +80,10 @@ pub(super) fn start(config: Config) -> Result<App, Failure> {
             aws_ca_files: config.aws_ca_files,
             threads: thread::available_parallelism().ok(),
         },
+        passed,
         Clock::system(),
     )?;
+    let exposure = exposure(&app.addresses(), &guard);
     info!(
         version = env!("CARGO_PKG_VERSION"),
         url = app.url(),
@@ -49,12 +95,8 @@ pub(super) fn start(config: Config) -> Result<App, Failure> {
 }
 
 /// Who may act as the user, in the words of the log.
-fn exposure(config: &Config) -> &'static str {
-    let guard = &config.proxy.guard;
-    let on_this_machine = match &config.listen {
-        Listen::Localhost(_) | Listen::Unix(_) => true,
-        Listen::Address(address) => address.ip().is_loopback(),
-    };
+fn exposure(addresses: &[Listen], guard: &GuardSettings) -> &'static str {
+    let on_this_machine = !addresses.iter().any(Listen::is_open);
     match (on_this_machine, guard.bearer_token.is_some(), guard.allow_other_users) {
         (_, true, _) => "clients that present the token",
         (true, false, false) => "programs of this user on this machine",
@@ -64,9 +106,12 @@ fn exposure(config: &Config) -> &'static str {
 }
 
 /// Runs `app` until it ends or a signal comes, which it is given time to obey; a second signal is final.
-pub(super) async fn until_signal(app: App, exit_zero_on_sigterm: bool) -> Result<ExitCode, Failure> {
+pub(super) async fn until_signal(
+    app: App,
+    (trigger, shutdown): (Trigger, Shutdown),
+    exit_zero_on_sigterm: bool,
+) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen()?;
-    let (trigger, shutdown) = shutdown::channel();
     let running = app.run(trigger.clone(), shutdown);
     tokio::pin!(running);
     let signal = tokio::select! {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use super::{
-    header,
+    Config, ConfigError, Problem, header,
     reader::Reader,
     source::{Given, Origin},
     url, value,
@@ -13,6 +13,25 @@ use crate::{
     proxy::{GuardSettings, Limits, RouteSettings, Settings, Timeouts},
     telemetry,
 };
+
+impl Config {
+    /// Whether clients may connect at `addresses`, which are bound whatever `listen` says.
+    ///
+    /// # Errors
+    /// When others reach one of them, and nothing says who may ask.
+    pub fn admits_clients_at(&self, addresses: &[Listen]) -> Result<(), ConfigError> {
+        if self.proxy.guard.bearer_token.is_some() || self.allow_unauthenticated {
+            return Ok(());
+        }
+        let open = addresses.iter().filter(|address| address.is_open());
+        let problems: Vec<Problem> = open.map(|address| Problem::new("listen", reachable(address))).collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::new(problems)) }
+    }
+}
+
+fn reachable(listen: &Listen) -> String {
+    format!("{listen} can be reached by others: set bearer-token-file, or allow-unauthenticated")
+}
 
 impl Reader<'_> {
     /// The listener for clients and the one for administration.
@@ -25,12 +44,9 @@ impl Reader<'_> {
         if open && let Some(token) = token {
             let why = "contradicts allow-unauthenticated; one of them must go";
             self.problem(token, why);
-        } else if !open && token.is_none() && is_open(&listen) {
+        } else if !open && token.is_none() && listen.is_open() {
             let place = self.origin("listen").unwrap_or(Origin::Default);
-            self.problem(
-                place,
-                format!("{listen} can be reached by others: set bearer-token-file, or allow-unauthenticated"),
-            );
+            self.problem(place, reachable(&listen));
         }
         if admin.as_ref().is_some_and(|admin| overlap(&listen, admin)) {
             let place =
@@ -131,11 +147,6 @@ impl Reader<'_> {
         let drain = self.value("drain-timeout", value::duration_or_zero);
         Some(Timeouts { connect: connect?, response: response?, idle: idle?, drain: drain? })
     }
-}
-
-/// Whether others than this machine's users reach it.
-fn is_open(listen: &Listen) -> bool {
-    matches!(listen, Listen::Address(address) if !address.ip().to_canonical().is_loopback())
 }
 
 /// Whether two listeners would want the same port.

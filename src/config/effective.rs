@@ -154,6 +154,15 @@ fn shown(setting: &Setting, given: &Given) -> String {
     }
 }
 
+impl Effective {
+    /// Which of `names` have another value in `other`.
+    pub fn differing(&self, other: &Self, names: &[&'static str]) -> Vec<&'static str> {
+        let [own, other] =
+            [self, other].map(|effective| |name: &str| effective.settings.get(name).map(|row| &row.value));
+        names.iter().copied().filter(|name| own(name) != other(name)).collect()
+    }
+}
+
 impl RouteRow {
     fn new(route: &Route) -> Self {
         let settings = &route.settings;

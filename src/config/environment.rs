@@ -6,7 +6,10 @@ use std::{
     fmt, fs,
     io::{self, IsTerminal, Read},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
+
+use zeroize::Zeroizing;
 
 use super::{
     problem::{Problem, nearest},
@@ -38,7 +41,7 @@ impl Environment {
         Self {
             variables,
             folder: PathBuf::new(),
-            stdin: Box::new(|| read_limited(io::stdin().lock(), LONGEST_FILE)),
+            stdin: Box::new(read_once()),
             stderr_is_terminal: io::stderr().is_terminal(),
         }
     }
@@ -75,6 +78,12 @@ impl Environment {
     pub(super) fn base_folder(&self, variable: &str, fallback: &str) -> Option<PathBuf> {
         let absolute = |name| self.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
         absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(fallback)))
+    }
+
+    /// The names of the sockets that a service manager has passed; empty when none was.
+    #[must_use]
+    pub fn socket_names(&self) -> &str {
+        self.variable("LISTEN_FDNAMES").unwrap_or_default()
     }
 
     pub(super) fn colour(&self) -> bool {
@@ -118,6 +127,18 @@ impl Environment {
             layer.insert(key, values);
         }
         (layer, problems, warnings)
+    }
+}
+
+/// Standard input, which is empty the second time: a configuration that is read again needs it again.
+fn read_once() -> impl Fn() -> io::Result<Vec<u8>> + Send + Sync {
+    let read = OnceLock::<Zeroizing<Vec<u8>>>::new();
+    move || {
+        if let Some(bytes) = read.get() {
+            return Ok(bytes.to_vec());
+        }
+        let bytes = Zeroizing::new(read_limited(io::stdin().lock(), LONGEST_FILE)?);
+        Ok(read.get_or_init(|| bytes).to_vec())
     }
 }
 

@@ -132,8 +132,14 @@ impl Source for CognitoSource {
     fn changed(&mut self) -> bool {
         match &mut self.who {
             Who::Guest => false,
-            Who::User(login) => login.has_new_session(),
+            Who::User(login) => login.has_new_prospects(),
             Who::TokenFile(file) => file.changed(),
+        }
+    }
+
+    fn adopt(&mut self, other: Self) {
+        if let (Who::User(own), Who::User(other)) = (&mut self.who, other.who) {
+            own.adopt(*other);
         }
     }
 }

@@ -56,4 +56,10 @@ impl Source for Configured {
             Self::Aws(source) => source.changed(),
         }
     }
+
+    fn adopt(&mut self, other: Self) {
+        if let (Self::Cognito(own), Self::Cognito(other)) = (self, other) {
+            own.adopt(*other);
+        }
+    }
 }

@@ -2,11 +2,14 @@
 
 use std::{
     error::Error,
-    future::Future,
+    future::{Future, pending},
     time::{Duration, SystemTime},
 };
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
 use tracing::{debug, error, info, warn};
 
 use super::{
@@ -30,12 +33,20 @@ pub struct Keeper<S> {
     clock: Clock,
     failures: u32,
     refresh_at: Option<SystemTime>,
+    /// Sources whose secrets are to be taken over.
+    successors: Option<mpsc::UnboundedReceiver<S>>,
 }
 
 impl<S: Source> Keeper<S> {
     /// A keeper that has obtained nothing yet.
     pub fn new(source: S, publisher: Publisher, clock: Clock) -> Self {
-        Self { source, publisher, clock, failures: 0, refresh_at: None }
+        Self { source, publisher, clock, failures: 0, refresh_at: None, successors: None }
+    }
+
+    /// The same, which takes over the secrets of the sources that come.
+    #[must_use]
+    pub fn with_successors(self, successors: mpsc::UnboundedReceiver<S>) -> Self {
+        Self { successors: Some(successors), ..self }
     }
 
     /// Obtains credentials and refreshes them until `shutdown`.
@@ -50,11 +61,13 @@ impl<S: Source> Keeper<S> {
                 }
                 continue;
             }
+            let pause = self.until_due();
             tokio::select! {
                 biased;
                 () = &mut shutdown => return,
                 () = self.publisher.demanded() => {}
-                () = sleep(self.until_due()) => {}
+                successor = next(&mut self.successors) => self.source.adopt(successor),
+                () = sleep(pause) => {}
             }
         }
     }
@@ -153,6 +166,17 @@ impl<S: Source> Keeper<S> {
         };
         self.failures = self.failures.saturating_add(1);
         self.publisher.failed(Problem { message, remedy, retry_at, at: now });
+    }
+}
+
+/// The next that comes, if any does.
+async fn next<S>(successors: &mut Option<mpsc::UnboundedReceiver<S>>) -> S {
+    match successors {
+        Some(receiver) => match receiver.recv().await {
+            Some(successor) => successor,
+            None => pending().await,
+        },
+        None => pending().await,
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) struct UserLogin {
     /// When the stored session was changed that was used last.
     used_session: Option<SystemTime>,
     identity_id: Option<String>,
+    /// Other secrets have come, which nothing has been tried with.
+    has_new_secrets: bool,
 }
 
 impl UserLogin {
@@ -56,6 +58,7 @@ impl UserLogin {
             renewals: JoinSet::new(),
             used_session: None,
             identity_id: None,
+            has_new_secrets: false,
         })
     }
 
@@ -64,10 +67,20 @@ impl UserLogin {
         self.tokens = None;
     }
 
-    /// Whether somebody has signed in since the stored session was used; asked once for each.
-    pub(super) fn has_new_session(&mut self) -> bool {
+    /// Takes over the secrets of another login of the same user; tokens and what is under way stay.
+    pub(super) fn adopt(&mut self, other: Self) {
+        self.has_new_secrets |= !self.pool.has_secrets_of(&other.pool);
+        self.client = other.client;
+        self.answers = other.answers;
+        self.pool = other.pool;
+    }
+
+    /// Whether somebody has signed in since the stored session was used, or other secrets have come; asked once
+    /// for each.
+    pub(super) fn has_new_prospects(&mut self) -> bool {
         let changed_at = self.session_changed_at();
-        if changed_at.is_none() || changed_at == self.used_session {
+        let has_new_session = changed_at.is_some() && changed_at != self.used_session;
+        if !has_new_session && !std::mem::take(&mut self.has_new_secrets) {
             return false;
         }
         self.used_session = changed_at;
@@ -191,6 +204,7 @@ impl UserLogin {
     }
 
     async fn sign_in(&mut self) -> Result<Tokens, FetchError> {
+        self.has_new_secrets = false;
         let (Some(username), Some(password)) = (&self.pool.username, &self.pool.password) else {
             return Err(FetchError::terminal(
                 "sign in with `countersign login`, or set username and password-file",

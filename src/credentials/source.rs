@@ -18,6 +18,14 @@ pub trait Source: Send + 'static {
     fn changed(&mut self) -> bool {
         false
     }
+
+    /// Takes over the secrets of another source for the same user; what has been obtained stays.
+    fn adopt(&mut self, other: Self)
+    where
+        Self: Sized,
+    {
+        drop(other);
+    }
 }
 
 /// Credentials as they were issued.

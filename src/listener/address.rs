@@ -53,6 +53,27 @@ impl std::str::FromStr for Listen {
     }
 }
 
+impl Listen {
+    /// Whether others than this machine's users reach it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Address(address) if !address.ip().to_canonical().is_loopback())
+    }
+
+    /// One description of bound `addresses`: `localhost` for both loopback addresses, else the first.
+    pub(super) fn of(addresses: &[Self]) -> Option<Self> {
+        let is_localhost = |listen: &Self, port: u16| matches!(listen, Self::Address(address) if address.ip().is_loopback() && address.port() == port);
+        match addresses {
+            [Self::Address(first), _]
+                if addresses.iter().all(|listen| is_localhost(listen, first.port())) =>
+            {
+                Some(Self::Localhost(first.port()))
+            }
+            addresses => addresses.first().cloned(),
+        }
+    }
+}
+
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -114,6 +135,24 @@ mod tests {
             ("unix:/run/", InvalidListen::UnixPath),
         ] {
             assert_eq!(text.parse::<Listen>(), Err(cause), "{text}");
+        }
+    }
+
+    #[test]
+    fn both_loopback_addresses_are_localhost() {
+        let listens = |texts: &[&str]| -> Option<Listen> {
+            let parsed = texts.iter().map(|text| text.parse().expect("valid"));
+            Listen::of(&parsed.collect::<Vec<Listen>>())
+        };
+        for (bound, shown) in [
+            (&["127.0.0.1:80", "[::1]:80"][..], Some("localhost:80")),
+            (&["127.0.0.1:80"], Some("127.0.0.1:80")),
+            (&["127.0.0.1:80", "[::1]:81"], Some("127.0.0.1:80")),
+            (&["0.0.0.0:80", "[::1]:80"], Some("0.0.0.0:80")),
+            (&["unix:/run/c.sock", "127.0.0.1:80"], Some("unix:/run/c.sock")),
+            (&[], None),
+        ] {
+            assert_eq!(listens(bound).map(|listen| listen.to_string()).as_deref(), shown, "{bound:?}");
         }
     }
 

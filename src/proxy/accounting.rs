@@ -21,6 +21,7 @@ use super::{
     body::{Body, BodyError},
     outcome::Outcome,
     service::Told,
+    trace::TraceId,
 };
 use crate::{
     metrics::{Metrics, Present},
@@ -104,6 +105,7 @@ where
         let id = RequestId::of(request.headers());
         let line = Line {
             id: id.clone(),
+            trace_id: TraceId::of(request.headers()),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             start: Instant::now(),
@@ -153,6 +155,7 @@ where
 #[derive(Debug)]
 struct Line {
     id: RequestId,
+    trace_id: Option<TraceId>,
     method: Method,
     path: String,
     start: Instant,
@@ -196,6 +199,7 @@ impl Line {
             head_ms = self.head.as_millis() as u64,
             total_ms = self.start.elapsed().as_millis() as u64,
             attempts = self.outcome.attempts,
+            trace_id = self.trace_id.as_ref().map(TraceId::as_str),
             aborted = (!self.ended).then_some(true),
             },
             "request"

@@ -60,6 +60,12 @@ impl Budget {
         Self { room, wanted: Arc::default(), capacity: permits as u64, max_body }
     }
 
+    /// The same budget for bodies of `max_body` bytes at most.
+    #[must_use]
+    pub(super) fn with_max_body(&self, max_body: u64) -> Self {
+        Self { max_body: max_body.min(self.capacity), ..self.clone() }
+    }
+
     /// Bytes in use.
     #[must_use]
     pub fn used(&self) -> u64 {

@@ -89,6 +89,14 @@ impl Pipeline {
         })
     }
 
+    /// A pipeline as other `settings` describe it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(super) fn renewed(&self, settings: &Settings) -> Result<Self, BuildError> {
+        Self::new(settings, self.credentials.clone(), self.clock.clone(), Arc::clone(&self.metrics))
+    }
+
     /// The same pipeline with upstream connections of its own.
     pub(super) fn sibling(&self) -> Self {
         Self {

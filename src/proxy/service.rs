@@ -4,7 +4,6 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -14,14 +13,15 @@ use tower::Service;
 use tracing::{debug, warn};
 
 use super::{
-    Proxy, accounting::RequestId, body::Body, error::ProxyError, forward::Answer, outcome::Outcome, response,
+    Proxy, accounting::RequestId, body::Body, current::Seat, error::ProxyError, forward::Answer,
+    outcome::Outcome, response,
 };
 use crate::listener::Endpoints;
 
-/// Forwards the requests of one connection.
+/// Forwards the requests of one connection, each by the proxy of the moment in which it comes.
 #[derive(Clone, Debug)]
 pub struct Forward {
-    proxy: Arc<Proxy>,
+    seat: Seat,
     endpoints: Endpoints,
 }
 
@@ -38,13 +38,15 @@ pub(super) struct Told {
 impl Forward {
     /// A service for a connection between `endpoints`.
     #[must_use]
-    pub fn new(proxy: Arc<Proxy>, endpoints: Endpoints) -> Self {
-        Self { proxy, endpoints }
+    pub fn new(seat: Seat, endpoints: Endpoints) -> Self {
+        Self { seat, endpoints }
     }
+}
 
-    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+impl Proxy {
+    async fn answer(&self, endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-        let Answer { result, outcome, admitted } = self.proxy.forward(request, &self.endpoints, &id).await;
+        let Answer { result, outcome, admitted } = self.forward(request, endpoints, &id).await;
         let (mut response, code) = match result {
             Ok(response) => (response, None),
             Err(error) => {
@@ -52,7 +54,7 @@ impl Forward {
                 (error.response(id.as_str()), Some(error.code()))
             }
         };
-        response::protect(&mut response, admitted.as_ref(), self.proxy.trust_documents);
+        response::protect(&mut response, admitted.as_ref(), self.trust_documents);
         let own = code.is_some() || outcome.upstream_status.is_none();
         response.extensions_mut().insert(Told { outcome, code, own });
         response
@@ -62,11 +64,11 @@ impl Forward {
     fn report(&self, error: &ProxyError, id: &RequestId) {
         let id = id.as_str();
         if let Some(limit) = error.limit() {
-            self.proxy.metrics.reached(limit);
+            self.metrics.reached(limit);
         }
         match error {
             ProxyError::Refused(refusal) => {
-                self.proxy.metrics.rejected(refusal.reason());
+                self.metrics.rejected(refusal.reason());
                 debug!(request.id = id, reason = refusal.reason(), "request refused");
             }
             ProxyError::Upstream(failure) => {
@@ -98,7 +100,7 @@ impl Service<Request<Incoming>> for Forward {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let this = self.clone();
-        Box::pin(async move { Ok(this.answer(request).await) })
+        let (proxy, endpoints) = (self.seat.proxy(), self.endpoints);
+        Box::pin(async move { Ok(proxy.answer(&endpoints, request).await) })
     }
 }

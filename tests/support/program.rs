@@ -96,6 +96,14 @@ impl Program {
         Self { child, stdout, stderr, readers }
     }
 
+    /// Starts a command whose stdin and stdout are sockets that are meant for others; only stderr is kept.
+    pub(crate) fn start_with_sockets(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("a program");
+        let (stderr, mut readers) = (Lines::default(), JoinSet::new());
+        readers.spawn(stderr.clone().read(child.stderr.take().expect("piped")));
+        Self { child, stdout: Lines::default(), stderr, readers }
+    }
+
     /// The id of the process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id().expect("a running program")

@@ -1,0 +1,42 @@
+//! Why the proxy does not start.
+
+use std::{error::Error, fmt, io};
+
+use crate::{
+    credentials::{aws_http, user_pool::InvalidTotpSecret},
+    listener::BindError,
+    proxy,
+};
+
+/// Why the proxy does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be bound.
+    Bind(BindError),
+    /// The data path cannot be built.
+    Proxy(proxy::BuildError),
+    /// The endpoints of AWS cannot be trusted.
+    Trust(aws_http::TrustError),
+    /// The source of credentials cannot be used as configured.
+    Credentials(InvalidTotpSecret),
+    /// The system gives no threads.
+    Threads(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the proxy cannot start")
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Bind(error) => Some(error),
+            Self::Proxy(error) => Some(error),
+            Self::Trust(error) => Some(error),
+            Self::Credentials(error) => Some(error),
+            Self::Threads(error) => Some(error),
+        }
+    }
+}

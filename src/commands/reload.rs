@@ -1,0 +1,118 @@
+//! SIGHUP while `serve` runs: the configuration is read again, and put into effect if it is valid.
+
+use std::{fs::File, io};
+
+use tokio::signal::unix::{self, SignalKind};
+use tracing::{error, info, warn};
+
+use crate::{
+    app::{App, Reload},
+    config::{Arguments, Config, Effective, Environment},
+    listener::Listen,
+    process, service_manager,
+    telemetry::causes,
+};
+
+/// What stays as it is until the process is started anew.
+const UNTIL_RESTART: &[&str] = &[
+    "admin-listen",
+    "amplify-outputs",
+    "auth-flow",
+    "body-memory",
+    "classic-flow-role-arn",
+    "client-id",
+    "credentials",
+    "custom-role-arn",
+    "drain-timeout",
+    "exit-zero-on-sigterm",
+    "id-token-file",
+    "identity-pool-id",
+    "idle-timeout",
+    "listen",
+    "log-format",
+    "log-level",
+    "login-provider",
+    "max-connections",
+    "max-in-flight",
+    "user-pool-id",
+    "username",
+];
+
+/// Reads the configuration again when SIGHUP asks for it.
+pub(super) struct Reloader<'a> {
+    arguments: &'a Arguments,
+    environment: &'a Environment,
+    /// The configuration at the start.
+    started: Effective,
+    addresses: Vec<Listen>,
+    reload: Reload,
+    hangup: Option<unix::Signal>,
+    /// The process was started from a terminal, whose end SIGHUP may mean.
+    has_terminal: bool,
+}
+
+impl<'a> Reloader<'a> {
+    /// Hears SIGHUP from this moment on, unless the process was started to ignore it.
+    ///
+    /// # Errors
+    /// When the system does not let it.
+    pub(super) fn new(
+        app: &App,
+        started: Effective,
+        arguments: &'a Arguments,
+        environment: &'a Environment,
+    ) -> io::Result<Self> {
+        let kind = SignalKind::hangup();
+        let hangup = if process::ignores(kind.as_raw_value()) { None } else { Some(unix::signal(kind)?) };
+        let (addresses, reload) = (app.addresses(), app.reload());
+        let has_terminal = has_terminal();
+        Ok(Self { arguments, environment, started, addresses, reload, hangup, has_terminal })
+    }
+
+    /// Reloads until the terminal is gone from which the process was started, if ever.
+    pub(super) async fn run(mut self) {
+        while let Some(hangup) = &mut self.hangup {
+            hangup.recv().await;
+            if self.has_terminal && !has_terminal() {
+                return;
+            }
+            service_manager::reloading();
+            self.reload();
+            service_manager::reloaded();
+        }
+        std::future::pending::<()>().await;
+    }
+
+    fn reload(&mut self) {
+        let config = Config::for_serve(self.arguments, self.environment)
+            .and_then(|config| config.admits_clients_at(&self.addresses).map(|()| config));
+        let config = match config {
+            Ok(config) => config,
+            Err(mistakes) => {
+                for problem in mistakes.problems() {
+                    error!(mistake = %problem, "the configuration is not valid");
+                }
+                error!("the configuration stays as it was: it has mistakes");
+                return;
+            }
+        };
+        for warning in &config.warnings {
+            warn!("{warning}");
+        }
+        let mut unchanged = self.started.differing(&config.effective, UNTIL_RESTART);
+        match self.reload.apply(config.proxy, &config.credentials) {
+            Ok(kept) => {
+                unchanged.extend(kept);
+                info!("the configuration has been read again");
+                if !unchanged.is_empty() {
+                    info!("needs a restart: {}", unchanged.join(", "));
+                }
+            }
+            Err(error) => error!(error = causes(&error), "the configuration stays as it was"),
+        }
+    }
+}
+
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}

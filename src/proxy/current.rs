@@ -1,0 +1,53 @@
+//! The proxy that the next request meets: one for each worker, all replaced when the settings change.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::{BuildError, Proxy, Settings};
+
+/// The proxies of all workers.
+#[derive(Debug)]
+pub struct Current(Vec<Seat>);
+
+/// The proxy of one worker. Clones share it; it is taken without waiting for anybody.
+#[derive(Clone, Debug)]
+pub struct Seat(Arc<ArcSwap<Proxy>>);
+
+impl Current {
+    /// `proxy` and its siblings for so many workers, one at least.
+    #[must_use]
+    pub fn new(proxy: Proxy, workers: usize) -> Self {
+        let siblings: Vec<Proxy> = (1..workers).map(|_| proxy.sibling()).collect();
+        let seat = |proxy| Seat(Arc::new(ArcSwap::from_pointee(proxy)));
+        Self([proxy].into_iter().chain(siblings).map(seat).collect())
+    }
+
+    /// The workers' proxies.
+    #[must_use]
+    pub fn seats(&self) -> Vec<Seat> {
+        self.0.clone()
+    }
+
+    /// Lets `settings` hold for every request from the next one on. Those under way end as they began.
+    ///
+    /// # Errors
+    /// When there can be no such proxy; the one that is stays.
+    pub fn replace(&self, settings: &Settings) -> Result<(), BuildError> {
+        let Some((first, others)) = self.0.split_first() else { return Ok(()) };
+        let proxy = first.proxy().renewed(settings)?;
+        for seat in others {
+            seat.0.store(Arc::new(proxy.sibling()));
+        }
+        first.0.store(Arc::new(proxy));
+        Ok(())
+    }
+}
+
+impl Seat {
+    /// The proxy of this moment.
+    #[must_use]
+    pub fn proxy(&self) -> Arc<Proxy> {
+        self.0.load_full()
+    }
+}

@@ -1,0 +1,67 @@
+//! What the service manager is told.
+
+use std::path::Path;
+
+use countersign::sandbox::Service;
+use tokio::net::UnixDatagram;
+
+use super::{
+    folder, sandbox,
+    support::{
+        program::{Program, serve},
+        soon,
+    },
+};
+
+/// The service manager's end.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    fn listen(path: &Path) -> Self {
+        Self(UnixDatagram::bind(path).expect("a free name"))
+    }
+
+    /// Waits for a message with this word in it.
+    async fn hears(&self, word: &str) -> String {
+        loop {
+            let mut message = vec![0; 4_096];
+            let length = soon(word, self.0.recv(&mut message)).await.expect("a message");
+            let message = String::from_utf8_lossy(&message[..length]).into_owned();
+            if message.lines().any(|line| line.starts_with(word)) {
+                return message;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn readiness_reloading_and_the_end_are_told() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let manager = Manager::listen(&folder.path().join("notify"));
+    let mut serve = serve(&sandbox, folder.path());
+    serve.env("NOTIFY_SOCKET", folder.path().join("notify"));
+    let program = Program::start(serve);
+    let ready = manager.hears("READY=1").await;
+    assert!(ready.contains("STATUS=http://127.0.0.1:") && ready.contains("signing as demo"), "{ready}");
+    program.signal("HUP").await;
+    let reloading = manager.hears("RELOADING=1").await;
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    manager.hears("READY=1").await;
+    program.signal("TERM").await;
+    manager.hears("STOPPING=1").await;
+    assert_eq!(program.ended().await.code, Some(143));
+}
+
+#[tokio::test]
+async fn readiness_does_not_wait_for_a_cognito_that_cannot_be_reached() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    sandbox.stop(Service::UserPool).await;
+    let manager = Manager::listen(&folder.path().join("notify"));
+    let mut serve = serve(&sandbox, folder.path());
+    serve.env("NOTIFY_SOCKET", folder.path().join("notify"));
+    let _program = Program::start(serve);
+    let ready = manager.hears("READY=1").await;
+    assert!(ready.contains(": no new credentials: "), "{ready}");
+    sandbox.restart(Service::UserPool).await.expect("the same port");
+    while !manager.hears("STATUS=").await.contains("signing as demo") {}
+}
