@@ -114,7 +114,7 @@ impl Budget {
                 pieces.add_share(self.reserve(chunk.len() as u64).await?);
             }
             turn += chunk.len();
-            pieces.push(chunk);
+            pieces.push(&chunk);
             if turn >= TURN {
                 turn = 0;
                 yield_now().await;

@@ -5,11 +5,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::signing::{Payload, PayloadBuilder};
 
-/// Chunks from this size on are kept as they came, in bytes: they keep the library's whole buffer alive, which is
-/// not much larger.
-const LARGE: usize = 56 * 1024;
-
-/// Smaller ones are copied together, up to this size: a chunk of one byte would cost two hundred.
+/// Chunks are copied into pieces of this size, in bytes. Kept as they come, one of a byte would cost two hundred, and
+/// a large one the buffer of the library that it is a part of; pieces of one size leave no gaps either.
 const PIECE: usize = 64 * 1024;
 
 /// What has come of a body, and its share of the budget.
@@ -29,20 +26,20 @@ impl Pieces {
         }
     }
 
-    pub(super) fn push(&mut self, chunk: Bytes) {
-        if chunk.len() >= LARGE {
-            self.flush();
-            self.keep(chunk);
-            return;
+    pub(super) fn push(&mut self, chunk: &[u8]) {
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            if self.joined.len() >= PIECE {
+                self.flush();
+            }
+            let taken = rest.len().min(PIECE - self.joined.len());
+            if self.joined.is_empty() {
+                let left = self.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+                self.joined.reserve(left.clamp(taken, PIECE));
+            }
+            self.joined.extend_from_slice(&rest[..taken]);
+            rest = &rest[taken..];
         }
-        if self.joined.len() + chunk.len() > PIECE {
-            self.flush();
-        }
-        if self.joined.is_empty() {
-            let left = self.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-            self.joined.reserve(left.clamp(chunk.len(), PIECE));
-        }
-        self.joined.extend_from_slice(&chunk);
     }
 
     pub(super) fn finish(mut self) -> Payload {
@@ -51,13 +48,10 @@ impl Pieces {
     }
 
     fn flush(&mut self) {
-        if !self.joined.is_empty() {
-            let piece = std::mem::take(&mut self.joined).freeze();
-            self.keep(piece);
+        if self.joined.is_empty() {
+            return;
         }
-    }
-
-    fn keep(&mut self, piece: Bytes) {
+        let piece = std::mem::take(&mut self.joined).freeze();
         let share = self.share.as_mut().and_then(|share| share.split(piece.len()));
         self.builder.push(Bytes::from_owner(Held { piece, _share: share }));
     }
@@ -88,19 +82,19 @@ mod tests {
     }
 
     #[test]
-    fn small_chunks_are_joined_and_large_ones_kept_in_order() {
+    fn chunks_become_pieces_of_one_size_in_order() {
         let room = Arc::new(Semaphore::new(1_000_000));
         let mut pieces = Pieces::default();
         let mut whole = Vec::new();
-        for length in [1, 2, LARGE, 3, LARGE + 1, LARGE - 1, LARGE - 1, 5] {
+        for length in [1, 2, PIECE, 3, 2 * PIECE, PIECE - 6, 5] {
             let chunk = vec![u8::try_from(length % 251).expect("a byte"); length];
             whole.extend_from_slice(&chunk);
             pieces.add_share(share(&room, u32::try_from(length).expect("small")));
-            pieces.push(chunk.into());
+            pieces.push(&chunk);
         }
         let payload = pieces.finish();
         let lengths: Vec<usize> = payload.chunks().iter().map(Bytes::len).collect();
-        assert_eq!(lengths, [3, LARGE, 3, LARGE + 1, LARGE - 1, LARGE + 4]);
+        assert_eq!(lengths, [PIECE, PIECE, PIECE, PIECE, 5]);
         assert_eq!(payload.chunks().concat(), whole);
     }
 
@@ -110,7 +104,7 @@ mod tests {
         let mut pieces = Pieces::default();
         pieces.add_share(share(&room, 100));
         for _ in 0..100 {
-            pieces.push(Bytes::from_static(b"x"));
+            pieces.push(b"x");
         }
         let payload = pieces.finish();
         let copy = payload.clone();
