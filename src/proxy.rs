@@ -2,6 +2,7 @@
 
 mod accounting;
 mod body;
+mod budget;
 mod current;
 mod error;
 mod forward;
@@ -26,7 +27,8 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
 pub use accounting::{Accounting, AccountingLayer};
-pub use body::{Body, Budget};
+pub use body::Body;
+pub use budget::Budget;
 pub use current::{Current, Seat};
 pub use error::ProxyError;
 pub use guard::Guard;

@@ -3,24 +3,23 @@
 mod acceptor;
 mod chunked;
 mod crew;
+mod farewell;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod gate;
 mod head;
+mod http_service;
 mod socket;
 mod turn;
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::{body::Incoming, server::conn::http1};
+use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket::Socket;
 use tokio::{task::JoinSet, time::sleep};
-use tower::Service;
 use tracing::debug;
 
 use acceptor::Acceptor;
@@ -29,6 +28,7 @@ use turn::{Answering, Turn};
 
 pub use crew::Crew;
 pub use gate::Violation;
+pub use http_service::HttpService;
 
 use crate::{
     listener::{Endpoints, Listener},
@@ -67,7 +67,7 @@ pub struct Settings {
 ///
 /// # Errors
 /// When the crew cannot be started.
-pub async fn serve<M, S, B>(
+pub async fn serve<M, S>(
     listeners: Vec<Listener>,
     settings: Settings,
     shutdown: Shutdown,
@@ -75,10 +75,7 @@ pub async fn serve<M, S, B>(
 ) -> io::Result<()>
 where
     M: Fn(Endpoints) -> S + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::error::Error + Send + Sync,
+    S: HttpService,
 {
     let settings = Arc::new(settings);
     let (hands, work) = crew.start(&settings, &shutdown)?;
@@ -93,13 +90,7 @@ where
 }
 
 /// Serves one connection, and counts it.
-async fn serve_one<S, B>(socket: Socket, service: S, settings: &Settings, shutdown: Shutdown)
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::error::Error + Send + Sync,
-{
+async fn serve_one<S: HttpService>(socket: Socket, service: S, settings: &Settings, shutdown: Shutdown) {
     let _present = settings.metrics.as_ref().map(|metrics| metrics.connection());
     let patience = Patience { head: HEAD, write: settings.write };
     let end = connection(socket, service, patience, shutdown).await;
@@ -114,13 +105,12 @@ fn note_end(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn connection<S, B>(socket: Socket, service: S, patience: Patience, mut shutdown: Shutdown) -> End
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::error::Error + Send + Sync,
-{
+async fn connection<S: HttpService>(
+    socket: Socket,
+    service: S,
+    patience: Patience,
+    mut shutdown: Shutdown,
+) -> End {
     let mut cut = Cut(Some(socket.clone()));
     let turn = Turn::default();
     let gate = Gate::new(socket.clone(), turn.clone(), patience);

@@ -1,5 +1,7 @@
 //! Logging: text for people, JSON for machines, to stderr.
 
+#[cfg(test)]
+mod captured;
 mod json;
 mod repeats;
 mod sink;

@@ -1,6 +1,7 @@
 //! `countersign serve`: the proxy, until a signal.
 
 use std::{
+    convert::Infallible,
     future::{Future, pending},
     process::ExitCode,
     thread,
@@ -51,17 +52,17 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
 async fn attend(reloader: Reloader<'_>, informing: impl Future, mut shutdown: Shutdown) -> Signal {
     let informing = async {
         informing.await;
-        pending::<()>().await;
+        pending::<Infallible>().await
     };
     let ending = async {
         shutdown.requested().await;
         service_manager::stopping();
-        pending::<()>().await;
+        pending::<Infallible>().await
     };
     tokio::select! {
         () = reloader.run() => Signal::Hangup,
-        () = informing => unreachable!("it is followed by nothing that ends"),
-        () = ending => unreachable!("it is followed by nothing that ends"),
+        never = informing => match never {},
+        never = ending => match never {},
     }
 }
 

@@ -1,151 +1,17 @@
-//! Bodies: requests collected within a shared budget, responses streamed with a limit on silence.
-
-mod pieces;
+//! Response bodies: our own, and the upstream's as they come, with a limit on silence.
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    task::yield_now,
-    time::{Instant, Sleep, sleep, timeout, timeout_at},
-};
+use http_body_util::Full;
+use tokio::time::{Instant, Sleep, sleep};
 
-use super::{error::ProxyError, refusal::Witness, upstream::UpstreamBody};
-use crate::{metrics::Limit, signing::Payload};
-use pieces::Pieces;
-
-/// The longest silence between two chunks of a request body.
-const CHUNK: Duration = Duration::from_secs(10);
-
-/// The longest wait for a share of the budget.
-const ROOM: Duration = Duration::from_secs(1);
-
-/// A body that has been under way for this long ...
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// ... and has come more slowly than this on average, in bytes per second, gives way when others need its room,
-const PACE: u64 = 64 * 1024;
-
-/// unless it holds no more than this, in bytes.
-const TRIFLE: u64 = 64 * 1024;
-
-/// Hashing holds the thread: after this many bytes other requests get their turn.
-const TURN: usize = 64 * 1024;
-
-/// The memory that all buffered request bodies share.
-#[derive(Clone, Debug)]
-pub struct Budget {
-    room: Arc<Semaphore>,
-    /// Told when a body has to wait for room.
-    wanted: Arc<Notify>,
-    capacity: u64,
-    max_body: u64,
-}
-
-impl Budget {
-    /// A budget of `capacity` bytes for bodies of `max_body` bytes at most.
-    #[must_use]
-    pub fn new(capacity: u64, max_body: u64) -> Self {
-        let permits = usize::try_from(capacity).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        let room = Arc::new(Semaphore::new(permits));
-        Self { room, wanted: Arc::default(), capacity: permits as u64, max_body }
-    }
-
-    /// The same budget for bodies of `max_body` bytes at most.
-    #[must_use]
-    pub(super) fn with_max_body(&self, max_body: u64) -> Self {
-        Self { max_body: max_body.min(self.capacity), ..self.clone() }
-    }
-
-    /// Bytes in use.
-    #[must_use]
-    pub fn used(&self) -> u64 {
-        self.capacity.saturating_sub(self.room.available_permits() as u64)
-    }
-
-    /// Reads a whole body, hashing it on the way.
-    ///
-    /// A declared length is refused before a byte is read when it is too large, and is reserved at once, so
-    /// that bodies which have begun can always end.
-    ///
-    /// # Errors
-    /// When the body is too large, too slow or broken, or when there is no room for it.
-    pub async fn collect(&self, mut body: Incoming) -> Result<Payload, ProxyError> {
-        let declared = body.size_hint().exact();
-        if declared == Some(0) {
-            return Ok(Payload::empty());
-        }
-        let mut pieces = Pieces::default();
-        if let Some(length) = declared {
-            pieces.add_share(self.reserve(length).await?);
-        }
-        let (mut length, mut turn) = (0_u64, 0_usize);
-        let began = Instant::now();
-        let mut deadline = began + CHUNK;
-        loop {
-            let frame = tokio::select! {
-                biased;
-                frame = timeout_at(deadline, body.frame()) => frame.map_err(|_| ProxyError::BodyTimeout)?,
-                () = self.wanted.notified() => {
-                    if declared.unwrap_or(length) > TRIFLE && is_slow(length, began.elapsed()) {
-                        return Err(ProxyError::BodyTimeout);
-                    }
-                    continue;
-                }
-            };
-            let Some(frame) = frame else { return Ok(pieces.finish()) };
-            let frame = frame.map_err(|_| ProxyError::BodyIncomplete)?;
-            let Ok(chunk) = frame.into_data() else { continue };
-            deadline = Instant::now() + CHUNK;
-            length += chunk.len() as u64;
-            if length > self.max_body {
-                return Err(ProxyError::BodyTooLarge { limit: self.max_body });
-            }
-            if declared.is_none() {
-                pieces.add_share(self.reserve(chunk.len() as u64).await?);
-            }
-            turn += chunk.len();
-            pieces.push(&chunk);
-            if turn >= TURN {
-                turn = 0;
-                yield_now().await;
-            }
-        }
-    }
-
-    async fn reserve(&self, length: u64) -> Result<OwnedSemaphorePermit, ProxyError> {
-        if length > self.max_body {
-            return Err(ProxyError::BodyTooLarge { limit: self.max_body });
-        }
-        let permits = u32::try_from(length).map_err(|_| ProxyError::BodyTooLarge { limit: self.max_body })?;
-        let overloaded = || ProxyError::Overloaded(Limit::BodyMemory);
-        if length > self.capacity {
-            return Err(overloaded());
-        }
-        if let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(permits) {
-            return Ok(permit);
-        }
-        self.wanted.notify_waiters();
-        match timeout(ROOM, Arc::clone(&self.room).acquire_many_owned(permits)).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(overloaded()),
-        }
-    }
-}
-
-/// Whether a body of which `length` bytes have come in `time` has to give way.
-fn is_slow(length: u64, time: Duration) -> bool {
-    time >= PATIENCE && length < PACE.saturating_mul(time.as_secs())
-}
+use super::{refusal::Witness, upstream::UpstreamBody};
 
 /// A body that goes down to the client.
 #[derive(Debug)]

@@ -3,22 +3,17 @@
 //! A connection stays with one worker, and so does everything that its requests set in motion: no task moves
 //! between threads, and no lock is waited for.
 
-use std::{convert::Infallible, future::Future, io, sync::Arc, thread};
+use std::{future::Future, io, sync::Arc, thread};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use tokio::{
     runtime,
     sync::{mpsc, oneshot},
     task::JoinSet,
     time::timeout,
 };
-use tower::Service;
 use tracing::{debug, error, warn};
 
-use super::{Settings, acceptor::Arrival, note_end, serve_one, socket::Socket};
+use super::{HttpService, Settings, acceptor::Arrival, note_end, serve_one, socket::Socket};
 use crate::{listener::Endpoints, shutdown::Shutdown};
 
 /// Threads of a worker in which names are looked up, at the same time.
@@ -53,13 +48,10 @@ pub(super) struct Work {
     threads: Vec<(oneshot::Receiver<()>, thread::JoinHandle<()>)>,
 }
 
-impl<M, S, B> Crew<M>
+impl<M, S> Crew<M>
 where
     M: Fn(Endpoints) -> S + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::error::Error + Send + Sync,
+    S: HttpService,
 {
     /// Starts the workers.
     ///
@@ -84,16 +76,13 @@ where
     }
 }
 
-fn start_thread<M, S, B>(
+fn start_thread<M, S>(
     number: usize,
     worker: Worker<M>,
 ) -> io::Result<(oneshot::Receiver<()>, thread::JoinHandle<()>)>
 where
     M: Fn(Endpoints) -> S + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::error::Error + Send + Sync,
+    S: HttpService,
 {
     let runtime =
         runtime::Builder::new_current_thread().enable_all().max_blocking_threads(LOOKUPS).build()?;
@@ -143,13 +132,10 @@ struct Worker<M> {
     shutdown: Shutdown,
 }
 
-impl<M, S, B> Worker<M>
+impl<M, S> Worker<M>
 where
     M: Fn(Endpoints) -> S + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::error::Error + Send + Sync,
+    S: HttpService,
 {
     async fn run(mut self) {
         let mut connections = JoinSet::new();
@@ -172,7 +158,7 @@ where
         }
     }
 
-    fn serve(&self, arrival: Arrival, load: Load) -> impl Future<Output = ()> + Send + use<M, S, B> {
+    fn serve(&self, arrival: Arrival, load: Load) -> impl Future<Output = ()> + Send + use<M, S> {
         let Arrival { accepted, place } = arrival;
         let endpoints = accepted.endpoints();
         let endpoints = if self.settings.identifies_peers { endpoints.identified() } else { endpoints };

@@ -23,6 +23,7 @@ use tokio::{
 
 use super::{
     chunked::{Chunked, Progress},
+    farewell::Farewell,
     head::{self, Framing, Scan},
     turn::Turn,
 };
@@ -31,13 +32,6 @@ pub use super::head::Violation;
 
 /// How much is read at a time while a head is incomplete, in bytes.
 const STEP: usize = 8 * 1024;
-
-/// How long a client that is cut off may take to read why: closing with bytes unread would take the answer
-/// back.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// How much of what such a client still sends is thrown away, in bytes.
-const LINGER_BYTES: usize = 1024 * 1024;
 
 /// Stands in the place of a head that was refused.
 pub(super) const REPLACEMENT: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
@@ -68,12 +62,6 @@ pub(super) struct Gate<I> {
     head_timer: Pin<Box<Sleep>>,
     write_timer: Option<Pin<Box<Sleep>>>,
     farewell: Option<Farewell>,
-}
-
-/// The end of a connection on which the client still sends.
-struct Farewell {
-    timer: Pin<Box<Sleep>>,
-    left: usize,
 }
 
 enum Stage {
@@ -222,24 +210,6 @@ impl<I: AsyncRead + Unpin> Gate<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> Gate<I> {
-    fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let farewell = self
-            .farewell
-            .get_or_insert_with(|| Farewell { timer: Box::pin(sleep(LINGER)), left: LINGER_BYTES });
-        while farewell.left > 0 && farewell.timer.as_mut().poll(context).is_pending() {
-            let mut step = [MaybeUninit::uninit(); STEP];
-            let mut buffer = ReadBuf::uninit(&mut step);
-            let read = ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer));
-            if read.is_err() || buffer.filled().is_empty() {
-                break;
-            }
-            farewell.left = farewell.left.saturating_sub(buffer.filled().len());
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
 impl<I: AsyncRead + Unpin> AsyncRead for Gate<I> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -310,7 +280,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<I> {
         if matches!(this.stage, Stage::Head) && this.held.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        this.poll_farewell(context)
+        this.farewell.get_or_insert_default().poll(Pin::new(&mut this.io), context).map(Ok)
     }
 }
 

@@ -75,7 +75,7 @@ impl Socket {
             match self.ready(Interest::WRITABLE | Interest::ERROR).await {
                 Ok(ready) if ready.is_error() || ready.is_write_closed() => return,
                 Ok(_) if self.is_abandoned() => (abandoned, pause) = (abandoned + 1, LOOK),
-                // A look costs milliseconds on a busy machine: many patient clients must not add them up.
+                // Where the kernel has to be asked for all sockets, many patient clients must not add up.
                 Ok(_) => (abandoned, pause) = (0, (pause * 2).min(PROBE)),
                 Err(_) => return,
             }

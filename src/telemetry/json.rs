@@ -104,29 +104,11 @@ fn write_text(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
-
     use tracing::info;
     use tracing_subscriber::{fmt, layer::SubscriberExt};
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("no panic").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::captured::Lines;
 
     #[test]
     fn every_event_is_one_object_whatever_its_fields_contain() {
@@ -147,10 +129,10 @@ mod tests {
                 "a message with \"quotes\""
             );
         });
-        let text = String::from_utf8(lines.0.lock().expect("no panic").clone()).expect("text");
-        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        let told = lines.take();
+        let [text] = &told[..] else { panic!("{told:?}") };
         assert!(!text.contains(['\u{1b}', '\u{7f}']), "{text}");
-        let mut line: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let mut line: serde_json::Value = serde_json::from_str(text).expect("JSON");
         let time = line["timestamp"].take();
         assert!(time.as_str().is_some_and(|time| time.ends_with('Z') && time.len() == 27), "{time}");
         let expected = serde_json::json!({

@@ -142,11 +142,6 @@ impl Write for Fields {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
-
     use tokio::time::advance;
     use tracing::{error, info, subscriber::DefaultGuard, warn};
     use tracing_subscriber::{
@@ -154,28 +149,8 @@ mod tests {
         layer::SubscriberExt,
     };
 
-    use super::{super::json::Json, *};
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Lines {
-        fn take(&self) -> Vec<String> {
-            let bytes = std::mem::take(&mut *self.0.lock().expect("no panic"));
-            String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
-        }
-    }
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("no panic").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use super::*;
+    use crate::telemetry::{captured::Lines, json::Json};
 
     fn json() -> (Lines, DefaultGuard) {
         let lines = Lines::default();

@@ -91,6 +91,10 @@ impl Sink {
     }
 
     fn put(&self, line: &[u8], urgent: bool) {
+        // What a format leaves out altogether.
+        if line.is_empty() {
+            return;
+        }
         let mut waiting = self.lock();
         if !urgent && waiting.lines.len() > MOST {
             waiting.lost += 1;

@@ -12,14 +12,11 @@ use std::{
 use countersign::sandbox::Sandbox;
 use tokio::{process::Command, sync::Notify, task::JoinSet};
 
-use super::{
-    address, ask, ask_over, folder, sandbox,
-    support::{
-        Connection,
-        program::{Program, serve},
-        soon,
-        upstream::{FINE, Upstream},
-    },
+use super::support::{
+    Connection,
+    program::{Program, address, ask, ask_over, folder, sandbox, serve},
+    soon,
+    upstream::{FINE, Upstream},
 };
 
 /// Words in the log after a reload that has changed something.

@@ -14,12 +14,9 @@ use tokio::{
     process::Command,
 };
 
-use super::{
-    ask, folder, sandbox,
-    support::{
-        program::{Program, serve},
-        soon,
-    },
+use super::support::{
+    program::{Program, ask, folder, sandbox, serve},
+    soon,
 };
 
 /// The same command with sockets for the file descriptors from 3 on, as a service manager starts it.

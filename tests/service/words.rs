@@ -5,12 +5,9 @@ use std::path::Path;
 use countersign::sandbox::Service;
 use tokio::net::UnixDatagram;
 
-use super::{
-    folder, sandbox,
-    support::{
-        program::{Program, serve},
-        soon,
-    },
+use super::support::{
+    program::{Program, folder, sandbox, serve},
+    soon,
 };
 
 /// The service manager's end.

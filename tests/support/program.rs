@@ -2,14 +2,16 @@
 
 use std::{
     fs::Permissions,
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use countersign::sandbox::Sandbox;
+use countersign::sandbox::{self, Sandbox};
 use secrecy::ExposeSecret;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
@@ -17,7 +19,37 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::soon;
+use super::{
+    http::{Connection, Head},
+    soon,
+};
+
+/// A sandbox as it is by default.
+pub(crate) async fn sandbox() -> Sandbox {
+    sandbox::start(sandbox::Settings::default()).await.expect("free ports")
+}
+
+/// A folder that is removed in the end.
+pub(crate) fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// The address that a URL of the program names.
+pub(crate) fn address(url: &str) -> SocketAddr {
+    url.trim_start_matches("http://").parse().expect("an address")
+}
+
+/// The answer to a GET over a connection of its own.
+pub(crate) async fn ask(url: &str, path: &str) -> (Head, String) {
+    ask_over(&mut Connection::open(address(url)).await, path).await
+}
+
+/// The answer to a GET over this connection.
+pub(crate) async fn ask_over(connection: &mut Connection, path: &str) -> (Head, String) {
+    connection.write(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+    let (head, body) = connection.answer().await;
+    (head, String::from_utf8_lossy(&body).into_owned())
+}
 
 /// How the program ended, and what it said.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::server::farewell::LINGER;
 
 const PATIENCE: Patience = Patience { head: Duration::from_secs(30), write: Duration::from_secs(300) };
 
