@@ -31,7 +31,8 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const OURS: usize = 5;
 
 const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
-const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+/// Carries the session token of temporary credentials.
+pub(crate) const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 
 /// What a signature is valid for, besides its day.

@@ -1,6 +1,7 @@
 //! Request bodies, collected within the memory that all of them share.
 
 mod pieces;
+mod stock;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ use tokio::{
 use super::error::ProxyError;
 use crate::{metrics::Limit, signing::Payload};
 use pieces::Pieces;
+use stock::{PIECE, Stock};
 
 /// The longest silence between two chunks of a request body.
 const CHUNK: Duration = Duration::from_secs(10);
@@ -43,6 +45,7 @@ pub struct Budget {
     wanted: Arc<Notify>,
     capacity: u64,
     max_body: u64,
+    stock: Stock,
 }
 
 impl Budget {
@@ -51,7 +54,7 @@ impl Budget {
     pub fn new(capacity: u64, max_body: u64) -> Self {
         let permits = usize::try_from(capacity).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(permits));
-        Self { room, wanted: Arc::default(), capacity: permits as u64, max_body }
+        Self { room, wanted: Arc::default(), capacity: permits as u64, max_body, stock: Stock::default() }
     }
 
     /// The same budget for bodies of `max_body` bytes at most.
@@ -78,7 +81,7 @@ impl Budget {
         if declared == Some(0) {
             return Ok(Payload::empty());
         }
-        let mut pieces = Pieces::default();
+        let mut pieces = Pieces::new(self.stock.clone());
         if let Some(length) = declared {
             pieces.add_share(self.reserve(length).await?);
         }
@@ -105,7 +108,8 @@ impl Budget {
                 return Err(ProxyError::BodyTooLarge { limit: self.max_body });
             }
             if declared.is_none() {
-                pieces.add_share(self.reserve(chunk.len() as u64).await?);
+                let lacking = chunk.len().saturating_sub(pieces.left());
+                pieces.add_share(self.reserve_more(lacking as u64, length).await?);
             }
             turn += chunk.len();
             pieces.push(&chunk);
@@ -114,6 +118,20 @@ impl Budget {
                 yield_now().await;
             }
         }
+    }
+
+    /// Reserves what the next chunk lacks of a body of which `length` bytes have come and nobody knows how many will;
+    /// for one that is large already, a whole piece at a time where there is room for it.
+    async fn reserve_more(&self, lacking: u64, length: u64) -> Result<OwnedSemaphorePermit, ProxyError> {
+        const WHOLE: u32 = PIECE as u32;
+        if lacking > 0
+            && lacking < u64::from(WHOLE)
+            && length > u64::from(WHOLE)
+            && let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(WHOLE)
+        {
+            return Ok(permit);
+        }
+        self.reserve(lacking).await
     }
 
     async fn reserve(&self, length: u64) -> Result<OwnedSemaphorePermit, ProxyError> {

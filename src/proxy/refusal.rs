@@ -25,13 +25,16 @@ pub(super) struct Refused {
 impl Refused {
     /// `None` for any other answer, and for a 403 without the marks that gateways leave on theirs.
     pub(super) fn of<B>(response: &Response<B>) -> Option<Self> {
+        if response.status() != StatusCode::FORBIDDEN {
+            return None;
+        }
         let headers = response.headers();
         let text = |name: &str| text(headers, name);
         let error_type = text("x-amzn-errortype");
         let ids = ["x-amzn-requestid", "apigw-requestid", "x-amz-request-id"];
         let request_id = ids.iter().find_map(|name| text(name));
         let marked = error_type.is_some() || request_id.is_some();
-        (response.status() == StatusCode::FORBIDDEN && marked).then(|| Self {
+        marked.then(|| Self {
             error_type: error_type.map(|error| error.split(':').next().unwrap_or_default().to_owned()),
             request_id,
             plain: !headers.contains_key(header::CONTENT_ENCODING),

@@ -1,6 +1,8 @@
 //! The trace that a request belongs to: W3C Trace Context, whose headers pass on as any others.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Version, trace id, parent id and flags with the dashes between them.
 const LENGTH: usize = 55;
@@ -12,7 +14,7 @@ pub(super) struct TraceId([u8; 32]);
 impl TraceId {
     /// The id in `traceparent`, if there is one such header and it is valid.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all("traceparent").iter();
+        let mut values = headers.get_all(TRACEPARENT).iter();
         let (value, None) = (values.next()?.as_bytes(), values.next()) else { return None };
         let (known, rest) = value.split_at_checked(LENGTH)?;
         let (version, id, parent) = (&known[..2], &known[3..35], &known[36..52]);

@@ -33,7 +33,7 @@ use request_body::RequestBody;
 pub(super) use trust::Trust;
 pub use trust::TrustError;
 
-use crate::signing::SignedRequest;
+use crate::signing::{SignedRequest, X_AMZ_SECURITY_TOKEN};
 
 /// One origin that requests go to.
 #[derive(Debug)]
@@ -98,7 +98,8 @@ impl Upstream {
         let rested = if fresh { None } else { self.pool.take().await };
         let mut lease = match rested {
             Some(lease) => lease,
-            None => self.connect().await?,
+            // Apart from the request, which seldom needs it and would carry its size.
+            None => Box::pin(self.connect()).await?,
         };
         let reused = lease.reused();
         let request = into_wire(request, lease.version(), self.connector.scheme());
@@ -144,6 +145,12 @@ fn into_wire(request: SignedRequest, version: Version, scheme: &Scheme) -> Reque
         parts.scheme = Some(scheme.clone());
         parts.authority = Some(authority);
         parts.path_and_query = Some(target);
+        // The token is the same for many requests: as an indexed field it takes two bytes instead of a kilobyte, which
+        // is not compressed anew for each. Only whole values are compared in that table, and nobody guesses this one
+        // (RFC 7541 section 7.1).
+        if let Some(token) = headers.get_mut(X_AMZ_SECURITY_TOKEN) {
+            token.set_sensitive(false);
+        }
         *wire.uri_mut() = Uri::from_parts(parts).expect("scheme, authority and path make a URI");
         *wire.version_mut() = Version::HTTP_2;
     } else {

@@ -1,21 +1,34 @@
 //! One JSON object for each event: time, level, message and fields side by side.
 
-use std::fmt;
+use std::{
+    cell::Cell,
+    fmt::{self, Write},
+};
 
+use time::{OffsetDateTime, format_description::StaticFormatDescription, macros::format_description};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    fmt::{
-        FmtContext, FormatEvent, FormatFields,
-        format::Writer,
-        time::{FormatTime, SystemTime},
-    },
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
 };
 
-/// Writes events as lines of JSON, straight into the line.
+thread_local! {
+    /// The room of the last line, for the next.
+    static ROOM: Cell<String> = const { Cell::new(String::new()) };
+    /// The second that was written last, and how: many lines share it.
+    static SECOND: Cell<(i64, [u8; SECOND_LENGTH])> = const { Cell::new((0, [0; SECOND_LENGTH])) };
+}
+
+const TO_THE_SECOND: StaticFormatDescription =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].");
+
+/// Of a time written so, in bytes.
+const SECOND_LENGTH: usize = 20;
+
+/// Writes events as lines of JSON, each at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Json;
 
@@ -30,76 +43,88 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        writer.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut writer)?;
-        writer.write_str("\",\"level\":\"")?;
-        writer.write_str(event.metadata().level().as_str())?;
-        writer.write_str("\"")?;
-        let mut fields = Fields { writer: writer.by_ref(), result: Ok(()) };
-        event.record(&mut fields);
-        fields.result?;
-        writer.write_str("}\n")
+        let mut line = ROOM.take();
+        line.push_str("{\"timestamp\":\"");
+        push_time(&mut line)?;
+        line.push_str("\",\"level\":\"");
+        line.push_str(event.metadata().level().as_str());
+        line.push('"');
+        event.record(&mut Fields(&mut line));
+        line.push_str("}\n");
+        let written = writer.write_str(&line);
+        line.clear();
+        ROOM.set(line);
+        written
     }
 }
 
-struct Fields<'a> {
-    writer: Writer<'a>,
-    result: fmt::Result,
+/// Writes the time in UTC, to the microsecond.
+fn push_time(line: &mut String) -> fmt::Result {
+    let now = OffsetDateTime::now_utc();
+    let (mut second, mut text) = SECOND.get();
+    if second != now.unix_timestamp() {
+        second = now.unix_timestamp();
+        let formatted = now.format(TO_THE_SECOND).map_err(|_| fmt::Error)?;
+        text = formatted.as_bytes().try_into().map_err(|_| fmt::Error)?;
+        SECOND.set((second, text));
+    }
+    line.push_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?);
+    write!(line, "{:06}Z", now.microsecond())
 }
 
+struct Fields<'a>(&'a mut String);
+
 impl Fields<'_> {
-    fn field(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
-        let written = self.result.and_then(|()| {
-            // The names of fields are those of the code: none has a character to escape.
-            self.writer.write_str(",\"")?;
-            self.writer.write_str(field.name())?;
-            self.writer.write_str("\":")?;
-            value(&mut self.writer)
-        });
-        self.result = written;
+    /// The names of fields are those of the code: none has a character to escape.
+    fn name(&mut self, field: &Field) -> &mut String {
+        self.0.push_str(",\"");
+        self.0.push_str(field.name());
+        self.0.push_str("\":");
+        self.0
     }
 }
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.field(field, |writer| write_text(writer, &format!("{value:?}")));
+        let text = format!("{value:?}");
+        push_text(self.name(field), &text);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.field(field, |writer| write_text(writer, value));
+        push_text(self.name(field), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.field(field, |writer| writer.write_str(itoa::Buffer::new().format(value)));
+        self.name(field).push_str(itoa::Buffer::new().format(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.field(field, |writer| write!(writer, "{value}"));
+        self.name(field).push_str(itoa::Buffer::new().format(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.field(field, |writer| write!(writer, "{value}"));
+        self.name(field).push_str(if value { "true" } else { "false" });
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has no number for what is not finite.
-        self.field(field, |writer| {
-            if value.is_finite() { write!(writer, "{value}") } else { writer.write_str("null") }
-        });
+        let text = if value.is_finite() { value.to_string() } else { "null".to_owned() };
+        self.name(field).push_str(&text);
     }
 }
 
 /// Writes a string of JSON; most need no escapes.
-fn write_text(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
+fn push_text(line: &mut String, text: &str) {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\' && byte != 0x7f;
     // Looked at to the end, without a way out on the way: many bytes at once.
     if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
-        writer.write_char('"')?;
-        writer.write_str(text)?;
-        return writer.write_char('"');
+        line.push('"');
+        line.push_str(text);
+        line.push('"');
+    } else {
+        let text = serde_json::Value::from(text).to_string();
+        line.push_str(&text.replace('\x7f', "\\u007f"));
     }
-    let text = serde_json::to_string(text).map_err(|_| fmt::Error)?;
-    writer.write_str(&text.replace('\x7f', "\\u007f"))
 }
 
 #[cfg(test)]

@@ -1,23 +1,40 @@
 //! A request body in memory, in pieces that cost what they hold.
 
+use std::ops::Deref;
+
 use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::stock::{Loan, PIECE, Stock};
 use crate::signing::{Payload, PayloadBuilder};
 
-/// Chunks are copied into pieces of this size, in bytes. Kept as they come, one of a byte would cost two hundred, and
-/// a large one the buffer of the library that it is a part of; pieces of one size leave no gaps either.
-const PIECE: usize = 64 * 1024;
-
 /// What has come of a body, and its share of the budget.
-#[derive(Debug, Default)]
+///
+/// Chunks are copied into pieces of one size. Kept as they come, one of a byte would cost two hundred, and a large
+/// one the buffer of the library that it is a part of; pieces of one size leave no gaps either.
+#[derive(Debug)]
 pub(super) struct Pieces {
     builder: PayloadBuilder,
-    joined: BytesMut,
+    piece: Piece,
     share: Option<OwnedSemaphorePermit>,
+    stock: Stock,
+}
+
+/// The piece that is being filled.
+#[derive(Debug)]
+enum Piece {
+    /// One that will be whole, or belongs to a body that has whole ones.
+    Whole(Loan),
+    /// A body smaller than a piece, or what is left of a larger one.
+    Part(BytesMut),
 }
 
 impl Pieces {
+    /// A body of no bytes, whose whole pieces come from `stock`.
+    pub(super) fn new(stock: Stock) -> Self {
+        Self { builder: PayloadBuilder::default(), piece: Piece::default(), share: None, stock }
+    }
+
     /// Adds to the share; all that is pushed must be in it.
     pub(super) fn add_share(&mut self, share: OwnedSemaphorePermit) {
         match &mut self.share {
@@ -26,20 +43,31 @@ impl Pieces {
         }
     }
 
+    /// What is left of the share for bytes to come.
+    pub(super) fn left(&self) -> usize {
+        let share = self.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        share.saturating_sub(self.piece.len())
+    }
+
     pub(super) fn push(&mut self, chunk: &[u8]) {
         let mut rest = chunk;
         while !rest.is_empty() {
-            if self.joined.len() >= PIECE {
+            if self.piece.is_empty() {
+                self.piece = self.begin(rest.len());
+            }
+            let taken = self.piece.write(rest);
+            rest = &rest[taken..];
+            if self.piece.len() == PIECE {
                 self.flush();
             }
-            let taken = rest.len().min(PIECE - self.joined.len());
-            if self.joined.is_empty() {
-                let left = self.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-                self.joined.reserve(left.clamp(taken, PIECE));
-            }
-            self.joined.extend_from_slice(&rest[..taken]);
-            rest = &rest[taken..];
         }
+    }
+
+    /// A piece for the next `length` bytes, and for as much as the share shows to be coming.
+    fn begin(&self, length: usize) -> Piece {
+        let left = self.left().max(length);
+        let whole = if left >= PIECE { self.stock.lend() } else { None };
+        whole.map_or_else(|| Piece::Part(BytesMut::with_capacity(left.min(PIECE))), Piece::Whole)
     }
 
     pub(super) fn finish(mut self) -> Payload {
@@ -48,18 +76,49 @@ impl Pieces {
     }
 
     fn flush(&mut self) {
-        if self.joined.is_empty() {
+        if self.piece.is_empty() {
             return;
         }
-        let piece = std::mem::take(&mut self.joined).freeze();
+        let piece = std::mem::take(&mut self.piece);
         let share = self.share.as_mut().and_then(|share| share.split(piece.len()));
         self.builder.push(Bytes::from_owner(Held { piece, _share: share }));
     }
 }
 
+impl Piece {
+    /// Writes as much of `bytes` as belongs into one piece, and tells how much that is.
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        match self {
+            Self::Whole(loan) => loan.write(bytes),
+            Self::Part(part) => {
+                let taken = bytes.len().min(PIECE - part.len());
+                part.extend_from_slice(&bytes[..taken]);
+                taken
+            }
+        }
+    }
+}
+
+impl Default for Piece {
+    fn default() -> Self {
+        Self::Part(BytesMut::new())
+    }
+}
+
+impl Deref for Piece {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Whole(loan) => loan,
+            Self::Part(part) => part,
+        }
+    }
+}
+
 /// A piece that gives its share of the budget back when its last copy is dropped.
 struct Held {
-    piece: Bytes,
+    piece: Piece,
     _share: Option<OwnedSemaphorePermit>,
 }
 
@@ -84,7 +143,7 @@ mod tests {
     #[test]
     fn chunks_become_pieces_of_one_size_in_order() {
         let room = Arc::new(Semaphore::new(1_000_000));
-        let mut pieces = Pieces::default();
+        let mut pieces = Pieces::new(Stock::default());
         let mut whole = Vec::new();
         for length in [1, 2, PIECE, 3, 2 * PIECE, PIECE - 6, 5] {
             let chunk = vec![u8::try_from(length % 251).expect("a byte"); length];
@@ -101,7 +160,7 @@ mod tests {
     #[test]
     fn the_share_is_given_back_with_the_last_copy() {
         let room = Arc::new(Semaphore::new(100));
-        let mut pieces = Pieces::default();
+        let mut pieces = Pieces::new(Stock::default());
         pieces.add_share(share(&room, 100));
         for _ in 0..100 {
             pieces.push(b"x");
