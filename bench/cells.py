@@ -45,9 +45,10 @@ class SmallGet:
     # Whether the direct way to the origin is loaded as well.
     direct: bool = False
     rounds: "int | None" = None
+    path: str = "/"
 
     def measure(self, target: Target) -> dict[str, float]:
-        load = Load("/", self.connections)
+        load = Load(self.path, self.connections)
         with Wrk(target.running.url, load, target.seconds) as run:
             time.sleep(SETTLING)
             began, cpu, seen = time.monotonic(), cpu_seconds(target.running.pids), target.origin.counters()
@@ -149,12 +150,13 @@ class Start:
         return {"first": (fresh.ready - began) * 1000}
 
 
-def peak(fresh: Running, load: Load, seconds: int) -> tuple[float, wrk.Result]:
+def peak(running: Running, load: Load, seconds: int, pause: float = 0.01) -> tuple[float, wrk.Result]:
+    """The most memory under a load, looked at every `pause` seconds."""
     most = 0.0
-    with Wrk(fresh.url, load, seconds) as run:
+    with Wrk(running.url, load, seconds) as run:
         while run.running():
-            most = max(most, resident_mib(fresh.pids))
-            time.sleep(0.01)
+            most = max(most, resident_mib(running.pids))
+            time.sleep(pause)
         return most, run.result()
 
 
