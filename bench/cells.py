@@ -8,7 +8,7 @@ import wrk
 from origin import Origin
 from processes import cpu_seconds, resident_mib
 from subjects import Running, Subject
-from wrk import Load, Wrk
+from wrk import Load, Trouble, Wrk
 
 KB, MB = 1_000, 1_000_000
 
@@ -20,10 +20,6 @@ MANY_UPLOADS = Load("/upload", 64, upload=5 * MB)
 
 # For the upstream connections that a load needs to be made, in seconds.
 SETTLING = 0.3
-
-
-class Trouble(Exception):
-    """Why a cell has no value."""
 
 
 @dataclass(frozen=True)

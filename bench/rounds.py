@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import wrk
-from cells import Target, Trouble
+from cells import Target
 from origin import Origin
 from processes import settle
 from subjects import Given, Running, Subject
 from waiting import NotReady
-from wrk import Load
+from wrk import Load, Trouble
 
 DIRECT = "direct"
 

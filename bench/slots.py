@@ -1,18 +1,19 @@
 """Slots: the same loads on the same processes again and again, and what is taken down of each."""
 
-import math
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cells import peak
 from origin import Origin
 from pacing import LOADS, Pace
 from processes import cpu_seconds, open_files, resident_mib, settle
-from subjects import BASELINE, Running
+from rounds import rotated
+from subjects import Running
+from wrk import Trouble
 
-# In seconds, of a slot; the control's is shorter, as it only has to show what the machine does.
-LONGEST, CONTROL_SHARE = 20, 0.25
+# In seconds. Short, so that what the machine does meets a slot and its control alike.
+LONGEST = 6
 
 # Rounds of all loads that a short soak has time for as well, so that each quarter has some.
 ROUNDS = 8
@@ -47,44 +48,55 @@ class Slot:
     upstreams: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Soak:
     running: dict[str, Running]
     # By subject and load.
     paces: dict[tuple[str, str], Pace]
     origin: Origin
     seconds: float
+    slots: list[Slot] = field(default_factory=list)
+    # Of slots that could not be measured.
+    troubles: list[str] = field(default_factory=list)
 
-    def slots(self) -> list[Slot]:
+    def run(self) -> None:
         """Until the time is over, or a subject has ended."""
-        found = []
+        length = self.length()
         began = time.monotonic()
         round = 0
         while True:
             for load in LOADS:
-                for subject in self.running:
+                for subject in rotated(list(self.running), round):
                     elapsed = time.monotonic() - began
-                    if elapsed + self.length(subject) > self.seconds or self.ended():
-                        return found
-                    found.append(self.slot(subject, load, round, elapsed))
-                    told(found[-1])
+                    if elapsed + length > self.seconds or self.ended():
+                        return
+                    self.attempt(subject, load, round, elapsed, length)
             round += 1
 
     def ended(self) -> list[str]:
         """Those that should run, and do not."""
         return [name for name, running in self.running.items() if running.process.ended()]
 
-    def length(self, subject: str) -> int:
+    def length(self) -> int:
         """Of a slot, in whole seconds, as wrk wants them."""
-        control = LONGEST * CONTROL_SHARE
-        share = len(self.running) - 1 + CONTROL_SHARE
-        longest = min(LONGEST, (self.seconds / ROUNDS / len(LOADS) - BESIDE * len(self.running)) / share)
-        return max(1, math.floor(longest * CONTROL_SHARE if subject == BASELINE else longest))
+        slots = ROUNDS * len(LOADS) * len(self.running)
+        return max(1, min(LONGEST, int(self.seconds / slots - BESIDE)))
 
-    def slot(self, subject: str, load: str, round: int, elapsed: float) -> Slot:
+    def attempt(self, subject: str, load: str, round: int, elapsed: float, length: int) -> None:
+        """One slot without values is no reason to lose the others."""
+        try:
+            slot = self.slot(subject, load, round, elapsed, length)
+        except (Trouble, OSError) as trouble:
+            self.troubles.append(f"{subject}, {load}, after {elapsed:.0f} s: {trouble}")
+            print(f"  {self.troubles[-1]}", file=sys.stderr)
+            return
+        self.slots.append(slot)
+        told(slot)
+
+    def slot(self, subject: str, load: str, round: int, elapsed: float, length: int) -> Slot:
         running = self.running[subject]
         cpu, seen = cpu_seconds(running.pids), self.origin.counters()
-        resident, result = peak(running, self.paces[subject, load].load, self.length(subject), LOOKING)
+        resident, result = peak(running, self.paces[subject, load].load, length, LOOKING)
         settle(running.pids)
         cpu, upstreams = cpu_seconds(running.pids) - cpu, self.origin.counters().connections - seen.connections
         return Slot(

@@ -1,7 +1,7 @@
-"""What became of a quantity in the course of a soak, and whether that counts as flat."""
+"""Whether a quantity grew in the course of a soak."""
 
 from dataclasses import dataclass
-from statistics import StatisticsError, linear_regression, median
+from statistics import StatisticsError, linear_regression, median, quantiles
 from typing import Callable
 
 from pacing import LOADS
@@ -10,86 +10,87 @@ from subjects import BASELINE
 
 HOUR = 3600
 
-# Growth that is none: of memory, beside a share of it; of what is compared with the control's.
+# Growth that is none: of memory, a share of it and some MiB; of what is compared with the control's, a share.
 MEMORY_SHARE, MEMORY_MIB, CONTROL_SHARE = 0.02, 1.0, 0.10
 
-FIRST, SECOND, LAST = 0, 1, 3
+# The second, because a process fills its pools and caches in the first.
+EARLY, LAST = 1, 3
 
 Value = Callable[[Slot], float]
 
 
 @dataclass(frozen=True)
-class Trend:
-    first: float
-    last: float
-    # From the second quarter on, as a process fills its pools and caches in the first; per hour.
-    slope: float
-
-    @property
-    def ratio(self) -> float:
-        return self.last / self.first if self.first else float("nan")
-
-
-@dataclass(frozen=True)
 class Check:
-    """One quantity of one load on one subject, and the most that it may be."""
+    """One quantity of one subject in an early and in the last quarter, and the most that it may come to."""
 
-    criterion: str
     subject: str
-    load: str
     quantity: str
-    before: float
-    after: float
+    early: float
+    last: float
+    # From the early quarter on.
+    per_hour: float
     limit: float
+    # Whether the last quarter's middle half is wholly above the early one's: noise widens them, growth parts them.
+    apart: bool
+    # Whether both quarters have values.
+    measured: bool
 
     @property
     def flat(self) -> bool:
-        return self.after <= self.limit
-
-
-def trend(slots: list[Slot], quantity: str) -> Trend:
-    def value(slot: Slot) -> float:
-        return getattr(slot, quantity)
-
-    later = [(slot.began / HOUR, value(slot)) for slot in slots if slot.quarter > FIRST]
-    try:
-        slope = linear_regression(*zip(*later)).slope
-    except (StatisticsError, TypeError):
-        slope = float("nan")
-    return Trend(middle(slots, FIRST, value), middle(slots, LAST, value), slope)
+        return self.measured and not (self.last > self.limit and self.apart)
 
 
 def checks(slots: list[Slot], subjects: list[str]) -> list[Check]:
+    good = [slot for slot in slots if not slot.failures]
+    control = {(slot.load, slot.round): slot for slot in good if slot.subject == BASELINE}
     found = []
     for subject in subjects:
-        for load in LOADS:
-            ours = [slot for slot in slots if (slot.subject, slot.load) == (subject, load)]
-            theirs = {slot.round: slot for slot in slots if (slot.subject, slot.load) == (BASELINE, load)}
-            found += [memory(ours, subject, load, quantity) for quantity in ("resident", "resting")]
-            found.append(compared(ours, theirs, "latency", subject, load, "p50"))
-            found.append(compared(ours, theirs, "cost", subject, load, "cpu"))
+        ours = [slot for slot in good if slot.subject == subject]
+        found.append(check(ours, subject, "resident, MiB", lambda slot: slot.resident, MEMORY_SHARE, MEMORY_MIB))
+        for quantity in ("p50", "cpu"):
+            for load in LOADS:
+                # What happens to the machine changes both slots of a round alike.
+                pairs = [slot for slot in ours if slot.load == load and (load, slot.round) in control]
+                value = relative(quantity, control)
+                found.append(check(pairs, subject, f"{quantity}, {load}, / {BASELINE}", value, CONTROL_SHARE))
     return found
 
 
-def memory(slots: list[Slot], subject: str, load: str, quantity: str) -> Check:
-    before, after = (middle(slots, quarter, lambda slot: getattr(slot, quantity)) for quarter in (SECOND, LAST))
-    return Check("memory", subject, load, quantity, before, after, before * (1 + MEMORY_SHARE) + MEMORY_MIB)
+def relative(quantity: str, control: dict[tuple[str, int], Slot]) -> Value:
+    def value(slot: Slot) -> float:
+        return getattr(slot, quantity) / max(getattr(control[slot.load, slot.round], quantity), 1e-9)
+
+    return value
 
 
-def compared(
-    slots: list[Slot], control: dict[int, Slot], criterion: str, subject: str, load: str, quantity: str
-) -> Check:
-    """As ratios to the control's slot of the same round, which what happens to the machine changes alike."""
-    pairs = [slot for slot in slots if slot.round in control]
+def check(slots: list[Slot], subject: str, quantity: str, value: Value, share: float, more: float = 0.0) -> Check:
+    early, last = ([value(slot) for slot in slots if slot.quarter == quarter] for quarter in (EARLY, LAST))
+    before = middle(early)
+    return Check(
+        subject=subject,
+        quantity=quantity,
+        early=before,
+        last=middle(last),
+        per_hour=slope([(slot.began / HOUR, value(slot)) for slot in slots if slot.quarter >= EARLY]),
+        limit=before * (1 + share) + more,
+        apart=bool(early and last) and quartiles(last)[0] > quartiles(early)[1],
+        measured=bool(early and last),
+    )
 
-    def ratio(slot: Slot) -> float:
-        return getattr(slot, quantity) / max(getattr(control[slot.round], quantity), 1e-9)
 
-    before, after = middle(pairs, FIRST, ratio), middle(pairs, LAST, ratio)
-    return Check(criterion, subject, load, quantity, before, after, before * (1 + CONTROL_SHARE))
+def middle(values: list[float]) -> float:
+    return median(values) if values else float("nan")
 
 
-def middle(slots: list[Slot], quarter: int, value: Value) -> float:
-    """The quarter's median; not a number, which is never flat, where there is no slot."""
-    found = [value(slot) for slot in slots if slot.quarter == quarter]
-    return median(found) if found else float("nan")
+def quartiles(values: list[float]) -> tuple[float, float]:
+    if len(values) == 1:
+        return values[0], values[0]
+    lower, _, upper = quantiles(values, n=4, method="inclusive")
+    return lower, upper
+
+
+def slope(points: list[tuple[float, float]]) -> float:
+    try:
+        return linear_regression(*zip(*points)).slope
+    except (StatisticsError, TypeError):
+        return float("nan")

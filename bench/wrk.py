@@ -3,10 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "load.lua")
+
+
+class Trouble(Exception):
+    """Why a load has no value."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,12 @@ class Wrk:
     def result(self) -> Result:
         """Waits for the end."""
         output, _ = self.process.communicate()
-        if self.process.returncode != 0:
-            sys.exit(f"{sys.argv[0]}: `{' '.join(self.process.args)}` failed: {output}")
-        told = json.loads(output.strip().rpartition("\n")[2])
+        try:
+            told = json.loads(output.strip().rpartition("\n")[2])
+        except ValueError:
+            told = None
+        if self.process.returncode != 0 or told is None:
+            raise Trouble(f"`{' '.join(self.process.args)}` failed: {output[-500:]}")
         return Result(seconds=told.pop("microseconds") / 1e6, **told)
 
 
