@@ -40,7 +40,10 @@ def connections(kinds: list[Subject], origin: Origin) -> Scaling:
     cells = [SmallGet(f"{number} connections", number) for number in CONNECTIONS]
     values = rounds.measure(cells, kinds, origin, REPEATED, SECONDS)
     return Scaling(
-        {cell.name: {kind.name: values.samples[f"{cell.name}/cpu"][kind.name] for kind in kinds} for cell in cells},
+        {
+            str(number): {kind.name: values.samples[f"{cell.name}/cpu"][kind.name] for kind in kinds}
+            for number, cell in zip(CONNECTIONS, cells)
+        },
         failures(values),
     )
 
@@ -53,10 +56,13 @@ def routes(scratch: Scratch, origin: Origin, command: list[str]) -> Scaling:
         configuration = scratch.write(f"{number}-routes.toml", table(number, origin.one))
         serve = [path, "serve", "--config", configuration, *flags]
         kinds.append(subjects.countersign(f"{number} routes", "h1", scratch, serve, origin.one))
-    cells = [SmallGet("last listed", 64, path=f"/services/{LAST}"), SmallGet("none of them", 64)]
+    cells = [SmallGet("last route", 64, path=f"/services/{LAST}"), SmallGet("no route", 64)]
     values = rounds.measure(cells, kinds, origin, REPEATED, SECONDS)
     return Scaling(
-        {kind.name: {cell.name: values.samples[f"{cell.name}/cpu"][kind.name] for cell in cells} for kind in kinds},
+        {
+            str(number): {cell.name: values.samples[f"{cell.name}/cpu"][kind.name] for cell in cells}
+            for number, kind in zip(ROUTES, kinds)
+        },
         failures(values),
     )
 

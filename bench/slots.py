@@ -5,9 +5,8 @@ import time
 from dataclasses import dataclass, field
 
 from cells import peak
-from origin import Origin
 from pacing import LOADS, Pace
-from processes import cpu_seconds, open_files, resident_mib, settle
+from processes import cpu_seconds, open_files, settle
 from rounds import rotated
 from subjects import Running
 from wrk import Trouble
@@ -15,8 +14,8 @@ from wrk import Trouble
 # In seconds. Short, so that what the machine does meets a slot and its control alike.
 LONGEST = 6
 
-# Rounds of all loads that a short soak has time for as well, so that each quarter has some.
-ROUNDS = 8
+# Rounds of all loads that a short soak has as well if it can, by shorter slots, so that its quarters can be judged.
+ROUNDS = 24
 
 # In seconds: between two looks at the memory, and what a slot takes beside its load.
 LOOKING, BESIDE = 0.2, 0.2
@@ -39,13 +38,10 @@ class Slot:
     p50: float
     p99: float
     cpu: float
-    # The most under the load, and what is left when it has gone.
+    # The most under the load.
     resident: float
-    resting: float
     # Open when the load has gone.
     files: int
-    # New connections to the origin.
-    upstreams: int
 
 
 @dataclass
@@ -53,7 +49,6 @@ class Soak:
     running: dict[str, Running]
     # By subject and load.
     paces: dict[tuple[str, str], Pace]
-    origin: Origin
     seconds: float
     slots: list[Slot] = field(default_factory=list)
     # Of slots that could not be measured.
@@ -95,10 +90,10 @@ class Soak:
 
     def slot(self, subject: str, load: str, round: int, elapsed: float, length: int) -> Slot:
         running = self.running[subject]
-        cpu, seen = cpu_seconds(running.pids), self.origin.counters()
+        cpu = cpu_seconds(running.pids)
         resident, result = peak(running, self.paces[subject, load].load, length, LOOKING)
         settle(running.pids)
-        cpu, upstreams = cpu_seconds(running.pids) - cpu, self.origin.counters().connections - seen.connections
+        cpu = cpu_seconds(running.pids) - cpu
         return Slot(
             subject=subject,
             load=load,
@@ -113,9 +108,7 @@ class Soak:
             p99=result.p99,
             cpu=cpu / max(result.requests, 1) * 1e6,
             resident=resident,
-            resting=resident_mib(running.pids),
             files=open_files(running.pids),
-            upstreams=upstreams,
         )
 
 

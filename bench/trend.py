@@ -10,11 +10,17 @@ from subjects import BASELINE
 
 HOUR = 3600
 
-# Growth that is none: of memory, a share of it and some MiB; of what is compared with the control's, a share.
-MEMORY_SHARE, MEMORY_MIB, CONTROL_SHARE = 0.02, 1.0, 0.10
+# Growth that is none: of memory, a share and some MiB; of open files, a number; of what is divided by the control's, a
+# share.
+MEMORY_SHARE, MEMORY_MIB, FILES, CONTROL_SHARE = 0.02, 1.0, 8, 0.10
+
+# Rounds that a quarter must have: the quartiles of fewer tell nothing about noise.
+FEWEST = 5
 
 # The second, because a process fills its pools and caches in the first.
 EARLY, LAST = 1, 3
+
+GREW, TOO_FEW = "GREW", "too few rounds"
 
 Value = Callable[[Slot], float]
 
@@ -30,14 +36,19 @@ class Check:
     # From the early quarter on.
     per_hour: float
     limit: float
-    # Whether the last quarter's middle half is wholly above the early one's: noise widens them, growth parts them.
+    # Whether the middle half of the early values is wholly below that of either half of the last: noise widens them or
+    # ends, growth parts them for good.
     apart: bool
-    # Whether both quarters have values.
+    # Whether both quarters have enough rounds.
     measured: bool
 
     @property
-    def flat(self) -> bool:
-        return self.measured and not (self.last > self.limit and self.apart)
+    def judged(self) -> str:
+        if not self.measured:
+            return TOO_FEW
+        if self.last <= self.limit:
+            return "flat"
+        return GREW if self.apart else "noise"
 
 
 def checks(slots: list[Slot], subjects: list[str]) -> list[Check]:
@@ -47,6 +58,7 @@ def checks(slots: list[Slot], subjects: list[str]) -> list[Check]:
     for subject in subjects:
         ours = [slot for slot in good if slot.subject == subject]
         found.append(check(ours, subject, "resident, MiB", lambda slot: slot.resident, MEMORY_SHARE, MEMORY_MIB))
+        found.append(check(ours, subject, "open files", lambda slot: slot.files, 0.0, FILES))
         for quantity in ("p50", "cpu"):
             for load in LOADS:
                 # What happens to the machine changes both slots of a round alike.
@@ -63,8 +75,10 @@ def relative(quantity: str, control: dict[tuple[str, int], Slot]) -> Value:
     return value
 
 
-def check(slots: list[Slot], subject: str, quantity: str, value: Value, share: float, more: float = 0.0) -> Check:
-    early, last = ([value(slot) for slot in slots if slot.quarter == quarter] for quarter in (EARLY, LAST))
+def check(slots: list[Slot], subject: str, quantity: str, value: Value, share: float, more: float = 0) -> Check:
+    quarters = [[slot for slot in slots if slot.quarter == quarter] for quarter in (EARLY, LAST)]
+    early, last = ([value(slot) for slot in quarter] for quarter in quarters)
+    measured = all(len({slot.round for slot in quarter}) >= FEWEST for quarter in quarters)
     before = middle(early)
     return Check(
         subject=subject,
@@ -73,8 +87,8 @@ def check(slots: list[Slot], subject: str, quantity: str, value: Value, share: f
         last=middle(last),
         per_hour=slope([(slot.began / HOUR, value(slot)) for slot in slots if slot.quarter >= EARLY]),
         limit=before * (1 + share) + more,
-        apart=bool(early and last) and quartiles(last)[0] > quartiles(early)[1],
-        measured=bool(early and last),
+        apart=measured and all(quartiles(half)[0] > quartiles(early)[1] for half in halves(last)),
+        measured=measured,
     )
 
 
@@ -82,9 +96,12 @@ def middle(values: list[float]) -> float:
     return median(values) if values else float("nan")
 
 
+def halves(values: list[float]) -> tuple[list[float], list[float]]:
+    place = len(values) // 2
+    return values[:place], values[place:]
+
+
 def quartiles(values: list[float]) -> tuple[float, float]:
-    if len(values) == 1:
-        return values[0], values[0]
     lower, _, upper = quantiles(values, n=4, method="inclusive")
     return lower, upper
 

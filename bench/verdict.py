@@ -1,8 +1,10 @@
 """The tables, the verdict and the file of a soak."""
 
 import json
+import math
 import sys
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from statistics import median
 
 import trend
@@ -19,6 +21,10 @@ class Findings:
     soak: Soak
     # The subjects that ended before the soak did.
     ended: list[str]
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        return trend.checks(self.soak.slots, [name for name in self.soak.running if name != BASELINE])
 
     def failures(self) -> list[str]:
         """What the proxy is to blame for."""
@@ -40,33 +46,39 @@ class Findings:
         return self.soak.troubles + control
 
 
-def show(findings: Findings, path: "str | None") -> bool:
-    """Prints it all; whether everything is flat and nothing failed."""
+def show(findings: Findings) -> int:
+    """Prints it all, and returns the exit code."""
     soak = findings.soak
-    checks = trend.checks(soak.slots, [name for name in soak.running if name != BASELINE])
-    if path:
-        save(path, findings, checks)
+    print("\nCPU per request at full load, in µs and relative to the first line.")
     for title, scaling in findings.scalings.items():
-        print(f"\nCPU per request, µs, at full load, and relative to the first line: {title}.\n")
-        costs(scaling)
+        print()
+        costs(title, scaling)
     print("\nAt half load: medians of the second and of the last quarter, and the change per hour since the second.\n")
-    growth(checks)
+    growth(findings.checks)
     print(f"\n{machine()}\n")
     for trouble in findings.left_out():
         print(f"left out: {trouble}")
     failures = findings.failures()
     for failure in failures:
         print(f"FAILED {failure}")
-    good = not failures and all(check.flat for check in checks)
+    word, code = outcome(failures, findings.checks)
     requests = sum(slot.requests for slot in soak.slots)
-    print(f"{'PASSED' if good else 'FAILED'}: {soak.seconds / 60:g} minutes, {requests:,} requests")
-    return good
+    print(f"{word}: {soak.seconds / 60:g} minutes, {requests:,} requests")
+    return code
 
 
-def costs(scaling: Scaling) -> None:
+def outcome(failures: list[str], checks: list[Check]) -> tuple[str, int]:
+    """Its name and exit code."""
+    judged = {check.judged for check in checks}
+    if failures or trend.GREW in judged:
+        return "FAILED", 1
+    return ("UNDECIDED", 2) if trend.TOO_FEW in judged else ("PASSED", 0)
+
+
+def costs(title: str, scaling: Scaling) -> None:
     rows = list(scaling.cpu.items())
     _, least = rows[0]
-    table(["", *least], [[name, *(cost(cpu[column], least[column]) for column in least)] for name, cpu in rows])
+    table([title, *least], [[name, *(cost(cpu[column], least[column]) for column in least)] for name, cpu in rows])
 
 
 def cost(found: list[float], least: list[float]) -> str:
@@ -78,22 +90,14 @@ def growth(checks: list[Check]) -> None:
     lines = [
         [
             f"{check.subject}: {check.quantity}",
-            f"{check.early:.2f}", f"{check.last:.2f}", f"{check.per_hour:+.2f}", f"{check.limit:.2f}", judged(check),
+            f"{check.early:.2f}", f"{check.last:.2f}", f"{check.per_hour:+.2f}", f"{check.limit:.2f}", check.judged,
         ]
         for check in checks
     ]  # fmt: skip
     table(["", "second", "last", "per hour", "at most", ""], lines)
 
 
-def judged(check: Check) -> str:
-    if not check.measured:
-        return "NOT MEASURED"
-    if not check.flat:
-        return "GREW"
-    return "flat" if check.last <= check.limit else "noise"
-
-
-def save(path: str, findings: Findings, checks: list[Check]) -> None:
+def save(path: str, findings: Findings) -> None:
     soak = findings.soak
     found = {
         "machine": machine(),
@@ -104,10 +108,17 @@ def save(path: str, findings: Findings, checks: list[Check]) -> None:
             for (subject, load), pace in soak.paces.items()
         ],
         "slots": [asdict(slot) for slot in soak.slots],
-        "checks": [{**asdict(check), "flat": check.flat} for check in checks],
+        "checks": [{**known(check), "judged": check.judged} for check in findings.checks],
         "failures": findings.failures(),
         "left_out": findings.left_out(),
     }
     with open(path, "w", encoding="utf-8") as file:
         json.dump(found, file, indent=1)
     print(f"Every slot: {path}", file=sys.stderr)
+
+
+def known(check: Check) -> dict:
+    """JSON has no word for what is no number."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(check).items()
+    }
