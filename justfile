@@ -57,6 +57,10 @@ rehearsal *tests:
 bench *flags:
     bench/run {{ flags }}
 
+# An hour at half load: fails when memory, latency or CPU per request grow; takes --minutes and --binary
+soak *flags:
+    bench/soak {{ flags }}
+
 # Instructions of the data path under valgrind, against bench/instructions.toml; --record moves the limits
 instructions *flags:
     bench/instructions {{ flags }}

@@ -8,7 +8,7 @@ import wrk
 from origin import Origin
 from processes import cpu_seconds, resident_mib
 from subjects import Running, Subject
-from wrk import Load, Wrk
+from wrk import Load, Trouble, Wrk
 
 KB, MB = 1_000, 1_000_000
 
@@ -20,10 +20,6 @@ MANY_UPLOADS = Load("/upload", 64, upload=5 * MB)
 
 # For the upstream connections that a load needs to be made, in seconds.
 SETTLING = 0.3
-
-
-class Trouble(Exception):
-    """Why a cell has no value."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +41,10 @@ class SmallGet:
     # Whether the direct way to the origin is loaded as well.
     direct: bool = False
     rounds: "int | None" = None
+    path: str = "/"
 
     def measure(self, target: Target) -> dict[str, float]:
-        load = Load("/", self.connections)
+        load = Load(self.path, self.connections)
         with Wrk(target.running.url, load, target.seconds) as run:
             time.sleep(SETTLING)
             began, cpu, seen = time.monotonic(), cpu_seconds(target.running.pids), target.origin.counters()
@@ -149,12 +146,13 @@ class Start:
         return {"first": (fresh.ready - began) * 1000}
 
 
-def peak(fresh: Running, load: Load, seconds: int) -> tuple[float, wrk.Result]:
+def peak(running: Running, load: Load, seconds: int, pause: float = 0.01) -> tuple[float, wrk.Result]:
+    """The most memory under a load, looked at every `pause` seconds."""
     most = 0.0
-    with Wrk(fresh.url, load, seconds) as run:
+    with Wrk(running.url, load, seconds) as run:
         while run.running():
-            most = max(most, resident_mib(fresh.pids))
-            time.sleep(0.01)
+            most = max(most, resident_mib(running.pids))
+            time.sleep(pause)
         return most, run.result()
 
 

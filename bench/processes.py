@@ -92,3 +92,7 @@ def resident_mib(pids: tuple[int, ...]) -> float:
         with open(f"/proc/{pid}/statm", encoding="ascii") as file:
             pages += int(file.read().split()[1])
     return pages * PAGE / (1 << 20)
+
+
+def open_files(pids: tuple[int, ...]) -> int:
+    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)

@@ -6,13 +6,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import wrk
-from arguments import Options
-from cells import Target, Trouble
+from cells import Target
 from origin import Origin
 from processes import settle
 from subjects import Given, Running, Subject
 from waiting import NotReady
-from wrk import Load
+from wrk import Load, Trouble
 
 DIRECT = "direct"
 
@@ -30,7 +29,7 @@ class Values:
             self.samples[f"{cell}/{quantity}"][subject].append(value)
 
 
-def measure(cells: list, subjects: list[Subject], origin: Origin, options: Options) -> Values:
+def measure(cells: list, subjects: list[Subject], origin: Origin, rounds: int, seconds: int) -> Values:
     values = Values()
     direct = Subject(DIRECT, given=Given(origin.url(), ()))
     with ExitStack() as stack:
@@ -39,14 +38,14 @@ def measure(cells: list, subjects: list[Subject], origin: Origin, options: Optio
             running[subject.name] = started = subject.start()
             stack.callback(started.stop)
             wrk.run(started.url, Load("/", 64), 1)
-        for number in range(options.rounds):
+        for number in range(rounds):
             for cell in cells:
                 if cell.rounds is not None and number >= cell.rounds:
                     continue
-                print(f"round {number + 1} of {options.rounds}: {cell.name}", file=sys.stderr)
+                print(f"round {number + 1} of {rounds}: {cell.name}", file=sys.stderr)
                 taking_part = [*subjects, direct] if cell.direct else subjects
                 for subject in rotated(taking_part, number):
-                    target = Target(subject, running[subject.name], origin, options.seconds)
+                    target = Target(subject, running[subject.name], origin, seconds)
                     attempt(cell, target, values)
     return values
 

@@ -3,10 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "load.lua")
+
+
+class Trouble(Exception):
+    """Why a load has no value."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,15 @@ class Load:
     upload: int = 0
     # Whether each connection carries many requests.
     keep_alive: bool = True
+    # Milliseconds before each request of a connection, on average; no part of the latency.
+    pause: float = 0.0
+    # Path and upload of further requests, in turn with the first.
+    others: tuple[tuple[str, int], ...] = ()
+
+    def arguments(self) -> list[str]:
+        """For load.lua, whose opening has their order."""
+        others = [str(word) for other in self.others for word in other]
+        return [str(self.upload), f"{self.pause:.3f}", *others]
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,10 @@ class Result:
     # Connections that failed, and answers that were not 2xx.
     failed: int
     refused: int
+
+    @property
+    def rate(self) -> float:
+        return self.requests / self.seconds
 
     def trouble(self) -> "str | None":
         """Why nothing may be concluded from it."""
@@ -47,9 +63,7 @@ class Wrk:
         command = ["wrk", "-t", "1", "-c", str(load.connections), "-d", f"{seconds}s", "--timeout", "30s"]
         if not load.keep_alive:
             command += ["-H", "Connection: close"]
-        command += ["-s", SCRIPT, url + load.path]
-        if load.upload:
-            command += ["--", str(load.upload)]
+        command += ["-s", SCRIPT, url + load.path, "--", *load.arguments()]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
 
     def __enter__(self) -> "Wrk":
@@ -67,9 +81,12 @@ class Wrk:
     def result(self) -> Result:
         """Waits for the end."""
         output, _ = self.process.communicate()
-        if self.process.returncode != 0:
-            sys.exit(f"bench/run: `{' '.join(self.process.args)}` failed: {output}")
-        told = json.loads(output.strip().rpartition("\n")[2])
+        try:
+            told = json.loads(output.strip().rpartition("\n")[2])
+        except ValueError:
+            told = None
+        if self.process.returncode != 0 or told is None:
+            raise Trouble(f"`{' '.join(self.process.args)}` failed: {output[-500:]}")
         return Result(seconds=told.pop("microseconds") / 1e6, **told)
 
 
