@@ -2,6 +2,7 @@
 #
 #   docker build -t countersign .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t countersign .
+#   docker build --build-arg FEATURES=otlp -t countersign .
 #
 # The build stage runs on the machine's own platform and compiles for the one that is asked for, so that nothing
 # is emulated. `deploy/rehearse-image` makes the same root without an engine and starts the program in it.
@@ -18,6 +19,7 @@ WORKDIR /src
 COPY deploy/build-static deploy/build-static
 # Apart from the sources, so that a change of these does not fetch it again.
 RUN deploy/build-static --prepare "$TARGETARCH"
+ARG FEATURES=""
 COPY Cargo.toml Cargo.lock ./
 COPY src src
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \

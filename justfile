@@ -16,11 +16,12 @@ test:
 clients *tests:
     tests/clients/run {{ tests }}
 
-# Format and lints, with and without the sandbox
+# Format and lints, with and without the sandbox, and with the export of spans
 lint:
     cargo fmt --check
     cargo clippy --locked --all-targets -- -D warnings
     cargo clippy --locked --all-targets --no-default-features -- -D warnings
+    cargo clippy --locked --features otlp --lib --bins --test otlp -- -D warnings
 
 # The documentation of the code
 doc:

@@ -10,7 +10,11 @@ use bytes::Bytes;
 use tokio::{sync::mpsc, task::JoinSet};
 use tower::Layer;
 use tracing::info;
+#[cfg(feature = "otlp")]
+use tracing::warn;
 
+#[cfg(feature = "otlp")]
+use crate::spans::{self, Export};
 use crate::{
     admin::{self, About, AboutRoute, Admin},
     clock::Clock,
@@ -51,6 +55,9 @@ pub struct Settings {
     pub proxy: proxy::Settings,
     /// PEM files with more trusted roots for the endpoints of AWS.
     pub aws_ca_files: Vec<PathBuf>,
+    /// Where spans of requests are exported, if they are.
+    #[cfg(feature = "otlp")]
+    pub spans: Option<spans::Settings>,
     /// Threads that serve clients; without, the runtime that runs the proxy does.
     pub threads: Option<NonZeroUsize>,
 }
@@ -151,6 +158,11 @@ impl App {
     /// # Errors
     /// When the system gives no threads.
     pub async fn run(self, trigger: Trigger, shutdown: Shutdown) -> Result<(), StartError> {
+        #[cfg(feature = "otlp")]
+        let export = self.export();
+        let accounting = AccountingLayer::new(Arc::clone(&self.metrics));
+        #[cfg(feature = "otlp")]
+        let accounting = accounting.with_spans(export.as_ref().map(Export::spans));
         let (credentials, effect) = (self.credentials, self.effect);
         let mut background = JoinSet::new();
         let keeper =
@@ -167,7 +179,8 @@ impl App {
         };
         let (ended, data_ended) = crate::shutdown::channel();
         let admin_server = admin_server(self.admin, admin, Arc::clone(&effect.admin_guard), data_ended);
-        let data_server = data_server(self.data, &effect, self.metrics, &self.settings, shutdown);
+        let data_server =
+            data_server(self.data, &effect, (accounting, self.metrics), &self.settings, shutdown);
         // Probes must hear that the process drains for as long as it does.
         let (served, ()) = tokio::join!(
             async move {
@@ -178,7 +191,25 @@ impl App {
             admin_server
         );
         background.shutdown().await;
+        #[cfg(feature = "otlp")]
+        if let Some(export) = export {
+            export.end().await;
+        }
         served.map_err(StartError::Threads)
+    }
+
+    /// Starts the export of spans, if there is to be one and it can be had: no request needs it.
+    #[cfg(feature = "otlp")]
+    fn export(&self) -> Option<Export> {
+        let settings = self.settings.spans.as_ref()?;
+        match Export::start(settings, &self.url(), self.clock.clone()) {
+            Ok(export) => Some(export),
+            Err(error) => {
+                let cause = crate::telemetry::causes(&error);
+                warn!(%error, cause, "no spans are exported");
+                None
+            }
+        }
     }
 }
 
@@ -225,7 +256,7 @@ async fn keep(keeper: Keeper<impl Source>, mut shutdown: Shutdown) {
 fn data_server(
     listeners: Vec<Listener>,
     effect: &Effect,
-    metrics: Arc<Metrics>,
+    (accounting, metrics): (AccountingLayer, Arc<Metrics>),
     settings: &Settings,
     shutdown: Shutdown,
 ) -> impl Future<Output = io::Result<()>> + use<> {
@@ -236,9 +267,8 @@ fn data_server(
         write: timeouts.idle,
         identifies_peers: guard.asks_for_users(),
         full: proxy::no_room(),
-        metrics: Some(Arc::clone(&metrics)),
+        metrics: Some(metrics),
     };
-    let accounting = AccountingLayer::new(metrics);
     let mut services = effect.proxies.seats().into_iter().map(|seat| {
         let accounting = accounting.clone();
         move |endpoints| accounting.layer(Forward::new(seat.clone(), endpoints))

@@ -7,6 +7,8 @@ use std::{path::PathBuf, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
 
+#[cfg(feature = "otlp")]
+use crate::spans;
 use crate::{credentials, listener::Listen, proxy, telemetry};
 
 mod admission;
@@ -15,6 +17,7 @@ mod effective;
 mod environment;
 mod file;
 mod header;
+mod open_telemetry;
 mod problem;
 mod reader;
 mod routes;
@@ -53,6 +56,9 @@ pub struct Config {
     pub telemetry: telemetry::Settings,
     /// PEM files with more trusted roots for the endpoints of AWS.
     pub aws_ca_files: Vec<PathBuf>,
+    /// Where spans of requests are exported, if they are.
+    #[cfg(feature = "otlp")]
+    pub spans: Option<spans::Settings>,
     /// Whether SIGTERM ends the process with 0 instead of 143.
     pub exit_zero_on_sigterm: bool,
     /// What is odd but no mistake, for the log.
@@ -117,6 +123,9 @@ pub struct SandboxConfig {
     pub credentials_lifetime: Duration,
     /// Logging.
     pub telemetry: telemetry::Settings,
+    /// Where spans of requests are exported, if they are.
+    #[cfg(feature = "otlp")]
+    pub spans: Option<spans::Settings>,
     /// Whether SIGTERM ends the process with 0 instead of 143.
     pub exit_zero_on_sigterm: bool,
     /// What is odd but no mistake, for the log.
@@ -150,6 +159,10 @@ impl Config {
         let allow_unauthenticated = reader.value("allow-unauthenticated", value::switch);
         let telemetry = reader.telemetry();
         let aws_ca_files = reader.aws_ca_files();
+        #[cfg(feature = "otlp")]
+        let spans = reader.spans();
+        #[cfg(not(feature = "otlp"))]
+        reader.spans();
         let exit_zero_on_sigterm = reader.value("exit-zero-on-sigterm", value::switch);
         let warnings = std::mem::take(&mut reader.warnings);
         let effective = reader.effective(routes.as_deref().unwrap_or_default());
@@ -164,6 +177,8 @@ impl Config {
                 allow_unauthenticated: allow_unauthenticated?,
                 telemetry: telemetry?,
                 aws_ca_files,
+                #[cfg(feature = "otlp")]
+                spans,
                 exit_zero_on_sigterm: exit_zero_on_sigterm?,
                 warnings,
                 effective,
@@ -247,6 +262,10 @@ impl Config {
         let backend = reader.value("backend", url::base_url);
         let credentials_lifetime = reader.value("credentials-lifetime", value::duration);
         let telemetry = reader.telemetry();
+        #[cfg(feature = "otlp")]
+        let spans = reader.spans();
+        #[cfg(not(feature = "otlp"))]
+        reader.spans();
         let exit_zero_on_sigterm = reader.value("exit-zero-on-sigterm", value::switch);
         let warnings = std::mem::take(&mut reader.warnings);
         let config = || {
@@ -259,6 +278,8 @@ impl Config {
                 backend,
                 credentials_lifetime: credentials_lifetime?,
                 telemetry: telemetry?,
+                #[cfg(feature = "otlp")]
+                spans,
                 exit_zero_on_sigterm: exit_zero_on_sigterm?,
                 warnings,
             })

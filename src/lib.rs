@@ -22,4 +22,6 @@ pub mod server;
 pub mod service_manager;
 pub mod shutdown;
 pub mod signing;
+#[cfg(feature = "otlp")]
+pub mod spans;
 pub mod telemetry;

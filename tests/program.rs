@@ -185,6 +185,21 @@ async fn the_trace_of_a_request_stands_in_its_line() {
     assert!(!line.contains("trace_id"), "{line}");
 }
 
+#[cfg(not(feature = "otlp"))]
+#[tokio::test]
+async fn a_collector_that_this_program_cannot_reach_is_mentioned_once() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let mut serve = serve(&sandbox, folder.path());
+    serve.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
+    let program = Program::start(serve);
+    let url = program.logged("ready", "url").await;
+    assert_eq!(ask(&url, "/x").await.0.status, 200);
+    program.signal("TERM").await;
+    let log = program.ended().await.stderr;
+    let told = "OTEL_EXPORTER_OTLP_ENDPOINT is set, but this program was built without the feature otlp";
+    assert_eq!(log.matches(told).count(), 1, "{log}");
+}
+
 #[tokio::test]
 async fn a_signal_ends_it_with_the_code_that_shells_expect() {
     let sandbox = sandbox().await;

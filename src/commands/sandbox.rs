@@ -66,6 +66,8 @@ fn app_settings(config: SandboxConfig, sandbox: &Sandbox) -> Result<app::Setting
         credentials: credentials_settings(sandbox)?,
         proxy,
         aws_ca_files: Vec::new(),
+        #[cfg(feature = "otlp")]
+        spans: config.spans,
         threads: std::thread::available_parallelism().ok(),
     })
 }

@@ -79,6 +79,8 @@ pub(super) fn start(config: Config, passed: Passed) -> Result<App, Failure> {
             credentials: config.credentials,
             proxy: config.proxy,
             aws_ca_files: config.aws_ca_files,
+            #[cfg(feature = "otlp")]
+            spans: config.spans,
             threads: thread::available_parallelism().ok(),
         },
         passed,

@@ -8,13 +8,24 @@ use super::value::Parsed;
 
 /// A base URL: https, or http to loopback; host in lower case, no default port, no slash at the end.
 pub(super) fn base_url(text: &str) -> Parsed<Uri> {
+    url("https://abc123.execute-api.eu-west-1.amazonaws.com/prod", is_loopback, text)
+}
+
+/// A collector of OpenTelemetry's: as a base URL, and http to everywhere.
+#[cfg(feature = "otlp")]
+pub(super) fn collector(text: &str) -> Parsed<Uri> {
+    url("http://localhost:4318", |_| true, text)
+}
+
+/// A URL that is like `example`; http only to hosts that may be reached without TLS.
+fn url(example: &str, without_tls: fn(&str) -> bool, text: &str) -> Parsed<Uri> {
     // A mistaken URL may carry a password, so that it is not quoted.
     if text.contains('#') {
         return Err("has a fragment; a base URL ends with its path".to_owned());
     }
     let uri: Uri = text.parse().map_err(|error| format!("is not a URL: {error}"))?;
     let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
-        return Err("is not a URL such as https://abc123.execute-api.eu-west-1.amazonaws.com/prod".to_owned());
+        return Err(format!("is not a URL such as {example}"));
     };
     if authority.as_str().contains('@') {
         return Err("has a user name in it; credentials do not belong into a URL".to_owned());
@@ -25,7 +36,7 @@ pub(super) fn base_url(text: &str) -> Parsed<Uri> {
     let host = host_name(authority.host())?;
     match scheme.as_str() {
         "https" => {}
-        "http" if is_loopback(&host) => {}
+        "http" if without_tls(&host) => {}
         "http" => return Err(format!("is plain http to {host}; only loopback may be reached without TLS")),
         other => return Err(format!("has the scheme {other}; https is expected, or http to loopback")),
     }

@@ -31,6 +31,14 @@ const READ: Duration = Duration::from_secs(10);
 /// # Errors
 /// When a file of `ca_files` cannot be read or holds no certificate.
 pub fn connector(ca_files: &[PathBuf], clock: Clock) -> Result<SharedHttpConnector, TrustError> {
+    Ok(SharedHttpConnector::new(Observing { inner: unobserved(ca_files)?, clock }))
+}
+
+/// The same connector for services that are not AWS's, whose `Date` says nothing about AWS's time.
+///
+/// # Errors
+/// As [`connector`].
+pub(crate) fn unobserved(ca_files: &[PathBuf]) -> Result<SharedHttpConnector, TrustError> {
     let mut roots = TrustStore::default();
     for path in ca_files {
         let pem = fs::read(path).map_err(|source| TrustError { path: path.clone(), source })?;
@@ -49,7 +57,7 @@ pub fn connector(ca_files: &[PathBuf], clock: Clock) -> Result<SharedHttpConnect
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
         .build();
-    Ok(SharedHttpConnector::new(Observing { inner: connector, clock }))
+    Ok(SharedHttpConnector::new(connector))
 }
 
 /// The same connector as the SDK's clients take it.

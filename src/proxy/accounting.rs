@@ -1,5 +1,8 @@
 //! A tower layer for what every request shares: an id, metrics, a line in the log.
 
+#[cfg(feature = "otlp")]
+mod span;
+
 use std::{
     convert::Infallible,
     future::Future,
@@ -23,6 +26,8 @@ use super::{
     service::Told,
     trace::TraceId,
 };
+#[cfg(feature = "otlp")]
+use crate::spans::{Span, Spans};
 use crate::{
     metrics::{Metrics, Present},
     telemetry::ACCESS,
@@ -64,13 +69,26 @@ impl RequestId {
 #[derive(Clone, Debug)]
 pub struct AccountingLayer {
     metrics: Arc<Metrics>,
+    #[cfg(feature = "otlp")]
+    spans: Option<Spans>,
 }
 
 impl AccountingLayer {
     /// A layer that counts in `metrics`.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics }
+        Self {
+            metrics,
+            #[cfg(feature = "otlp")]
+            spans: None,
+        }
+    }
+
+    /// The same layer, which records a span of each request as well.
+    #[cfg(feature = "otlp")]
+    #[must_use]
+    pub fn with_spans(self, spans: Option<Spans>) -> Self {
+        Self { spans, ..self }
     }
 }
 
@@ -103,6 +121,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let id = RequestId::of(request.headers());
+        // Before the trace is looked at: it may begin here.
+        #[cfg(feature = "otlp")]
+        let span = self.layer.spans.as_ref().and_then(|spans| span::begin(spans, &mut request));
         let line = Line {
             id: id.clone(),
             trace_id: TraceId::of(request.headers()),
@@ -116,6 +137,8 @@ where
             own: true,
             bytes: 0,
             ended: false,
+            #[cfg(feature = "otlp")]
+            span,
         };
         let metrics = Arc::clone(&self.layer.metrics);
         let present = metrics.in_flight();
@@ -166,6 +189,8 @@ struct Line {
     own: bool,
     bytes: u64,
     ended: bool,
+    #[cfg(feature = "otlp")]
+    span: Option<Span>,
 }
 
 impl Line {

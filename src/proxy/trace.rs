@@ -14,22 +14,28 @@ pub(super) struct TraceId([u8; 32]);
 impl TraceId {
     /// The id in `traceparent`, if there is one such header and it is valid.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(TRACEPARENT).iter();
-        let (value, None) = (values.next()?.as_bytes(), values.next()) else { return None };
-        let (known, rest) = value.split_at_checked(LENGTH)?;
-        let (version, id, parent) = (&known[..2], &known[3..35], &known[36..52]);
-        let dashes = [2, 35, 52].iter().all(|&at| known[at] == b'-');
-        let digits = [version, id, parent, &known[53..]].iter().all(|part| part.iter().all(is_digit));
-        let is_set = |id: &[u8]| id.iter().any(|&digit| digit != b'0');
-        // A later version may go on after a dash; ff is none.
-        let ends = rest.is_empty() || (version != b"00" && rest[0] == b'-');
-        let valid = dashes && digits && is_set(id) && is_set(parent) && ends && version != b"ff";
-        id.try_into().ok().filter(|_| valid).map(Self)
+        let [id, ..] = parts(headers)?;
+        id.try_into().ok().map(Self)
     }
 
     pub(super) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("hexadecimal digits are text")
     }
+}
+
+/// Trace id, parent id and flags, all in hexadecimal digits, if there is one `traceparent` and it is valid.
+pub(super) fn parts(headers: &HeaderMap) -> Option<[&[u8]; 3]> {
+    let mut values = headers.get_all(TRACEPARENT).iter();
+    let (value, None) = (values.next()?.as_bytes(), values.next()) else { return None };
+    let (known, rest) = value.split_at_checked(LENGTH)?;
+    let (version, id, parent, flags) = (&known[..2], &known[3..35], &known[36..52], &known[53..]);
+    let dashes = [2, 35, 52].iter().all(|&at| known[at] == b'-');
+    let digits = [version, id, parent, flags].iter().all(|part| part.iter().all(is_digit));
+    let is_set = |id: &[u8]| id.iter().any(|&digit| digit != b'0');
+    // A later version may go on after a dash; ff is none.
+    let ends = rest.is_empty() || (version != b"00" && rest[0] == b'-');
+    let valid = dashes && digits && is_set(id) && is_set(parent) && ends && version != b"ff";
+    valid.then_some([id, parent, flags])
 }
 
 fn is_digit(byte: &u8) -> bool {

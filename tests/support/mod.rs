@@ -266,6 +266,8 @@ fn settings(sandbox: &Sandbox) -> app::Settings {
             ca_files: Vec::new(),
         },
         aws_ca_files: Vec::new(),
+        #[cfg(feature = "otlp")]
+        spans: None,
         threads: None,
     }
 }

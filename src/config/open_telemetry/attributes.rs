@@ -1,0 +1,56 @@
+//! Lists as OpenTelemetry writes them, `key=value,key=value` with percent-encoded values.
+
+/// The pairs of a list, and the places of what is none, from 1.
+pub(super) fn pairs(text: &str) -> (Vec<(String, String)>, Vec<usize>) {
+    let (mut pairs, mut wrong) = (Vec::new(), Vec::new());
+    for (place, item) in (1..).zip(text.split(',').map(str::trim)) {
+        match pair(item) {
+            Some(pair) => pairs.push(pair),
+            // A comma at the end does no harm.
+            None if item.is_empty() => {}
+            None => wrong.push(place),
+        }
+    }
+    (pairs, wrong)
+}
+
+fn pair(item: &str) -> Option<(String, String)> {
+    let (key, value) = item.split_once('=')?;
+    let key = key.trim();
+    (!key.is_empty()).then(|| Some((key.to_owned(), decoded(value.trim())?)))?
+}
+
+/// What a percent-encoded text stands for, if it is one and text.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        if byte == b'%' {
+            let digit = |at: usize| after.get(at).and_then(|&digit| char::from(digit).to_digit(16));
+            bytes.push(u8::try_from(digit(0)? << 4 | digit(1)?).ok()?);
+            rest = &after[2..];
+        } else {
+            bytes.push(byte);
+            rest = after;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_decoded_and_what_is_none_is_counted() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        for (text, expected, wrong) in [
+            ("a=b", vec![pair("a", "b")], vec![]),
+            (" a = b , c=d=e,", vec![pair("a", "b"), pair("c", "d=e")], vec![]),
+            ("a=%20x%2Cy%c3%a9,b=", vec![pair("a", " x,y\u{e9}"), pair("b", "")], vec![]),
+            ("x,=y,a=%2,b=%zz,c=%ff,d=+", vec![pair("d", "+")], vec![1, 2, 3, 4, 5]),
+        ] {
+            assert_eq!(pairs(text), (expected, wrong), "{text}");
+        }
+    }
+}
