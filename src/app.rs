@@ -2,13 +2,11 @@
 
 mod error;
 mod reload;
+mod servers;
 
-use std::{future::Future, io, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
-use arc_swap::ArcSwap;
-use bytes::Bytes;
 use tokio::{sync::mpsc, task::JoinSet};
-use tower::Layer;
 use tracing::info;
 #[cfg(feature = "otlp")]
 use tracing::warn;
@@ -16,7 +14,7 @@ use tracing::warn;
 #[cfg(feature = "otlp")]
 use crate::spans::{self, Export};
 use crate::{
-    admin::{self, About, AboutRoute, Admin},
+    admin::{About, AboutRoute, Admin},
     clock::Clock,
     credentials::{
         self, aws_http,
@@ -27,20 +25,13 @@ use crate::{
     },
     listener::{self, Listen, Listener, Passed},
     metrics::{Gauges, Metrics},
-    proxy::{self, AccountingLayer, Budget, Forward, Guard, Proxy},
-    server::{self, Crew},
+    proxy::{self, AccountingLayer, Budget, Proxy},
     shutdown::{Shutdown, Trigger},
 };
 
 pub use error::StartError;
 use reload::Effect;
 pub use reload::Reload;
-
-/// Connections of probes and scrapers at the same time.
-const ADMIN_CONNECTIONS: usize = 64;
-
-/// For the last probe to get its answer, and for a scraper to take its own.
-const ADMIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything that a running proxy is made of.
 #[derive(Clone, Debug)]
@@ -178,9 +169,9 @@ impl App {
             about: Arc::clone(&effect.about),
         };
         let (ended, data_ended) = crate::shutdown::channel();
-        let admin_server = admin_server(self.admin, admin, Arc::clone(&effect.admin_guard), data_ended);
+        let admin_server = servers::admin(self.admin, admin, Arc::clone(&effect.admin_guard), data_ended);
         let data_server =
-            data_server(self.data, &effect, (accounting, self.metrics), &self.settings, shutdown);
+            servers::data(self.data, &effect, &accounting, self.metrics, &self.settings, shutdown);
         // Probes must hear that the process drains for as long as it does.
         let (served, ()) = tokio::join!(
             async move {
@@ -251,53 +242,6 @@ pub fn source(
 
 async fn keep(keeper: Keeper<impl Source>, mut shutdown: Shutdown) {
     keeper.run(async move { shutdown.requested().await }).await;
-}
-
-fn data_server(
-    listeners: Vec<Listener>,
-    effect: &Effect,
-    (accounting, metrics): (AccountingLayer, Arc<Metrics>),
-    settings: &Settings,
-    shutdown: Shutdown,
-) -> impl Future<Output = io::Result<()>> + use<> {
-    let proxy::Settings { limits, timeouts, guard, .. } = &settings.proxy;
-    let server = server::Settings {
-        max_connections: limits.max_connections,
-        drain: timeouts.drain,
-        write: timeouts.idle,
-        identifies_peers: guard.asks_for_users(),
-        full: proxy::no_room(),
-        metrics: Some(metrics),
-    };
-    let mut services = effect.proxies.seats().into_iter().map(|seat| {
-        let accounting = accounting.clone();
-        move |endpoints| accounting.layer(Forward::new(seat.clone(), endpoints))
-    });
-    let crew = match settings.threads {
-        None => Crew::Here(services.next().expect("there is one worker at least")),
-        Some(_) => Crew::Threads(services.collect()),
-    };
-    server::serve(listeners, server, shutdown, crew)
-}
-
-fn admin_server(
-    listeners: Vec<Listener>,
-    admin: Admin,
-    guard: Arc<ArcSwap<Guard>>,
-    shutdown: Shutdown,
-) -> impl Future<Output = ()> {
-    let server = server::Settings {
-        max_connections: ADMIN_CONNECTIONS,
-        drain: ADMIN_PATIENCE,
-        write: ADMIN_PATIENCE,
-        identifies_peers: false,
-        full: Bytes::new(),
-        metrics: None,
-    };
-    let service = move |endpoints| admin::router(admin.clone(), Arc::clone(&guard), endpoints);
-    async move {
-        server::serve(listeners, server, shutdown, Crew::Here(service)).await.expect("no thread is needed");
-    }
 }
 
 /// Logs one line when requests can be signed for the first time.

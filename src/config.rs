@@ -3,9 +3,7 @@
 //! One table has the settings; each source becomes a layer of texts that know where they were given; one pass
 //! over the layers makes the types that the components take. Components know nothing of this module.
 
-use std::{path::PathBuf, time::Duration};
-
-use http::{HeaderName, HeaderValue, Uri};
+use std::path::PathBuf;
 
 #[cfg(feature = "otlp")]
 use crate::spans;
@@ -21,6 +19,7 @@ mod open_telemetry;
 mod problem;
 mod reader;
 mod routes;
+mod sandbox;
 mod secret;
 mod signer;
 mod source;
@@ -34,6 +33,7 @@ pub(crate) use value::duration;
 pub use effective::{Effective, RouteRow, Row, Shown};
 pub use environment::Environment;
 pub use problem::{ConfigError, Problem};
+pub use sandbox::SandboxConfig;
 pub use source::Arguments;
 
 use reader::Reader;
@@ -102,32 +102,6 @@ pub struct ExplainConfig {
     pub proxy: proxy::Settings,
     /// Logging.
     pub telemetry: telemetry::Settings,
-    /// What is odd but no mistake, for the log.
-    pub warnings: Vec<String>,
-}
-
-/// What `sandbox` needs.
-#[derive(Clone, Debug)]
-pub struct SandboxConfig {
-    /// Where clients connect.
-    pub listen: Listen,
-    /// Health, metrics and status, unless that is off.
-    pub admin_listen: Option<Listen>,
-    /// What is done with requests; has no routes, since the sandbox has its own upstream.
-    pub proxy: proxy::Settings,
-    /// Headers that the sandbox's route sets on the way up.
-    pub set_headers: Vec<(HeaderName, HeaderValue)>,
-    /// The local server that gets the verified requests, instead of an echo.
-    pub backend: Option<Uri>,
-    /// How long the credentials last that the sandbox issues.
-    pub credentials_lifetime: Duration,
-    /// Logging.
-    pub telemetry: telemetry::Settings,
-    /// Where spans of requests are exported, if they are.
-    #[cfg(feature = "otlp")]
-    pub spans: Option<spans::Settings>,
-    /// Whether SIGTERM ends the process with 0 instead of 143.
-    pub exit_zero_on_sigterm: bool,
     /// What is odd but no mistake, for the log.
     pub warnings: Vec<String>,
 }
@@ -246,43 +220,6 @@ impl Config {
         let config = || {
             routes?;
             Some(ExplainConfig { proxy: proxy?, telemetry: telemetry?, warnings })
-        };
-        reader.finish(config())
-    }
-
-    /// The configuration of `sandbox`: no upstream, no credentials.
-    pub fn for_sandbox(
-        arguments: &Arguments,
-        environment: &Environment,
-    ) -> Result<SandboxConfig, ConfigError> {
-        let mut reader = Reader::new(Use::Sandbox, arguments, environment);
-        let listeners = reader.listeners();
-        let proxy = reader.proxy(Vec::new());
-        let set_headers = reader.common_headers();
-        let backend = reader.value("backend", url::base_url);
-        let credentials_lifetime = reader.value("credentials-lifetime", value::duration);
-        let telemetry = reader.telemetry();
-        #[cfg(feature = "otlp")]
-        let spans = reader.spans();
-        #[cfg(not(feature = "otlp"))]
-        reader.spans();
-        let exit_zero_on_sigterm = reader.value("exit-zero-on-sigterm", value::switch);
-        let warnings = std::mem::take(&mut reader.warnings);
-        let config = || {
-            let (listen, admin_listen) = listeners?;
-            Some(SandboxConfig {
-                listen,
-                admin_listen,
-                proxy: proxy?,
-                set_headers,
-                backend,
-                credentials_lifetime: credentials_lifetime?,
-                telemetry: telemetry?,
-                #[cfg(feature = "otlp")]
-                spans,
-                exit_zero_on_sigterm: exit_zero_on_sigterm?,
-                warnings,
-            })
         };
         reader.finish(config())
     }

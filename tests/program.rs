@@ -7,6 +7,7 @@ use countersign::sandbox::{self, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SEC
 use support::{
     Connection,
     program::{Program, address, ask, command, folder, run, sandbox, serve, serve_on},
+    tls::{Authority, TlsUpstream},
 };
 use tokio::net::TcpListener;
 
@@ -356,6 +357,31 @@ async fn a_cognito_that_cannot_be_reached_is_told_plainly_and_waited_for() {
     sandbox.restart(Service::UserPool).await.expect("the same port");
     program.logged("ready", "url").await;
     assert_eq!(ask(&url, "/x").await.0.status, 200);
+}
+
+#[tokio::test]
+async fn over_http_2_trace_tells_no_session_token_either() {
+    let (sandbox, folder, authority) = (sandbox().await, folder(), Authority::new());
+    let upstream = TlsUpstream::start(&authority, &["h2"], &sandbox.api_url()).await;
+    let mut serve = serve(&sandbox, folder.path());
+    serve
+        .env("RUST_LOG", "trace")
+        .env("COUNTERSIGN_UPSTREAM", upstream.url())
+        .env("COUNTERSIGN_CA_FILE", authority.file());
+    let program = Program::start(serve);
+    let url = program.logged("ready", "url").await;
+    for _ in 0..3 {
+        assert_eq!(ask(&url, "/x").await.0.status, 200);
+    }
+    program.signal("TERM").await;
+    let log = program.ended().await.stderr;
+    assert!(log.contains("\"frame\":\"Headers"), "frames are in the log");
+    let requests = sandbox.requests();
+    assert_eq!(requests.len(), 3);
+    for received in requests {
+        let token = received.header("x-amz-security-token").expect("a token");
+        assert!(!log.contains(token), "{token} was told");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Version, trace id, parent id and flags with the dashes between them.
 const LENGTH: usize = 55;

@@ -28,7 +28,10 @@ const TO_THE_SECOND: StaticFormatDescription =
 /// Of a time written so, in bytes.
 const SECOND_LENGTH: usize = 20;
 
-/// Writes events as lines of JSON, each at once.
+/// Writes events as lines of JSON.
+///
+/// A line is made in a buffer of its own and then written at once: pieces of it would each go through a writer that
+/// is known at run time only.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Json;
 
@@ -129,6 +132,7 @@ fn push_text(line: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use time::format_description::well_known::Rfc3339;
     use tracing::info;
     use tracing_subscriber::{fmt, layer::SubscriberExt};
 
@@ -159,7 +163,10 @@ mod tests {
         assert!(!text.contains(['\u{1b}', '\u{7f}']), "{text}");
         let mut line: serde_json::Value = serde_json::from_str(text).expect("JSON");
         let time = line["timestamp"].take();
-        assert!(time.as_str().is_some_and(|time| time.ends_with('Z') && time.len() == 27), "{time}");
+        let time = time.as_str().expect("a text");
+        assert!(time.ends_with('Z') && time.len() == 27, "{time}");
+        let age = OffsetDateTime::now_utc() - OffsetDateTime::parse(time, &Rfc3339).expect("RFC 3339");
+        assert!((0..60).contains(&age.whole_seconds()) && age.is_positive(), "{time}");
         let expected = serde_json::json!({
             "timestamp": null,
             "level": "INFO",

@@ -6,11 +6,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 
 use super::Line;
 use crate::{
-    proxy::trace,
+    proxy::trace::{self, TRACEPARENT},
     spans::{Parent, Span, Spans},
 };
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// A longer path is cut off, in bytes: spans wait for their batch in memory.
