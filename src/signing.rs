@@ -12,7 +12,7 @@ mod desk;
 pub mod fuzzing;
 mod key;
 mod payload;
-mod percent;
+pub(crate) mod percent;
 mod target;
 
 use std::{fmt, time::SystemTime};

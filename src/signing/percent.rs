@@ -34,7 +34,7 @@ pub(super) fn extend_encoded(out: &mut Vec<u8>, bytes: &[u8], keep: impl Fn(u8) 
 }
 
 /// The bytes that `encoded` stands for; a `%` that no two digits follow stays as it is.
-pub(super) fn decode(encoded: &[u8]) -> impl Iterator<Item = u8> + '_ {
+pub(crate) fn decode(encoded: &[u8]) -> impl Iterator<Item = u8> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
         let byte = *encoded.get(at)?;
@@ -45,7 +45,7 @@ pub(super) fn decode(encoded: &[u8]) -> impl Iterator<Item = u8> + '_ {
 }
 
 /// Whether every `%` is followed by two hexadecimal digits.
-pub(super) fn is_well_formed(encoded: &[u8]) -> bool {
+pub(crate) fn is_well_formed(encoded: &[u8]) -> bool {
     memchr_iter(b'%', encoded).all(|at| escape_at(encoded, at).is_some())
 }
 

@@ -1,5 +1,7 @@
 //! Lists as OpenTelemetry writes them, `key=value,key=value` with percent-encoded values.
 
+use crate::signing::percent;
+
 /// The pairs of a list, and the places of what is none, from 1.
 pub(super) fn pairs(text: &str) -> (Vec<(String, String)>, Vec<usize>) {
     let (mut pairs, mut wrong) = (Vec::new(), Vec::new());
@@ -22,19 +24,8 @@ fn pair(item: &str) -> Option<(String, String)> {
 
 /// What a percent-encoded text stands for, if it is one and text.
 fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        if byte == b'%' {
-            let digit = |at: usize| after.get(at).and_then(|&digit| char::from(digit).to_digit(16));
-            bytes.push(u8::try_from(digit(0)? << 4 | digit(1)?).ok()?);
-            rest = &after[2..];
-        } else {
-            bytes.push(byte);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).ok()
+    let bytes = percent::is_well_formed(text.as_bytes()).then(|| percent::decode(text.as_bytes()).collect());
+    String::from_utf8(bytes?).ok()
 }
 
 #[cfg(test)]
