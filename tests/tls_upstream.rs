@@ -7,7 +7,8 @@ use bytes::Bytes;
 use countersign::sandbox::{Sandbox, Verdict, pattern};
 use support::{
     Running, Setup,
-    http::request,
+    http::{Connection, request},
+    soon,
     tls::{Authority, TlsUpstream},
 };
 use tokio::task::JoinSet;
@@ -107,6 +108,47 @@ async fn many_requests_share_one_http_2_connection() {
     }
     all_verified(&secured.running.sandbox, 101);
     assert_eq!(secured.upstream.connections(), 1);
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_keep_nobody_from_the_shared_connection() {
+    let secured = secured(&["h2"]).await;
+    assert_eq!(secured.running.proxy.get("/first").await.status, 200);
+    let _unread = answers_begun(&secured, 20, "/bytes/100000000").await;
+    for _ in 0..10 {
+        let answer = soon("an answer", secured.running.proxy.get("/bytes/10000")).await;
+        assert!(answer.body == pattern(0, 10_000));
+    }
+    assert_eq!(secured.upstream.connections(), 1);
+}
+
+#[tokio::test]
+async fn more_than_a_hundred_requests_at_once_get_another_connection() {
+    let secured = secured(&["h2"]).await;
+    assert_eq!(secured.running.proxy.get("/first").await.status, 200);
+    let streams = answers_begun(&secured, 100, "/events/1000?interval=1000").await;
+    assert_eq!(secured.upstream.connections(), 1);
+    let answer = soon("an answer", secured.running.proxy.get("/bytes/10000")).await;
+    assert!(answer.body == pattern(0, 10_000));
+    assert_eq!(secured.upstream.connections(), 2);
+
+    drop(streams);
+    for _ in 0..10 {
+        assert_eq!(secured.running.proxy.get("/x").await.status, 200);
+    }
+    assert_eq!(secured.upstream.connections(), 2);
+}
+
+/// Answers of which nobody reads more than the head.
+async fn answers_begun(secured: &Secured, count: usize, path: &str) -> Vec<Connection> {
+    let mut begun = Vec::new();
+    for _ in 0..count {
+        let mut connection = secured.running.proxy.connect().await;
+        connection.write(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+        assert_eq!(connection.head().await.status, 200);
+        begun.push(connection);
+    }
+    begun
 }
 
 #[tokio::test]

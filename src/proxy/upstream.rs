@@ -1,7 +1,7 @@
 //! The upstream: one configured origin, its connections, and the one way to send to it.
 //!
-//! Connections are hyper's own, kept in a small pool: last in, first out for HTTP/1.1, one shared
-//! connection for HTTP/2.
+//! Connections are hyper's own, kept in a small pool: last in, first out for HTTP/1.1, one that up to a hundred
+//! requests share for HTTP/2.
 
 mod connect;
 mod framing;

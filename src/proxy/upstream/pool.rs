@@ -27,6 +27,16 @@ const UNTIL_READY: Duration = Duration::from_secs(1);
 /// How often a shared connection is asked whether it lives.
 const PING: Duration = Duration::from_secs(30);
 
+/// How many requests share a connection at most. Servers are advised to allow no fewer (RFC 9113 section 6.5.2).
+const SHARES: usize = 100;
+
+/// How many bytes of an answer may have come that its client has not read yet: at 20 ms to the upstream and back,
+/// 25 MB/s, and as much memory as HTTP/1.1 takes for a client that does not read.
+const STREAM_WINDOW: u32 = 512 << 10;
+
+/// Enough for all that share a connection: whoever does not read keeps nobody else's answer from coming.
+const CONNECTION_WINDOW: u32 = SHARES as u32 * STREAM_WINDOW;
+
 /// All connections to one upstream.
 #[derive(Clone, Default)]
 pub(super) struct Pool {
@@ -38,8 +48,18 @@ pub(super) struct Pool {
 struct Resting {
     /// Last in, first out: what is in use stays warm, what is not grows old.
     one: Vec<(http1::SendRequest<RequestBody>, Instant)>,
-    two: Option<(http2::SendRequest<RequestBody>, Instant)>,
+    two: Vec<Shared>,
 }
+
+/// An HTTP/2 connection, which stays here while requests use it.
+struct Shared {
+    sender: http2::SendRequest<RequestBody>,
+    share: Share,
+    used: Instant,
+}
+
+/// Held by each request on a shared connection, and by the pool.
+type Share = Arc<()>;
 
 /// A connection in use by one request.
 pub(super) struct Lease {
@@ -50,7 +70,7 @@ pub(super) struct Lease {
 
 enum Sender {
     One(http1::SendRequest<RequestBody>),
-    Two(http2::SendRequest<RequestBody>),
+    Two(http2::SendRequest<RequestBody>, Share),
 }
 
 /// A failed send.
@@ -73,12 +93,9 @@ impl Pool {
 
     fn pop(&self) -> Option<Sender> {
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((two, used)) = resting.two.take()
-            && !two.is_closed()
-            && used.elapsed() <= LONGEST_REST
-        {
-            resting.two = Some((two.clone(), Instant::now()));
-            return Some(Sender::Two(two));
+        resting.two.retain(Shared::is_of_use);
+        if let Some(shared) = resting.two.iter_mut().find(|shared| !shared.is_full()) {
+            return Some(shared.lend());
         }
         let newest = resting.one.pop()?;
         if newest.1.elapsed() > LONGEST_REST {
@@ -90,10 +107,10 @@ impl Pool {
     }
 
     /// Forgets the connections on which nothing may arrive any more, as one has shown that was in use for
-    /// `silence`: the shared one, and all that have answered nothing since. What is under way goes on.
+    /// `silence`: the shared ones, and all that have answered nothing since. What is under way goes on.
     pub(super) fn forget_doubtful(&self, silence: Duration) {
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        resting.two = None;
+        resting.two.clear();
         resting.one.retain(|(_, used)| used.elapsed() < silence);
     }
 
@@ -105,19 +122,39 @@ impl Pool {
             let (sender, driver) = http2::Builder::new(self.tasks.clone())
                 .timer(TokioTimer::new())
                 .keep_alive_interval(PING)
-                .adaptive_window(true)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
                 .handshake(io)
                 .await?;
             self.tasks.spawn(async move { log_end(driver.await) });
             let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-            resting.two = Some((sender.clone(), Instant::now()));
-            Sender::Two(sender)
+            let mut shared = Shared { sender, share: Share::default(), used: Instant::now() };
+            let sender = shared.lend();
+            // Of those that were made at the same time, or because an older one failed, one is enough.
+            resting.two.retain(Shared::is_full);
+            resting.two.push(shared);
+            sender
         } else {
             let (sender, driver) = http1::Builder::new().handshake(io).await?;
             self.tasks.spawn(async move { log_end(driver.await) });
             Sender::One(sender)
         };
         Ok(Lease { sender, reused: false, pool: self.clone() })
+    }
+}
+
+impl Shared {
+    fn lend(&mut self) -> Sender {
+        self.used = Instant::now();
+        Sender::Two(self.sender.clone(), Arc::clone(&self.share))
+    }
+
+    fn is_full(&self) -> bool {
+        Arc::strong_count(&self.share) > SHARES
+    }
+
+    fn is_of_use(&self) -> bool {
+        !self.sender.is_closed() && self.used.elapsed() <= LONGEST_REST
     }
 }
 
@@ -135,14 +172,14 @@ impl Lease {
     pub(super) fn version(&self) -> Version {
         match self.sender {
             Sender::One(_) => Version::HTTP_11,
-            Sender::Two(_) => Version::HTTP_2,
+            Sender::Two(..) => Version::HTTP_2,
         }
     }
 
     async fn ready(&mut self) -> Result<(), hyper::Error> {
         match &mut self.sender {
             Sender::One(sender) => sender.ready().await,
-            Sender::Two(sender) => sender.ready().await,
+            Sender::Two(sender, _) => sender.ready().await,
         }
     }
 
@@ -152,7 +189,7 @@ impl Lease {
     ) -> Result<Response<Incoming>, SendFailure> {
         let outcome = match &mut self.sender {
             Sender::One(sender) => sender.try_send_request(request).await,
-            Sender::Two(sender) => sender.try_send_request(request).await,
+            Sender::Two(sender, _) => sender.try_send_request(request).await,
         };
         outcome.map_err(|mut failure: TrySendError<_>| SendFailure {
             // hyper hands the request back when it has written nothing of it.
@@ -167,9 +204,10 @@ impl Lease {
         match self.sender {
             Sender::One(sender) if !sender.is_closed() => resting.one.push((sender, Instant::now())),
             Sender::One(_) => {}
-            Sender::Two(_) => {
-                if let Some((_, used)) = &mut resting.two {
-                    *used = Instant::now();
+            Sender::Two(_, share) => {
+                if let Some(shared) = resting.two.iter_mut().find(|shared| Arc::ptr_eq(&shared.share, &share))
+                {
+                    shared.used = Instant::now();
                 }
             }
         }
