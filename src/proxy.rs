@@ -11,6 +11,7 @@ mod headers;
 mod outcome;
 mod payload_form;
 mod pipeline;
+mod portions;
 mod refusal;
 mod response;
 mod retry;

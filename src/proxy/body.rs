@@ -11,7 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{refusal::Witness, upstream::UpstreamBody};
+use super::{portions::Portions, refusal::Witness, upstream::UpstreamBody};
 
 /// A body that goes down to the client.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ impl Body {
             broken: None,
             idle,
             silence: None,
+            portions: Portions::default(),
             witness: None,
         }))
     }
@@ -48,8 +49,11 @@ impl Body {
         upstream: UpstreamBody,
         idle: Duration,
     ) -> Self {
-        let head = Some(head);
-        Self::Stream(Box::new(Streamed { upstream, head, broken, idle, silence: None, witness: None }))
+        let mut body = Self::stream(upstream, idle);
+        if let Self::Stream(streamed) = &mut body {
+            (streamed.head, streamed.broken) = (Some(head), broken);
+        }
+        body
     }
 
     /// The same body, which `witness` sees pass.
@@ -87,6 +91,7 @@ pub struct Streamed {
     broken: Option<hyper::Error>,
     idle: Duration,
     silence: Option<Pin<Box<Sleep>>>,
+    portions: Portions,
     witness: Option<Witness>,
 }
 
@@ -163,11 +168,13 @@ impl Streamed {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(BodyError::Upstream(error))));
         }
+        ready!(self.portions.poll_next(context));
         if let Poll::Ready(frame) = Pin::new(&mut self.upstream).poll_frame(context) {
             if let Some(silence) = &mut self.silence {
                 silence.as_mut().reset(Instant::now() + self.idle);
             }
             if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+                self.portions.count(data.len());
                 self.show(data);
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Upstream)));

@@ -10,11 +10,10 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    task::yield_now,
     time::{Instant, timeout, timeout_at},
 };
 
-use super::error::ProxyError;
+use super::{error::ProxyError, portions::Portions};
 use crate::{metrics::Limit, signing::Payload};
 use pieces::Pieces;
 use stock::{PIECE, Stock};
@@ -33,9 +32,6 @@ const PACE: u64 = 64 * 1024;
 
 /// unless it holds no more than this, in bytes.
 const TRIFLE: u64 = 64 * 1024;
-
-/// Hashing holds the thread: after this many bytes other requests get their turn.
-const TURN: usize = 64 * 1024;
 
 /// The memory that all buffered request bodies share.
 #[derive(Clone, Debug)]
@@ -85,7 +81,7 @@ impl Budget {
         if let Some(length) = declared {
             pieces.add_share(self.reserve(length).await?);
         }
-        let (mut length, mut turn) = (0_u64, 0_usize);
+        let (mut length, mut portions) = (0_u64, Portions::default());
         let began = Instant::now();
         let mut deadline = began + CHUNK;
         loop {
@@ -111,12 +107,9 @@ impl Budget {
                 let lacking = chunk.len().saturating_sub(pieces.left());
                 pieces.add_share(self.reserve_more(lacking as u64, length).await?);
             }
-            turn += chunk.len();
+            portions.count(chunk.len());
             pieces.push(&chunk);
-            if turn >= TURN {
-                turn = 0;
-                yield_now().await;
-            }
+            portions.next().await;
         }
     }
 

@@ -4,16 +4,13 @@ use std::{
     convert::Infallible,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::signing::Payload;
-
-/// Encrypting and sending hold the thread: after this many bytes other requests get their turn.
-const TURN: usize = 64 * 1024;
+use crate::{proxy::portions::Portions, signing::Payload};
 
 /// Sends the chunks of a payload as they are, without joining them.
 #[derive(Debug)]
@@ -21,13 +18,13 @@ pub(super) struct RequestBody {
     chunks: Arc<[Bytes]>,
     next: usize,
     left: u64,
-    /// Sent in this turn.
-    sent: usize,
+    portions: Portions,
 }
 
 impl RequestBody {
     pub(super) fn new(payload: &Payload) -> Self {
-        Self { chunks: Arc::clone(payload.chunks()), next: 0, left: payload.length(), sent: 0 }
+        let (chunks, left) = (Arc::clone(payload.chunks()), payload.length());
+        Self { chunks, next: 0, left, portions: Portions::default() }
     }
 }
 
@@ -39,16 +36,12 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.sent >= TURN {
-            self.sent = 0;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
+        ready!(self.portions.poll_next(context));
         let chunk = self.chunks.get(self.next).cloned();
         if let Some(chunk) = &chunk {
             self.next += 1;
             self.left -= chunk.len() as u64;
-            self.sent += chunk.len();
+            self.portions.count(chunk.len());
         }
         Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
     }
@@ -64,29 +57,32 @@ impl Body for RequestBody {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::future::poll_fn;
 
     use super::*;
-    use crate::signing::PayloadBuilder;
+    use crate::{proxy::portions::PORTION, signing::PayloadBuilder};
 
-    #[test]
-    fn large_bodies_leave_turns_to_others_and_arrive_whole() {
+    #[tokio::test]
+    async fn large_bodies_leave_turns_to_others_and_arrive_whole() {
         let mut builder = PayloadBuilder::default();
         for byte in 0..10_u8 {
-            builder.push(vec![byte; TURN / 2].into());
+            builder.push(vec![byte; PORTION / 2].into());
         }
         let payload = builder.finish();
         let mut body = RequestBody::new(&payload);
-        let mut context = Context::from_waker(Waker::noop());
         let (mut sent, mut turns) = (Vec::new(), 0);
-        loop {
-            match Pin::new(&mut body).poll_frame(&mut context) {
-                Poll::Ready(Some(Ok(frame))) => sent.extend(frame.into_data().expect("data")),
-                Poll::Ready(None) => break,
-                Poll::Ready(Some(Err(never))) => match never {},
-                Poll::Pending => turns += 1,
+        let mut next = |context: &mut Context<'_>| {
+            let frame = Pin::new(&mut body).poll_frame(context);
+            turns += usize::from(frame.is_pending());
+            frame
+        };
+        while let Some(frame) = poll_fn(&mut next).await {
+            match frame {
+                Ok(frame) => sent.extend(frame.into_data().expect("data")),
+                Err(never) => match never {},
             }
         }
-        assert_eq!((sent, turns), (payload.chunks().concat(), 5));
+        assert!(sent == payload.chunks().concat());
+        assert_eq!(turns, 5);
     }
 }
