@@ -68,6 +68,11 @@ def small(
     ]
 
 
+def new_connections(connections: int) -> Row:
+    label = f"{connections} connections: new upstream connections per 10,000 requests"
+    return Row(f"get-small-{connections}/connections", label, "", Kind.PLAIN, at_most(0))
+
+
 def body(cell: str, told: str, cpu: "Goal | None" = None, rate: "Goal | None" = None) -> list[Row]:
     return [
         Row(f"{cell}/cpu", f"{told}: CPU per request", "µs", goal=cpu),
@@ -81,10 +86,9 @@ ROWS = [
     Row("get-small-1/p99", "small GET, 1 connection: added p99", "µs", Kind.ADDED),
     *small(16, "16 connections"),
     *small(64, "64 connections", cpu=at_most(0.80, h2=0.55), rate=at_least(1.2)),
-    Row(
-        "get-small-64/connections", "new upstream connections per 10,000 requests", "", Kind.PLAIN, at_most(0)
-    ),
+    new_connections(64),
     *small(256, "256 connections", rate=at_least(1.2)),
+    new_connections(256),
     *body("post-1k", "POST 1 KB, 16 connections", cpu=at_most(0.70)),
     *body("post-100k", "POST 100 KB, 8 connections"),
     *body("post-5m", "POST 5 MB, 4 connections", cpu=at_most(0.95), rate=at_least(1.0)),

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use countersign::sandbox::{Sandbox, Verdict, pattern};
 use support::{
@@ -11,7 +13,10 @@ use support::{
     soon,
     tls::{Authority, TlsUpstream},
 };
-use tokio::task::JoinSet;
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 /// A proxy whose upstream is its own sandbox's API behind TLS.
 struct Secured {
@@ -137,6 +142,65 @@ async fn more_than_a_hundred_requests_at_once_get_another_connection() {
         assert_eq!(secured.running.proxy.get("/x").await.status, 200);
     }
     assert_eq!(secured.upstream.connections(), 2);
+}
+
+#[tokio::test]
+async fn requests_that_come_all_at_once_make_no_more_connections_than_they_need() {
+    let secured = secured(&["h2"]).await;
+    many_clients(&secured, 250, 1).await;
+    assert_eq!(secured.upstream.connections(), 3);
+}
+
+#[tokio::test]
+async fn more_clients_than_a_connection_has_room_for_keep_their_connections() {
+    let secured = secured(&["h2"]).await;
+    many_clients(&secured, 150, 5).await;
+    assert_eq!(secured.upstream.connections(), 2);
+}
+
+#[tokio::test]
+async fn requests_that_come_all_at_once_do_not_wait_for_each_other_over_http_1_1() {
+    let secured = secured(&["http/1.1"]).await;
+    many_clients(&secured, 50, 1).await;
+    assert!(secured.upstream.connections() > 40);
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_be_made_does_not_take_the_time_of_those_who_wait_for_it() {
+    let secured = secured(&["h2"]).await;
+    secured.upstream.ignore(1);
+    let mut unlucky = secured.running.proxy.connect().await;
+    unlucky.write("GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    soon("a connection", async {
+        while secured.upstream.connections() == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let connect_timeout = Duration::from_secs(3);
+    timeout(connect_timeout, many_clients(&secured, 20, 1)).await.expect("they try for themselves in time");
+}
+
+/// So many clients at once, each of which sends so many requests, one after the other, that take half a second.
+async fn many_clients(secured: &Secured, clients: usize, requests: usize) {
+    let mut connections = Vec::new();
+    for _ in 0..clients {
+        connections.push(secured.running.proxy.connect().await);
+    }
+    let mut all = JoinSet::new();
+    for mut connection in connections {
+        all.spawn(async move {
+            for _ in 0..requests {
+                connection.write("GET /slow/500 HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+                let (head, body) = connection.answer().await;
+                assert_eq!(head.status, 200, "{}", String::from_utf8_lossy(&body));
+            }
+        });
+    }
+    while let Some(client) = all.join_next().await {
+        client.expect("no panic");
+    }
+    all_verified(&secured.running.sandbox, clients * requests);
 }
 
 /// Answers of which nobody reads more than the head.

@@ -99,7 +99,7 @@ impl Upstream {
         let mut lease = match rested {
             Some(lease) => lease,
             // Apart from the request, which seldom needs it and would carry its size.
-            None => Box::pin(self.connect()).await?,
+            None => Box::pin(self.connect(fresh)).await?,
         };
         let reused = lease.reused();
         let request = into_wire(request, lease.version(), self.connector.scheme());
@@ -123,11 +123,28 @@ impl Upstream {
         Ok(response.map(|incoming| UpstreamBody::new(incoming, lease)))
     }
 
-    async fn connect(&self) -> Result<Lease, Failure> {
-        let connected = timeout(self.connect_timeout, self.connector.connect()).await;
-        let failure = |error| Failure { error, unsent: true, reused: false };
-        let connection = connected.map_err(|_| failure(UpstreamError::ConnectTimeout))?.map_err(failure)?;
-        self.pool.handshake(connection).await.map_err(|error| failure(classify(error)))
+    async fn connect(&self, fresh: bool) -> Result<Lease, Failure> {
+        let connecting = async {
+            // Kept until others can find the connection.
+            let mut turn = None;
+            if !fresh {
+                // Not for so long that too little time would be left: whoever has the turn may wait for nothing.
+                turn = timeout(self.connect_timeout / 2, self.pool.turn()).await.ok().flatten();
+                if let Some(lease) = self.pool.take().await {
+                    return Ok(lease);
+                }
+            }
+            let connection = self.connector.connect().await?;
+            let lease = self.pool.handshake(connection, fresh).await.map_err(classify);
+            drop(turn);
+            lease
+        };
+        let connected = timeout(self.connect_timeout, connecting).await;
+        connected.unwrap_or(Err(UpstreamError::ConnectTimeout)).map_err(|error| Failure {
+            error,
+            unsent: true,
+            reused: false,
+        })
     }
 }
 

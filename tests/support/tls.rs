@@ -85,6 +85,7 @@ pub(crate) struct TlsUpstream {
     connections: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
     leave: watch::Sender<usize>,
+    deaf: Arc<AtomicUsize>,
     _accepting: JoinSet<()>,
 }
 
@@ -103,15 +104,27 @@ impl TlsUpstream {
             requests: Arc::default(),
         };
         let (counted, requests) = (connections.clone(), bridge.requests.clone());
+        let deaf = Arc::new(AtomicUsize::new(0));
+        let still_deaf = deaf.clone();
         let mut accepting = JoinSet::new();
         accepting.spawn(async move {
-            let mut open = JoinSet::new();
+            let (mut open, mut unheard) = (JoinSet::new(), Vec::new());
             while let Ok((stream, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::SeqCst);
+                if still_deaf.load(Ordering::SeqCst) > 0 {
+                    still_deaf.fetch_sub(1, Ordering::SeqCst);
+                    unheard.push(stream);
+                    continue;
+                }
                 open.spawn(serve(acceptor.clone(), stream, bridge.clone(), leaving.clone()));
             }
         });
-        Self { address, connections, requests, leave, _accepting: accepting }
+        Self { address, connections, requests, leave, deaf, _accepting: accepting }
+    }
+
+    /// Takes the next so many connections and never says a word on them.
+    pub(crate) fn ignore(&self, connections: usize) {
+        self.deaf.store(connections, Ordering::SeqCst);
     }
 
     /// The base URL, with the stage of the sandbox's API.

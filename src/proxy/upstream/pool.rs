@@ -13,7 +13,10 @@ use hyper::{
     client::conn::{TrySendError, http1, http2},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::{self, MutexGuard},
+    time::{Instant, timeout},
+};
 use tracing::debug;
 
 use super::{connect::Connection, request_body::RequestBody, tasks::Tasks};
@@ -41,6 +44,8 @@ const CONNECTION_WINDOW: u32 = SHARES as u32 * STREAM_WINDOW;
 #[derive(Clone, Default)]
 pub(super) struct Pool {
     resting: Arc<Mutex<Resting>>,
+    /// Held by the request that makes a connection which others may share.
+    turn: Arc<sync::Mutex<()>>,
     tasks: Tasks,
 }
 
@@ -49,6 +54,8 @@ struct Resting {
     /// Last in, first out: what is in use stays warm, what is not grows old.
     one: Vec<(http1::SendRequest<RequestBody>, Instant)>,
     two: Vec<Shared>,
+    /// Whether the newest connection is one that nobody shares.
+    speaks_one: bool,
 }
 
 /// An HTTP/2 connection, which stays here while requests use it.
@@ -91,8 +98,20 @@ impl Pool {
         }
     }
 
+    /// Whose turn it is to make a connection: when many requests find no room, the first makes one for a hundred.
+    ///
+    /// Absent when the upstream speaks HTTP/1.1, where each needs its own.
+    pub(super) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        if self.lock().speaks_one {
+            return None;
+        }
+        let turn = self.turn.lock().await;
+        // What has been made meanwhile may tell.
+        (!self.lock().speaks_one).then_some(turn)
+    }
+
     fn pop(&self) -> Option<Sender> {
-        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut resting = self.lock();
         resting.two.retain(Shared::is_of_use);
         if let Some(shared) = resting.two.iter_mut().find(|shared| !shared.is_full()) {
             return Some(shared.lend());
@@ -109,14 +128,21 @@ impl Pool {
     /// Forgets the connections on which nothing may arrive any more, as one has shown that was in use for
     /// `silence`: the shared ones, and all that have answered nothing since. What is under way goes on.
     pub(super) fn forget_doubtful(&self, silence: Duration) {
-        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut resting = self.lock();
         resting.two.clear();
         resting.one.retain(|(_, used)| used.elapsed() < silence);
     }
 
     /// Starts HTTP on a new connection, in the version that TLS agreed on.
-    pub(super) async fn handshake(&self, connection: Connection) -> Result<Lease, hyper::Error> {
+    ///
+    /// `instead` of those with room that there are: one of them has failed.
+    pub(super) async fn handshake(
+        &self,
+        connection: Connection,
+        instead: bool,
+    ) -> Result<Lease, hyper::Error> {
         let version = connection.version();
+        self.lock().speaks_one = version != Version::HTTP_2;
         let io = TokioIo::new(connection);
         let sender = if version == Version::HTTP_2 {
             let (sender, driver) = http2::Builder::new(self.tasks.clone())
@@ -127,11 +153,12 @@ impl Pool {
                 .handshake(io)
                 .await?;
             self.tasks.spawn(async move { log_end(driver.await) });
-            let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
             let mut shared = Shared { sender, share: Share::default(), used: Instant::now() };
             let sender = shared.lend();
-            // Of those that were made at the same time, or because an older one failed, one is enough.
-            resting.two.retain(Shared::is_full);
+            let mut resting = self.lock();
+            if instead {
+                resting.two.retain(Shared::is_full);
+            }
             resting.two.push(shared);
             sender
         } else {
@@ -140,6 +167,10 @@ impl Pool {
             Sender::One(sender)
         };
         Ok(Lease { sender, reused: false, pool: self.clone() })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Resting> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -200,7 +231,7 @@ impl Lease {
 
     /// Lets the connection rest; a shared one was never taken out.
     pub(super) fn give_back(self) {
-        let mut resting = self.pool.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut resting = self.pool.lock();
         match self.sender {
             Sender::One(sender) if !sender.is_closed() => resting.one.push((sender, Instant::now())),
             Sender::One(_) => {}
