@@ -16,6 +16,7 @@ pub mod metrics;
 mod peer;
 pub mod process;
 pub mod proxy;
+mod roots;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod server;

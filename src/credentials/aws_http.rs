@@ -2,8 +2,9 @@
 
 use std::{
     error::Error,
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -20,7 +21,7 @@ use aws_smithy_runtime_api::client::{
     orchestrator::HttpRequest,
 };
 
-use crate::clock::Clock;
+use crate::{clock::Clock, roots::Roots};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const READ: Duration = Duration::from_secs(10);
@@ -41,29 +42,41 @@ pub fn connector(ca_files: &[PathBuf], clock: Clock) -> Result<SharedHttpConnect
 pub(crate) fn unobserved(ca_files: &[PathBuf]) -> Result<SharedHttpConnector, TrustError> {
     let mut roots = TrustStore::default();
     for path in ca_files {
-        let pem = fs::read(path).map_err(|source| TrustError { path: path.clone(), source })?;
-        if !pem.windows(5).any(|window| window == b"BEGIN") {
-            let source = io::Error::new(io::ErrorKind::InvalidData, "no PEM certificate in it");
-            return Err(TrustError { path: path.clone(), source });
-        }
-        roots = roots.with_pem_certificate(pem);
+        let file = Roots::read(path).map_err(|source| TrustError { path: path.clone(), source })?;
+        roots = roots.with_pem_certificate(file.pem);
     }
+    let proxies = ProxyConfig::from_env();
+    Ok(SharedHttpConnector::new(Unhurried(LazyLock::new(Box::new(move || build(roots, proxies))))))
+}
+
+fn build(roots: TrustStore, proxies: ProxyConfig) -> SharedHttpConnector {
     let tls =
         TlsContext::builder().with_trust_store(roots).build().expect("a trust store alone is a context");
     let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(READ).build();
     let connector = Connector::builder()
         .connector_settings(settings)
-        .proxy_config(ProxyConfig::from_env())
+        .proxy_config(proxies)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
         .build();
-    Ok(SharedHttpConnector::new(connector))
+    SharedHttpConnector::new(connector)
 }
 
 /// The same connector as the SDK's clients take it.
 #[must_use]
 pub fn client(connector: SharedHttpConnector) -> SharedHttpClient {
     http_client_fn(move |_, _| connector.clone())
+}
+
+/// Reads the system's roots at the first call: milliseconds and memory that a proxy does not need whose credentials come
+/// from elsewhere.
+#[derive(Debug)]
+struct Unhurried(LazyLock<SharedHttpConnector, Box<dyn FnOnce() -> SharedHttpConnector + Send>>);
+
+impl HttpConnector for Unhurried {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        self.0.call(request)
+    }
 }
 
 /// Learns the clock's offset on the way.

@@ -1,14 +1,10 @@
 //! The certificates that upstreams are trusted by: the system's roots and further files.
 
-use std::{
-    error::Error,
-    fmt, fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
 
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
+
+use crate::roots::Roots;
 
 /// The certificates that upstreams are trusted by.
 #[derive(Clone, Debug)]
@@ -22,7 +18,7 @@ pub enum TrustError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: Box<dyn Error + Send + Sync>,
+        source: io::Error,
     },
     /// There is not one trusted root.
     NoRoots,
@@ -43,7 +39,7 @@ impl fmt::Display for TrustError {
 impl Error for TrustError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::File { source, .. } => Some(source.as_ref()),
+            Self::File { source, .. } => Some(source),
             Self::NoRoots => None,
         }
     }
@@ -58,7 +54,8 @@ impl Trust {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         for path in ca_files {
-            add_file(&mut roots, path).map_err(|source| TrustError::File { path: path.clone(), source })?;
+            let file = Roots::read(path).map_err(|source| TrustError::File { path: path.clone(), source })?;
+            roots.extend(file.store.roots);
         }
         if roots.is_empty() {
             return Err(TrustError::NoRoots);
@@ -72,16 +69,4 @@ impl Trust {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
     }
-}
-
-fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let pem = fs::read(path)?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>()?;
-    if certificates.is_empty() {
-        return Err("no PEM certificate in it".into());
-    }
-    for certificate in certificates {
-        roots.add(certificate)?;
-    }
-    Ok(())
 }

@@ -1,0 +1,71 @@
+//! Files of trusted roots, in PEM.
+
+use std::{error::Error, fs, io, path::Path};
+
+use rustls::RootCertStore;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+
+/// What a file holds: at least one certificate, and none that cannot be used.
+#[derive(Debug)]
+pub(crate) struct Roots {
+    pub(crate) pem: Vec<u8>,
+    pub(crate) store: RootCertStore,
+}
+
+impl Roots {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a certificate in it cannot be used, or there is none.
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+        let pem = fs::read(path)?;
+        let mut store = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            store.add(certificate.map_err(unusable)?).map_err(unusable)?;
+        }
+        if store.is_empty() {
+            return Err(unusable("no PEM certificate in it"));
+        }
+        Ok(Self { pem, store })
+    }
+}
+
+fn unusable(why: impl Into<Box<dyn Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<usize, String> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), text).expect("written");
+        Roots::read(file.path()).map(|roots| roots.store.len()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_certificate_counts() {
+        let one = rcgen::generate_simple_self_signed([]).expect("a certificate").cert.pem();
+        let other = rcgen::generate_simple_self_signed([]).expect("a certificate").cert.pem();
+        assert_eq!(read(&format!("{one}# a comment\n{other}")), Ok(2));
+    }
+
+    #[test]
+    fn a_file_is_used_as_a_whole_or_not_at_all() {
+        let good = rcgen::generate_simple_self_signed([]).expect("a certificate").cert.pem();
+        for (text, why) in [
+            ("", "no PEM certificate in it"),
+            ("nonsense", "no PEM certificate in it"),
+            ("-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n", "BadEncoding"),
+            ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", "base64"),
+            ("-----BEGIN CERTIFICATE-----\naGVsbG8=\n", "missing section end"),
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(error.contains(why), "{error}");
+            if !text.is_empty() && text != "nonsense" {
+                read(&format!("{good}{text}")).expect_err("one of two is unusable");
+            }
+        }
+    }
+}
