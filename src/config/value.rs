@@ -179,6 +179,10 @@ pub(super) fn log_level(text: &str) -> Parsed<String> {
 
 /// What `RUST_LOG` may be, lone targets included, since it is shared with other programs.
 pub(super) fn log_filter(text: &str) -> Parsed<String> {
+    // The parser cuts some other texts within a character, and panics.
+    if !text.is_ascii() {
+        return Err(format!("{text:?} is not a log filter: it has characters that are not ASCII"));
+    }
     match EnvFilter::builder().parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(format!("{text:?} is not a log filter: {error}")),

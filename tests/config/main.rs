@@ -329,6 +329,7 @@ fn values_that_are_wrong_are_refused_wherever_they_stand() {
         ("drain-timeout", "-1s"),
         ("log-format", "xml"),
         ("log-level", "inof"),
+        ("log-level", "\u{2004}C\u{a0}Y=~"),
         ("exit-zero-on-sigterm", "maybe"),
     ] {
         let variable = format!("COUNTERSIGN_{}", name.replace('-', "_").to_uppercase());
