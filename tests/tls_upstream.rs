@@ -147,21 +147,21 @@ async fn more_than_a_hundred_requests_at_once_get_another_connection() {
 #[tokio::test]
 async fn requests_that_come_all_at_once_make_no_more_connections_than_they_need() {
     let secured = secured(&["h2"]).await;
-    many_clients(&secured, 250, 1).await;
+    many_clients(&secured, 250, 1, "/slow/1500").await;
     assert_eq!(secured.upstream.connections(), 3);
 }
 
 #[tokio::test]
 async fn more_clients_than_a_connection_has_room_for_keep_their_connections() {
     let secured = secured(&["h2"]).await;
-    many_clients(&secured, 150, 5).await;
+    many_clients(&secured, 150, 3, "/slow/1000").await;
     assert_eq!(secured.upstream.connections(), 2);
 }
 
 #[tokio::test]
 async fn requests_that_come_all_at_once_do_not_wait_for_each_other_over_http_1_1() {
     let secured = secured(&["http/1.1"]).await;
-    many_clients(&secured, 50, 1).await;
+    many_clients(&secured, 50, 1, "/slow/500").await;
     assert!(secured.upstream.connections() > 40);
 }
 
@@ -178,20 +178,23 @@ async fn a_connection_that_cannot_be_made_does_not_take_the_time_of_those_who_wa
     })
     .await;
     let connect_timeout = Duration::from_secs(3);
-    timeout(connect_timeout, many_clients(&secured, 20, 1)).await.expect("they try for themselves in time");
+    timeout(connect_timeout, many_clients(&secured, 20, 1, "/x"))
+        .await
+        .expect("they try for themselves in time");
 }
 
-/// So many clients at once, each of which sends so many requests, one after the other, that take half a second.
-async fn many_clients(secured: &Secured, clients: usize, requests: usize) {
+/// So many clients at once, each of which sends so many requests, one after the other.
+async fn many_clients(secured: &Secured, clients: usize, requests: usize, path: &str) {
     let mut connections = Vec::new();
     for _ in 0..clients {
         connections.push(secured.running.proxy.connect().await);
     }
     let mut all = JoinSet::new();
     for mut connection in connections {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         all.spawn(async move {
             for _ in 0..requests {
-                connection.write("GET /slow/500 HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+                connection.write(request.clone()).await;
                 let (head, body) = connection.answer().await;
                 assert_eq!(head.status, 200, "{}", String::from_utf8_lossy(&body));
             }

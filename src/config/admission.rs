@@ -1,6 +1,6 @@
 //! Who may ask and how much is taken on: listeners, the guard, limits and timeouts.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{io::ErrorKind, net::SocketAddr, path::PathBuf};
 
 use super::{
     Config, ConfigError, Problem, header,
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     listener::Listen,
+    roots::Roots,
     proxy::{GuardSettings, Limits, RouteSettings, Settings, Timeouts},
     telemetry,
 };
@@ -68,7 +69,7 @@ impl Reader<'_> {
     pub(super) fn forwarding(&mut self, routes: Vec<RouteSettings>) -> Option<Settings> {
         let limits = self.limits();
         let timeouts = self.timeouts();
-        let own = self.explicit("ca-file").and_then(|given| self.readable_file(&given));
+        let own = self.explicit("ca-file").and_then(|given| self.roots_file(&given));
         let ca_files = own.into_iter().chain(self.aws_ca_files()).collect();
         let (guard, strip_headers) = (GuardSettings::default(), Vec::new());
         Some(Settings { guard, limits: limits?, timeouts: timeouts?, routes, strip_headers, ca_files })
@@ -79,19 +80,26 @@ impl Reader<'_> {
         let bundle = self.environment.variable("AWS_CA_BUNDLE").map(str::to_owned);
         bundle
             .map(|text| Given { text, origin: Origin::Variable("AWS_CA_BUNDLE".to_owned()) })
-            .and_then(|given| self.readable_file(&given))
+            .and_then(|given| self.roots_file(&given))
             .into_iter()
             .collect()
     }
 
-    /// A file that is read later on, and must be there by then.
-    fn readable_file(&mut self, given: &Given) -> Option<PathBuf> {
+    /// A file of trusted roots, which is read again when they are needed.
+    fn roots_file(&mut self, given: &Given) -> Option<PathBuf> {
         let path = self.environment.path(&given.origin, &self.parsed(given, value::text)?);
-        match std::fs::File::open(&path) {
-            Ok(_) if path.is_dir() => self.problem(&given.origin, format!("{} is a folder", path.display())),
+        let error = match Roots::read(&path) {
             Ok(_) => return Some(path),
-            Err(error) => self.problem(&given.origin, format!("cannot read {}: {error}", path.display())),
-        }
+            Err(error) => error,
+        };
+        let path = path.display();
+        self.problem(
+            &given.origin,
+            match error.kind() {
+                ErrorKind::InvalidData => format!("{path} cannot be used as trusted roots: {error}"),
+                _ => format!("cannot read {path}: {error}"),
+            },
+        );
         None
     }
 

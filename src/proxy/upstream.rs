@@ -123,21 +123,21 @@ impl Upstream {
         Ok(response.map(|incoming| UpstreamBody::new(incoming, lease)))
     }
 
+    /// A connection that is new, or that others have made meanwhile, unless it must be `fresh`.
     async fn connect(&self, fresh: bool) -> Result<Lease, Failure> {
         let connecting = async {
-            // Kept until others can find the connection.
-            let mut turn = None;
-            if !fresh {
-                // Not for so long that too little time would be left: whoever has the turn may wait for nothing.
-                turn = timeout(self.connect_timeout / 2, self.pool.turn()).await.ok().flatten();
-                if let Some(lease) = self.pool.take().await {
-                    return Ok(lease);
-                }
+            // Kept until others can find the connection, but not waited for so long that too little time would be left:
+            // whoever has it may wait for nothing.
+            let _turn = if fresh {
+                None
+            } else {
+                timeout(self.connect_timeout / 2, self.pool.turn()).await.ok().flatten()
+            };
+            if !fresh && let Some(lease) = self.pool.take().await {
+                return Ok(lease);
             }
             let connection = self.connector.connect().await?;
-            let lease = self.pool.handshake(connection, fresh).await.map_err(classify);
-            drop(turn);
-            lease
+            self.pool.handshake(connection, fresh).await.map_err(classify)
         };
         let connected = timeout(self.connect_timeout, connecting).await;
         connected.unwrap_or(Err(UpstreamError::ConnectTimeout)).map_err(|error| Failure {

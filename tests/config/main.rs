@@ -788,14 +788,26 @@ fn rust_log_wins_over_log_level_unless_that_is_a_flag() {
 
 #[test]
 fn certificate_files_are_those_of_the_upstream_and_of_the_sdks() {
-    let run =
-        Run::complete().named_file("own.pem", "").named_file("aws.pem", "").flag("ca-file", &["own.pem"]);
-    let run = run.variable("AWS_CA_BUNDLE", "aws.pem");
+    let pem = rcgen::generate_simple_self_signed([]).expect("a certificate").cert.pem();
+    let run = Run::complete().named_file("own.pem", &pem).named_file("aws.pem", &pem);
+    let run = run.flag("ca-file", &["own.pem"]).variable("AWS_CA_BUNDLE", "aws.pem");
     let (own, aws) = (run.folder.path().join("own.pem"), run.folder.path().join("aws.pem"));
     let config = run.valid();
     assert_eq!(config.proxy.ca_files, [own, aws.clone()]);
     assert_eq!(config.aws_ca_files, [aws]);
     assert_problem(&Run::complete().variable("AWS_CA_BUNDLE", "none.pem"), &["AWS_CA_BUNDLE: cannot read"]);
+    assert_problem(&Run::complete().variable("AWS_CA_BUNDLE", "."), &["AWS_CA_BUNDLE: cannot read"]);
+}
+
+#[test]
+fn a_file_without_certificates_that_can_be_used_is_a_mistake_of_the_configuration() {
+    let not_a_certificate = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
+    for text in ["", "nonsense", not_a_certificate] {
+        let run = || Run::complete().named_file("bad.pem", text);
+        let problem = "bad.pem cannot be used as trusted roots: ";
+        assert_problem(&run().flag("ca-file", &["bad.pem"]), &["--ca-file: ", problem]);
+        assert_problem(&run().variable("AWS_CA_BUNDLE", "bad.pem"), &["AWS_CA_BUNDLE: ", problem]);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    sync::{self, MutexGuard},
+    sync,
     time::{Instant, timeout},
 };
 use tracing::debug;
@@ -101,7 +101,7 @@ impl Pool {
     /// Whose turn it is to make a connection: when many requests find no room, the first makes one for a hundred.
     ///
     /// Absent when the upstream speaks HTTP/1.1, where each needs its own.
-    pub(super) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+    pub(super) async fn turn(&self) -> Option<sync::MutexGuard<'_, ()>> {
         if self.lock().speaks_one {
             return None;
         }
@@ -169,7 +169,7 @@ impl Pool {
         Ok(Lease { sender, reused: false, pool: self.clone() })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Resting> {
+    fn lock(&self) -> MutexGuard<'_, Resting> {
         self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
