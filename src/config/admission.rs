@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     listener::Listen,
-    roots::Roots,
     proxy::{GuardSettings, Limits, RouteSettings, Settings, Timeouts},
+    roots::Roots,
     telemetry,
 };
 
