@@ -11,12 +11,13 @@ use std::{
 };
 
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource, TimeSource};
+use tracing::{info, warn};
 
 /// A sample whose answer took longer than this says nothing about the clock.
 const LONGEST_SAMPLE: Duration = Duration::from_secs(15 * 60);
 
-/// `Date` has a resolution of one second, so that a smaller offset is noise.
-const RESOLUTION: Duration = Duration::from_secs(2);
+/// The resolution of `Date`: what it leaves out, and as much again for clocks that tick apart.
+const RESOLUTION_MILLIS: i64 = 1_000;
 
 /// A cheap handle on the wall clock; clones share the learnt offset.
 #[derive(Clone, Debug)]
@@ -56,25 +57,43 @@ impl Clock {
         self.offset_millis.load(Ordering::Relaxed)
     }
 
-    /// Learns from the `Date` of an answer to a request sent at local time `sent`.
+    /// Learns from the `Date` of an answer of AWS's to a request sent at local time `sent` and just received.
     ///
-    /// Returns the change of the offset. An answer with an `Age` header comes from a cache and
-    /// must not be passed here.
+    /// Returns the change of the offset. An answer with an `Age` header comes from a cache, and one that is not AWS's own
+    /// says nothing about AWS's time; neither must be passed here.
     pub fn observe(&self, date: SystemTime, sent: SystemTime) -> Duration {
-        let received = self.local();
+        self.observe_between(date, sent, self.local())
+    }
+
+    /// The same for an answer received at local time `received`.
+    ///
+    /// The server took `Date` at some moment between the two: as long as the known offset puts it there, however long
+    /// that took, nothing is wrong with it.
+    pub fn observe_between(&self, date: SystemTime, sent: SystemTime, received: SystemTime) -> Duration {
         let Ok(took) = received.duration_since(sent) else { return Duration::ZERO };
         if took > LONGEST_SAMPLE {
             return Duration::ZERO;
         }
-        let measured = millis_between(sent + took / 2, date);
-        let settled = if measured.unsigned_abs() < RESOLUTION.as_millis() as u64 { 0 } else { measured };
+        let possible = millis_between(received, date) - RESOLUTION_MILLIS
+            ..=millis_between(sent, date) + 2 * RESOLUTION_MILLIS;
         let known = self.offset_millis();
-        // Jitter of the network must not move every signature's timestamp.
-        if settled != 0 && settled.abs_diff(known) < RESOLUTION.as_millis() as u64 {
+        if possible.contains(&known) {
             return Duration::ZERO;
         }
+        let settled = if possible.contains(&0) { 0 } else { millis_between(sent + took / 2, date) };
         self.offset_millis.store(settled, Ordering::Relaxed);
+        report(settled);
         Duration::from_millis(settled.abs_diff(known))
+    }
+}
+
+/// Says that requests are signed by another time from now on.
+fn report(offset_millis: i64) {
+    let offset_seconds = offset_millis as f64 / 1_000.0;
+    match offset_millis {
+        0 => info!(offset_seconds, "the local clock agrees with AWS again"),
+        1.. => warn!(offset_seconds, "the local clock is behind AWS, correcting for it"),
+        _ => warn!(offset_seconds, "the local clock is ahead of AWS, correcting for it"),
     }
 }
 
@@ -124,6 +143,26 @@ mod tests {
         let clock = clock(10_000);
         assert_eq!(clock.observe(at(10_001), at(10_000)), Duration::ZERO);
         assert_eq!(clock.offset_millis(), 0);
+    }
+
+    #[test]
+    fn a_date_between_sending_and_receiving_proves_no_skew_however_long_that_took() {
+        let clock = clock(10_006);
+        for date in 9_999..=10_007 {
+            assert_eq!(clock.observe(at(date), at(10_000)), Duration::ZERO, "{date}");
+        }
+        clock.observe(at(13_606), at(10_006));
+        let known = clock.offset_millis();
+        for date in 13_600..=13_606 {
+            assert_eq!(clock.observe(at(date), at(10_000)), Duration::ZERO, "{date}, by a corrected clock");
+        }
+        assert_eq!(clock.offset_millis(), known);
+    }
+
+    #[test]
+    fn a_local_clock_that_is_set_back_while_the_answer_is_on_its_way_says_nothing() {
+        let clock = clock(10_000);
+        assert_eq!(clock.observe(at(13_600), at(10_001)), Duration::ZERO);
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub struct Metrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     method: &'static str,
-    status: u16,
+    /// The label is empty where there was no answer.
+    status: Option<u16>,
     origin: &'static str,
 }
 
@@ -119,16 +120,19 @@ impl Metrics {
         self.registry.register_collector(Box::new(collector));
     }
 
-    /// Counts an answer.
+    /// Counts a request that was answered, or whose client left before: without a status.
     pub fn answered(
         &self,
         method: Option<&http::Method>,
-        status: http::StatusCode,
+        status: Option<http::StatusCode>,
         origin: &'static str,
         took: Duration,
     ) {
-        let labels =
-            RequestLabels { method: method.map_or("other", method_label), status: status.as_u16(), origin };
+        let labels = RequestLabels {
+            method: method.map_or("other", method_label),
+            status: status.map(|status| status.as_u16()),
+            origin,
+        };
         self.requests.get_or_create(&labels).inc();
         self.duration.observe(took.as_secs_f64());
     }

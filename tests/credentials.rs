@@ -9,7 +9,9 @@ use countersign::sandbox::{Fault, INVOKE, ROTATING_CLIENT_ID, Sandbox, Verdict};
 use support::{
     Answer, Proxy, Setup, WrongClock,
     http::{get, request},
-    soon, start, with_user_pool,
+    soon, start,
+    upstream::Upstream,
+    with_user_pool,
 };
 use tokio::task::JoinSet;
 
@@ -267,6 +269,44 @@ async fn a_clock_that_jumps_costs_no_request() {
             assert_eq!(running.proxy.get("/x").await.status, 200, "{seconds} and back");
         }
     }
+}
+
+/// An API that gives every answer this `Date`, two hours off.
+async fn api_with_date(date: &'static str) -> Upstream {
+    Upstream::start(move |_, mut wire| async move {
+        while wire.request().await.is_some() {
+            let head = format!("HTTP/1.1 200 OK\r\ndate: {date}\r\ncontent-length: 0\r\n\r\n");
+            wire.write(head).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_date_of_an_ordinary_answer_moves_no_clock_and_no_credentials() {
+    for date in ["Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 2100 23:59:59 GMT"] {
+        let upstream = api_with_date(date).await;
+        let running = Setup::new().upstream(upstream.url()).start().await;
+        for _ in 0..20 {
+            assert_eq!(running.proxy.get("/x").await.status, 200, "{date}");
+        }
+        assert_eq!(running.proxy.metric("countersign_clock_offset_seconds").await, 0.0, "{date}");
+        assert_eq!(running.sandbox.calls().count(VEND), 1, "{date}");
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_slept_with_a_late_clock_and_expired_credentials_costs_no_request() {
+    let clock = WrongClock::default();
+    let running = Setup::new().clock(clock.clock()).start().await;
+    assert_eq!(running.proxy.get("/x").await.status, 200);
+    // Two hours have passed, of which the local clock has noticed one: by it, the credentials end in a moment.
+    running.sandbox.advance_clock(Duration::from_secs(2 * 3_600));
+    clock.set(3_600 - 1_200);
+    running.sandbox.clear_requests();
+    let answer = running.proxy.send(request("POST", "/x", "hi")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(running.sandbox.requests().len() <= 2, "one hidden retry: {:?}", verdicts(&running.sandbox));
 }
 
 #[tokio::test]

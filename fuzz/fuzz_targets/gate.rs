@@ -13,7 +13,10 @@ fuzz_target!(|input: &[u8]| {
     let (pieces, violation_of_pieces) = read_through_gate(&pieces);
     assert_eq!(heads(&whole), heads(&pieces));
     assert_eq!(violation.is_some(), violation_of_pieces.is_some());
-    assert!(bytes.starts_with(&whole) && bytes.starts_with(&pieces));
+    // What has to be percent-encoded in a target is.
+    if bytes.is_ascii() && !bytes.iter().any(|byte| br#""<>\^`{|}"#.contains(byte)) {
+        assert!(bytes.starts_with(&whole) && bytes.starts_with(&pieces));
+    }
     if let (Some(Violation::Malformed(what)), Some(Violation::Malformed(of_pieces))) =
         (violation, violation_of_pieces)
     {

@@ -133,29 +133,28 @@ where
             path: refused.map_or_else(|| request.uri().path(), |head| &head.path).to_owned(),
             start: Instant::now(),
             head: Duration::ZERO,
-            status: StatusCode::OK,
+            status: None,
             outcome: Outcome::default(),
             code: None,
             own: true,
             bytes: 0,
             ended: false,
+            metrics: Arc::clone(&self.layer.metrics),
             #[cfg(feature = "otlp")]
             span,
         };
-        let metrics = Arc::clone(&self.layer.metrics);
-        let present = metrics.in_flight();
+        let present = self.layer.metrics.in_flight();
         request.extensions_mut().insert(id);
-        Answering { answer: self.inner.call(request), metrics, account: Some((line, present)) }
+        Answering { answer: self.inner.call(request), account: Some((line, present)) }
     }
 }
 
 pin_project! {
-    /// An answer that is being made.
+    /// An answer that is being made. Its client may leave before it is there, which drops it.
     #[derive(Debug)]
     pub struct Answering<F> {
         #[pin]
         answer: F,
-        metrics: Arc<Metrics>,
         account: Option<(Line, Present)>,
     }
 }
@@ -171,12 +170,11 @@ where
         let mut response = ready!(this.answer.poll(context))?;
         let (mut line, present) = this.account.take().expect("a future is polled to its end once");
         line.take_over(&mut response);
-        this.metrics.answered(line.method.as_ref(), line.status, line.origin(), line.head);
         Poll::Ready(Ok(response.map(|body| Accounted { body, line, _in_flight: present })))
     }
 }
 
-/// What the line in the log says.
+/// What the line in the log says. It is written when this is dropped, whatever became of the request until then.
 #[derive(Debug)]
 struct Line {
     id: RequestId,
@@ -186,12 +184,14 @@ struct Line {
     path: String,
     start: Instant,
     head: Duration,
-    status: StatusCode,
+    /// Absent until there is an answer.
+    status: Option<StatusCode>,
     outcome: Outcome,
     code: Option<&'static str>,
     own: bool,
     bytes: u64,
     ended: bool,
+    metrics: Arc<Metrics>,
     #[cfg(feature = "otlp")]
     span: Option<Span>,
 }
@@ -199,12 +199,17 @@ struct Line {
 impl Line {
     fn take_over(&mut self, response: &mut Response<Body>) {
         self.head = self.start.elapsed();
-        self.status = response.status();
+        self.status = Some(response.status());
         if let Some(told) = response.extensions_mut().remove::<Told>() {
             self.outcome = told.outcome;
             self.code = told.code;
             self.own = told.own;
         }
+        self.count();
+    }
+
+    fn count(&self) {
+        self.metrics.answered(self.method.as_ref(), self.status, self.origin(), self.start.elapsed());
     }
 
     fn origin(&self) -> &'static str {
@@ -218,15 +223,15 @@ impl Line {
             request.id = self.id.as_str(),
             request.method = self.method.as_ref().map(Method::as_str),
             request.path = self.path,
-            status = self.status.as_u16(),
+            status = self.status.map(|status| status.as_u16()),
             origin = self.origin(),
             error = self.code,
             upstream.status = self.outcome.upstream_status.map(|status| status.as_u16()),
             upstream.request_id = self.outcome.request_id(),
             bytes = self.bytes,
-            head_ms = self.head.as_millis() as u64,
+            head_ms = self.status.map(|_| self.head.as_millis() as u64),
             total_ms = self.start.elapsed().as_millis() as u64,
-            attempts = self.outcome.attempts,
+            attempts = self.status.map(|_| self.outcome.attempts),
             trace_id = self.trace_id.as_ref().map(TraceId::as_str),
             aborted = (!self.ended).then_some(true),
             },
@@ -243,10 +248,22 @@ pub struct Accounted {
     _in_flight: Present,
 }
 
+impl Drop for Line {
+    fn drop(&mut self) {
+        if self.status.is_none() {
+            self.count();
+        }
+        self.write();
+        #[cfg(feature = "otlp")]
+        if let Some(span) = self.span.take() {
+            self.end(span);
+        }
+    }
+}
+
 impl Drop for Accounted {
     fn drop(&mut self) {
         self.line.ended |= self.body.is_end_stream();
-        self.line.write();
     }
 }
 

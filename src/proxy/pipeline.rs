@@ -143,10 +143,9 @@ impl Pipeline {
         let mut issued = self.credentials.valid().await?;
         loop {
             outcome.attempts += 1;
-            let offset = self.clock.offset_millis();
+            let signing = Signing { offset: self.clock.offset_millis(), sent: self.clock.local() };
             let signed_at = self.clock.now();
             let signed = self.sign(ready, &issued, signed_at)?;
-            let sent = self.clock.local();
             let upstream = &ready.route.upstream;
             let response = match upstream.send(signed, attempts.wants_fresh_connection()).await {
                 Ok(response) => response,
@@ -160,10 +159,17 @@ impl Pipeline {
                 },
             };
             outcome.answered(&response);
-            response::learn_clock(&self.clock, response.headers(), sent);
-            let response = if retry::is_refusal(&response) && attempts.take_cure() {
+            let response = if retry::is_refusal(&response) {
+                let received = self.clock.local();
                 let (text, response) = response::look_into(response, self.timeouts.idle).await;
-                if let Some((ailment, cured)) = self.cure(response.headers(), &text, offset, &issued).await {
+                let ailment =
+                    retry::ailment(response.headers(), &text).filter(|&ailment| attempts.take_cure(ailment));
+                let cured = match ailment {
+                    Some(Ailment::Credentials) => self.credentials.replacing(&issued).await,
+                    Some(Ailment::Clock) => self.set_clock(response.headers(), &signing, received).await,
+                    None => None,
+                };
+                if let (Some(ailment), Some(cured)) = (ailment, cured) {
                     self.metrics.retried(ailment.reason());
                     issued = cured;
                     continue;
@@ -219,22 +225,29 @@ impl Pipeline {
         Sent { response: sent.response.map(|body| body.watched_by(witness)), ..sent }
     }
 
-    /// What to sign with instead, after a refusal: only when something has really changed.
-    async fn cure(
+    /// Learns the time from a gateway that refused a request for its own, and gives what to sign with by the right one:
+    /// the credentials may have expired by it. `None` when nothing has changed, or nothing is at hand.
+    async fn set_clock(
         &self,
         headers: &HeaderMap,
-        text: &[u8],
-        signed_at_offset: i64,
-        refused: &Arc<Issued>,
-    ) -> Option<(Ailment, Arc<Issued>)> {
-        let ailment = retry::ailment(headers, text)?;
-        let issued = match ailment {
-            Ailment::Credentials => self.credentials.replacing(refused).await?,
-            Ailment::Clock if self.clock.offset_millis() != signed_at_offset => Arc::clone(refused),
-            Ailment::Clock => return None,
-        };
-        Some((ailment, issued))
+        signing: &Signing,
+        received: SystemTime,
+    ) -> Option<Arc<Issued>> {
+        if let Some(date) = response::date(headers) {
+            self.clock.observe_between(date, signing.sent, received);
+        }
+        if self.clock.offset_millis() == signing.offset {
+            return None;
+        }
+        self.credentials.valid().await.ok()
     }
+}
+
+/// The state of the clock when a request was signed and sent.
+struct Signing {
+    offset: i64,
+    /// In local time.
+    sent: SystemTime,
 }
 
 impl<'a> Plan<'a> {

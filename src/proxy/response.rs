@@ -14,8 +14,6 @@ use super::{
     route::Route,
     upstream::UpstreamBody,
 };
-use crate::clock::Clock;
-
 /// A gateway's refusal is a line or two; what is longer is not looked into further.
 const LONGEST_REFUSAL: usize = 64 * 1024;
 
@@ -26,15 +24,10 @@ const EXPOSED: HeaderValue =
 /// How long a browser may remember a preflight, in seconds.
 const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// Takes the time of an answer that no cache kept.
-pub(super) fn learn_clock(clock: &Clock, headers: &HeaderMap, sent: SystemTime) {
-    if headers.contains_key(header::AGE) {
-        return;
-    }
-    let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
-    if let Some(date) = date.and_then(|date| httpdate::parse_http_date(date).ok()) {
-        clock.observe(date, sent);
-    }
+/// The time of an answer that no cache kept.
+pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    let date = headers.get(header::DATE).filter(|_| !headers.contains_key(header::AGE))?;
+    httpdate::parse_http_date(date.to_str().ok()?).ok()
 }
 
 /// Reads the beginning of a refusal; the response that is given back is still whole.

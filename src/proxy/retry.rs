@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Response, StatusCode};
+use smallvec::SmallVec;
 
 use super::{
     headers::{X_AMZN_ERRORTYPE, X_AMZN_REQUESTID},
@@ -37,7 +38,8 @@ pub(super) struct Attempts {
     idempotent: bool,
     connects: u32,
     stale: bool,
-    cured: bool,
+    /// What has been cured, and is not tried again.
+    cured: SmallVec<[Ailment; 2]>,
 }
 
 /// Another attempt that is allowed.
@@ -52,7 +54,7 @@ pub(super) struct Again {
 impl Attempts {
     pub(super) fn new(method: &Method) -> Self {
         let idempotent = matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE");
-        Self { idempotent, connects: 0, stale: false, cured: false }
+        Self { idempotent, connects: 0, stale: false, cured: SmallVec::new() }
     }
 
     /// Whether the next attempt may not use a connection that rested.
@@ -79,9 +81,12 @@ impl Attempts {
         Some(Again { reason: "connect", pause })
     }
 
-    /// Whether a refusal may still be cured; asked once.
-    pub(super) fn take_cure(&mut self) -> bool {
-        !std::mem::replace(&mut self.cured, true)
+    /// Whether this may still be cured; asked once for each. A virtual machine that slept needs both: its clock is late,
+    /// and its credentials have expired meanwhile.
+    pub(super) fn take_cure(&mut self, ailment: Ailment) -> bool {
+        let first = !self.cured.contains(&ailment);
+        self.cured.push(ailment);
+        first
     }
 }
 
@@ -226,6 +231,15 @@ mod tests {
         ] {
             assert_eq!(refusal(error_type, text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn each_ailment_is_cured_once() {
+        let mut attempts = Attempts::new(&Method::POST);
+        assert!(attempts.take_cure(Ailment::Clock));
+        assert!(attempts.take_cure(Ailment::Credentials));
+        assert!(!attempts.take_cure(Ailment::Credentials));
+        assert!(!attempts.take_cure(Ailment::Clock));
     }
 
     #[test]

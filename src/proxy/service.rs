@@ -88,7 +88,7 @@ impl Proxy {
         match error {
             ProxyError::Refused(refusal) => {
                 self.metrics.rejected(refusal.reason());
-                debug!(request.id = id, reason = refusal.reason(), "request refused");
+                warn!(request.id = id, reason = refusal.reason(), detail = %refusal, "request refused");
             }
             ProxyError::Upstream(failure) => {
                 let cause = crate::telemetry::causes(failure);

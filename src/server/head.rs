@@ -56,7 +56,9 @@ impl RefusedHead {
         let mut lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
         let mut words = lines.next().unwrap_or_default().trim_ascii().split(|&byte| byte == b' ');
         let method = words.next().filter(|method| method.len() <= LONGEST_METHOD);
-        let target = words.next().unwrap_or_default();
+        let method = method.and_then(|method| Method::from_bytes(method).ok());
+        // What no method stands before is another protocol.
+        let target = words.next().filter(|_| method.is_some()).unwrap_or_default();
         let path = target.split(|&byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
         let path = &path[..path.len().min(LONGEST_TARGET)];
         let request_id = lines.find_map(|line| {
@@ -64,12 +66,7 @@ impl RefusedHead {
             let is_id = name.eq_ignore_ascii_case(b"x-request-id");
             is_id.then(|| HeaderValue::from_bytes(value[1..].trim_ascii()).ok()).flatten()
         });
-        Self {
-            violation,
-            method: method.and_then(|method| Method::from_bytes(method).ok()),
-            path: percent_encode(path, ILLEGAL).to_string(),
-            request_id,
-        }
+        Self { violation, method, path: percent_encode(path, ILLEGAL).to_string(), request_id }
     }
 }
 

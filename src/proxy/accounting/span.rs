@@ -2,7 +2,7 @@
 
 use std::str;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 
 use super::Line;
 use crate::{
@@ -68,25 +68,16 @@ fn known(method: &Method) -> Option<&'static str> {
     })
 }
 
-impl Drop for Line {
-    fn drop(&mut self) {
-        if let Some(span) = self.span.take() {
-            self.end(span);
-        }
-    }
-}
-
 impl Line {
-    fn end(&mut self, mut span: Span) {
+    pub(super) fn end(&mut self, mut span: Span) {
         span.set("http.request.method", self.method.as_ref().and_then(known).unwrap_or("_OTHER"));
         self.path.truncate(self.path.floor_char_boundary(LONGEST_PATH));
         span.set("url.path", std::mem::take(&mut self.path));
         span.set("countersign.request.id", self.id.as_str().to_owned());
-        // A client that went away before the head of its answer has seen none.
-        if self.head.is_zero() {
-            span.set("error.type", "aborted");
-        } else {
-            self.describe_answer(&mut span);
+        match self.status {
+            Some(status) => self.describe_answer(&mut span, status),
+            // A client that went away before the head of its answer has seen none.
+            None => span.set("error.type", "aborted"),
         }
         if !self.ended {
             span.set("countersign.aborted", true);
@@ -94,8 +85,8 @@ impl Line {
         span.end(self.start.elapsed());
     }
 
-    fn describe_answer(&self, span: &mut Span) {
-        span.set("http.response.status_code", i64::from(self.status.as_u16()));
+    fn describe_answer(&self, span: &mut Span, status: StatusCode) {
+        span.set("http.response.status_code", i64::from(status.as_u16()));
         span.set("http.response.body.size", i64::try_from(self.bytes).unwrap_or(i64::MAX));
         span.set("countersign.origin", self.origin());
         span.set("countersign.attempts", i64::from(self.outcome.attempts));
@@ -105,13 +96,13 @@ impl Line {
         if let Some(id) = self.outcome.request_id() {
             span.set("aws.request_id", id.to_owned());
         }
-        let failed = self.status.is_server_error();
+        let failed = status.is_server_error();
         if failed {
             span.fail();
         }
         match self.code {
             Some(code) => span.set("error.type", code),
-            None if failed => span.set("error.type", self.status.as_str().to_owned()),
+            None if failed => span.set("error.type", status.as_str().to_owned()),
             None if !self.ended => span.set("error.type", "aborted"),
             None => {}
         }
