@@ -4,7 +4,7 @@ use http::{Request, Response, header, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
-    Proxy, accounting::RequestId, body::Body, error::ProxyError, guard::Admitted, outcome::Outcome, response,
+    Proxy, accounting::RequestId, body::Body, error::ProxyError, guard::Audience, outcome::Outcome, response,
 };
 use crate::{listener::Endpoints, metrics::Limit};
 
@@ -12,8 +12,7 @@ use crate::{listener::Endpoints, metrics::Limit};
 pub(super) struct Answer {
     pub(super) result: Result<Response<Body>, ProxyError>,
     pub(super) outcome: Outcome,
-    /// Absent when the request was not admitted.
-    pub(super) admitted: Option<Admitted>,
+    pub(super) audience: Audience,
 }
 
 impl Proxy {
@@ -27,14 +26,17 @@ impl Proxy {
         let mut outcome = Outcome::default();
         let (parts, body) = request.into_parts();
         match self.guard.admit(&parts, endpoints) {
-            Err(refusal) => Answer { result: Err(refusal.into()), outcome, admitted: None },
-            Ok(admitted) => {
-                let result = if admitted.preflight {
+            Err(refusal) => {
+                let audience = self.guard.audience_of_refusal(&parts);
+                Answer { result: Err(refusal.into()), outcome, audience }
+            }
+            Ok(audience) => {
+                let result = if audience.preflight {
                     Ok(response::preflight(&parts.headers))
                 } else {
                     self.exchange(parts, body, id, &mut outcome).await
                 };
-                Answer { result, outcome, admitted: Some(admitted) }
+                Answer { result, outcome, audience }
             }
         }
     }

@@ -46,7 +46,7 @@ impl Forward {
 impl Proxy {
     async fn answer(&self, endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-        let Answer { result, outcome, admitted } = self.forward(request, endpoints, &id).await;
+        let Answer { result, outcome, audience } = self.forward(request, endpoints, &id).await;
         let (mut response, code) = match result {
             Ok(response) => (response, None),
             Err(error) => {
@@ -54,7 +54,7 @@ impl Proxy {
                 (error.response(id.as_str()), Some(error.code()))
             }
         };
-        response::protect(&mut response, admitted.as_ref(), self.trust_documents);
+        response::protect(&mut response, &audience, self.guard.browser_policy());
         let own = code.is_some() || outcome.upstream_status.is_none();
         response.extensions_mut().insert(Told { outcome, code, own });
         response
