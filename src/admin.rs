@@ -23,7 +23,7 @@ use crate::{
     credentials::channel::{Receiver, State as CredentialsState},
     listener::Endpoints,
     metrics::Metrics,
-    proxy::{AdminGuard, Audience, RouteSettings},
+    proxy::{Access, AdminGuard, RouteSettings},
     shutdown::{Shutdown, Trigger},
 };
 
@@ -86,8 +86,8 @@ impl AboutRoute {
 
 /// The routes, for a connection between `endpoints`.
 pub fn router(admin: Admin, guard: &Arc<ArcSwap<AdminGuard>>, endpoints: Endpoints) -> Router {
-    let watched = guarded(watched(), Arc::clone(guard), endpoints, Audience::Anyone);
-    let operated = guarded(operated(), Arc::clone(guard), endpoints, Audience::Operators);
+    let watched = guarded(watched(), Arc::clone(guard), endpoints, Access::Anyone);
+    let operated = guarded(operated(), Arc::clone(guard), endpoints, Access::Operators);
     watched.merge(operated).with_state(admin)
 }
 
@@ -117,11 +117,11 @@ fn guarded(
     router: Router<Admin>,
     guard: Arc<ArcSwap<AdminGuard>>,
     endpoints: Endpoints,
-    audience: Audience,
+    access: Access,
 ) -> Router<Admin> {
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
         let (parts, body) = request.into_parts();
-        let refused = guard.load().refuse(&parts, &endpoints, audience);
+        let refused = guard.load().refuse(&parts, &endpoints, access);
         async move {
             match refused {
                 Some(response) => response.map(axum::body::Body::new),

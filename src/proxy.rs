@@ -35,7 +35,7 @@ pub use error::ProxyError;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use guard::fuzzing;
-pub use guard::{AdminGuard, Audience, Guard};
+pub use guard::{Access, AdminGuard, Guard};
 pub use pipeline::{Pipeline, Plan, Ready, Sent};
 use route::{Route, Routes};
 pub use service::Forward;
@@ -56,7 +56,6 @@ pub struct Proxy {
     budget: Budget,
     /// For requests that wait for the upstream's answer.
     places: Arc<Semaphore>,
-    trust_documents: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -104,7 +103,6 @@ impl Proxy {
             pipeline: Pipeline::new(settings, credentials, clock, Arc::clone(&metrics))?,
             budget,
             places: Arc::new(Semaphore::new(settings.limits.max_in_flight.min(Semaphore::MAX_PERMITS))),
-            trust_documents: settings.guard.trust_documents,
             metrics,
         })
     }
@@ -119,7 +117,6 @@ impl Proxy {
             pipeline: self.pipeline.renewed(settings)?,
             budget: self.budget.with_max_body(settings.limits.max_body),
             places: Arc::clone(&self.places),
-            trust_documents: settings.guard.trust_documents,
             metrics: Arc::clone(&self.metrics),
         })
     }
@@ -132,7 +129,6 @@ impl Proxy {
             pipeline: self.pipeline.sibling(),
             budget: self.budget.clone(),
             places: Arc::clone(&self.places),
-            trust_documents: self.trust_documents,
             metrics: Arc::clone(&self.metrics),
         }
     }

@@ -27,6 +27,21 @@ async fn for_page() -> Running {
     Setup::new().proxy(|settings| settings.proxy.guard.allowed_origins = vec![PAGE.to_owned()]).start().await
 }
 
+/// The header names that pages of allowed origins may always read.
+const OWN_NAMES: &str = "x-amzn-requestid, x-amzn-errortype, x-amz-apigw-id, proxy-status, retry-after";
+
+/// A proxy that lets a page in, before an upstream at `/prod` whose every answer is this one.
+async fn answering(bytes: &'static [u8]) -> (Running, Upstream) {
+    let upstream = Upstream::saying(bytes).await;
+    let url = format!("{}/prod", upstream.url());
+    let running = Setup::new()
+        .upstream(url)
+        .proxy(|settings| settings.proxy.guard.allowed_origins = vec![PAGE.to_owned()])
+        .start()
+        .await;
+    (running, upstream)
+}
+
 fn nothing_went_up(running: &Running) {
     assert!(running.sandbox.requests().is_empty(), "{:?}", running.sandbox.requests());
 }
@@ -34,14 +49,33 @@ fn nothing_went_up(running: &Running) {
 #[tokio::test]
 async fn only_names_of_this_machine_are_answered_to() {
     let running = start().await;
-    for host in ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example"] {
-        let answer = running.proxy.send(with(&[("host", host)])).await;
-        assert_eq!(answer.problem(), problem(403, "host-not-allowed"), "{host}");
-        let detail = answer.json()["detail"].to_string();
-        assert!(detail.contains("allow-host"), "{detail}");
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "10.0.0.1",
+        "127.0.0.1.evil.example",
+        "localhost.",
+        "0.0.0.0",
+        "2130706433",
+        "[::ffff:127.0.0.1]:8181",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[::]",
+    ] {
+        for answer in [
+            running.proxy.send(with(&[("host", host)])).await,
+            running.proxy.ask_admin(with(&[("host", host)])).await,
+        ] {
+            assert_eq!(answer.problem(), problem(403, "host-not-allowed"), "{host}");
+            let detail = answer.json()["detail"].to_string();
+            assert!(detail.contains("allow-host"), "{detail}");
+        }
     }
     nothing_went_up(&running);
-    for host in ["localhost", "localhost:8181", "app.localhost", "127.0.0.1", "[::1]:80", "LOCALHOST"] {
+    for host in
+        ["localhost", "localhost:8181", "app.localhost", "127.0.0.1", "[::1]:80", "LOCALHOST", "127.8.9.1"]
+    {
         assert_eq!(running.proxy.send(with(&[("host", host)])).await.status, 200, "{host}");
     }
 }
@@ -67,13 +101,20 @@ async fn pages_of_other_sites_are_refused() {
         &[("sec-fetch-site", "same-site"), ("origin", PAGE)],
         &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")],
         &[("sec-fetch-site", "unheard-of")],
+        &[("sec-fetch-site", "none"), ("origin", "https://evil.example")],
+        &[("sec-fetch-site", "none"), ("referer", "https://evil.example/page")],
+        &[("sec-fetch-site", "none"), ("sec-purpose", "prefetch")],
+        &[("sec-fetch-site", "none"), ("sec-purpose", "prefetch;prerender")],
+        &[("sec-fetch-site", "none"), ("purpose", "prefetch")],
+        &[("x-moz", "prefetch")],
     ] {
         let answer = running.proxy.send(with(headers)).await;
         assert_eq!(answer.problem(), problem(403, "cross-site"), "{headers:?}");
         assert_eq!(answer.header("access-control-allow-origin"), "");
     }
     nothing_went_up(&running);
-    assert_eq!(running.proxy.metric("countersign_guard_rejections_total{reason=\"cross-site\"}").await, 7.0);
+    let refused = running.proxy.metric("countersign_guard_rejections_total{reason=\"cross-site\"}").await;
+    assert_eq!(refused, 13.0);
 }
 
 #[tokio::test]
@@ -86,6 +127,7 @@ async fn the_proxys_own_pages_and_programs_may_ask() {
         &[("referer", &format!("{own}/page"))],
         &[("sec-fetch-site", "same-origin"), ("origin", &own)],
         &[("sec-fetch-site", "none")],
+        &[("sec-fetch-site", "same-origin"), ("sec-purpose", "prefetch;prerender")],
     ] {
         assert_eq!(running.proxy.send(with(headers)).await.status, 200, "{headers:?}");
     }
@@ -106,6 +148,7 @@ async fn preflights_of_allowed_origins_are_answered_here() {
     assert_eq!(answer.header("access-control-allow-origin"), PAGE);
     assert_eq!(answer.header("access-control-allow-methods"), "DELETE");
     assert_eq!(answer.header("access-control-allow-headers"), "x-tenant, content-type");
+    assert_eq!(answer.header("access-control-allow-credentials"), "true");
     assert!(answer.headers("vary").contains(&"Origin"));
     request.headers_mut().insert("origin", HeaderValue::from_static("http://localhost:9999"));
     assert_eq!(running.proxy.send(request).await.problem(), problem(403, "cross-site"));
@@ -130,25 +173,67 @@ async fn preflights_need_no_client_token() {
 
 #[tokio::test]
 async fn answers_for_allowed_origins_may_be_read_by_them_alone() {
-    let upstream = Upstream::saying(
-        b"HTTP/1.1 200 OK\r\naccess-control-allow-origin: *\r\naccess-control-allow-credentials: true\r\n\
-          vary: Accept\r\ncontent-length: 0\r\n\r\n",
+    let (running, _upstream) = answering(
+        b"HTTP/1.1 200 OK\r\naccess-control-allow-origin: *\r\naccess-control-allow-credentials: false\r\n\
+          access-control-max-age: 9\r\nvary: Accept\r\ncontent-length: 0\r\n\r\n",
     )
     .await;
-    let running = Setup::new()
-        .upstream(upstream.url())
-        .proxy(|settings| settings.proxy.guard.allowed_origins = vec![PAGE.to_owned()])
-        .start()
-        .await;
     let answer = running.proxy.send(with(&[("origin", PAGE), ("sec-fetch-site", "same-site")])).await;
     assert_eq!(answer.headers("access-control-allow-origin"), [PAGE]);
-    assert_eq!(answer.header("access-control-allow-credentials"), "");
+    assert_eq!(answer.headers("access-control-allow-credentials"), ["true"]);
+    assert_eq!(answer.header("access-control-max-age"), "");
     assert_eq!(answer.headers("vary"), ["Accept", "Origin"]);
-    let exposed = answer.header("access-control-expose-headers");
-    for name in ["x-amzn-requestid", "x-amzn-errortype", "x-amz-apigw-id", "proxy-status", "retry-after"] {
-        assert!(exposed.contains(name), "{exposed}");
-    }
+    assert_eq!(answer.headers("access-control-expose-headers"), [OWN_NAMES]);
     assert_eq!(answer.header("cross-origin-resource-policy"), "cross-origin");
+}
+
+#[tokio::test]
+async fn the_names_that_the_api_exposes_are_joined_with_the_proxys() {
+    for (answer, expected) in [
+        (
+            &b"HTTP/1.1 200 OK\r\naccess-control-expose-headers: X-Total, retry-after\r\n\
+               access-control-expose-headers: etag,, x-total, no name\r\ncontent-length: 0\r\n\r\n"[..],
+            "x-total, etag",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\naccess-control-expose-headers: *\r\nx-total: 1\r\nset-cookie: a=1\r\n\
+              content-length: 0\r\n\r\n",
+            "x-total, content-length",
+        ),
+    ] {
+        let (running, _upstream) = answering(answer).await;
+        let answer = running.proxy.send(with(&[("origin", PAGE)])).await;
+        let exposed = answer.header("access-control-expose-headers");
+        let (own, apis) = exposed.split_at(OWN_NAMES.len());
+        assert_eq!(own, OWN_NAMES);
+        let mut apis: Vec<&str> = apis.split(", ").filter(|name| !name.is_empty()).collect();
+        let mut expected: Vec<&str> = expected.split(", ").collect();
+        // The protections that every answer carries may be read as well.
+        apis.retain(|name| {
+            !["cross-origin-resource-policy", "x-content-type-options", "date", "content-security-policy"]
+                .contains(name)
+        });
+        apis.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(apis, expected, "{exposed}");
+    }
+}
+
+#[tokio::test]
+async fn caches_learn_that_answers_differ_by_origin() {
+    let (running, _upstream) =
+        answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nvary: ORIGIN\r\n\r\n").await;
+    let answer = running.proxy.send(with(&[("origin", PAGE)])).await;
+    assert_eq!(answer.headers("vary"), ["ORIGIN"]);
+    let running = for_page().await;
+    for headers in [&[][..], &[("sec-fetch-site", "none")], &[("origin", "https://evil.example")]] {
+        let answer = running.proxy.send(with(headers)).await;
+        assert!(answer.headers("vary").contains(&"Origin"), "{headers:?}");
+        assert_eq!(answer.header("access-control-allow-origin"), "", "{headers:?}");
+        assert_eq!(answer.header("access-control-allow-credentials"), "", "{headers:?}");
+    }
+    let closed = start().await;
+    assert_eq!(closed.proxy.get("/x").await.header("vary"), "");
 }
 
 #[tokio::test]
@@ -158,6 +243,27 @@ async fn problems_can_be_read_by_allowed_origins() {
     let answer = running.proxy.send(with(&[("origin", PAGE)])).await;
     assert_eq!(answer.problem().1, "upstream-refused");
     assert_eq!(answer.header("access-control-allow-origin"), PAGE);
+    assert_eq!(answer.header("access-control-allow-credentials"), "true");
+    assert_eq!(answer.header("access-control-expose-headers"), OWN_NAMES);
+}
+
+#[tokio::test]
+async fn refusals_can_be_read_by_allowed_origins() {
+    let running = Setup::new()
+        .proxy(|settings| {
+            settings.proxy.guard.allowed_origins = vec![PAGE.to_owned()];
+            settings.proxy.guard.bearer_token = Some("only-clients-know".into());
+        })
+        .start()
+        .await;
+    let answer = running.proxy.send(with(&[("origin", PAGE)])).await;
+    assert_eq!(answer.problem(), problem(401, "token-required"));
+    assert_eq!(answer.header("access-control-allow-origin"), PAGE);
+    for origin in ["null", "http://localhost:5174", "http://localhost:5173/"] {
+        let answer = running.proxy.send(with(&[("origin", origin)])).await;
+        assert_eq!(answer.problem(), problem(403, "cross-site"), "{origin}");
+        assert_eq!(answer.header("access-control-allow-origin"), "", "{origin}");
+    }
 }
 
 #[tokio::test]
@@ -193,6 +299,97 @@ async fn answers_are_of_no_use_to_other_sites_and_run_no_scripts() {
     let trusting = Setup::new().proxy(|settings| settings.proxy.guard.trust_documents = true).start().await;
     let page = trusting.proxy.send(with(&document)).await;
     assert_eq!(protections(&page), ["same-origin", "nosniff", ""]);
+}
+
+#[tokio::test]
+async fn markup_runs_no_scripts_where_no_browser_says_what_it_is_for() {
+    for (answer, policy) in [
+        (&b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n"[..], "sandbox"),
+        (b"HTTP/1.1 200 OK\r\ncontent-type: Image/SVG+xml;a=b\r\ncontent-length: 0\r\n\r\n", "sandbox"),
+        (b"HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\ncontent-length: 0\r\n\r\n", "sandbox"),
+        (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "sandbox"),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-type: text/html\r\n\
+              content-length: 0\r\n\r\n",
+            "sandbox",
+        ),
+        (b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 0\r\n\r\n", ""),
+    ] {
+        let (running, _upstream) = answering(answer).await;
+        for headers in [&[][..], &[("sec-fetch-site", "same-origin"), ("sec-fetch-dest", "empty")]] {
+            let answer = running.proxy.send(with(headers)).await;
+            assert_eq!(answer.header("content-security-policy"), policy, "{:?}", answer.headers);
+        }
+    }
+}
+
+#[tokio::test]
+async fn redirects_of_a_hostile_upstream_stay_at_the_proxy_or_are_its_own() {
+    for (answer, expected) in [
+        (
+            &b"HTTP/1.1 302 Found\r\nlocation: /prod//evil.test/\r\ncontent-length: 0\r\n\r\n"[..],
+            "//evil.test/",
+        ),
+        (b"HTTP/1.1 302 Found\r\nlocation: /prod/\\evil.test/\r\ncontent-length: 0\r\n\r\n", "/\\evil.test/"),
+        (
+            b"HTTP/1.1 302 Found\r\nlocation: /prod/\t/evil.test/\r\ncontent-length: 0\r\n\r\n",
+            "/\t/evil.test/",
+        ),
+    ] {
+        let (running, _upstream) = answering(answer).await;
+        let answer = running.proxy.get("/x").await;
+        assert_eq!(answer.header("location"), format!("http://{}{expected}", running.proxy.address));
+        // Without a Host there is no origin to put in front.
+        let mut connection = running.proxy.connect().await;
+        connection.write("GET /x HTTP/1.0\r\n\r\n").await;
+        let (head, _) = connection.answer().await;
+        let location = format!("/prod{expected}");
+        assert_eq!(head.field("location"), Some(location.as_str()));
+    }
+}
+
+#[tokio::test]
+async fn each_of_several_redirects_leads_to_the_proxy() {
+    let (running, _upstream) = answering(
+        b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\nlocation: /prod/a\r\ncontent-length: 0\r\n\r\n",
+    )
+    .await;
+    assert_eq!(running.proxy.get("/x").await.headers("location"), ["/elsewhere", "/a"]);
+}
+
+#[tokio::test]
+async fn cookies_of_the_upstream_are_the_proxys_in_domain_and_path() {
+    let (running, _upstream) = answering(
+        b"HTTP/1.1 200 OK\r\nset-cookie: a=1; Domain=\"127.0.0.1\"; Path=/prod; Secure\r\n\
+          set-cookie: b=2; Path=/prod/x; Domain=other.example\r\nset-cookie: c=3;path=/production\r\n\
+          content-length: 0\r\n\r\n",
+    )
+    .await;
+    let answer = running.proxy.get("/x").await;
+    assert_eq!(
+        answer.headers("set-cookie"),
+        ["a=1; Path=/; Secure", "b=2; Path=/x; Domain=other.example", "c=3;path=/production"]
+    );
+}
+
+#[tokio::test]
+async fn no_upstream_speaks_in_the_proxys_name() {
+    let (running, _upstream) = answering(
+        b"HTTP/1.1 503 Service Unavailable\r\nproxy-status: countersign; error=proxy_internal_error\r\n\
+          proxy-status: cdn; details=\"a, countersign; error=x\", \"countersign\"; error=dns_error\r\n\
+          trailer: proxy-status, x-sum\r\ntransfer-encoding: chunked\r\n\r\n\
+          0\r\nproxy-status: countersign; error=http_protocol_error\r\nx-sum: 1\r\n\r\n",
+    )
+    .await;
+    let mut connection = running.proxy.connect().await;
+    connection
+        .write("GET /x HTTP/1.1\r\nhost: localhost\r\nte: trailers\r\nconnection: te, close\r\n\r\n")
+        .await;
+    let answer = connection.rest().await.expect("an answer");
+    let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+    let marks: Vec<&str> = text.lines().filter(|line| line.starts_with("proxy-status")).collect();
+    assert_eq!(marks, ["proxy-status: cdn; details=\"a, countersign; error=x\""], "{text}");
+    assert!(text.contains("x-sum: 1"), "{text}");
 }
 
 #[tokio::test]

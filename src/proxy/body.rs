@@ -11,7 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{portions::Portions, refusal::Witness, upstream::UpstreamBody};
+use super::{headers, portions::Portions, refusal::Witness, upstream::UpstreamBody};
 
 /// A body that goes down to the client.
 #[derive(Debug)]
@@ -159,6 +159,14 @@ impl HttpBody for Body {
     }
 }
 
+/// A frame as it goes down: trailers are headers, too.
+fn cleaned(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        headers::trailers_downward(trailers);
+    }
+    frame
+}
+
 impl Streamed {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(head) = self.head.take() {
@@ -177,7 +185,7 @@ impl Streamed {
                 self.portions.count(data.len());
                 self.show(data);
             }
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Upstream)));
+            return Poll::Ready(frame.map(|frame| frame.map(cleaned).map_err(BodyError::Upstream)));
         }
         let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.idle)));
         ready!(silence.as_mut().poll(context));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use super::{body::Body, guard::Refusal, upstream::UpstreamError};
+use super::{body::Body, guard::Refusal, headers::PROXY_STATUS, upstream::UpstreamError};
 use crate::{credentials::channel::Unavailable, metrics::Limit, server, signing::TargetError};
 
 /// Everything that ends a request without an answer of the upstream.
@@ -122,7 +122,7 @@ impl ProxyError {
         // A browser that was led here would fetch an icon for the page, and would be let through to the API.
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
         headers.insert(
-            "proxy-status",
+            PROXY_STATUS,
             HeaderValue::from_str(&format!("countersign; error={}", face.proxy_status))
                 .expect("error types are tokens"),
         );

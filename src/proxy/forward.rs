@@ -5,7 +5,7 @@ use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 
 use super::{
-    Proxy, accounting::RequestId, body::Body, error::ProxyError, guard::Admitted, outcome::Outcome, response,
+    Proxy, accounting::RequestId, body::Body, error::ProxyError, guard::Audience, outcome::Outcome, response,
 };
 use crate::{listener::Endpoints, metrics::Limit};
 
@@ -13,8 +13,7 @@ use crate::{listener::Endpoints, metrics::Limit};
 pub(super) struct Answer {
     pub(super) result: Result<Response<Body>, ProxyError>,
     pub(super) outcome: Outcome,
-    /// Absent when the request was not admitted.
-    pub(super) admitted: Option<Admitted>,
+    pub(super) audience: Audience,
     /// Whether some of the request's body was not read.
     pub(super) unread: bool,
 }
@@ -30,15 +29,12 @@ impl Proxy {
         let mut outcome = Outcome::default();
         let (parts, body) = request.into_parts();
         let mut unread = !body.is_end_stream();
-        let (result, admitted) = match self.guard.admit(&parts, endpoints) {
-            Err(refusal) => (Err(refusal.into()), None),
-            Ok(admitted) if admitted.preflight => (Ok(response::preflight(&parts.headers)), Some(admitted)),
-            Ok(admitted) => {
-                let result = self.exchange(parts, body, id, &mut outcome, &mut unread).await;
-                (result, Some(admitted))
-            }
+        let (result, audience) = match self.guard.admit(&parts, endpoints) {
+            Err(refusal) => (Err(refusal.into()), self.guard.audience_of_refusal(&parts)),
+            Ok(audience) if audience.preflight => (Ok(response::preflight(&parts.headers)), audience),
+            Ok(audience) => (self.exchange(parts, body, id, &mut outcome, &mut unread).await, audience),
         };
-        Answer { result, outcome, admitted, unread }
+        Answer { result, outcome, audience, unread }
     }
 
     async fn exchange(

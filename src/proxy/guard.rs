@@ -15,34 +15,45 @@ use std::{borrow::Cow, fmt};
 
 use http::{HeaderValue, Method, header, request::Parts};
 
+use self::host::Host;
 use super::GuardSettings;
 use crate::{
     listener::{Endpoints, Owner},
     server::Violation,
 };
 
-pub use admin::{AdminGuard, Audience};
+pub use admin::{Access, AdminGuard};
 pub(super) use token::Token;
 
 /// Decides about each request.
 #[derive(Debug)]
 pub struct Guard {
-    hosts: Vec<String>,
+    hosts: Vec<Host>,
     origins: Vec<String>,
     token: Option<Token>,
     /// Whether every user of this machine is as good as this one.
     any_user: bool,
+    trust_documents: bool,
 }
 
-/// What an admitted request is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Admitted {
+/// Who gets the answer to a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Audience {
     /// The allowed origin that asks across sites, to be echoed.
     pub(super) origin: Option<HeaderValue>,
     /// A CORS preflight, to be answered here.
     pub(super) preflight: bool,
-    /// The browser will show the answer as a document.
+    /// The browser will show the answer as a document, or run it as a worker.
     pub(super) document: bool,
+}
+
+/// What the settings say about answers to browsers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BrowserPolicy {
+    /// Whether pages that the API serves may run scripts on the proxy's origin.
+    pub(super) trust_documents: bool,
+    /// Whether some origin is allowed, so that answers differ by origin, also those that have none to echo.
+    pub(super) varies_by_origin: bool,
 }
 
 /// Why a request is not admitted.
@@ -188,10 +199,11 @@ impl Guard {
     #[must_use]
     pub fn new(settings: &GuardSettings) -> Self {
         Self {
-            hosts: settings.allowed_hosts.clone(),
+            hosts: hosts(&settings.allowed_hosts),
             origins: settings.allowed_origins.clone(),
             token: settings.bearer_token.as_ref().map(Token::new),
             any_user: settings.allow_other_users,
+            trust_documents: settings.trust_documents,
         }
     }
 
@@ -208,6 +220,16 @@ impl Guard {
         }
     }
 
+    /// How answers to browsers are marked.
+    pub(super) fn browser_policy(&self) -> BrowserPolicy {
+        BrowserPolicy { trust_documents: self.trust_documents, varies_by_origin: !self.origins.is_empty() }
+    }
+
+    /// Who gets the answer to a request that is not admitted: a page of an allowed origin may read why.
+    pub(super) fn audience_of_refusal(&self, parts: &Parts) -> Audience {
+        Audience { origin: site::allowed_origin(&parts.headers, &self.origins), ..Audience::default() }
+    }
+
     /// Whether a request that came over a connection with these endpoints is admitted.
     ///
     /// # Errors
@@ -217,7 +239,7 @@ impl Guard {
     }
 
     /// Decides about a request that came over a connection with these endpoints.
-    pub(super) fn admit(&self, parts: &Parts, endpoints: &Endpoints) -> Result<Admitted, Refusal> {
+    pub(super) fn admit(&self, parts: &Parts, endpoints: &Endpoints) -> Result<Audience, Refusal> {
         let authority = strict::check(parts)?;
         if let Some(authority) = &authority {
             self.check_host(authority, endpoints)?;
@@ -231,7 +253,7 @@ impl Guard {
             // The connection may have been accepted when the token was still asked for.
             None => self.admit_owner(endpoints.owner)?,
         }
-        Ok(Admitted { origin, preflight, document: site::is_document(parts) })
+        Ok(Audience { origin, preflight, document: site::is_document(parts) })
     }
 
     fn check_host(&self, authority: &host::Authority, endpoints: &Endpoints) -> Result<(), Refusal> {
@@ -241,6 +263,11 @@ impl Guard {
             Err(Refusal::HostNotAllowed { host: authority.host_text() })
         }
     }
+}
+
+/// Hosts as the settings have them, where each has been found to be one.
+fn hosts(allowed: &[String]) -> Vec<Host> {
+    allowed.iter().filter_map(|host| Host::parse(host)).collect()
 }
 
 fn is_preflight(parts: &Parts) -> bool {

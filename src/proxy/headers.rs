@@ -1,6 +1,9 @@
 //! Header hygiene, both ways: what belongs to one connection ends there.
 
+mod proxy_status;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+pub(super) use proxy_status::PROXY_STATUS;
 use smallvec::SmallVec;
 
 /// Headers that describe one connection, whatever `Connection` says (RFC 9110 section 7.6.1).
@@ -62,6 +65,12 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 /// What is left of the upstream's headers for the client.
 pub(super) fn downward(headers: &mut HeaderMap) {
     remove(headers, |name| *name == header::PROXY_AUTHENTICATE || *name == PROXY_AUTHENTICATION_INFO);
+    proxy_status::remove_ours(headers);
+}
+
+/// What is left of the upstream's trailers for the client.
+pub(super) fn trailers_downward(trailers: &mut HeaderMap) {
+    proxy_status::remove_ours(trailers);
 }
 
 /// Removes what belongs to one connection, and what is `unwanted` besides; most messages have little of either.

@@ -274,7 +274,7 @@ impl Ready<'_> {
     /// `https://` or `http://` and the name that is connected to.
     #[must_use]
     pub fn upstream(&self) -> &str {
-        &self.route.address
+        &self.route.mount.address
     }
 }
 

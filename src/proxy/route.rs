@@ -11,18 +11,26 @@ use crate::signing::{Encoding, Scope, Signer, TargetError, WireTarget};
 #[derive(Clone, Debug)]
 pub(super) struct Route {
     path: String,
-    strip_prefix: String,
-    base: String,
     /// Host to sign and send.
     pub(super) host: HeaderValue,
-    /// `scheme://authority` as an upstream's redirect names it.
-    pub(super) origin: String,
-    /// `scheme://authority` that is connected to.
-    pub(super) address: String,
+    pub(super) mount: Mount,
     /// Headers set on the way up.
     pub(super) set_headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) signer: Signer,
     pub(super) upstream: Arc<Upstream>,
+}
+
+/// How the upstream's URLs and the proxy's correspond.
+#[derive(Clone, Debug)]
+pub(super) struct Mount {
+    /// `scheme://authority` as an upstream's redirect names it.
+    pub(super) origin: String,
+    /// `scheme://authority` that is connected to.
+    pub(super) address: String,
+    /// The base path at the upstream, without a slash at its end.
+    pub(super) base: String,
+    /// What stands for the base path on the proxy's side, without a slash at its end.
+    pub(super) prefix: String,
 }
 
 impl Route {
@@ -40,38 +48,25 @@ impl Route {
         let scheme = settings.upstream.scheme_str().unwrap_or("https");
         Ok(Self {
             path: settings.path.trim_end_matches('/').to_owned(),
-            strip_prefix: settings
-                .strip_prefix
-                .as_deref()
-                .unwrap_or_default()
-                .trim_end_matches('/')
-                .to_owned(),
-            base: settings.upstream.path().trim_end_matches('/').to_owned(),
             host: HeaderValue::from_str(host)?,
-            origin: format!("{scheme}://{host}"),
-            address: format!("{scheme}://{authority}"),
+            mount: Mount {
+                origin: format!("{scheme}://{host}"),
+                address: format!("{scheme}://{authority}"),
+                base: settings.upstream.path().trim_end_matches('/').to_owned(),
+                prefix: settings.strip_prefix.as_deref().unwrap_or_default().trim_end_matches('/').to_owned(),
+            },
             set_headers: settings.set_headers.clone(),
             signer: Signer::new(Scope { region: settings.region.clone(), service: settings.service.clone() }),
             upstream,
         })
     }
 
-    /// The base path at the upstream, without a slash at its end.
-    pub(super) fn base(&self) -> &str {
-        &self.base
-    }
-
-    /// What stands for the base path on the proxy's side.
-    pub(super) fn prefix(&self) -> &str {
-        &self.strip_prefix
-    }
-
     /// The target at the upstream for a client's raw path and query.
     pub(super) fn target(&self, path: &str, query: Option<&str>) -> Result<WireTarget, TargetError> {
-        let rest = strip(path, &self.strip_prefix).unwrap_or(path);
+        let rest = strip(path, &self.mount.prefix).unwrap_or(path);
         let rest = if rest.is_empty() { "/" } else { rest };
         let encoding: Encoding = self.signer.scope().encoding();
-        WireTarget::new(&self.base, rest.as_bytes(), query.map(str::as_bytes), encoding)
+        WireTarget::new(&self.mount.base, rest.as_bytes(), query.map(str::as_bytes), encoding)
     }
 }
 

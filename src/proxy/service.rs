@@ -61,7 +61,7 @@ impl Proxy {
 
     async fn answer(&self, endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-        let Answer { result, outcome, admitted, unread } = self.forward(request, endpoints, &id).await;
+        let Answer { result, outcome, audience, unread } = self.forward(request, endpoints, &id).await;
         let (mut response, code) = match result {
             Ok(response) => (response, None),
             Err(error) => {
@@ -69,7 +69,7 @@ impl Proxy {
                 (error.response(id.as_str()), Some(error.code()))
             }
         };
-        response::protect(&mut response, admitted.as_ref(), self.trust_documents);
+        response::protect(&mut response, &audience, self.guard.browser_policy());
         // The client must not send another request behind a body that is going to be thrown away.
         if unread {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

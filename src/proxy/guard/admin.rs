@@ -9,9 +9,9 @@ use crate::{
     proxy::{accounting::RequestId, body::Body, error::ProxyError},
 };
 
-/// Whom an answer of the admin listener is for.
+/// Who may ask for something on the admin listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
+pub enum Access {
     /// Anyone who reaches the listener: probes and scrapers.
     Anyone,
     /// This process's user, root, and whoever presents the admin token.
@@ -29,20 +29,26 @@ impl AdminGuard {
     /// A guard that answers under the local names and `hosts`, and lets whoever presents `token` do what operators may.
     #[must_use]
     pub fn new(hosts: &[String], token: Option<&SecretString>) -> Self {
-        let guard = Guard { hosts: hosts.to_vec(), origins: Vec::new(), token: None, any_user: true };
+        let guard = Guard {
+            hosts: super::hosts(hosts),
+            origins: Vec::new(),
+            token: None,
+            any_user: true,
+            trust_documents: false,
+        };
         Self { guard, token: token.map(Token::new) }
     }
 
     /// The answer to a request that is not admitted.
     #[must_use]
-    pub fn refuse(&self, parts: &Parts, endpoints: &Endpoints, audience: Audience) -> Option<Response<Body>> {
-        let refusal = self.check(parts, endpoints, audience).err()?;
+    pub fn refuse(&self, parts: &Parts, endpoints: &Endpoints, access: Access) -> Option<Response<Body>> {
+        let refusal = self.check(parts, endpoints, access).err()?;
         Some(ProxyError::from(refusal).response(RequestId::of(&parts.headers).as_str()))
     }
 
-    fn check(&self, parts: &Parts, endpoints: &Endpoints, audience: Audience) -> Result<(), Refusal> {
+    fn check(&self, parts: &Parts, endpoints: &Endpoints, access: Access) -> Result<(), Refusal> {
         self.guard.check(parts, endpoints)?;
-        if audience == Audience::Anyone || endpoints.owner == Owner::Own {
+        if access == Access::Anyone || endpoints.owner == Owner::Own {
             return Ok(());
         }
         match &self.token {
@@ -58,18 +64,13 @@ mod tests {
 
     use super::*;
 
-    fn asked(
-        guard: &AdminGuard,
-        owner: Owner,
-        audience: Audience,
-        token: Option<&str>,
-    ) -> Result<(), Refusal> {
+    fn asked(guard: &AdminGuard, owner: Owner, access: Access, token: Option<&str>) -> Result<(), Refusal> {
         let mut request = Request::builder().uri("/status").header("host", "localhost");
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let parts = request.body(()).expect("a request").into_parts().0;
-        guard.check(&parts, &Endpoints { owner, ..Endpoints::default() }, audience)
+        guard.check(&parts, &Endpoints { owner, ..Endpoints::default() }, access)
     }
 
     #[test]
@@ -77,15 +78,15 @@ mod tests {
         let refused = Err(Refusal::NotOperator);
         let (open, guarded) = (AdminGuard::new(&[], None), AdminGuard::new(&[], Some(&"s3cret".into())));
         for owner in [Owner::Own, Owner::Other(1001), Owner::Remote, Owner::Unknown] {
-            assert_eq!(asked(&open, owner, Audience::Anyone, None), Ok(()));
-            assert_eq!(asked(&guarded, owner, Audience::Anyone, None), Ok(()), "probes need no token");
-            assert_eq!(asked(&guarded, owner, Audience::Operators, Some("s3cret")), Ok(()), "{owner:?}");
+            assert_eq!(asked(&open, owner, Access::Anyone, None), Ok(()));
+            assert_eq!(asked(&guarded, owner, Access::Anyone, None), Ok(()), "probes need no token");
+            assert_eq!(asked(&guarded, owner, Access::Operators, Some("s3cret")), Ok(()), "{owner:?}");
             let own = owner == Owner::Own;
             for (guard, token) in
                 [(&open, None), (&open, Some("s3cret")), (&guarded, None), (&guarded, Some("x"))]
             {
                 let expected = if own { Ok(()) } else { refused.clone() };
-                assert_eq!(asked(guard, owner, Audience::Operators, token), expected, "{owner:?} {token:?}");
+                assert_eq!(asked(guard, owner, Access::Operators, token), expected, "{owner:?} {token:?}");
             }
         }
     }

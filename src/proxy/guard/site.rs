@@ -1,9 +1,49 @@
 //! Which page a browser's request comes from.
 
-use http::{HeaderMap, HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
 use super::{Refusal, host::Authority};
 use crate::proxy::headers::{SEC_FETCH_DEST, SEC_FETCH_SITE};
+
+/// Where browsers say that nobody has asked for the page yet: the header of the Fetch standard, then the older
+/// ones of Chromium, Safari and Firefox.
+static PURPOSES: [HeaderName; 4] = [
+    HeaderName::from_static("sec-purpose"),
+    HeaderName::from_static("purpose"),
+    HeaderName::from_static("x-purpose"),
+    HeaderName::from_static("x-moz"),
+];
+
+static SPECULATIVE: [&str; 3] = ["prefetch", "prerender", "preview"];
+
+/// What is fetched for a page and shown as part of it, not as a document or a worker of its own.
+const SUBRESOURCES: [&[u8]; 17] = [
+    b"empty",
+    b"image",
+    b"script",
+    b"style",
+    b"font",
+    b"json",
+    b"audio",
+    b"video",
+    b"track",
+    b"manifest",
+    b"text",
+    b"xslt",
+    b"report",
+    b"audioworklet",
+    b"paintworklet",
+    b"speculationrules",
+    b"webidentity",
+];
+
+/// The page that asks, as far as a request names it.
+struct Page<'a> {
+    origin: Option<&'a HeaderValue>,
+    referrer: Option<&'a HeaderValue>,
+    authority: Option<&'a Authority>,
+    allowed: &'a [String],
+}
 
 /// Refuses requests of pages that are neither the proxy's own nor of an allowed origin.
 ///
@@ -15,70 +55,112 @@ pub(super) fn check(
     allowed: &[String],
 ) -> Result<Option<HeaderValue>, Refusal> {
     let headers = &parts.headers;
-    let origin = single(headers, &header::ORIGIN)?;
-    let allowed_origin = || {
-        let origin = origin?;
-        let text = origin.to_str().ok()?;
-        allowed.iter().any(|allowed| allowed == text).then(|| origin.clone())
+    let page = Page {
+        origin: single(headers, &header::ORIGIN, "There are several Origin headers")?,
+        referrer: single(headers, &header::REFERER, "There are several Referer headers")?,
+        authority,
+        allowed,
     };
-    match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
-        Some(b"same-origin" | b"none") => Ok(allowed_origin()),
-        Some(_) => cross_site(headers, origin, allowed, allowed_origin()),
-        None => {
-            let page = origin.or_else(|| headers.get(header::REFERER));
-            let own = page.is_none_or(|page| {
-                let origin = origin_of(page, origin.is_some());
-                authority.is_some_and(|authority| authority.is_origin(&origin))
-            });
-            if own { Ok(allowed_origin()) } else { cross_site(headers, origin, allowed, allowed_origin()) }
+    let site = single(headers, &SEC_FETCH_SITE, "There are several Sec-Fetch-Site headers")?;
+    let passes = match site.map(HeaderValue::as_bytes) {
+        // Whatever Origin says: a dev server in between sends its own page's along with this.
+        Some(b"same-origin") => true,
+        // Browsers say "none" to a speculation rule's prefetch as well, on behalf of any page.
+        Some(b"none") => page.names_no_other() && !is_speculative(headers) && !hides_its_page(headers),
+        Some(_) => false,
+        None => page.is_own().unwrap_or_else(|| !is_speculative(headers)),
+    };
+    if passes { Ok(page.allowed_origin().cloned()) } else { page.across_sites().map(Some) }
+}
+
+/// The `Origin` of a request, if it is an allowed one, whatever else is wrong with the request.
+pub(super) fn allowed_origin(headers: &HeaderMap, allowed: &[String]) -> Option<HeaderValue> {
+    let origin = single(headers, &header::ORIGIN, "").ok()?;
+    Page { origin, referrer: None, authority: None, allowed }.allowed_origin().cloned()
+}
+
+impl<'a> Page<'a> {
+    /// Whether this is a page of the proxy, by its origin, else by its referrer; `None` when it has neither.
+    fn is_own(&self) -> Option<bool> {
+        self.origin
+            .map(|origin| self.owns(&whole(origin)))
+            .or_else(|| self.referrer.map(|referrer| self.owns(&origin_of(referrer))))
+    }
+
+    /// Whether everything that names a page names one of the proxy's.
+    fn names_no_other(&self) -> bool {
+        self.origin.is_none_or(|origin| self.owns(&whole(origin)))
+            && self.referrer.is_none_or(|referrer| self.owns(&origin_of(referrer)))
+    }
+
+    fn owns(&self, origin: &str) -> bool {
+        self.authority.is_some_and(|authority| authority.is_origin(origin))
+    }
+
+    fn allowed_origin(&self) -> Option<&'a HeaderValue> {
+        self.origin
+            .filter(|origin| self.allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()))
+    }
+
+    /// A page of another site: its origin is allowed, or where a browser names none, its referrer's.
+    fn across_sites(&self) -> Result<HeaderValue, Refusal> {
+        if let Some(origin) = self.origin {
+            let refused = || Refusal::CrossSite { origin: shown(whole(origin)) };
+            return self.allowed_origin().cloned().ok_or_else(refused);
         }
+        let Some(referrer) = self.referrer.map(origin_of) else {
+            return Err(Refusal::CrossSite { origin: None });
+        };
+        if self.allowed.contains(&referrer) {
+            return Ok(HeaderValue::from_str(&referrer).expect("allowed origins are visible ASCII"));
+        }
+        Err(Refusal::CrossSite { origin: shown(referrer) })
     }
 }
 
-/// A page of another site: its origin is allowed, or where a browser names none, its referrer's.
-fn cross_site(
-    headers: &HeaderMap,
-    origin: Option<&HeaderValue>,
-    allowed: &[String],
-    allowed_origin: Option<HeaderValue>,
-) -> Result<Option<HeaderValue>, Refusal> {
-    if let Some(origin) = origin {
-        return allowed_origin
-            .map(Some)
-            .ok_or_else(|| Refusal::CrossSite { origin: shown(origin_of(origin, true)) });
-    }
-    let Some(referrer) = headers.get(header::REFERER).map(|referrer| origin_of(referrer, false)) else {
-        return Err(Refusal::CrossSite { origin: None });
-    };
-    if allowed.contains(&referrer) {
-        let value = HeaderValue::from_str(&referrer).expect("allowed origins are visible ASCII");
-        return Ok(Some(value));
-    }
-    Err(Refusal::CrossSite { origin: shown(referrer) })
-}
-
-/// Whether the browser will show the answer as a document, in a tab or in a frame.
+/// Whether the browser will show the answer as a document, in a tab or in a frame, or run it as a worker.
 pub(super) fn is_document(parts: &Parts) -> bool {
-    let destination = parts.headers.get(SEC_FETCH_DEST).map(HeaderValue::as_bytes);
-    matches!(destination, Some(b"document" | b"iframe" | b"frame" | b"object" | b"embed" | b"fencedframe"))
+    let destinations = parts.headers.get_all(SEC_FETCH_DEST);
+    destinations.iter().any(|destination| !SUBRESOURCES.contains(&destination.as_bytes()))
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Result<Option<&'a HeaderValue>, Refusal> {
+/// Whether a browser asks before anybody wants to see the answer, on behalf of a page that it need not name.
+fn is_speculative(headers: &HeaderMap) -> bool {
+    let values = PURPOSES.iter().flat_map(|name| headers.get_all(name));
+    let words = values.flat_map(|value| value.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()));
+    words.into_iter().any(|word| SPECULATIVE.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes())))
+}
+
+/// Whether the browser asks for a page that it does not name by design: to sign its visitor in (FedCM).
+fn hides_its_page(headers: &HeaderMap) -> bool {
+    headers.get(SEC_FETCH_DEST).is_some_and(|destination| destination == "webidentity")
+}
+
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    complaint: &'static str,
+) -> Result<Option<&'a HeaderValue>, Refusal> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (value, None) => Ok(value),
-        (_, Some(_)) => Err(Refusal::Malformed("There are several Origin headers".into())),
+        (_, Some(_)) => Err(Refusal::Malformed(complaint.into())),
     }
 }
 
-/// `scheme://authority` of an `Origin` or of a referrer's URL, lower case.
-fn origin_of(value: &HeaderValue, whole: bool) -> String {
-    let text = value.to_str().unwrap_or_default();
+/// An `Origin`, lower case.
+fn whole(origin: &HeaderValue) -> String {
+    origin.to_str().unwrap_or_default().to_ascii_lowercase()
+}
+
+/// `scheme://authority` of a referrer's URL, lower case.
+fn origin_of(referrer: &HeaderValue) -> String {
+    let text = referrer.to_str().unwrap_or_default();
     let end = text.find("://").map_or(text.len(), |scheme| {
         let authority = scheme + 3;
         text[authority..].find(['/', '?', '#']).map_or(text.len(), |end| authority + end)
     });
-    if whole { text.to_ascii_lowercase() } else { text[..end].to_ascii_lowercase() }
+    text[..end].to_ascii_lowercase()
 }
 
 /// An origin that may stand in a message: `null` and whatever has other forms may not.

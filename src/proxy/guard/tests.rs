@@ -17,11 +17,11 @@ fn parts(request: http::request::Builder) -> Parts {
     request.body(()).expect("a request").into_parts().0
 }
 
-fn asked(headers: &[(&str, &str)]) -> Result<Admitted, Refusal> {
+fn asked(headers: &[(&str, &str)]) -> Result<Audience, Refusal> {
     asked_of(&guard(), "GET", headers)
 }
 
-fn asked_of(guard: &Guard, method: &str, headers: &[(&str, &str)]) -> Result<Admitted, Refusal> {
+fn asked_of(guard: &Guard, method: &str, headers: &[(&str, &str)]) -> Result<Audience, Refusal> {
     let mut request = Request::builder().method(method).uri("/items");
     if !headers.iter().any(|(name, _)| *name == "host") {
         request = request.header("host", "localhost:8181");
@@ -36,12 +36,12 @@ fn own() -> Endpoints {
     Endpoints { owner: Owner::Own, ..Endpoints::default() }
 }
 
-fn plain() -> Admitted {
-    Admitted { origin: None, preflight: false, document: false }
+fn plain() -> Audience {
+    Audience { origin: None, preflight: false, document: false }
 }
 
-fn from_dev() -> Admitted {
-    Admitted { origin: Some(HeaderValue::from_static(DEV)), ..plain() }
+fn from_dev() -> Audience {
+    Audience { origin: Some(HeaderValue::from_static(DEV)), ..plain() }
 }
 
 #[test]
@@ -92,6 +92,79 @@ fn pages_of_other_sites_are_refused_whatever_the_method() {
 }
 
 #[test]
+fn what_a_browser_says_nobody_asked_from_must_name_no_other_page() {
+    let none = ("sec-fetch-site", "none");
+    let own = "http://localhost:8181";
+    for headers in [
+        &[none, ("origin", "http://evil.test")][..],
+        &[none, ("origin", "null")],
+        &[none, ("referer", "https://evil.test/page")],
+        &[none, ("referer", "http://localhost:8181@evil.test/")],
+        &[none, ("origin", own), ("referer", "https://evil.test/")],
+        &[none, ("sec-fetch-dest", "webidentity")],
+    ] {
+        let refusal = asked(headers).expect_err("refused");
+        assert!(matches!(refusal, Refusal::CrossSite { .. }), "{headers:?}: {refusal:?}");
+    }
+    assert_eq!(asked(&[none, ("origin", own), ("referer", "http://localhost:8181/a")]), Ok(plain()));
+    assert_eq!(asked(&[none, ("origin", DEV)]), Ok(from_dev()));
+    assert_eq!(asked(&[none, ("referer", "http://localhost:5173/page")]), Ok(from_dev()));
+}
+
+#[test]
+fn what_is_fetched_before_anybody_asks_must_be_of_the_same_origin() {
+    for purpose in [
+        ("sec-purpose", "prefetch"),
+        ("sec-purpose", "prefetch;prerender"),
+        ("sec-purpose", "prefetch;anonymous-client-ip"),
+        ("sec-purpose", "Prefetch ; prerender=?1"),
+        ("sec-purpose", "\"prerender\""),
+        ("sec-purpose", "other, prefetch"),
+        ("purpose", "prefetch"),
+        ("purpose", "PREVIEW"),
+        ("purpose", " prerender"),
+        ("x-purpose", "preview"),
+        ("x-moz", "prefetch"),
+    ] {
+        for refused in [
+            &[purpose][..],
+            &[purpose, ("sec-fetch-site", "none")],
+            &[purpose, ("sec-fetch-site", "none"), ("referer", "http://localhost:8181/")],
+            &[purpose, ("sec-fetch-site", "cross-site")],
+            &[("sec-purpose", "other"), purpose],
+        ] {
+            let refusal = asked(refused).expect_err("refused");
+            assert!(matches!(refusal, Refusal::CrossSite { .. }), "{refused:?}: {refusal:?}");
+        }
+        assert_eq!(asked(&[purpose, ("sec-fetch-site", "same-origin")]), Ok(plain()), "{purpose:?}");
+        assert_eq!(asked(&[purpose, ("referer", "http://localhost:8181/a")]), Ok(plain()), "{purpose:?}");
+        let allowed = [purpose, ("sec-fetch-site", "same-site"), ("referer", "http://localhost:5173/")];
+        assert_eq!(asked(&allowed), Ok(from_dev()), "{purpose:?}");
+    }
+    assert_eq!(asked(&[("purpose", "billing"), ("sec-fetch-site", "none")]), Ok(plain()));
+}
+
+#[test]
+fn what_names_a_page_is_said_once() {
+    for name in ["origin", "referer", "sec-fetch-site"] {
+        let refused = asked(&[(name, "same-origin"), (name, "same-origin")]);
+        assert!(matches!(refused, Err(Refusal::Malformed(_))), "{name}: {refused:?}");
+    }
+    for odd in ["Same-Origin", "same-origin;a", "same-origin, none", "\"none\"", "none;a=1", ""] {
+        let refused = asked(&[("sec-fetch-site", odd)]);
+        assert_eq!(refused, Err(Refusal::CrossSite { origin: None }), "{odd}");
+    }
+}
+
+#[test]
+fn a_dev_server_in_between_may_pass_on_its_own_origin() {
+    let origin = [("sec-fetch-site", "same-origin"), ("origin", "http://localhost:9999")];
+    let referrer = [("sec-fetch-site", "same-origin"), ("referer", "http://localhost:9999/page")];
+    assert_eq!(asked(&origin), Ok(plain()));
+    assert_eq!(asked(&referrer), Ok(plain()));
+}
+
+#[test]
 fn allowed_origins_pass_and_are_echoed() {
     assert_eq!(asked(&[("sec-fetch-site", "cross-site"), ("origin", DEV)]), Ok(from_dev()));
     assert_eq!(asked(&[("sec-fetch-site", "same-site"), ("origin", DEV)]), Ok(from_dev()));
@@ -115,7 +188,7 @@ fn preflights_of_allowed_origins_are_recognised_and_need_no_token() {
         ..GuardSettings::default()
     });
     let headers = [("origin", DEV), ("access-control-request-method", "PUT")];
-    assert_eq!(asked_of(&guarded, "OPTIONS", &headers), Ok(Admitted { preflight: true, ..from_dev() }));
+    assert_eq!(asked_of(&guarded, "OPTIONS", &headers), Ok(Audience { preflight: true, ..from_dev() }));
     assert_eq!(asked_of(&guarded, "PUT", &headers), Err(Refusal::TokenRequired));
 }
 
@@ -185,9 +258,22 @@ fn connections_are_decided_about_by_their_owner_where_no_token_is_asked_for() {
 }
 
 #[test]
-fn navigations_and_frames_are_recognised_as_documents() {
-    for (destination, document) in [("document", true), ("iframe", true), ("empty", false), ("image", false)]
-    {
+fn all_but_subresources_are_recognised_as_documents() {
+    for (destination, document) in [
+        ("document", true),
+        ("iframe", true),
+        ("frame", true),
+        ("object", true),
+        ("embed", true),
+        ("fencedframe", true),
+        ("serviceworker", true),
+        ("sharedworker", true),
+        ("worker", true),
+        ("unheard-of", true),
+        ("empty", false),
+        ("image", false),
+        ("script", false),
+    ] {
         let admitted =
             asked(&[("sec-fetch-site", "none"), ("sec-fetch-dest", destination)]).expect("admitted");
         assert_eq!(admitted.document, document, "{destination}");
