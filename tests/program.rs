@@ -50,14 +50,12 @@ async fn wrong_usage_is_code_2_and_names_what_was_meant() {
 #[tokio::test]
 async fn an_invalid_configuration_is_code_64_and_all_mistakes_are_told() {
     let folder = folder();
-    std::fs::write(folder.path().join("countersign.toml"), "upstrem = \"https://x.example\"\n")
-        .expect("a file");
-    let mut serve = command(&["serve", "--max-body", "1x"]);
+    std::fs::write(folder.path().join("mistaken.toml"), "upstrem = \"https://x.example\"\n").expect("a file");
+    let mut serve = command(&["serve", "--max-body", "1x", "--config", "mistaken.toml"]);
     serve.env("COUNTERSIGN_LISTEN", "nowhere").current_dir(folder.path());
     let ended = run(serve).await;
     assert_eq!(ended.code, Some(64), "{ended:?}");
-    for words in
-        ["--max-body", "COUNTERSIGN_LISTEN", "upstrem", "upstream", "countersign.toml", "user-pool-id"]
+    for words in ["--max-body", "COUNTERSIGN_LISTEN", "upstrem", "upstream", "mistaken.toml", "user-pool-id"]
     {
         assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
     }

@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     listener::Listen,
-    roots::Roots,
     proxy::{GuardSettings, Limits, RouteSettings, Settings, Timeouts},
+    regular_file::RegularFile,
+    roots::Roots,
     telemetry,
 };
 
@@ -77,6 +78,7 @@ impl Reader<'_> {
 
     /// What the SDKs trust besides the system's roots.
     pub(super) fn aws_ca_files(&mut self) -> Vec<PathBuf> {
+        self.refuse_odd_system_roots();
         let bundle = self.environment.variable("AWS_CA_BUNDLE").map(str::to_owned);
         bundle
             .map(|text| Given { text, origin: Origin::Variable("AWS_CA_BUNDLE".to_owned()) })
@@ -85,13 +87,21 @@ impl Reader<'_> {
             .collect()
     }
 
+    /// The library that reads the file of `SSL_CERT_FILE` would wait at a pipe for ever.
+    fn refuse_odd_system_roots(&mut self) {
+        let name = "SSL_CERT_FILE";
+        let Some(path) = self.environment.path_variable(name) else { return };
+        if let Err(error) = RegularFile::open(&path)
+            && error.kind() == ErrorKind::InvalidInput
+        {
+            self.problem(name, format!("cannot read {}: {error}", path.display()));
+        }
+    }
+
     /// A file of trusted roots, which is read again when they are needed.
     fn roots_file(&mut self, given: &Given) -> Option<PathBuf> {
         let path = self.environment.path(&given.origin, &self.parsed(given, value::text)?);
-        let error = match Roots::read(&path) {
-            Ok(_) => return Some(path),
-            Err(error) => error,
-        };
+        let Err(error) = Roots::read(&path) else { return Some(path) };
         let path = path.display();
         self.problem(
             &given.origin,
