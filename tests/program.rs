@@ -6,7 +6,7 @@ mod support;
 use countersign::sandbox::{self, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, Fault, Service};
 use support::{
     Connection,
-    program::{Program, address, ask, command, folder, run, sandbox, serve, serve_on},
+    program::{Program, address, ask, command, folder, run, sandbox, serve, serve_on, through_shell},
     tls::{Authority, TlsUpstream},
 };
 use tokio::net::TcpListener;
@@ -230,6 +230,18 @@ async fn a_second_signal_is_final() {
     program.stderr_line("draining").await;
     program.signal("INT").await;
     assert_eq!(program.ended().await.code, Some(143));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_crash_leaves_no_core_file_whatever_the_limit() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let script = "ulimit -Sc $(ulimit -Hc); exec \"$@\"";
+    let program = Program::start(through_shell(&serve(&sandbox, folder.path()), script));
+    program.logged("ready", "url").await;
+    program.signal("ABRT").await;
+    let ended = program.ended().await;
+    assert_eq!((ended.code, ended.left_core), (None, false), "{ended:?}");
 }
 
 #[tokio::test]
