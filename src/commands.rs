@@ -92,7 +92,7 @@ impl Failure {
                 format!("countersign: {error}{separator}{causes}\n")
             }
         };
-        say(&text);
+        telemetry::say(&text);
         ExitCode::from(match self {
             Self::Config(_) => 64,
             Self::Usage(_) => 2,
@@ -129,13 +129,10 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Writes to stderr, which may be closed: then nobody is left to tell.
-fn say(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
-}
-
-/// Writes to stdout. A reader that has gone away, `head` for one, is no failure.
+/// Writes to stdout, behind what was said on stderr: both may be the same terminal. A reader that has gone away,
+/// `head` for one, is no failure.
 fn print(text: &[u8]) -> Result<(), Failure> {
+    telemetry::flush();
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

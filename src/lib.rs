@@ -16,6 +16,7 @@ pub mod metrics;
 mod peer;
 pub mod process;
 pub mod proxy;
+mod regular_file;
 mod roots;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -1,8 +1,8 @@
 //! Parses the command line, runs the command, maps its end to an exit code.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
-use countersign::{cli, commands, process};
+use countersign::{cli, commands, process, telemetry};
 
 fn main() -> ExitCode {
     process::harden();
@@ -14,13 +14,17 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    let _log = telemetry::open_log();
     // Clients are served by threads of their own; what is left fits into one.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return commands::Failure::from(error).report(),
     };
-    match runtime.block_on(commands::run(command)) {
+    let code = match runtime.block_on(commands::run(command)) {
         Ok(code) => code,
         Err(failure) => failure.report(),
-    }
+    };
+    // A write that is under way in a thread of the runtime gets time to finish; a disk that hangs gets no more.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    code
 }

@@ -1,28 +1,41 @@
 //! What a process that holds secrets owes them: no core file, no reader of its memory, no payload in a panic.
 
-use std::{io::Write, panic};
+use std::panic;
+
+use rustix::process::Resource;
+
+use crate::telemetry;
 
 /// Keeps other processes of the user out of the memory, and the memory out of files.
 ///
-/// What the system does not grant is not worth ending for; it says so itself in the log.
+/// What the system does not grant is not worth ending for.
 pub fn harden() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-    {
-        tracing::debug!(%error, "other processes of this user may read the memory");
-    }
-    #[cfg(unix)]
-    {
-        let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-        if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
-            tracing::debug!(%error, "a crash may leave a core file");
-        }
+    if !is_undumpable() {
+        // The limit is a second choice: a program that `exec` runs inherits it, and a core file that is piped to a
+        // program (`core_pattern` with `|`) is not held to it. The hard limit stays, so that others can raise it again.
+        let mut limit = rustix::process::getrlimit(Resource::Core);
+        limit.current = Some(0);
+        let _ = rustix::process::setrlimit(Resource::Core, limit);
     }
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         // The message may quote what a client sent: the place is enough to find it.
-        let _ = writeln!(std::io::stderr(), "countersign: internal error at {place}");
+        telemetry::say(&format!("countersign: internal error at {place}\n"));
     }));
+}
+
+/// Makes the system write no core file of this process and let no process of the same user read its memory; whether it
+/// does. A program that this one starts is not held to it: `execve` undoes it (`PR_SET_DUMPABLE` in prctl(2)).
+#[cfg(target_os = "linux")]
+fn is_undumpable() -> bool {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_undumpable() -> bool {
+    false
 }
 
 /// Whether this process ignores the signal with this number, as far as the system tells.

@@ -1,9 +1,14 @@
 //! Files of trusted roots, in PEM.
 
-use std::{error::Error, fs, io, path::Path};
+use std::{error::Error, io, path::Path};
 
 use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
+
+use crate::regular_file::{BYTE_ORDER_MARK, RegularFile};
+
+/// The roots of a whole system take a quarter of a megabyte.
+const LONGEST_FILE: u64 = 16 * 1024 * 1024;
 
 /// What a file holds: at least one certificate, and none that cannot be used.
 #[derive(Debug)]
@@ -16,9 +21,12 @@ impl Roots {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read, or a certificate in it cannot be used, or there is none.
+    /// When it cannot be read or is no regular file; `InvalidData` when a certificate in it cannot be used or there
+    /// is none.
     pub(crate) fn read(path: &Path) -> io::Result<Self> {
-        let pem = fs::read(path)?;
+        let read = RegularFile::open(path)?.read(LONGEST_FILE)?;
+        // Behind a byte order mark the parser does not see the first certificate, and passes over it.
+        let pem = read.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(&read).to_vec();
         let mut store = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             store.add(certificate.map_err(unusable)?).map_err(unusable)?;
@@ -40,7 +48,7 @@ mod tests {
 
     fn read(text: &str) -> Result<usize, String> {
         let file = tempfile::NamedTempFile::new().expect("a file");
-        fs::write(file.path(), text).expect("written");
+        std::fs::write(file.path(), text).expect("written");
         Roots::read(file.path()).map(|roots| roots.store.len()).map_err(|error| error.to_string())
     }
 
@@ -49,6 +57,7 @@ mod tests {
         let one = rcgen::generate_simple_self_signed([]).expect("a certificate").cert.pem();
         let other = rcgen::generate_simple_self_signed([]).expect("a certificate").cert.pem();
         assert_eq!(read(&format!("{one}# a comment\n{other}")), Ok(2));
+        assert_eq!(read(&format!("{BYTE_ORDER_MARK}{one}{other}")), Ok(2));
     }
 
     #[test]

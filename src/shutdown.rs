@@ -1,13 +1,17 @@
 //! The end of the process: asked for by a signal or by a request, heard by every task.
 
-use std::{fmt, future::pending, io};
+use std::{fmt, future::pending, io, process::exit, thread, time::Duration};
 
 use tokio::{
+    runtime,
     signal::unix::{self, SignalKind},
     sync::watch,
 };
 
 use crate::process;
+
+/// How long the process has after its second signal to end by itself: enough to write its log.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// Asks for the end. Clones ask for the same.
 #[derive(Clone, Debug)]
@@ -86,11 +90,25 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes over SIGINT and SIGTERM.
+    /// Takes over SIGINT and SIGTERM. The second of them ends the process within a second, whatever hangs in it, with
+    /// the exit code of the first.
     ///
     /// # Errors
-    /// When the system does not let it.
+    /// When the system does not let it, or gives no thread.
     pub fn listen() -> io::Result<Self> {
+        Self::listen_and_exit_with(Signal::exit_code)
+    }
+
+    /// The same, with `exit_code` of the first signal.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    pub fn listen_and_exit_with(exit_code: impl Fn(Signal) -> u8 + Send + 'static) -> io::Result<Self> {
+        end_at_second_signal(exit_code)?;
+        Self::take_over()
+    }
+
+    fn take_over() -> io::Result<Self> {
         Ok(Self {
             interrupt: Some(unix::signal(SignalKind::interrupt())?),
             terminate: Some(unix::signal(SignalKind::terminate())?),
@@ -123,6 +141,27 @@ impl Signals {
             () = received(&mut self.hangup) => Signal::Hangup,
         }
     }
+}
+
+/// Listens in a thread and a runtime of its own, since what hangs may be the runtime that ought to hear the signal: in
+/// work on a file, or at a stdout that nobody reads.
+fn end_at_second_signal(exit_code: impl Fn(Signal) -> u8 + Send + 'static) -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::take_over()?
+    };
+    // No owner awaits the thread: it ends with the process.
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let first = runtime.block_on(async {
+            let first = signals.next().await;
+            signals.next().await;
+            first
+        });
+        thread::sleep(LAST_MOMENT);
+        exit(exit_code(first).into());
+    })?;
+    Ok(())
 }
 
 async fn received(signal: &mut Option<unix::Signal>) {

@@ -23,8 +23,8 @@ use tracing_subscriber::{
 
 use json::Json;
 use repeats::{Ending, Repeats};
-pub use sink::Log;
 use sink::Sink;
+pub use sink::{Log, flush, open_log, say};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,25 +52,18 @@ pub struct Settings {
 /// Marks the line that every request gets.
 pub(crate) const ACCESS: &str = "countersign::access";
 
-/// Starts logging for the whole process, straight to stderr.
+/// Marks the lines that say what is missing from the log.
+const LOST: &str = "countersign::lost";
+
+/// Starts logging for the whole process, to stderr through the queue of [`open_log`], else straight.
 ///
 /// # Errors
 /// When the level is no filter, or logging has been started before.
 pub fn start(settings: &Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
-    start_to(settings, io::stderr)
-}
-
-/// Starts logging for the whole process; where no person looks on, lines of requests are written some at a time.
-///
-/// # Errors
-/// As [`start`], or when the system gives no thread.
-pub fn start_gathering(settings: &Settings) -> Result<Option<Log>, Box<dyn Error + Send + Sync>> {
-    if io::stderr().is_terminal() {
-        return start(settings).map(|()| None);
+    match Sink::stderr() {
+        Some(sink) => start_to(settings, sink),
+        None => start_to(settings, io::stderr),
     }
-    let (sink, log) = Sink::start()?;
-    start_to(settings, sink)?;
-    Ok(Some(log))
 }
 
 fn start_to<W>(settings: &Settings, writer: W) -> Result<(), Box<dyn Error + Send + Sync>>

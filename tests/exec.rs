@@ -8,7 +8,7 @@ use std::path::Path;
 use countersign::sandbox::{self, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, Sandbox, Verdict};
 use support::{
     Connection,
-    program::{self, Program, run},
+    program::{self, Program, run, through_shell},
 };
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -96,6 +96,25 @@ async fn the_programs_arguments_and_input_are_its_own() {
     std::fs::write(folder.path().join("input"), "input,").expect("a file");
     command.stdin(std::fs::File::open(folder.path().join("input")).expect("a file"));
     assert_eq!(run(command).await.stdout, "input,file");
+}
+
+/// What a program inherits, a line each. The limits of core files are set, since the tests may run without any.
+const INHERITED: &str = "echo core $(ulimit -Sc) $(ulimit -Hc); echo files $(ulimit -Sn) $(ulimit -Hn); umask; pwd; \
+    nice; readlink /proc/self/fd/5; grep -E '^Sig(Blk|Ign)' /proc/self/status; ulimit -a";
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_program_inherits_what_the_shell_would_have_given_it() {
+    let (sandbox, folder) = sandbox().await;
+    let shell =
+        "ulimit -Sc $(ulimit -Hc); ulimit -Sn 512; umask 027; exec 5</dev/null; exec nice -n 3 \"$@\"";
+    let mut plain = Command::new("/bin/sh");
+    plain.args(["-c", INHERITED]).env("PATH", "/usr/bin:/bin").current_dir(folder.path());
+    let plain = run(through_shell(&plain, shell)).await;
+    let by_exec = run(through_shell(&exec(&sandbox, folder.path(), &[], INHERITED), shell)).await;
+    assert_eq!(by_exec.code, Some(0), "{by_exec:?}");
+    assert!(plain.stdout.starts_with("core ") && plain.stdout.contains("/dev/null"), "{plain:?}");
+    assert_eq!(by_exec.stdout, plain.stdout);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod support;
 use countersign::sandbox::{self, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, Fault, Service};
 use support::{
     Connection,
-    program::{Program, address, ask, command, folder, run, sandbox, serve, serve_on},
+    program::{Program, address, ask, command, folder, run, sandbox, serve, serve_on, through_shell},
     tls::{Authority, TlsUpstream},
 };
 use tokio::net::TcpListener;
@@ -50,14 +50,12 @@ async fn wrong_usage_is_code_2_and_names_what_was_meant() {
 #[tokio::test]
 async fn an_invalid_configuration_is_code_64_and_all_mistakes_are_told() {
     let folder = folder();
-    std::fs::write(folder.path().join("countersign.toml"), "upstrem = \"https://x.example\"\n")
-        .expect("a file");
-    let mut serve = command(&["serve", "--max-body", "1x"]);
+    std::fs::write(folder.path().join("mistaken.toml"), "upstrem = \"https://x.example\"\n").expect("a file");
+    let mut serve = command(&["serve", "--max-body", "1x", "--config", "mistaken.toml"]);
     serve.env("COUNTERSIGN_LISTEN", "nowhere").current_dir(folder.path());
     let ended = run(serve).await;
     assert_eq!(ended.code, Some(64), "{ended:?}");
-    for words in
-        ["--max-body", "COUNTERSIGN_LISTEN", "upstrem", "upstream", "countersign.toml", "user-pool-id"]
+    for words in ["--max-body", "COUNTERSIGN_LISTEN", "upstrem", "upstream", "mistaken.toml", "user-pool-id"]
     {
         assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
     }
@@ -232,6 +230,18 @@ async fn a_second_signal_is_final() {
     program.stderr_line("draining").await;
     program.signal("INT").await;
     assert_eq!(program.ended().await.code, Some(143));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_crash_leaves_no_core_file_whatever_the_limit() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let script = "ulimit -Sc $(ulimit -Hc); exec \"$@\"";
+    let program = Program::start(through_shell(&serve(&sandbox, folder.path()), script));
+    program.logged("ready", "url").await;
+    program.signal("ABRT").await;
+    let ended = program.ended().await;
+    assert_eq!((ended.code, ended.left_core), (None, false), "{ended:?}");
 }
 
 #[tokio::test]

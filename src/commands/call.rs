@@ -6,7 +6,7 @@ use http::{Response, Version};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use super::{Failure, explanation, print, say, typed_request};
+use super::{Failure, explanation, print, typed_request};
 use crate::{
     app, cli,
     clock::Clock,
@@ -55,7 +55,7 @@ pub(super) async fn run(
         let explained = pipeline.explain(&ready, &sent.issued.credentials, sent.signed_at);
         let (signed, explained) = explained.map_err(Failure::runtime)?;
         let text = explanation::of(&ready, &signed, &explained, &sent.issued.credentials);
-        say(&format!("\n{text}"));
+        telemetry::say(&format!("\n{text}"));
     }
     Ok(if failed { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
 }

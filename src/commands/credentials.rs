@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{Failure, print, say, whoami::rfc3339};
+use super::{Failure, print, whoami::rfc3339};
 use crate::{
     app,
     clock::Clock,
@@ -53,7 +53,9 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
         }
     };
     if io::stdout().is_terminal() {
-        say("countersign: these are secrets: until they expire, whoever has them acts as this user\n");
+        telemetry::say(
+            "countersign: these are secrets: until they expire, whoever has them acts as this user\n",
+        );
     }
     print(json(&issued)?.as_bytes())?;
     Ok(ExitCode::SUCCESS)

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Failure, local_http::reachable, say, serve};
+use super::{Failure, local_http::reachable, serve};
 use crate::{
     app::{App, StartError},
     cli::Program,
@@ -38,7 +38,7 @@ pub(super) async fn run(
     environment: &Environment,
 ) -> Result<ExitCode, Failure> {
     let config = Config::for_exec(arguments, environment)?;
-    let _log = telemetry::start_gathering(&config.telemetry).map_err(Failure::Runtime)?;
+    telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
     let signals = Signals::listen_beside_another()?;
     let app = serve::start(config, Passed::default())?;
     let (trigger, shutdown) = shutdown::channel();
@@ -187,7 +187,7 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 
 /// As shells have it.
 fn not_run(name: &str, error: &io::Error) -> ExitCode {
-    say(&format!("countersign: cannot run {name}: {error}\n"));
+    telemetry::say(&format!("countersign: cannot run {name}: {error}\n"));
     ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
 }
 

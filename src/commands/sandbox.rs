@@ -4,6 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use super::{Failure, local_http, print, serve::until_signal};
@@ -124,7 +125,8 @@ async fn introduce(
         sandbox.identity_pool_endpoint(),
         sandbox.api_url(),
     );
-    print(text.as_bytes())
+    // A stdout that nobody reads must not stop the thread that takes connections and hears of signals.
+    spawn_blocking(move || print(text.as_bytes())).await.map_err(Failure::runtime)?
 }
 
 /// One request's way: what went in, who signed it, what the API said.

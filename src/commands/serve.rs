@@ -26,7 +26,7 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
     let passed = Passed::take(environment.socket_names()).map_err(Failure::runtime)?;
     let config = Config::for_serve(arguments, environment)?;
     config.admits_clients_at(&passed.addresses())?;
-    let _log = telemetry::start_gathering(&config.telemetry).map_err(Failure::Runtime)?;
+    telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
     let (exit_zero_on_sigterm, effective) = (config.exit_zero_on_sigterm, config.effective.clone());
     let app = start(config, passed)?;
     let (trigger, shutdown) = shutdown::channel();
@@ -114,7 +114,11 @@ pub(super) async fn until_signal(
     (trigger, shutdown): (Trigger, Shutdown),
     exit_zero_on_sigterm: bool,
 ) -> Result<ExitCode, Failure> {
-    let mut signals = Signals::listen()?;
+    let exit_code = move |signal: Signal| match signal {
+        Signal::Terminate if exit_zero_on_sigterm => 0,
+        signal => signal.exit_code(),
+    };
+    let mut signals = Signals::listen_and_exit_with(exit_code)?;
     let running = app.run(trigger.clone(), shutdown);
     tokio::pin!(running);
     let signal = tokio::select! {
@@ -127,8 +131,5 @@ pub(super) async fn until_signal(
         ended = running => ended?,
         second = signals.next() => warn!(signal = %second, "ended at once"),
     }
-    Ok(match signal {
-        Signal::Terminate if exit_zero_on_sigterm => ExitCode::SUCCESS,
-        signal => ExitCode::from(signal.exit_code()),
-    })
+    Ok(ExitCode::from(exit_code(signal)))
 }

@@ -23,6 +23,8 @@ impl UserSession {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
+        // The first question goes to stderr as well, and straight.
+        telemetry::flush();
         let clock = Clock::system();
         let connector = aws_http::connector(&config.aws_ca_files, clock.clone()).map_err(Failure::runtime)?;
         let pool = match config.credentials {

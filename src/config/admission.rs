@@ -11,6 +11,7 @@ use super::{
 use crate::{
     listener::Listen,
     proxy::{GuardSettings, Limits, RouteSettings, Settings, Timeouts},
+    regular_file::RegularFile,
     roots::Roots,
     telemetry,
 };
@@ -77,12 +78,24 @@ impl Reader<'_> {
 
     /// What the SDKs trust besides the system's roots.
     pub(super) fn aws_ca_files(&mut self) -> Vec<PathBuf> {
+        self.refuse_odd_system_roots();
         let bundle = self.environment.variable("AWS_CA_BUNDLE").map(str::to_owned);
         bundle
             .map(|text| Given { text, origin: Origin::Variable("AWS_CA_BUNDLE".to_owned()) })
             .and_then(|given| self.roots_file(&given))
             .into_iter()
             .collect()
+    }
+
+    /// The library that reads the file of `SSL_CERT_FILE` would wait at a pipe for ever.
+    fn refuse_odd_system_roots(&mut self) {
+        let name = "SSL_CERT_FILE";
+        let Some(path) = self.environment.path_variable(name) else { return };
+        if let Err(error) = RegularFile::open(&path)
+            && error.kind() == ErrorKind::InvalidInput
+        {
+            self.problem(name, format!("cannot read {}: {error}", path.display()));
+        }
     }
 
     /// A file of trusted roots, which is read again when they are needed.

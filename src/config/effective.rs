@@ -1,6 +1,6 @@
 //! The configuration in effect: every setting, its value, and where the value came from.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
@@ -32,8 +32,8 @@ const STANDARD: &[&str] = &[
 /// Every setting with its value and origin. Display is aligned text, serialisation the same for programs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Effective {
-    /// The configuration file, if there is one.
-    pub file: Option<PathBuf>,
+    /// The configuration file, if there is one, with replacement characters where its name is no text.
+    pub file: Option<String>,
     /// The settings of `serve`.
     pub settings: BTreeMap<&'static str, Row>,
     /// The routes, longest path first.
@@ -112,7 +112,12 @@ impl Reader<'_> {
             settings.insert("service", derived(&top.settings.service, &top.service_origin));
         }
         let routes = routes.iter().map(RouteRow::new).collect();
-        Effective { file: self.file.clone(), settings, routes, variables: self.standard_variables() }
+        Effective {
+            file: self.file.as_ref().map(|path| path.display().to_string()),
+            settings,
+            routes,
+            variables: self.standard_variables(),
+        }
     }
 
     fn row(&self, setting: &Setting) -> Row {

@@ -3,8 +3,8 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fmt, fs,
-    io::{self, IsTerminal, Read},
+    fmt,
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -16,12 +16,13 @@ use super::{
     source::{Given, Layer, Origin},
     table::{self, Kind, SETTINGS, Setting},
 };
+use crate::regular_file::{BYTE_ORDER_MARK, RegularFile, read_up_to};
 
 /// Longer files are neither a configuration nor a secret.
-const LONGEST_FILE: u64 = 1024 * 1024;
+pub(super) const LONGEST_FILE: u64 = 1024 * 1024;
 
 /// The introspection of a large schema takes megabytes.
-const LONGEST_GENERATED_FILE: u64 = 16 * 1024 * 1024;
+pub(super) const LONGEST_GENERATED_FILE: u64 = 16 * 1024 * 1024;
 
 /// Where variables, relative paths and standard input come from.
 pub struct Environment {
@@ -72,11 +73,16 @@ impl Environment {
         self.variables.get(name)?.to_str().filter(|value| !value.is_empty())
     }
 
+    /// The path that a variable names; it need not be text.
+    pub(super) fn path_variable(&self, name: &str) -> Option<PathBuf> {
+        self.variables.get(name).filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
     /// The folder that an XDG variable names, else `fallback` below the home folder.
     ///
     /// The base directory specification has relative paths ignored.
     pub(super) fn base_folder(&self, variable: &str, fallback: &str) -> Option<PathBuf> {
-        let absolute = |name| self.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let absolute = |name| self.path_variable(name).filter(|path| path.is_absolute());
         absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(fallback)))
     }
 
@@ -137,29 +143,20 @@ fn read_once() -> impl Fn() -> io::Result<Vec<u8>> + Send + Sync {
         if let Some(bytes) = read.get() {
             return Ok(bytes.to_vec());
         }
-        let bytes = Zeroizing::new(read_limited(io::stdin().lock(), LONGEST_FILE)?);
+        let bytes = read_up_to(io::stdin().lock(), LONGEST_FILE, LONGEST_FILE)?;
         Ok(read.get_or_init(|| bytes).to_vec())
     }
 }
 
-/// Reads a file of ordinary size.
-pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    read_limited(fs::File::open(path)?, LONGEST_FILE)
-}
-
-/// Reads a file that a program has written.
-pub(super) fn read_long_file(path: &Path) -> io::Result<Vec<u8>> {
-    read_limited(fs::File::open(path)?, LONGEST_GENERATED_FILE)
-}
-
-fn read_limited(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        let what = format!("more than {} MiB", most >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
-    }
-    Ok(bytes)
+/// Reads a file of text, without the byte order mark that it may begin with.
+///
+/// # Errors
+/// When it cannot be read, has more than `limit` bytes, or is not text in UTF-8.
+pub(super) fn read_text(file: RegularFile, limit: u64) -> io::Result<String> {
+    let bytes = file.read(limit)?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))?;
+    Ok(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).to_owned())
 }
 
 /// `COUNTERSIGN_CONFIG` names the file, and `exec` sets `COUNTERSIGN_URL`: these are no settings.

@@ -1,17 +1,17 @@
 //! The configuration file: finding it, and its keys with their lines.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+mod parser;
+mod unnamed;
+
+use std::path::{Path, PathBuf};
 
 use super::{
-    environment::{Environment, read_file},
+    environment::{Environment, LONGEST_FILE, read_text},
     problem::Problem,
     source::{Layer, Origin},
 };
-
-mod parser;
+use crate::regular_file::RegularFile;
+use unnamed::Unusable;
 
 /// What the file says.
 #[derive(Debug, Default)]
@@ -37,46 +37,45 @@ pub(super) fn read(
     environment: &Environment,
     problems: &mut Vec<Problem>,
 ) -> (File, Option<PathBuf>) {
-    let from_variable =
-        || environment.variable("COUNTERSIGN_CONFIG").map(|path| ("COUNTERSIGN_CONFIG", path.into()));
+    let from_variable = || Some(("COUNTERSIGN_CONFIG", environment.path_variable("COUNTERSIGN_CONFIG")?));
     let named = explicit.map(|path| ("--config", path.to_owned())).or_else(from_variable);
-    let (origin, path, required) = match named {
-        Some((origin, path)) => (origin.to_owned(), path, true),
-        None => {
-            match usual_files(environment).into_iter().find(|path| is_there(&environment.folder().join(path)))
-            {
-                Some(path) => (path.display().to_string(), path, false),
-                None => return (File::default(), None),
-            }
+    let (path, text) = match named {
+        Some((origin, path)) => {
+            let opened = RegularFile::open(&environment.folder().join(&path));
+            let text = opened.and_then(|file| read_text(file, LONGEST_FILE));
+            let shown = path.display();
+            let text = text.map_err(|error| Problem::new(origin, format!("cannot read {shown}: {error}")));
+            (path, text)
         }
+        None => match usual_files(environment).find_map(|path| unnamed(path, environment)) {
+            Some(found) => found,
+            None => return (File::default(), None),
+        },
     };
-    match read_file(&environment.folder().join(&path)).and_then(into_text) {
+    match text {
         Ok(text) => (parser::parse(&path, &text, problems), Some(path)),
-        Err(error) => {
-            let what = if required {
-                format!("cannot read {}: {error}", path.display())
-            } else {
-                format!("cannot be read: {error}")
-            };
-            problems.push(Problem::new(origin, what));
+        Err(problem) => {
+            problems.push(problem);
             (File { broken: true, ..File::default() }, Some(path))
         }
     }
 }
 
-fn usual_files(environment: &Environment) -> Vec<PathBuf> {
+/// The text of the file at `path`, or why it is not used; `None` when there is no file.
+fn unnamed(path: PathBuf, environment: &Environment) -> Option<(PathBuf, Result<String, Problem>)> {
+    let text = match unnamed::open(&environment.folder().join(&path)) {
+        Ok(file) => read_text(file, LONGEST_FILE).map_err(|error| format!("cannot be read: {error}")),
+        Err(Unusable::Absent) => return None,
+        Err(Unusable::Io(error)) => Err(format!("cannot be read: {error}")),
+        Err(Unusable::Untrusted(doubt)) => Err(doubt.told(&path)),
+    };
+    let text = text.map_err(|message| Problem::new(path.display(), message));
+    Some((path, text))
+}
+
+/// Where the file is looked for when nothing names it.
+fn usual_files(environment: &Environment) -> impl Iterator<Item = PathBuf> {
     let of_user = environment.base_folder("XDG_CONFIG_HOME", ".config");
     std::iter::once(PathBuf::from("countersign.toml"))
         .chain(of_user.map(|folder| folder.join("countersign/config.toml")))
-        .collect()
-}
-
-/// A file that is there and cannot be opened must not be passed over in silence.
-fn is_there(path: &Path) -> bool {
-    !matches!(path.metadata(), Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
-}
-
-fn into_text(bytes: Vec<u8>) -> io::Result<String> {
-    String::from_utf8(bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))
 }

@@ -1,22 +1,27 @@
 //! Secrets: from a file, from standard input or from a variable, never from a flag or the configuration file.
 
-use std::{io, path::Path};
+use std::{
+    fs::Metadata,
+    io::{self, ErrorKind},
+    os::unix::fs::MetadataExt,
+};
 
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::{
-    environment::read_file,
+    environment::LONGEST_FILE,
     reader::Reader,
     source::Given,
     table,
     value::{self, Parsed},
 };
+use crate::regular_file::{BYTE_ORDER_MARK, RegularFile};
 
 impl Reader<'_> {
     /// The secret of the file setting `name` or of the variable named after the secret itself.
     pub(super) fn secret(&mut self, name: &str) -> Option<SecretString> {
-        self.secret_as(name, |text| Ok(text.to_owned()))
+        self.secret_as(name, value::secret)
     }
 
     /// The same, checked and brought into one form by `parse`.
@@ -33,7 +38,11 @@ impl Reader<'_> {
                 self.problem(&file.origin, why);
                 return None;
             }
-            (Some(direct), None) => (Zeroizing::new(direct.text.clone()), direct),
+            (Some(direct), None) => {
+                let line = one_line(&direct.text).map(str::to_owned);
+                let line = line.map_err(|what| self.problem(&direct.origin, what)).ok()?;
+                (Zeroizing::new(line), direct)
+            }
             (None, Some(file)) => (self.secret_text(&file, &file.text)?, file),
             (None, None) => return None,
         };
@@ -43,32 +52,42 @@ impl Reader<'_> {
     /// The text in `file`, which `given` names, without one newline at the end.
     pub(super) fn secret_text(&mut self, given: &Given, file: &str) -> Option<Zeroizing<String>> {
         let bytes = if file == "-" { self.stdin(given)? } else { self.secret_file(given, file)? };
-        let Ok(text) = String::from_utf8(bytes) else {
+        let Ok(text) = std::str::from_utf8(&bytes) else {
             self.problem(&given.origin, "names a file that is not text in UTF-8");
             return None;
         };
-        let text = Zeroizing::new(text);
-        let line =
-            text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-        if line.is_empty() {
-            self.problem(&given.origin, "names a file that is empty");
-            return None;
+        match one_line(text) {
+            Ok(line) => Some(Zeroizing::new(line.to_owned())),
+            Err(what) => {
+                self.problem(&given.origin, format!("names a file that {what}"));
+                None
+            }
         }
-        Some(Zeroizing::new(line.to_owned()))
     }
 
-    fn secret_file(&mut self, given: &Given, file: &str) -> Option<Vec<u8>> {
+    fn secret_file(&mut self, given: &Given, file: &str) -> Option<Zeroizing<Vec<u8>>> {
         self.parsed(&Given { text: file.to_owned(), origin: given.origin.clone() }, value::text)?;
         let path = self.environment.path(&given.origin, file);
-        if is_open_to_others(&path) {
-            let shown = path.display();
+        let shown = path.display();
+        let opened = match RegularFile::open(&path) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let hint = match error.kind() {
+                    ErrorKind::InvalidInput => "; write - instead to read the secret from standard input",
+                    _ => "",
+                };
+                self.problem(&given.origin, format!("cannot read {shown}: {error}{hint}"));
+                return None;
+            }
+        };
+        if is_open_to_others(opened.metadata()) {
             self.warnings.push(format!("{}: {shown} can be read by other users; chmod 600 it", given.origin));
         }
-        let read = read_file(&path);
-        self.read_or_problem(given, &format!("cannot read {}", path.display()), read)
+        let read = opened.read(LONGEST_FILE);
+        self.read_or_problem(given, &format!("cannot read {shown}"), read)
     }
 
-    fn stdin(&mut self, given: &Given) -> Option<Vec<u8>> {
+    fn stdin(&mut self, given: &Given) -> Option<Zeroizing<Vec<u8>>> {
         if let Some(first) = &self.stdin_taken {
             let why = format!("cannot read standard input, which {first} reads");
             self.problem(&given.origin, why);
@@ -76,39 +95,44 @@ impl Reader<'_> {
         }
         self.stdin_taken = Some(given.origin.clone());
         let read = self.environment.read_stdin();
-        self.read_or_problem(given, "cannot read standard input", read)
+        self.read_or_problem(given, "cannot read standard input", read.map(Zeroizing::new))
     }
 
-    fn read_or_problem(&mut self, given: &Given, what: &str, read: io::Result<Vec<u8>>) -> Option<Vec<u8>> {
+    fn read_or_problem<T>(&mut self, given: &Given, what: &str, read: io::Result<T>) -> Option<T> {
         read.map_err(|error| self.problem(&given.origin, format!("{what}: {error}"))).ok()
     }
 }
 
-/// Pipes and terminals are nobody else's.
-#[cfg(unix)]
-fn is_open_to_others(path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
+/// The secret in `text`, which may end in one newline, or what is wrong with the text.
+///
+/// A secret that was saved wrongly would be sent as a wrong password, and a few of those lock an account.
+fn one_line(text: &str) -> Result<&str, &'static str> {
+    let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+    if line.is_empty() {
+        Err("is empty")
+    } else if line.starts_with(BYTE_ORDER_MARK) {
+        Err("begins with a byte order mark; save it as UTF-8 without one")
+    } else if line.contains(['\n', '\r']) {
+        Err("has more than one line; a secret is one line, with at most one newline at its end")
+    } else if line.contains(char::is_control) {
+        Err("has a control character in it")
+    } else {
+        Ok(line)
+    }
+}
 
-    path.metadata().is_ok_and(|metadata| {
-        let own_user = rustix::process::geteuid().as_raw();
-        metadata.is_file() && admits_others(metadata.mode(), metadata.uid(), own_user)
-    })
+fn is_open_to_others(metadata: &Metadata) -> bool {
+    admits_others(metadata.mode(), metadata.uid(), rustix::process::geteuid().as_raw())
 }
 
 /// A file of root's that another user is let read by its group was handed out to that user: so Kubernetes
 /// gives secrets to a pod's `fsGroup`, with mode 0440.
-#[cfg(unix)]
 fn admits_others(mode: u32, owner: u32, own_user: u32) -> bool {
     let handed_out = owner == 0 && own_user != 0;
     mode & 0o004 != 0 || (mode & 0o040 != 0 && !handed_out)
 }
 
-#[cfg(not(unix))]
-fn is_open_to_others(_path: &Path) -> bool {
-    false
-}
-
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -125,6 +149,18 @@ mod tests {
             (0o604, other, other, true),
         ] {
             assert_eq!(admits_others(mode, owner, own_user), open, "{mode:o} of {owner} for {own_user}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_one_line_that_nothing_was_added_to() {
+        for text in ["s3cret", "s3cret\n", "s3cret\r\n"] {
+            assert_eq!(one_line(text), Ok("s3cret"));
+        }
+        for text in
+            ["", "\n", "\u{feff}s3cret", "s3cret\n\n", "s3cret\r", "\ns3cret", "one\ntwo\n", "a\0b", "a\tb"]
+        {
+            assert!(one_line(text).is_err(), "{text:?}");
         }
     }
 }

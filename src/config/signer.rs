@@ -1,6 +1,6 @@
 //! Who signs: the settings of the user pool, the identity pool and the role.
 
-use std::path::PathBuf;
+use std::{io::ErrorKind, path::PathBuf};
 
 use super::{
     reader::Reader,
@@ -11,6 +11,7 @@ use super::{
 use crate::{
     credentials::{Cognito, IdentityPool, Login, RoleChoice, Settings, UserPool},
     endpoint::service_endpoint,
+    regular_file::RegularFile,
 };
 
 const USER_POOL: &[&str] = &[
@@ -62,9 +63,17 @@ impl Reader<'_> {
         self.refuse(USER_POOL, "contradicts id-token-file, with which there is no user-pool sign-in");
         let given = self.explicit("id-token-file")?;
         let path = self.environment.path(&given.origin, &self.parsed(&given, value::text)?);
-        // What keeps the token fresh may well start later than the proxy does.
-        if !path.exists() {
-            self.warnings.push(format!("{}: {} does not exist yet", given.origin, path.display()));
+        let shown = path.display();
+        match RegularFile::open(&path) {
+            // What keeps the token fresh may well start later than the proxy does.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.warnings.push(format!("{}: {shown} does not exist yet", given.origin));
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput) => {
+                self.problem(&given.origin, format!("cannot read {shown}: {error}"));
+            }
+            // Its rights may be set later, too; each reading says what is wrong.
+            Ok(_) | Err(_) => {}
         }
         let login_provider = self.value("login-provider", value::login_provider);
         Some(Login::IdTokenFile { path, login_provider })

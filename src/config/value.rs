@@ -189,6 +189,14 @@ pub(super) fn log_filter(text: &str) -> Parsed<String> {
     }
 }
 
+/// A password or client secret. Cognito takes none that begins or ends with a space.
+pub(super) fn secret(text: &str) -> Parsed<String> {
+    if text.trim() == text {
+        return Ok(text.to_owned());
+    }
+    Err("begins or ends with a space, which no password and no client secret of Cognito does".to_owned())
+}
+
 /// Base32 as authenticator apps have it: groups and small letters do not matter.
 pub(super) fn totp_secret(text: &str) -> Parsed<String> {
     let secret: String =
@@ -261,6 +269,14 @@ mod tests {
         }
         for text in ["", "2", "enabled"] {
             assert!(switch(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_may_have_spaces_within_only() {
+        assert_eq!(secret("one two"), Ok("one two".to_owned()));
+        for text in [" one", "one ", "one\u{a0}"] {
+            assert!(secret(text).is_err(), "{text:?}");
         }
     }
 

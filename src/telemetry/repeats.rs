@@ -1,10 +1,11 @@
 //! Warnings that repeat: the first is written, those that follow within ten seconds are counted, and the next one
-//! after that says how many they were.
+//! after that says how many they were. One place in the code writes a bounded number of different ones meanwhile.
 
 use std::{
     collections::HashMap,
     fmt::{self, Write},
     hash::{DefaultHasher, Hasher},
+    mem,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -12,6 +13,7 @@ use std::{
 use tokio::time::Instant;
 use tracing::{
     Event, Level, Subscriber,
+    callsite::Identifier,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
@@ -19,25 +21,28 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use super::LOST;
+
 /// How long a warning speaks for those that are the same.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Different warnings that are remembered; more are written as they come.
-const MOST: usize = 1_024;
+/// Different warnings of one place in the code that are written within the window; clients can make up as many as they
+/// like. Memory is bounded, too: the code has a fixed number of places.
+const MAX_KINDS: usize = 64;
 
 /// Formats events, but not warnings that were written a moment ago.
 ///
-/// The same are those of one place in the code with the same fields, but for what tells requests apart. Errors and
-/// the lines of requests are written every time.
+/// The same are those of one place in the code with the same fields, but for what tells requests apart. Errors, the
+/// lines of requests, and what is said of lost lines are written every time.
 #[derive(Debug)]
 pub(super) struct Repeats<F> {
     inner: F,
-    /// How a line ends that is to have one more field.
+    /// How a line ends that is to have more fields.
     ending: Ending,
-    seen: Mutex<HashMap<u64, Seen>>,
+    seen: Mutex<HashMap<Identifier, Place>>,
 }
 
-/// Where the count stands in a line.
+/// Where the counts stand in a line.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
     /// Before the brace.
@@ -46,10 +51,28 @@ pub(super) enum Ending {
     Text,
 }
 
+/// One place in the code that warns.
+#[derive(Debug, Default)]
+struct Place {
+    kinds: Vec<Kind>,
+    /// Warnings that were left out and are of no kind that is remembered.
+    others: u64,
+}
+
+/// A warning with its fields.
 #[derive(Debug)]
-struct Seen {
+struct Kind {
+    key: u64,
     written: Instant,
     since: u64,
+}
+
+/// How many warnings of a place were left out since the last that was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LeftOut {
+    /// The same as the one that is written.
+    same: u64,
+    others: u64,
 }
 
 impl<F> Repeats<F> {
@@ -57,28 +80,42 @@ impl<F> Repeats<F> {
         Self { inner, ending, seen: Mutex::default() }
     }
 
-    /// How many were left out since the last that was written; `None` when this one is to be left out too.
-    fn admit(&self, event: &Event<'_>) -> Option<u64> {
-        if *event.metadata().level() != Level::WARN {
-            return Some(0);
+    /// How many were left out before; `None` when this one is to be left out too.
+    fn admit(&self, event: &Event<'_>) -> Option<LeftOut> {
+        if *event.metadata().level() != Level::WARN || event.metadata().target() == LOST {
+            return Some(LeftOut::default());
         }
         let (key, now) = (key(event), Instant::now());
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seen) = seen.get_mut(&key) {
-            if now.duration_since(seen.written) < WINDOW {
-                seen.since += 1;
+        seen.entry(event.metadata().callsite()).or_default().admit(key, now)
+    }
+}
+
+impl Place {
+    fn admit(&mut self, key: u64, now: Instant) -> Option<LeftOut> {
+        let is_over = |kind: &Kind| now.duration_since(kind.written) >= WINDOW;
+        let mut same = 0;
+        if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.key == key) {
+            if !is_over(kind) {
+                kind.since += 1;
                 return None;
             }
-            seen.written = now;
-            return Some(std::mem::take(&mut seen.since));
+            kind.written = now;
+            same = mem::take(&mut kind.since);
+        } else {
+            let new = Kind { key, written: now, since: 0 };
+            if self.kinds.len() < MAX_KINDS {
+                self.kinds.push(new);
+            } else if let Some(oldest) =
+                self.kinds.iter_mut().min_by_key(|kind| kind.written).filter(|kind| is_over(kind))
+            {
+                self.others += mem::replace(oldest, new).since;
+            } else {
+                self.others += 1;
+                return None;
+            }
         }
-        if seen.len() >= MOST {
-            seen.retain(|_, seen| now.duration_since(seen.written) < WINDOW || seen.since > 0);
-        }
-        if seen.len() < MOST {
-            seen.insert(key, Seen { written: now, since: 0 });
-        }
-        Some(0)
+        Some(LeftOut { same, others: mem::take(&mut self.others) })
     }
 }
 
@@ -94,20 +131,29 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        match self.admit(event) {
-            None => Ok(()),
-            Some(0) => self.inner.format_event(context, writer, event),
-            Some(repeated) => {
-                let mut line = String::new();
-                self.inner.format_event(context, Writer::new(&mut line), event)?;
-                let line = line.trim_end_matches('\n');
-                match self.ending {
-                    Ending::Json => {
-                        let fields = line.strip_suffix('}').unwrap_or(line);
-                        writeln!(writer, "{fields},\"repeated\":{repeated}}}")
-                    }
-                    Ending::Text => writeln!(writer, "{line} repeated={repeated}"),
+        let Some(left_out) = self.admit(event) else { return Ok(()) };
+        if left_out == LeftOut::default() {
+            return self.inner.format_event(context, writer, event);
+        }
+        let mut line = String::new();
+        self.inner.format_event(context, Writer::new(&mut line), event)?;
+        let line = line.trim_end_matches('\n');
+        let counts = [("repeated", left_out.same), ("others_left_out", left_out.others)];
+        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+        match self.ending {
+            Ending::Json => {
+                writer.write_str(line.strip_suffix('}').unwrap_or(line))?;
+                for (name, count) in counts {
+                    write!(writer, ",\"{name}\":{count}")?;
                 }
+                writer.write_str("}\n")
+            }
+            Ending::Text => {
+                writer.write_str(line)?;
+                for (name, count) in counts {
+                    write!(writer, " {name}={count}")?;
+                }
+                writer.write_char('\n')
             }
         }
     }
@@ -116,7 +162,6 @@ where
 /// What is the same for warnings that repeat each other.
 fn key(event: &Event<'_>) -> u64 {
     let mut fields = Fields(DefaultHasher::new());
-    std::hash::Hash::hash(&event.metadata().callsite(), &mut fields.0);
     event.record(&mut fields);
     fields.0.finish()
 }
@@ -201,16 +246,38 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn more_kinds_of_warnings_than_are_remembered_are_written() {
+    async fn different_warnings_of_one_place_are_bounded_and_counted_for_as_long_as_they_come() {
         let (lines, _guard) = json();
-        for number in 0..MOST + 10 {
-            no_answer(0, &number.to_string());
+        for round in 0..3 {
+            for number in 0..5_000 {
+                no_answer(0, &format!("{round} {number}"));
+            }
+            let told = lines.take();
+            assert_eq!(told.len(), MAX_KINDS, "in round {round}");
+            if round > 0 {
+                let omitted = format!("\"others_left_out\":{}", 5_000 - MAX_KINDS);
+                assert!(told[0].contains(&omitted), "{}", told[0]);
+            }
+            warn!(round, "another place");
+            assert_eq!(lines.take().len(), 1, "one place does not silence another");
+            advance(WINDOW).await;
         }
-        assert_eq!(lines.take().len(), MOST + 10);
-        advance(WINDOW).await;
         no_answer(0, "new");
         no_answer(0, "new");
-        assert_eq!(lines.take().len(), 1, "old ones have made room");
+        assert_eq!(lines.take().len(), 1, "what repeats is still left out");
+    }
+
+    #[test]
+    fn what_was_counted_of_a_warning_that_is_forgotten_is_not_lost() {
+        let (mut place, start) = (Place::default(), Instant::now());
+        for key in 0..MAX_KINDS as u64 {
+            assert_eq!(place.admit(key, start), Some(LeftOut::default()));
+        }
+        assert_eq!(place.admit(0, start), None);
+        assert_eq!(place.admit(u64::MAX, start), None);
+        let left_out = place.admit(u64::MAX, start + WINDOW).expect("the oldest has made room");
+        assert_eq!(left_out, LeftOut { same: 0, others: 2 });
+        assert_eq!(place.kinds.len(), MAX_KINDS);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! The configuration from outside: sources, precedence, mistakes, secrets, the example file.
 
 mod amplify;
+mod files;
 
 use std::{fs, path::Path, time::Duration};
 
@@ -378,12 +379,13 @@ fn secrets_come_from_a_variable_a_file_or_standard_input() {
     };
     let run = || Run::complete().variable("COUNTERSIGN_USERNAME", "u");
     assert_eq!(password(&run()), None);
-    assert_eq!(password(&run().variable("COUNTERSIGN_PASSWORD", "one\n")), Some("one\n".to_owned()));
+    for text in ["one", "one\n", "one\r\n"] {
+        assert_eq!(password(&run().variable("COUNTERSIGN_PASSWORD", text)), Some("one".to_owned()));
+    }
     let file = |text: &str| run().named_file("pw", text).variable("COUNTERSIGN_PASSWORD_FILE", "pw");
     assert_eq!(password(&file("two")), Some("two".to_owned()));
     assert_eq!(password(&file("two\n")), Some("two".to_owned()));
     assert_eq!(password(&file("two\r\n")), Some("two".to_owned()));
-    assert_eq!(password(&file("two\n\n")), Some("two\n".to_owned()));
     assert_eq!(password(&run().flag("password-file", &["-"]).stdin("three\n")), Some("three".to_owned()));
     let beside = run().named_file("conf/pw", "four\n").named_file("conf/c.toml", "password-file = 'pw'");
     assert_eq!(password(&beside.config_flag("conf/c.toml")), Some("four".to_owned()));
@@ -927,6 +929,7 @@ proptest! {
     fn no_file_makes_the_program_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let run = Run::empty();
         fs::write(run.folder.path().join("countersign.toml"), bytes).expect("a file");
+        let run = run.config_flag("countersign.toml");
         assert!(run.serve().is_err());
     }
 

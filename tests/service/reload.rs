@@ -1,7 +1,8 @@
 //! SIGHUP: the configuration is read again.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
     path::Path,
     sync::{
         Arc,
@@ -23,7 +24,10 @@ use super::support::{
 const RELOADED: &str = "the configuration has been read again";
 
 fn configure(folder: &Path, text: &str) {
-    fs::write(folder.join("countersign.toml"), text).expect("a file");
+    let path = folder.join("countersign.toml");
+    fs::write(&path, text).expect("a file");
+    // Whatever the umask: a file that others can change is refused.
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a file of ours");
 }
 
 /// `serve` with the upstream in the file.

@@ -50,6 +50,26 @@ async fn readiness_reloading_and_the_end_are_told() {
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_it_even_where_the_service_manager_does_not_listen_any_more() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let path = folder.path().join("notify");
+    let _manager = Manager::listen(&path);
+    // The next message waits until the manager has taken one of these, which it never does.
+    let other = UnixDatagram::unbound().expect("a socket");
+    while other.try_send_to(b"", &path).is_ok() {}
+    let mut serve = serve(&sandbox, folder.path());
+    serve.env("NOTIFY_SOCKET", &path);
+    let program = Program::start(serve);
+    while sandbox.calls().count("GetCredentialsForIdentity") == 0 {
+        tokio::task::yield_now().await;
+    }
+    program.signal("TERM").await;
+    program.signal("INT").await;
+    let code = program.ended().await.code;
+    assert!(matches!(code, Some(143 | 130)), "{code:?}: the two may be heard in either order");
+}
+
+#[tokio::test]
 async fn readiness_does_not_wait_for_a_cognito_that_cannot_be_reached() {
     let (sandbox, folder) = (sandbox().await, folder());
     sandbox.stop(Service::UserPool).await;

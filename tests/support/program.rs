@@ -3,7 +3,7 @@
 use std::{
     fs::Permissions,
     net::SocketAddr,
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::Path,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
@@ -55,6 +55,7 @@ pub(crate) async fn ask_over(connection: &mut Connection, path: &str) -> (Head, 
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
+    pub(crate) left_core: bool,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
@@ -70,7 +71,21 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 pub(crate) async fn run(mut command: Command) -> Ended {
     let output = soon("the program to end", command.output()).await.expect("a program");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    let left_core = output.status.core_dumped();
+    Ended { code: output.status.code(), left_core, stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// The same command, started by a script that ends in `"$@"`.
+pub(crate) fn through_shell(command: &Command, script: &str) -> Command {
+    let command = command.as_std();
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        shell.current_dir(folder);
+    }
+    shell.stdin(Stdio::null()).kill_on_drop(true);
+    shell
 }
 
 /// `serve` against the services of a sandbox in this process, on free ports.
@@ -111,6 +126,8 @@ pub(crate) struct Program {
     stdout: Lines,
     stderr: Lines,
     readers: JoinSet<()>,
+    /// Lets stderr be read on, where reading stopped.
+    read_on: Arc<Notify>,
 }
 
 #[derive(Clone, Default)]
@@ -125,7 +142,23 @@ impl Program {
         let (stdout, stderr, mut readers) = (Lines::default(), Lines::default(), JoinSet::new());
         readers.spawn(stdout.clone().read(child.stdout.take().expect("piped")));
         readers.spawn(stderr.clone().read(child.stderr.take().expect("piped")));
-        Self { child, stdout, stderr, readers }
+        Self { child, stdout, stderr, readers, read_on: Arc::default() }
+    }
+
+    /// The same, but from the first line of stderr in which `wanted` stands on, stderr is a pipe that nobody reads.
+    pub(crate) fn start_unread_after(mut command: Command, wanted: &'static str) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a program");
+        let (stdout, stderr, mut readers) = (Lines::default(), Lines::default(), JoinSet::new());
+        readers.spawn(stdout.clone().read(child.stdout.take().expect("piped")));
+        let read_on = Arc::new(Notify::new());
+        let stream = child.stderr.take().expect("piped");
+        readers.spawn(stderr.clone().read_after_a_pause(stream, wanted, Arc::clone(&read_on)));
+        Self { child, stdout, stderr, readers, read_on }
+    }
+
+    /// Reads stderr on.
+    pub(crate) fn read_on(&self) {
+        self.read_on.notify_one();
     }
 
     /// Starts a command whose stdin and stdout are sockets that are meant for others; only stderr is kept.
@@ -133,7 +166,7 @@ impl Program {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("a program");
         let (stderr, mut readers) = (Lines::default(), JoinSet::new());
         readers.spawn(stderr.clone().read(child.stderr.take().expect("piped")));
-        Self { child, stdout: Lines::default(), stderr, readers }
+        Self { child, stdout: Lines::default(), stderr, readers, read_on: Arc::default() }
     }
 
     /// The id of the process.
@@ -174,8 +207,10 @@ impl Program {
     /// Waits for the end.
     pub(crate) async fn ended(mut self) -> Ended {
         let status = soon("the program to end", self.child.wait()).await.expect("a status");
+        self.read_on.notify_one();
         while self.readers.join_next().await.is_some() {}
-        Ended { code: status.code(), stdout: self.stdout.so_far(), stderr: self.stderr.so_far() }
+        let (stdout, stderr) = (self.stdout.so_far(), self.stderr.so_far());
+        Ended { code: status.code(), left_core: status.core_dumped(), stdout, stderr }
     }
 }
 
@@ -183,22 +218,37 @@ impl Lines {
     async fn read(self, stream: impl AsyncRead + Unpin) {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-            text.push_str(&line);
-            text.push('\n');
-            drop(text);
-            self.more.notify_waiters();
+            self.push(&line);
         }
+    }
+
+    async fn read_after_a_pause(self, stream: impl AsyncRead + Unpin, wanted: &str, read_on: Arc<Notify>) {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            self.push(&line);
+            if line.contains(wanted) {
+                read_on.notified().await;
+            }
+        }
+    }
+
+    fn push(&self, line: &str) {
+        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        text.push_str(line);
+        text.push('\n');
+        drop(text);
+        self.more.notify_waiters();
     }
 
     async fn line(&self, wanted: &str) -> String {
         let found = async {
+            let mut searched = 0;
             loop {
                 let more = self.more.notified();
                 tokio::pin!(more);
                 more.as_mut().enable();
-                if let Some(line) = self.so_far().lines().find(|line| line.contains(wanted)) {
-                    return line.to_owned();
+                if let Some(line) = self.find(wanted, &mut searched) {
+                    return line;
                 }
                 more.await;
             }
@@ -206,6 +256,14 @@ impl Lines {
         tokio::time::timeout(super::PATIENCE, found)
             .await
             .unwrap_or_else(|_| panic!("{wanted:?} was not said:\n{}", self.so_far()))
+    }
+
+    /// The first line with `wanted` behind what has been `searched`, which grows: a log may have megabytes.
+    fn find(&self, wanted: &str, searched: &mut usize) -> Option<String> {
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = text[*searched..].lines().find(|line| line.contains(wanted)).map(str::to_owned);
+        *searched = text.len();
+        line
     }
 
     fn so_far(&self) -> String {

@@ -3,14 +3,17 @@
 //! Known are `amplify_outputs.json`, version 1 (its schema is part of `@aws-amplify/client-config`), and
 //! `amplifyconfiguration.json` of Amplify Gen 1.
 
-use std::{io, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use serde_json::{Map, Value};
 
-use crate::config::{
-    environment::{Environment, read_long_file},
-    problem::Problem,
-    source::{Given, Layer, Origin},
+use crate::{
+    config::{
+        environment::{Environment, LONGEST_GENERATED_FILE, read_text},
+        problem::Problem,
+        source::{Given, Layer, Origin},
+    },
+    regular_file::RegularFile,
 };
 
 /// Settings, and where each generation's file has them.
@@ -64,7 +67,7 @@ pub(super) struct Api {
 pub(super) fn read(given: &Given, environment: &Environment, problems: &mut Vec<Problem>) -> Outputs {
     let path = environment.path(&given.origin, &given.text);
     let broken = || Outputs { broken: true, ..Outputs::default() };
-    let text = match read_long_file(&path).and_then(into_text) {
+    let text = match RegularFile::open(&path).and_then(|file| read_text(file, LONGEST_GENERATED_FILE)) {
         Ok(text) => text,
         Err(error) => {
             let what = format!("cannot read {}: {error}", path.display());
@@ -81,11 +84,6 @@ pub(super) fn read(given: &Given, environment: &Environment, problems: &mut Vec<
         }
     };
     parse(&given.origin, &path, &file, problems).unwrap_or_else(broken)
-}
-
-fn into_text(bytes: Vec<u8>) -> io::Result<String> {
-    String::from_utf8(bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))
 }
 
 /// What to do about a file that is not what it should be.

@@ -1,0 +1,163 @@
+//! Files that a user names: regular files only, up to a size, and opened without waiting for anything.
+//!
+//! Data that may come from a pipe (`call -d @FILE`, `explain --compare FILE`) is not read through this module.
+
+use std::{
+    fs::{File, Metadata},
+    io::{self, ErrorKind, Read},
+    os::fd::AsFd,
+    path::Path,
+};
+
+use bytesize::ByteSize;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use zeroize::Zeroizing;
+
+/// What editors and shells of Windows put in front of UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// A regular file, open for reading.
+#[derive(Debug)]
+pub(crate) struct RegularFile {
+    file: File,
+    metadata: Metadata,
+}
+
+/// What happens where the last part of a path is a symbolic link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// The file that the link leads to is opened.
+    Follow,
+    /// The link is refused, as everything that is no regular file is.
+    Refuse,
+}
+
+impl RegularFile {
+    /// Opens the file at `path`; symbolic links are followed.
+    ///
+    /// # Errors
+    /// As [`open_at`](Self::open_at).
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Self::open_at(CWD, path, Links::Follow)
+    }
+
+    /// Opens the file at `path`, which is relative to `folder` unless it is absolute.
+    ///
+    /// # Errors
+    /// When there is none or it cannot be opened; `InvalidInput` when it is a pipe, a socket, a device, a
+    /// directory, or a symbolic link that is not to be followed.
+    pub(crate) fn open_at(folder: impl AsFd, path: &Path, links: Links) -> io::Result<Self> {
+        let (at_flags, link_flag) = match links {
+            Links::Follow => (AtFlags::empty(), OFlags::empty()),
+            Links::Refuse => (AtFlags::SYMLINK_NOFOLLOW, OFlags::NOFOLLOW),
+        };
+        // Some devices act when they are opened (a tape rewinds, a watchdog starts), so the kind is looked at first.
+        let stat = rustix::fs::statat(&folder, path, at_flags)?;
+        refuse_unless_regular(FileType::from_raw_mode(stat.st_mode))?;
+        // It may be another file by now. Opening a pipe would wait for a writer without O_NONBLOCK, and opening a
+        // terminal without O_NOCTTY could make it the controlling one.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | link_flag;
+        let file = File::from(rustix::fs::openat(&folder, path, flags, Mode::empty())?);
+        refuse_unless_regular(FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode))?;
+        let metadata = file.metadata()?;
+        Ok(Self { file, metadata })
+    }
+
+    /// The metadata of the file that is open, whatever is at its path by now.
+    pub(crate) fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Reads the whole file.
+    ///
+    /// # Errors
+    /// When it cannot be read; `FileTooLarge` when it has more than `limit` bytes.
+    pub(crate) fn read(self, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+        read_up_to(self.file, self.metadata.len(), limit)
+    }
+}
+
+/// Reads `reader` to its end.
+///
+/// # Errors
+/// When it cannot be read; `FileTooLarge` when it has more than `limit` bytes.
+pub(crate) fn read_up_to(reader: impl Read, expected: u64, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Room for everything from the start: a buffer that grows leaves copies of a secret behind.
+    let room = usize::try_from(expected.min(limit)).unwrap_or_default() + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    reader.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {}", ByteSize(limit))));
+    }
+    Ok(bytes)
+}
+
+fn refuse_unless_regular(kind: FileType) -> io::Result<()> {
+    let kind = match kind {
+        FileType::RegularFile => return Ok(()),
+        FileType::Directory => "a directory",
+        FileType::Fifo => "a pipe",
+        FileType::Socket => "a socket",
+        FileType::Symlink => "a symbolic link",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        _ => "something else",
+    };
+    Err(io::Error::new(ErrorKind::InvalidInput, format!("it is {kind}, not a regular file")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+
+    use tempfile::tempdir;
+
+    use super::*;
+
+    fn read(path: &Path) -> Result<String, String> {
+        let bytes =
+            RegularFile::open(path).and_then(|file| file.read(8)).map_err(|error| error.to_string())?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_named_and_not_waited_for() {
+        let folder = tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        rustix::fs::mknodat(CWD, path("pipe"), FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
+        let _socket = UnixListener::bind(path("socket")).expect("a socket");
+        symlink(path("pipe"), path("link")).expect("a link");
+        for (path, kind) in [
+            (path("pipe"), "a pipe"),
+            (path("link"), "a pipe"),
+            (path("socket"), "a socket"),
+            (path("."), "a directory"),
+            ("/dev/zero".into(), "a device"),
+        ] {
+            assert_eq!(read(&path), Err(format!("it is {kind}, not a regular file")), "{}", path.display());
+        }
+        assert!(read(&path("nothing")).expect_err("nothing").contains("No such file"));
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_its_limit_and_no_further() {
+        let folder = tempdir().expect("a folder");
+        for (content, expected) in
+            [("", Ok("")), ("12345678", Ok("12345678")), ("123456789", Err("it has more than 8 B"))]
+        {
+            let path = folder.path().join("file");
+            std::fs::write(&path, content).expect("written");
+            assert_eq!(read(&path), expected.map(str::to_owned).map_err(str::to_owned));
+        }
+    }
+
+    #[test]
+    fn a_link_is_followed_unless_it_is_refused() {
+        let folder = tempdir().expect("a folder");
+        let path = folder.path().join("link");
+        std::fs::write(folder.path().join("file"), "text").expect("written");
+        symlink("file", &path).expect("a link");
+        assert_eq!(read(&path), Ok("text".to_owned()));
+        let refused = RegularFile::open_at(CWD, &path, Links::Refuse).expect_err("a link");
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    }
+}
