@@ -23,7 +23,7 @@ use crate::{
     credentials::channel::{Receiver, State as CredentialsState},
     listener::Endpoints,
     metrics::Metrics,
-    proxy::{Guard, RouteSettings},
+    proxy::{AdminGuard, Audience, RouteSettings},
     shutdown::{Shutdown, Trigger},
 };
 
@@ -85,7 +85,14 @@ impl AboutRoute {
 }
 
 /// The routes, for a connection between `endpoints`.
-pub fn router(admin: Admin, guard: Arc<ArcSwap<Guard>>, endpoints: Endpoints) -> Router {
+pub fn router(admin: Admin, guard: &Arc<ArcSwap<AdminGuard>>, endpoints: Endpoints) -> Router {
+    let watched = guarded(watched(), Arc::clone(guard), endpoints, Audience::Anyone);
+    let operated = guarded(operated(), Arc::clone(guard), endpoints, Audience::Operators);
+    watched.merge(operated).with_state(admin)
+}
+
+/// What probes and scrapers ask for, and everything that is nowhere.
+fn watched() -> Router<Admin> {
     let ready = get(readyz);
     let live = get(livez);
     let started = get(startupz);
@@ -98,19 +105,30 @@ pub fn router(admin: Admin, guard: Arc<ArcSwap<Guard>>, endpoints: Endpoints) ->
         .route("/startupz", started.clone())
         .route("/startup", started)
         .route("/metrics", get(metrics))
-        .route("/status", get(status))
-        .route("/quitquitquit", post(quit))
-        .with_state(admin)
-        .layer(middleware::from_fn(move |request: Request, next: Next| {
-            let (parts, body) = request.into_parts();
-            let refused = guard.load().refuse(&parts, &endpoints);
-            async move {
-                match refused {
-                    Some(response) => response.map(axum::body::Body::new),
-                    None => next.run(Request::from_parts(parts, body)).await,
-                }
+        .fallback(|| async { StatusCode::NOT_FOUND })
+}
+
+/// What tells about the user, and what ends the process.
+fn operated() -> Router<Admin> {
+    Router::new().route("/status", get(status)).route("/quitquitquit", post(quit))
+}
+
+fn guarded(
+    router: Router<Admin>,
+    guard: Arc<ArcSwap<AdminGuard>>,
+    endpoints: Endpoints,
+    audience: Audience,
+) -> Router<Admin> {
+    router.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let (parts, body) = request.into_parts();
+        let refused = guard.load().refuse(&parts, &endpoints, audience);
+        async move {
+            match refused {
+                Some(response) => response.map(axum::body::Body::new),
+                None => next.run(Request::from_parts(parts, body)).await,
             }
-        }))
+        }
+    }))
 }
 
 async fn livez() -> &'static str {

@@ -7,9 +7,7 @@ mod servers;
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use tokio::{sync::mpsc, task::JoinSet};
-use tracing::info;
-#[cfg(feature = "otlp")]
-use tracing::warn;
+use tracing::{info, warn};
 
 #[cfg(feature = "otlp")]
 use crate::spans::{self, Export};
@@ -25,6 +23,7 @@ use crate::{
     },
     listener::{self, Listen, Listener, Passed},
     metrics::{Gauges, Metrics},
+    peer,
     proxy::{self, AccountingLayer, Budget, Proxy},
     shutdown::{Shutdown, Trigger},
 };
@@ -87,6 +86,9 @@ impl App {
         let (data, listen) = listeners(passed.data, Some(settings.listen.clone()))?;
         let (admin, admin_listen) = listeners(passed.admin, settings.admin_listen.take())?;
         settings.listen = listen.unwrap_or(settings.listen);
+        if settings.proxy.guard.asks_for_users() {
+            warn_of_unknown_owners(&data);
+        }
         settings.admin_listen = admin_listen;
         let (publisher, credentials) = channel::channel(clock.clone());
         let limits = settings.proxy.limits;
@@ -215,6 +217,17 @@ fn listeners(
     }
     let described = listener::described(&passed);
     Ok((passed, described))
+}
+
+/// Without a client token the kernel's word decides who may ask; where it has none, nobody may.
+fn warn_of_unknown_owners(data: &[Listener]) {
+    let asks_the_kernel = data.iter().any(|listener| matches!(listener, Listener::Tcp(_)));
+    if asks_the_kernel && !peer::kernel_tells_owners().unwrap_or(false) {
+        warn!(
+            "this system does not say which user a connection belongs to: all clients are refused unless \
+             bearer-token-file or allow-other-users is set, or listen is a unix socket"
+        );
+    }
 }
 
 fn about(settings: &Settings, data: &[Listener], admin: &[Listener]) -> About {

@@ -16,6 +16,8 @@ use tokio::net::{TcpListener, UnixListener};
 pub use address::{InvalidListen, Listen};
 pub use passed::{Passed, PassedError};
 
+pub use crate::peer::Owner;
+
 /// Connections that the kernel keeps while the accept loop is busy.
 const BACKLOG: i32 = 1_024;
 
@@ -29,26 +31,8 @@ pub struct Endpoints {
     pub local: Option<SocketAddr>,
     /// The client's end.
     pub peer: Option<SocketAddr>,
-    /// Whether the client's end is another user's of this machine, as far as the kernel tells. The
-    /// superuser, who can be anybody, is none.
-    pub other_user: bool,
-}
-
-impl Endpoints {
-    /// Asks the kernel who is at the client's end of a loopback connection.
-    #[must_use]
-    pub fn identified(self) -> Self {
-        let (Some(local), Some(peer)) = (self.local, self.peer) else { return self };
-        if !peer.ip().to_canonical().is_loopback() {
-            return self;
-        }
-        Self { other_user: crate::peer::user_of(local, peer).is_some_and(is_another), ..self }
-    }
-}
-
-/// Whether this is neither our own user nor the superuser.
-fn is_another(user: u32) -> bool {
-    user != rustix::process::geteuid().as_raw() && user != 0
+    /// Who holds the client's end, as found when the connection was accepted.
+    pub owner: Owner,
 }
 
 /// A bound address.
@@ -77,6 +61,24 @@ impl Accepted {
             Self::Tcp(_, endpoints) | Self::Unix(_, endpoints) => *endpoints,
         }
     }
+
+    /// Asks the kernel who holds the client's end, before anything is read from it.
+    pub(crate) fn identify(&mut self) -> Owner {
+        match self {
+            Self::Tcp(stream, endpoints) => {
+                if let (Some(local), Some(peer)) = (endpoints.local, endpoints.peer) {
+                    endpoints.owner = Owner::of(local, peer);
+                }
+                // A connection that was reset frees its port, and the kernel may have told of the next one to use it;
+                // what the client sent before the reset can still be read.
+                if !matches!(stream.take_error(), Ok(None)) {
+                    endpoints.owner = Owner::Gone;
+                }
+                endpoints.owner
+            }
+            Self::Unix(_, endpoints) => endpoints.owner,
+        }
+    }
 }
 
 /// The file of a unix socket.
@@ -95,6 +97,14 @@ impl Drop for SocketFile {
 pub struct BindError {
     address: String,
     source: io::Error,
+}
+
+impl BindError {
+    /// What the system says.
+    #[must_use]
+    pub fn into_source(self) -> io::Error {
+        self.source
+    }
 }
 
 impl fmt::Display for BindError {
@@ -204,15 +214,15 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 // Small answers must not wait for the client's acknowledgement.
                 stream.set_nodelay(true)?;
-                let endpoints =
-                    Endpoints { local: stream.local_addr().ok(), peer: Some(peer), other_user: false };
+                let local = stream.local_addr().ok();
+                let endpoints = Endpoints { local, peer: Some(peer), ..Endpoints::default() };
                 Ok(Accepted::Tcp(stream.into_std()?, endpoints))
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 // The mode keeps others out; who shares the folder or inherits the socket is asked all the same.
-                let other_user = is_another(stream.peer_cred()?.uid());
-                Ok(Accepted::Unix(stream.into_std()?, Endpoints { other_user, ..Endpoints::default() }))
+                let owner = Owner::of_user(stream.peer_cred()?.uid());
+                Ok(Accepted::Unix(stream.into_std()?, Endpoints { owner, ..Endpoints::default() }))
             }
         }
     }

@@ -122,12 +122,13 @@ impl Metrics {
     /// Counts an answer.
     pub fn answered(
         &self,
-        method: &http::Method,
+        method: Option<&http::Method>,
         status: http::StatusCode,
         origin: &'static str,
         took: Duration,
     ) {
-        let labels = RequestLabels { method: method_label(method), status: status.as_u16(), origin };
+        let labels =
+            RequestLabels { method: method.map_or("other", method_label), status: status.as_u16(), origin };
         self.requests.get_or_create(&labels).inc();
         self.duration.observe(took.as_secs_f64());
     }

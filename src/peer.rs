@@ -1,11 +1,68 @@
-//! The client's end of a connection on this machine, as Linux tells of it.
+//! The client's end of a connection: whose process holds it, and whether any does. Linux knows.
 
 mod diagnosis;
 mod table;
 
-use std::net::SocketAddr;
+use std::{
+    io,
+    net::{SocketAddr, TcpListener, TcpStream},
+};
 
-/// What the kernel tells of a socket.
+/// Who holds the client's end of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// A process of this process's user, or of root, who can act as anybody.
+    Own,
+    /// A process of the user with this id.
+    Other(u32),
+    /// A process on another machine.
+    Remote,
+    /// No process: the client has closed its socket already.
+    Gone,
+    /// The kernel does not say, or was not asked.
+    #[default]
+    Unknown,
+}
+
+impl Owner {
+    /// The owner of a socket that belongs to the user with this id.
+    pub(crate) fn of_user(user: u32) -> Self {
+        if user == 0 || user == rustix::process::geteuid().as_raw() { Self::Own } else { Self::Other(user) }
+    }
+
+    /// Asks the kernel who holds the end at `peer` of a connection that was accepted at `local`.
+    ///
+    /// The answer holds for the moment of the call. A client that sends a request and closes at once leaves a socket
+    /// that belongs to nobody, and soon none at all, so that the question must come before anything is read.
+    pub(crate) fn of(local: SocketAddr, peer: SocketAddr) -> Self {
+        match (look_up(peer, local), is_on_this_machine(local, peer)) {
+            (Found::Row(Row { inode: 0, .. }), _) | (Found::Nothing, true) => Self::Gone,
+            (Found::Row(row), _) => Self::of_user(row.user),
+            (Found::Unknown, true) => Self::Unknown,
+            (Found::Nothing | Found::Unknown, false) => Self::Remote,
+        }
+    }
+}
+
+/// Whether the kernel says who holds a loopback connection: makes one, and asks.
+///
+/// # Errors
+/// When no loopback connection can be made.
+pub(crate) fn kernel_tells_owners() -> io::Result<bool> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let local = listener.local_addr()?;
+    let client = TcpStream::connect(local)?;
+    Ok(Owner::of(local, client.local_addr()?) == Owner::Own)
+}
+
+/// A connection to a loopback address comes from this machine, whatever source address its client has bound; so does
+/// one from the address that it goes to.
+fn is_on_this_machine(local: SocketAddr, peer: SocketAddr) -> bool {
+    let (local, peer) = (local.ip().to_canonical(), peer.ip().to_canonical());
+    local.is_loopback() || peer.is_loopback() || local == peer
+}
+
+/// What the kernel says about a connected socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Row {
     user: u32,
@@ -23,26 +80,28 @@ enum Found {
     Unknown,
 }
 
-/// The id of the user whose socket is at the client's end.
+/// Whether `state` is that of a socket which is, or was, connected to the other end.
 ///
-/// `None` when that end is elsewhere, or the system does not tell.
-#[must_use]
-pub(crate) fn user_of(local: SocketAddr, peer: SocketAddr) -> Option<u32> {
-    match look_up(peer, local) {
-        Found::Row(row) => Some(row.user),
-        Found::Nothing | Found::Unknown => None,
-    }
+/// Others may have its ends all the same: a new client that binds the port of one that has gone is in SYN_SENT until
+/// the accepted connection is closed, and must not answer for its predecessor.
+fn was_connected(state: u8) -> bool {
+    const SYN_SENT: u8 = 2;
+    const SYN_RECV: u8 = 3;
+    const CLOSE: u8 = 7;
+    const LISTEN: u8 = 10;
+    const NEW_SYN_RECV: u8 = 12;
+    !matches!(state, SYN_SENT | SYN_RECV | CLOSE | LISTEN | NEW_SYN_RECV)
 }
 
 /// Whether a process still holds the client's end.
 ///
 /// After the end of its input a connection looks the same whether the client has closed one half or both;
-/// the kernel tells these apart. `None` as for [`user_of`].
+/// the kernel tells these apart. `None` when that end is on another machine, or the kernel does not say.
 #[must_use]
 pub(crate) fn is_held(local: SocketAddr, peer: SocketAddr) -> Option<bool> {
     match look_up(peer, local) {
         Found::Row(row) => Some(row.inode != 0),
-        Found::Nothing => peer.ip().to_canonical().is_loopback().then_some(false),
+        Found::Nothing => is_on_this_machine(local, peer).then_some(false),
         Found::Unknown => None,
     }
 }
@@ -88,8 +147,44 @@ mod tests {
         let _client = TcpStream::connect(("127.0.0.1", port)).expect("connects");
         let (accepted, peer) = listener.accept().expect("accepts");
         let local = accepted.local_addr().expect("connected");
-        assert_eq!(user_of(local, peer), Some(rustix::process::geteuid().as_raw()));
+        assert_eq!(Owner::of(local, peer), Owner::Own);
         assert_eq!(is_held(local, peer), Some(true));
+    }
+
+    #[test]
+    fn a_client_that_has_closed_its_socket_is_gone_however_it_did() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let local = listener.local_addr().expect("bound");
+        for by_reset in [false, true] {
+            let client = TcpStream::connect(local).expect("connects");
+            let (_accepted, peer) = listener.accept().expect("accepts");
+            assert_eq!(Owner::of(local, peer), Owner::Own);
+            client.shutdown(std::net::Shutdown::Write).expect("half closed");
+            assert_eq!(Owner::of(local, peer), Owner::Own, "a half-closed client still waits for its answer");
+            if by_reset {
+                let at_once = Some(std::time::Duration::ZERO);
+                socket2::SockRef::from(&client).set_linger(at_once).expect("set");
+            }
+            drop(client);
+            assert_eq!(Owner::of(local, peer), Owner::Gone, "by reset: {by_reset}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_binds_another_source_address_is_on_this_machine() {
+        let local: SocketAddr = "127.0.0.1:8181".parse().expect("an address");
+        for (local, peer, owner) in [
+            (local, "192.0.2.7:50000", Owner::Gone),
+            ("192.0.2.7:8181".parse().expect("an address"), "192.0.2.7:50000", Owner::Gone),
+            ("192.0.2.7:8181".parse().expect("an address"), "192.0.2.8:50000", Owner::Remote),
+        ] {
+            assert_eq!(Owner::of(local, peer.parse().expect("an address")), owner, "{local} {peer}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_tells_owners_of_loopback_connections() {
+        assert!(kernel_tells_owners().expect("a loopback connection"));
     }
 
     #[test]

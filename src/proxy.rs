@@ -22,7 +22,7 @@ mod upstream;
 
 use std::{collections::HashMap, error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Uri, header::InvalidHeaderValue, uri::Scheme};
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
@@ -32,10 +32,10 @@ pub use body::Body;
 pub use budget::Budget;
 pub use current::{Current, Seat};
 pub use error::ProxyError;
-pub use guard::Guard;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use guard::fuzzing;
+pub use guard::{AdminGuard, Audience, Guard};
 pub use pipeline::{Pipeline, Plan, Ready, Sent};
 use route::{Route, Routes};
 pub use service::Forward;
@@ -141,21 +141,7 @@ impl Proxy {
 /// The whole answer to a connection for which there is no room, head included.
 #[must_use]
 pub fn no_room() -> Bytes {
-    let answer = ProxyError::Overloaded(Limit::Connections).response("none");
-    let (parts, body) = answer.into_parts();
-    let body = match body {
-        Body::Full(full) => full.into_inner().unwrap_or_default(),
-        Body::Stream(_) => Bytes::new(),
-    };
-    let mut text = BytesMut::from("HTTP/1.1 503 Service Unavailable\r\n");
-    for (name, value) in &parts.headers {
-        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            text.extend_from_slice(piece);
-        }
-    }
-    text.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
-    text.extend_from_slice(&body);
-    text.freeze()
+    ProxyError::Overloaded(Limit::Connections).whole_answer()
 }
 
 /// Routes to one origin share its connections.
@@ -211,6 +197,8 @@ pub struct GuardSettings {
     pub allowed_hosts: Vec<String>,
     /// The token that clients must present.
     pub bearer_token: Option<SecretString>,
+    /// The token that opens the rest of the admin listener to others than this user and root.
+    pub admin_token: Option<SecretString>,
     /// Whether other users of this machine may ask without the token.
     pub allow_other_users: bool,
     /// Whether pages that the API serves may run scripts on the proxy's origin.

@@ -2,6 +2,7 @@
 
 mod acceptor;
 mod chunked;
+mod connections;
 mod crew;
 mod farewell;
 #[cfg(fuzzing)]
@@ -10,6 +11,7 @@ pub mod fuzzing;
 mod gate;
 mod head;
 mod http_service;
+mod serialized;
 mod socket;
 mod turn;
 
@@ -23,12 +25,15 @@ use tokio::{task::JoinSet, time::sleep};
 use tracing::debug;
 
 use acceptor::Acceptor;
+use connections::Place;
 use gate::{Gate, Patience};
 use turn::{Answering, Turn};
 
+pub use acceptor::Admission;
 pub use crew::Crew;
-pub use gate::Violation;
+pub use head::{RefusedHead, Violation};
 pub use http_service::HttpService;
+pub use serialized::serialized;
 
 use crate::{
     listener::{Endpoints, Listener},
@@ -43,6 +48,9 @@ const HEAD: Duration = Duration::from_secs(30);
 /// that nothing has run, as it may assume when a connection ends that has been used (RFC 9112 section 9.3.1).
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
+/// For a client that only has to read its last answer when the end is asked for.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+
 /// What the library may hold of a connection, in bytes: more than the longest head that the gate passes.
 const BUFFER: usize = 72 * 1024;
 
@@ -55,8 +63,10 @@ pub struct Settings {
     pub drain: Duration,
     /// For a client to take some of an answer.
     pub write: Duration,
-    /// Whether the kernel is asked whose each loopback connection is.
-    pub identifies_peers: bool,
+    /// How much of a body is read and thrown away after its request was refused, in bytes.
+    pub discard: u64,
+    /// What decides about connections by who holds their other end; without, the kernel is not asked.
+    pub admission: Option<Admission>,
     /// The whole answer, head included, to a connection for which there is no room.
     pub full: Bytes,
     /// Where connections are counted, if they are.
@@ -90,10 +100,16 @@ where
 }
 
 /// Serves one connection, and counts it.
-async fn serve_one<S: HttpService>(socket: Socket, service: S, settings: &Settings, shutdown: Shutdown) {
+async fn serve_one<S: HttpService>(
+    socket: Socket,
+    service: S,
+    place: &Place,
+    settings: &Settings,
+    shutdown: Shutdown,
+) {
     let _present = settings.metrics.as_ref().map(|metrics| metrics.connection());
-    let patience = Patience { head: HEAD, write: settings.write };
-    let end = connection(socket, service, patience, shutdown).await;
+    let patience = Patience { head: HEAD, write: settings.write, discard: settings.discard };
+    let end = connection(socket, service, place, patience, shutdown).await;
     if let (End::Stalled, Some(metrics)) = (end, &settings.metrics) {
         metrics.reached(Limit::ReadTime);
     }
@@ -108,11 +124,12 @@ fn note_end(ended: Result<(), tokio::task::JoinError>) {
 async fn connection<S: HttpService>(
     socket: Socket,
     service: S,
+    place: &Place,
     patience: Patience,
     mut shutdown: Shutdown,
 ) -> End {
     let mut cut = Cut(Some(socket.clone()));
-    let turn = Turn::default();
+    let turn = place.turn().clone();
     let gate = Gate::new(socket.clone(), turn.clone(), patience);
     let service = Answering::new(service, turn.clone());
     // The gate has the timer for heads: it can answer, the library can only close.
@@ -134,7 +151,10 @@ async fn connection<S: HttpService>(
                     }
                 }
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = lingers(&turn) => Ok(()),
+                }
             }
         }
     };
@@ -145,6 +165,10 @@ async fn connection<S: HttpService>(
         () = socket.gone(&turn) => {
             debug!("the client has gone");
             return End::Other;
+        }
+        () = place.is_wanted(|| socket.has_unread()) => {
+            debug!("an idle connection gives way to a new one");
+            Ok(())
         }
     };
     let Err(error) = ended else {
@@ -160,6 +184,16 @@ async fn connection<S: HttpService>(
         cut.0 = None;
     }
     End::Other
+}
+
+/// Waits until the client has had [`LAST_ANSWER`] to read an answer after which nothing but its end is waited for.
+async fn lingers(turn: &Turn) {
+    loop {
+        sleep(LAST_ANSWER).await;
+        if turn.lingering_since().is_some_and(|since| since.elapsed() >= LAST_ANSWER) {
+            return;
+        }
+    }
 }
 
 /// How a connection ended.

@@ -232,7 +232,6 @@ async fn requests_that_two_parsers_could_read_differently_are_refused() {
         (format!("GET /x#y HTTP/1.1\r\n{host}\r\n"), 400, bad),
         (format!("GET /x%zz HTTP/1.1\r\n{host}\r\n"), 400, bad),
         (format!("GET /x?a=% HTTP/1.1\r\n{host}\r\n"), 400, bad),
-        (format!("GET /caf\u{e9} HTTP/1.1\r\n{host}\r\n"), 400, bad),
         (format!("GET /\x7f HTTP/1.1\r\n{host}\r\n"), 400, bad),
         (format!("POST /x HTTP/1.1\r\n{host}content-length: 1\r\ncontent-length: 1\r\n\r\nx"), 400, bad),
         (format!("POST /x HTTP/1.1\r\n{host}content-length: 1\r\ncontent-length: 2\r\n\r\nx"), 400, bad),
@@ -255,6 +254,12 @@ async fn requests_that_two_parsers_could_read_differently_are_refused() {
         (format!("GET /x HTTP/1.1\r\n{host}x-a: 1\r\n folded\r\n\r\n"), 400, bad),
         (format!("GET /x HTTP/1.1\n{}\n", host.replace('\r', "")), 400, bad),
         ("\x16\x03\x01\x02\r\n\r\n".to_owned(), 400, bad),
+        ("\x05\x01\x00".to_owned(), 400, bad),
+        (
+            format!("GET /x HTTP/1.1\r\n{host}connection: upgrade\r\nupgrade: h2c, WebSocket/13\r\n\r\n"),
+            501,
+            "upgrade-not-supported",
+        ),
     ] {
         let mut connection = running.proxy.connect().await;
         // What follows must be read neither as a request nor as a body.
@@ -266,5 +271,69 @@ async fn requests_that_two_parsers_could_read_differently_are_refused() {
         assert_eq!(head.field("connection"), Some("close"), "{bytes:?}");
         assert!(connection.is_closed().await, "one answer to {bytes:?}");
         nothing_went_up(&running);
+    }
+}
+
+#[tokio::test]
+async fn offers_of_other_protocols_are_ignored() {
+    let running = start().await;
+    for offer in ["TLS/1.2", "TLS/1.0", "h2c", "HTTP/2.0, SHTTP/1.3, IRC/6.9, RTA/x11", "websocket2", ""] {
+        let mut request = with(&[("connection", "upgrade"), ("upgrade", offer)]);
+        if offer == "h2c" {
+            request.headers_mut().insert("http2-settings", HeaderValue::from_static("AAMAAABkAAQAAP__"));
+        }
+        assert_eq!(running.proxy.send(request).await.status, 200, "{offer}");
+    }
+    for request in running.sandbox.requests() {
+        assert_eq!((request.header("upgrade"), request.header("http2-settings")), (None, None));
+    }
+}
+
+#[tokio::test]
+async fn a_tls_handshake_is_told_to_come_without_tls_at_once() {
+    let running = start().await;
+    let mut connection = running.proxy.connect().await;
+    // No line end, and nothing behind it: a client of TLS waits for the server now.
+    connection.write(b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03").await;
+    let (head, body) = connection.answer().await;
+    let problem: serde_json::Value = serde_json::from_slice(&body).expect("a problem");
+    assert_eq!((head.status, problem["code"].as_str()), (400, Some("bad-request")));
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("http://")), "{problem}");
+    assert_eq!(running.proxy.metric("countersign_guard_rejections_total{reason=\"tls\"}").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_chunked_body_of_any_method_goes_up_with_its_length() {
+    let running = start().await;
+    for (method, body, length) in [
+        ("GET", "5\r\nhello\r\n0\r\n\r\n", Some("5")),
+        ("HEAD", "0\r\n\r\n", None),
+        ("DELETE", "1\r\nx\r\n0\r\n\r\n", Some("1")),
+    ] {
+        let mut connection = running.proxy.connect().await;
+        let head = format!("{method} /x HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n");
+        connection.write(format!("{head}{body}")).await;
+        assert_eq!(connection.head().await.status, 200, "{method}");
+        let requests = running.sandbox.requests();
+        let request = requests.last().expect("it went up");
+        let framing = (request.header("content-length"), request.header("transfer-encoding"));
+        assert_eq!(framing, (length, None), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_no_target_may_have_go_up_percent_encoded_and_signed() {
+    let running = start().await;
+    for (target, expected) in [
+        ("/q?query=up{job=\"x\"}", "/prod/q?query=up%7Bjob=%22x%22%7D"),
+        ("/caf\u{e9}?q=\u{e9}", "/prod/caf%C3%A9?q=%C3%A9"),
+        ("/<a>`b`^|\\", "/prod/%3Ca%3E%60b%60%5E%7C%5C"),
+    ] {
+        let mut connection = running.proxy.connect().await;
+        connection.write(format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+        let (head, body) = connection.answer().await;
+        assert_eq!(head.status, 200, "{target}: {}", String::from_utf8_lossy(&body));
+        let requests = running.sandbox.requests();
+        assert_eq!(requests.last().map(|request| request.target.as_str()), Some(expected), "{target}");
     }
 }

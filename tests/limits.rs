@@ -193,12 +193,68 @@ async fn requests_beyond_the_limit_are_turned_away_at_once() {
     assert_eq!(running.proxy.get("/third").await.text(), "fine");
 }
 
+const GET: &str = "GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
 #[tokio::test]
-async fn connections_beyond_the_limit_are_told_so() {
-    let running = Setup::new().proxy(|settings| settings.proxy.limits.max_connections = 1).start().await;
+async fn idle_connections_give_way_to_new_ones_longest_idle_first() {
+    let running = Setup::new().proxy(|settings| settings.proxy.limits.max_connections = 3).start().await;
+    // One that has been used, one that has sent half a head, and one that has sent nothing.
+    let mut idle = Vec::new();
+    for beginning in [GET, "GET /x HT", ""] {
+        let mut connection = running.proxy.connect().await;
+        connection.write(beginning).await;
+        if beginning == GET {
+            assert_eq!(connection.answer().await.0.status, 200);
+        }
+        idle.push(connection);
+    }
+    let mut newer = Vec::new();
+    for mut longest_idle in idle {
+        let mut new = running.proxy.connect().await;
+        new.write(GET).await;
+        assert_eq!(new.answer().await.0.status, 200);
+        assert!(longest_idle.is_closed().await);
+        newer.push(new);
+    }
+    assert_eq!(running.sandbox.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn a_flood_of_silent_connections_keeps_nobody_out() {
+    let running = Setup::new().proxy(|settings| settings.proxy.limits.max_connections = 16).start().await;
+    let mut silent = Vec::new();
+    for round in 0..20 {
+        for _ in 0..10 {
+            silent.push(running.proxy.connect().await);
+        }
+        let mut asking = running.proxy.connect().await;
+        asking.write(GET).await;
+        assert_eq!(asking.answer().await.0.status, 200, "round {round}");
+    }
+    assert!(running.proxy.metric("countersign_connections").await <= 16.0);
+}
+
+#[tokio::test]
+async fn silent_connections_to_the_admin_listener_starve_no_probe() {
+    let running = start().await;
+    let mut silent = Vec::new();
+    for _ in 0..70 {
+        silent.push(Connection::open(running.proxy.admin).await);
+    }
+    assert_eq!(running.proxy.admin("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_told_so_when_none_is_idle() {
+    let held = Held::start().await;
+    let running = Setup::new()
+        .upstream(held.upstream.url())
+        .proxy(|settings| settings.proxy.limits.max_connections = 1)
+        .start()
+        .await;
     let mut first = running.proxy.connect().await;
-    first.write("GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
-    assert_eq!(first.answer().await.0.status, 200);
+    first.write(GET).await;
+    held.arrived.notified().await;
     let mut second = running.proxy.connect().await;
     second.write("GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let (head, body) = second.answer().await;
@@ -208,6 +264,55 @@ async fn connections_beyond_the_limit_are_told_so() {
     assert_eq!(running.proxy.admin("/livez").await.status, 200);
     assert_eq!(running.proxy.metric("countersign_connections").await, 1.0);
     assert_eq!(reached(&running, "connections").await, 1.0);
+    held.release.notify_one();
+    assert_eq!(first.answer().await.0.status, 200, "it has kept its place");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_everything_before_it_reads_still_gets_the_refusal() {
+    let running = start().await;
+    let (length, piece) = (50 * 1024 * 1024, vec![b'x'; 64 * 1024]);
+    let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat();
+    for (host, status) in [("localhost", 413), ("evil.example", 403)] {
+        for (framing, piece) in
+            [(format!("content-length: {length}"), &piece), ("transfer-encoding: chunked".to_owned(), &chunk)]
+        {
+            let mut connection = running.proxy.connect().await;
+            connection.write(format!("POST /x HTTP/1.1\r\nhost: {host}\r\n{framing}\r\n\r\n")).await;
+            for at in 0..length / (64 * 1024) {
+                assert!(connection.try_write(piece).await, "{status} {framing}: cut off at piece {at}");
+            }
+            let (head, body) = connection.answer().await;
+            assert_eq!(head.status, status, "{framing}: {}", String::from_utf8_lossy(&body));
+            assert_eq!(head.field("connection"), Some("close"));
+        }
+    }
+    assert!(running.sandbox.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_request_that_finds_no_place_keeps_its_connection() {
+    let held = Held::start().await;
+    let running = Setup::new()
+        .upstream(held.upstream.url())
+        .proxy(|settings| settings.proxy.limits.max_in_flight = 1)
+        .start()
+        .await;
+    let mut first = running.proxy.connect().await;
+    first.write(GET).await;
+    held.arrived.notified().await;
+    let mut second = running.proxy.connect().await;
+    for request in [GET, "POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\nhi", GET] {
+        second.write(request).await;
+        let (head, body) = second.answer().await;
+        assert_eq!((head.status, code(&body).as_str(), head.field("connection")), (503, "overloaded", None));
+    }
+    held.release.notify_one();
+    assert_eq!(first.answer().await.0.status, 200);
+    second.write(GET).await;
+    held.arrived.notified().await;
+    held.release.notify_one();
+    assert_eq!(second.answer().await.0.status, 200);
 }
 
 #[tokio::test]

@@ -10,14 +10,14 @@ use crate::{
     admin::{About, AboutRoute},
     clock::Clock,
     credentials::{self, configured::Configured},
-    proxy::{self, Current, Guard, Proxy, Timeouts},
+    proxy::{self, AdminGuard, Current, Proxy, Timeouts},
 };
 
 /// What is in effect, and can be replaced.
 #[derive(Clone, Debug)]
 pub(super) struct Effect {
     pub(super) proxies: Arc<Current>,
-    pub(super) admin_guard: Arc<ArcSwap<Guard>>,
+    pub(super) admin_guard: Arc<ArcSwap<AdminGuard>>,
     pub(super) about: Arc<ArcSwap<About>>,
 }
 
@@ -103,6 +103,6 @@ impl Reload {
     }
 }
 
-fn admin_guard(settings: &proxy::Settings) -> Guard {
-    Guard::local(&settings.guard.allowed_hosts)
+fn admin_guard(settings: &proxy::Settings) -> AdminGuard {
+    AdminGuard::new(&settings.guard.allowed_hosts, settings.guard.admin_token.as_ref())
 }

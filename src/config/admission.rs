@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     listener::Listen,
-    roots::Roots,
     proxy::{GuardSettings, Limits, RouteSettings, Settings, Timeouts},
+    roots::Roots,
     telemetry,
 };
 
@@ -88,10 +88,7 @@ impl Reader<'_> {
     /// A file of trusted roots, which is read again when they are needed.
     fn roots_file(&mut self, given: &Given) -> Option<PathBuf> {
         let path = self.environment.path(&given.origin, &self.parsed(given, value::text)?);
-        let error = match Roots::read(&path) {
-            Ok(_) => return Some(path),
-            Err(error) => error,
-        };
+        let Err(error) = Roots::read(&path) else { return Some(path) };
         let path = path.display();
         self.problem(
             &given.origin,
@@ -120,6 +117,7 @@ impl Reader<'_> {
             allowed_origins: self.values("allow-origin", url::origin),
             allowed_hosts: self.values("allow-host", url::host_name),
             bearer_token: self.secret_as("bearer-token-file", value::bearer_token),
+            admin_token: self.secret_as("admin-token-file", value::bearer_token),
             allow_other_users: self.value("allow-other-users", value::switch)?
                 | self.value("allow-unauthenticated", value::switch)?,
             trust_documents: self.value("trust-documents", value::switch)?,

@@ -8,7 +8,7 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Found, Row};
+use super::{Found, Row, was_connected};
 
 /// Of linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h.
 const AF_NETLINK: i32 = 16;
@@ -19,7 +19,6 @@ const NLMSG_ERROR: u16 = 2;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
-const TCP_LISTEN: u8 = 10;
 const ENOENT: i32 = 2;
 
 /// Of an `nlmsghdr`, of an `inet_diag_req_v2` and of an `inet_diag_msg`, in bytes.
@@ -99,7 +98,7 @@ fn read(answer: &[u8]) -> Found {
             let (Some(&state), Some(user), Some(inode)) = (state, user, inode) else { return Found::Unknown };
             TELLS.store(true, Ordering::Relaxed);
             // Where no connection has these ends, the kernel gives a listener at the first of them.
-            if state == TCP_LISTEN { Found::Nothing } else { Found::Row(Row { user, inode: inode.into() }) }
+            if was_connected(state) { Found::Row(Row { user, inode: inode.into() }) } else { Found::Nothing }
         }
         (Some(NLMSG_ERROR), Some(error))
             if error.cast_signed() == -ENOENT && TELLS.load(Ordering::Relaxed) =>

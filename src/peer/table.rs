@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use super::{Found, Row};
+use super::{Found, Row, was_connected};
 
 /// Looks for the socket at `local` that is connected to `remote`.
 pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Found {
@@ -29,7 +29,11 @@ fn row_of(table: &str, local: SocketAddr, remote: SocketAddr) -> Option<Row> {
         if ends != (canonical(local), canonical(remote)) {
             return None;
         }
-        let user = fields.nth(4)?.parse().ok()?;
+        let state = u8::from_str_radix(fields.next()?, 16).ok()?;
+        if !was_connected(state) {
+            return None;
+        }
+        let user = fields.nth(3)?.parse().ok()?;
         let inode = fields.nth(1)?.parse().ok()?;
         Some(Row { user, inode })
     })
@@ -62,7 +66,8 @@ mod tests {
     const TABLE: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
         \x20  0: 0100007F:1F90 0100007F:C350 08 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0 20 4 30 10 -1\n\
         \x20  1: 0100007F:C350 0100007F:1F90 05 00000000:00000000 03:00000F2B 00000000     0        0 0 3 0\n\
-        \x20  2: 0100007F:C351 0100007F:1F90 05 00000000:00000000 00:00000000 00000000  1000        0 4243 1 0 20 4 30 10 -1\n";
+        \x20  2: 0100007F:C351 0100007F:1F90 05 00000000:00000000 00:00000000 00000000  1000        0 4243 1 0 20 4 30 10 -1\n\
+        \x20  3: 0100007F:C354 0100007F:1F90 02 00000000:00000000 00:00000000 00000000  1000        0 4244 1 0 20 4 30 10 -1\n";
 
     const TABLE_6: &str = "header\n\
         \x20  0: 0000000000000000FFFF00000100007F:C352 0000000000000000FFFF00000100007F:1F90 05 0:0 0:0 0 1000 0 77 1\n\
@@ -75,6 +80,7 @@ mod tests {
         assert_eq!(row(TABLE, "127.0.0.1:50000", server), Some(Row { user: 0, inode: 0 }));
         assert_eq!(row(TABLE, "127.0.0.1:50001", server), Some(Row { user: 1000, inode: 4243 }));
         assert_eq!(row(TABLE, "127.0.0.1:50002", server), None);
+        assert_eq!(row(TABLE, "127.0.0.1:50004", server), None, "one that has not connected yet");
         assert_eq!(row(TABLE_6, "127.0.0.1:50002", server), Some(Row { user: 1000, inode: 77 }));
         let six = "[::1]:8080".parse().expect("an address");
         assert_eq!(row(TABLE_6, "[::1]:50003", six), Some(Row { user: 1000, inode: 78 }));

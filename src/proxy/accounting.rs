@@ -30,6 +30,7 @@ use super::{
 use crate::spans::{Span, Spans};
 use crate::{
     metrics::{Metrics, Present},
+    server::RefusedHead,
     telemetry::ACCESS,
 };
 
@@ -124,11 +125,12 @@ where
         // Before the trace is looked at: it may begin here.
         #[cfg(feature = "otlp")]
         let span = self.layer.spans.as_ref().and_then(|spans| span::begin(spans, &mut request));
+        let refused = request.extensions().get::<RefusedHead>();
         let line = Line {
             id: id.clone(),
             trace_id: TraceId::of(request.headers()),
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            method: refused.map_or_else(|| Some(request.method().clone()), |head| head.method.clone()),
+            path: refused.map_or_else(|| request.uri().path(), |head| &head.path).to_owned(),
             start: Instant::now(),
             head: Duration::ZERO,
             status: StatusCode::OK,
@@ -169,7 +171,7 @@ where
         let mut response = ready!(this.answer.poll(context))?;
         let (mut line, present) = this.account.take().expect("a future is polled to its end once");
         line.take_over(&mut response);
-        this.metrics.answered(&line.method, line.status, line.origin(), line.head);
+        this.metrics.answered(line.method.as_ref(), line.status, line.origin(), line.head);
         Poll::Ready(Ok(response.map(|body| Accounted { body, line, _in_flight: present })))
     }
 }
@@ -179,7 +181,8 @@ where
 struct Line {
     id: RequestId,
     trace_id: Option<TraceId>,
-    method: Method,
+    /// Absent when the head was refused and had none.
+    method: Option<Method>,
     path: String,
     start: Instant,
     head: Duration,
@@ -213,7 +216,7 @@ impl Line {
             target: ACCESS,
             {
             request.id = self.id.as_str(),
-            request.method = self.method.as_str(),
+            request.method = self.method.as_ref().map(Method::as_str),
             request.path = self.path,
             status = self.status.as_u16(),
             origin = self.origin(),

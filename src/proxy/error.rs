@@ -4,11 +4,12 @@ mod face;
 
 use std::{borrow::Cow, error::Error, fmt};
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use super::{body::Body, guard::Refusal, upstream::UpstreamError};
-use crate::{credentials::channel::Unavailable, metrics::Limit, signing::TargetError};
+use crate::{credentials::channel::Unavailable, metrics::Limit, server, signing::TargetError};
 
 /// Everything that ends a request without an answer of the upstream.
 #[derive(Debug)]
@@ -73,19 +74,29 @@ impl ProxyError {
         }
     }
 
-    /// Whether the connection may not be used again: what follows in it cannot be trusted or was not read.
+    /// Whether the connection may not be used again: what follows in it cannot be trusted, or it has no place. One of
+    /// which a request body was not read to its end is closed besides.
     #[must_use]
     pub fn closes(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.is_malformed(),
-            Self::Target(_)
-            | Self::BodyTimeout
-            | Self::BodyIncomplete
-            | Self::BodyTooLarge { .. }
-            | Self::ChunkedSignature
-            | Self::Overloaded(_) => true,
-            Self::NoRoute | Self::Credentials(_) | Self::Upstream(_) | Self::Internal(_) => false,
+            Self::Overloaded(limit) => *limit == Limit::Connections,
+            Self::Target(_) | Self::BodyTimeout | Self::BodyIncomplete | Self::BodyTooLarge { .. } => true,
+            Self::ChunkedSignature
+            | Self::NoRoute
+            | Self::Credentials(_)
+            | Self::Upstream(_)
+            | Self::Internal(_) => false,
         }
+    }
+
+    /// The answer to a connection that is not served, head included.
+    #[must_use]
+    pub(super) fn whole_answer(&self) -> Bytes {
+        server::serialized(&self.response("none").map(|body| match body {
+            Body::Full(full) => full.into_inner().unwrap_or_default(),
+            Body::Stream(_) => Bytes::new(),
+        }))
     }
 
     /// The answer to the client.

@@ -1,6 +1,7 @@
 //! One request of a client, from admission to the response head: straight down.
 
 use http::{Request, Response, header, request::Parts};
+use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 
 use super::{
@@ -14,6 +15,8 @@ pub(super) struct Answer {
     pub(super) outcome: Outcome,
     /// Absent when the request was not admitted.
     pub(super) admitted: Option<Admitted>,
+    /// Whether some of the request's body was not read.
+    pub(super) unread: bool,
 }
 
 impl Proxy {
@@ -26,17 +29,16 @@ impl Proxy {
     ) -> Answer {
         let mut outcome = Outcome::default();
         let (parts, body) = request.into_parts();
-        match self.guard.admit(&parts, endpoints) {
-            Err(refusal) => Answer { result: Err(refusal.into()), outcome, admitted: None },
+        let mut unread = !body.is_end_stream();
+        let (result, admitted) = match self.guard.admit(&parts, endpoints) {
+            Err(refusal) => (Err(refusal.into()), None),
+            Ok(admitted) if admitted.preflight => (Ok(response::preflight(&parts.headers)), Some(admitted)),
             Ok(admitted) => {
-                let result = if admitted.preflight {
-                    Ok(response::preflight(&parts.headers))
-                } else {
-                    self.exchange(parts, body, id, &mut outcome).await
-                };
-                Answer { result, outcome, admitted: Some(admitted) }
+                let result = self.exchange(parts, body, id, &mut outcome, &mut unread).await;
+                (result, Some(admitted))
             }
-        }
+        };
+        Answer { result, outcome, admitted, unread }
     }
 
     async fn exchange(
@@ -45,10 +47,13 @@ impl Proxy {
         body: Incoming,
         id: &RequestId,
         outcome: &mut Outcome,
+        unread: &mut bool,
     ) -> Result<Response<Body>, ProxyError> {
         let client_host = parts.headers.get(header::HOST).cloned();
         let plan = self.pipeline.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
-        let ready = plan.with_body(self.budget.collect(body).await?);
+        let payload = self.budget.collect(body).await?;
+        *unread = false;
+        let ready = plan.with_body(payload);
         // A client that is slow to send or to read occupies its connection, and no place that others need.
         let _place = self.places.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
         let sent = self.pipeline.send(&ready, id.as_str(), outcome).await?;

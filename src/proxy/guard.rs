@@ -3,6 +3,7 @@
 //! Whoever is admitted acts as the signed-in user. Browsers do not protect a loopback port: a form on any
 //! page can be sent to it, and images carry no `Origin`.
 
+mod admin;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod host;
@@ -12,11 +13,15 @@ mod token;
 
 use std::{borrow::Cow, fmt};
 
-use http::{HeaderValue, Method, Response, header, request::Parts};
+use http::{HeaderValue, Method, header, request::Parts};
 
-use super::{GuardSettings, accounting::RequestId, body::Body, error::ProxyError};
-use crate::{listener::Endpoints, server::Violation};
+use super::GuardSettings;
+use crate::{
+    listener::{Endpoints, Owner},
+    server::Violation,
+};
 
+pub use admin::{AdminGuard, Audience};
 pub(super) use token::Token;
 
 /// Decides about each request.
@@ -45,6 +50,8 @@ pub(super) struct Admitted {
 pub enum Refusal {
     /// It is not what RFC 9112 asks of a request; the words say what is wrong.
     Malformed(Cow<'static, str>),
+    /// The beginning of a TLS handshake.
+    Tls,
     /// A transfer coding other than `chunked`.
     TransferCoding,
     /// A protocol upgrade.
@@ -73,6 +80,10 @@ pub enum Refusal {
     TokenRequired,
     /// The client is another user of this machine, and there is no token that it could present.
     OtherUser,
+    /// The admin listener is asked for what only operators may, by somebody who does not present its token.
+    NotOperator,
+    /// The kernel does not say which user the client is, and there is no token that it could present.
+    UnknownUser,
 }
 
 impl Refusal {
@@ -81,7 +92,12 @@ impl Refusal {
     pub fn is_malformed(&self) -> bool {
         !matches!(
             self,
-            Self::HostNotAllowed { .. } | Self::CrossSite { .. } | Self::TokenRequired | Self::OtherUser
+            Self::HostNotAllowed { .. }
+                | Self::CrossSite { .. }
+                | Self::TokenRequired
+                | Self::OtherUser
+                | Self::UnknownUser
+                | Self::NotOperator
         )
     }
 
@@ -90,6 +106,7 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "malformed",
+            Self::Tls => "tls",
             Self::TransferCoding => "transfer-coding",
             Self::Upgrade => "upgrade",
             Self::Expectation => "expectation",
@@ -101,6 +118,8 @@ impl Refusal {
             Self::CrossSite { .. } => "cross-site",
             Self::TokenRequired => "token",
             Self::OtherUser => "other-user",
+            Self::UnknownUser => "unknown-user",
+            Self::NotOperator => "not-operator",
         }
     }
 }
@@ -109,6 +128,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(what) => write!(f, "{what}."),
+            Self::Tls => f.write_str(
+                "The client began a TLS handshake, and this port speaks plain HTTP. Use http:// instead of https://.",
+            ),
             Self::TransferCoding => f.write_str("The only transfer coding understood is one \"chunked\"."),
             Self::Upgrade => f.write_str("Protocol upgrades such as WebSocket are not supported."),
             Self::Expectation => f.write_str("The only expectation understood is \"100-continue\"."),
@@ -132,6 +154,14 @@ impl fmt::Display for Refusal {
                 "The connection comes from another user of this machine. If that user may act as the one who is \
                  signed in, start the proxy with --allow-other-users, or with --bearer-token-file.",
             ),
+            Self::NotOperator => f.write_str(
+                "This is for the user who runs the proxy and for root, from the same machine. Others present the token \
+                 of the setting admin-token-file, as \"Authorization: Bearer\".",
+            ),
+            Self::UnknownUser => f.write_str(
+                "This system does not say which of its users a connection belongs to. Let clients present a token: \
+                 start the proxy with --bearer-token-file; or let all users in with --allow-other-users.",
+            ),
             Self::TokenRequired => f.write_str(
                 "Clients must present the token of this proxy, as \"Authorization: Bearer\", as the password of \
                  Basic authentication or in x-countersign-token.",
@@ -144,6 +174,7 @@ impl From<Violation> for Refusal {
     fn from(violation: Violation) -> Self {
         match violation {
             Violation::Malformed(what) => Self::Malformed(what),
+            Violation::Tls => Self::Tls,
             Violation::TransferCoding => Self::TransferCoding,
             Violation::TargetTooLong => Self::UriTooLong,
             Violation::TooLarge => Self::HeadTooLarge,
@@ -164,17 +195,25 @@ impl Guard {
         }
     }
 
-    /// A guard for what only this machine's own programs may ask, under `hosts` too.
-    #[must_use]
-    pub fn local(hosts: &[String]) -> Self {
-        Self { hosts: hosts.to_vec(), origins: Vec::new(), token: None, any_user: true }
+    /// Decides about a connection by who holds its other end. Where clients present a token, each request is asked for
+    /// it instead.
+    pub(super) fn admit_owner(&self, owner: Owner) -> Result<(), Refusal> {
+        if self.token.is_some() || self.any_user {
+            return Ok(());
+        }
+        match owner {
+            Owner::Own | Owner::Remote => Ok(()),
+            Owner::Other(_) => Err(Refusal::OtherUser),
+            Owner::Gone | Owner::Unknown => Err(Refusal::UnknownUser),
+        }
     }
 
-    /// The answer to a request that is not admitted.
-    #[must_use]
-    pub fn refuse(&self, parts: &Parts, endpoints: &Endpoints) -> Option<Response<Body>> {
-        let refusal = self.admit(parts, endpoints).err()?;
-        Some(ProxyError::from(refusal).response(RequestId::of(&parts.headers).as_str()))
+    /// Whether a request that came over a connection with these endpoints is admitted.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn check(&self, parts: &Parts, endpoints: &Endpoints) -> Result<(), Refusal> {
+        self.admit(parts, endpoints).map(drop)
     }
 
     /// Decides about a request that came over a connection with these endpoints.
@@ -188,8 +227,9 @@ impl Guard {
         // A browser cannot attach the token to a preflight.
         match &self.token {
             Some(token) if !preflight => token.check(&parts.headers)?,
-            None if endpoints.other_user && !self.any_user => return Err(Refusal::OtherUser),
-            _ => {}
+            Some(_) => {}
+            // The connection may have been accepted when the token was still asked for.
+            None => self.admit_owner(endpoints.owner)?,
         }
         Ok(Admitted { origin, preflight, document: site::is_document(parts) })
     }

@@ -7,7 +7,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use tower::Service;
 use tracing::{debug, warn};
@@ -16,7 +17,7 @@ use super::{
     Proxy, accounting::RequestId, body::Body, current::Seat, error::ProxyError, forward::Answer,
     outcome::Outcome, response,
 };
-use crate::listener::Endpoints;
+use crate::listener::{Endpoints, Owner};
 
 /// Forwards the requests of one connection, each by the proxy of the moment in which it comes.
 #[derive(Clone, Debug)]
@@ -44,9 +45,23 @@ impl Forward {
 }
 
 impl Proxy {
+    /// Decides about a connection by who holds its other end; the error is the whole answer to it, head included.
+    ///
+    /// # Errors
+    /// When its requests may not ask.
+    pub fn admit_owner(&self, owner: Owner) -> Result<(), Bytes> {
+        self.guard.admit_owner(owner).map_err(|refusal| {
+            self.metrics.rejected(refusal.reason());
+            let user = if let Owner::Other(user) = owner { Some(user) } else { None };
+            let error = ProxyError::from(refusal);
+            warn!(user.id = user, detail = %error, "connection refused");
+            error.whole_answer()
+        })
+    }
+
     async fn answer(&self, endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-        let Answer { result, outcome, admitted } = self.forward(request, endpoints, &id).await;
+        let Answer { result, outcome, admitted, unread } = self.forward(request, endpoints, &id).await;
         let (mut response, code) = match result {
             Ok(response) => (response, None),
             Err(error) => {
@@ -55,6 +70,10 @@ impl Proxy {
             }
         };
         response::protect(&mut response, admitted.as_ref(), self.trust_documents);
+        // The client must not send another request behind a body that is going to be thrown away.
+        if unread {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let own = code.is_some() || outcome.upstream_status.is_none();
         response.extensions_mut().insert(Told { outcome, code, own });
         response

@@ -5,9 +5,13 @@
 
 use std::{future::Future, io, sync::Arc, thread};
 
+use smallvec::SmallVec;
 use tokio::{
     runtime,
-    sync::{mpsc, oneshot},
+    sync::{
+        mpsc::{self, error::SendError},
+        oneshot,
+    },
     task::JoinSet,
     time::timeout,
 };
@@ -99,13 +103,20 @@ where
 
 impl Hands {
     /// Gives a connection to the worker with the fewest.
+    ///
+    /// A worker ends after the last hand only, or in a panic of its own, which leaves it with no connections: it must
+    /// not be given every new one for that.
     pub(super) fn give(&self, arrival: Arrival) {
-        let least = self.0.iter().min_by_key(|hand| Arc::strong_count(&hand.load));
-        let Some(hand) = least else { return };
-        // A worker ends after the last hand only, or in a panic of its own.
-        if hand.post.send((arrival, Arc::clone(&hand.load))).is_err() {
-            error!("a worker has ended before its time");
+        let mut hands: SmallVec<[&Hand; 8]> = self.0.iter().filter(|hand| !hand.post.is_closed()).collect();
+        hands.sort_by_key(|hand| Arc::strong_count(&hand.load));
+        let mut arrival = arrival;
+        for hand in hands {
+            match hand.post.send((arrival, Arc::clone(&hand.load))) {
+                Ok(()) => return,
+                Err(SendError((unsent, _))) => arrival = unsent,
+            }
         }
+        error!("no worker is left to serve a connection");
     }
 }
 
@@ -160,13 +171,11 @@ where
 
     fn serve(&self, arrival: Arrival, load: Load) -> impl Future<Output = ()> + Send + use<M, S> {
         let Arrival { accepted, place } = arrival;
-        let endpoints = accepted.endpoints();
-        let endpoints = if self.settings.identifies_peers { endpoints.identified() } else { endpoints };
-        let service = (self.make)(endpoints);
+        let service = (self.make)(accepted.endpoints());
         let (settings, shutdown) = (Arc::clone(&self.settings), self.shutdown.clone());
         async move {
             match Socket::try_from(accepted) {
-                Ok(socket) => serve_one(socket, service, &settings, shutdown).await,
+                Ok(socket) => serve_one(socket, service, &place, &settings, shutdown).await,
                 Err(error) => debug!(%error, "a connection could not be taken up"),
             }
             drop((place, load));

@@ -5,7 +5,8 @@ use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 use tokio::io::{AsyncRead, AsyncWriteExt, DuplexStream, ReadBuf};
 
 use super::{
-    gate::{Gate, Patience, REPLACEMENT, REPLACEMENT_OF_HEAD, Violation},
+    gate::{Gate, Patience, REPLACEMENT, REPLACEMENT_OF_HEAD},
+    head::Violation,
     turn::Turn,
 };
 
@@ -18,7 +19,8 @@ pub fn read_through_gate(pieces: &[&[u8]]) -> (Vec<u8>, Option<Violation>) {
         let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
         let (mut client, server) = tokio::io::duplex(length.max(1));
         let turn = Turn::default();
-        let patience = Patience { head: Duration::from_secs(30), write: Duration::from_secs(30) };
+        let patience = Duration::from_secs(30);
+        let patience = Patience { head: patience, write: patience, discard: 0 };
         let mut gate = Gate::new(server, turn.clone(), patience);
         let mut read = Vec::new();
         for piece in pieces {
@@ -28,7 +30,7 @@ pub fn read_through_gate(pieces: &[&[u8]]) -> (Vec<u8>, Option<Violation>) {
         }
         drop(client);
         read_what_is_there(&mut gate, &mut read).await;
-        let violation = turn.take_violation();
+        let violation = turn.take_refused().map(|head| head.violation);
         if violation.is_some() {
             let head = read.ends_with(REPLACEMENT_OF_HEAD);
             read.truncate(read.len() - if head { REPLACEMENT_OF_HEAD } else { REPLACEMENT }.len());

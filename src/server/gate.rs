@@ -3,7 +3,7 @@
 //! The library repairs or drops much of what RFC 9112 asks a server to refuse: it forgets a fragment, a
 //! second Content-Length, a Content-Length beside Transfer-Encoding. Two parsers that disagree about where
 //! a request ends are how requests are smuggled, so the bytes themselves are checked. A head that is
-//! refused is replaced by a plain one, whose service call then finds the [`Violation`].
+//! refused is replaced by a plain one, whose service call then finds the [`RefusedHead`].
 
 use std::{
     future::Future,
@@ -24,11 +24,9 @@ use tokio::{
 use super::{
     chunked::{Chunked, Progress},
     farewell::Farewell,
-    head::{self, Framing, Scan},
+    head::{self, Encoded, Framing, RefusedHead, Scan, Violation},
     turn::Turn,
 };
-
-pub use super::head::Violation;
 
 /// How much is read at a time while a head is incomplete, in bytes.
 const STEP: usize = 8 * 1024;
@@ -47,6 +45,8 @@ pub(super) struct Patience {
     pub(super) head: Duration,
     /// For a client to take some of an answer.
     pub(super) write: Duration,
+    /// How much of a body is discarded after its request was refused, in bytes.
+    pub(super) discard: u64,
 }
 
 /// A connection whose heads are checked.
@@ -91,7 +91,7 @@ impl<I> Gate<I> {
     }
 
     fn refuse(&mut self, violation: Violation) {
-        self.turn.refuse(violation);
+        self.turn.refuse(RefusedHead::of(&self.held, violation));
         self.stage = Stage::Refused;
         let replacement = if self.held.starts_with(b"HEAD ") { REPLACEMENT_OF_HEAD } else { REPLACEMENT };
         self.held = BytesMut::from(replacement);
@@ -104,8 +104,13 @@ impl<I> Gate<I> {
             Stage::Head => match head::scan(&self.held) {
                 Scan::Incomplete => {}
                 Scan::Refused(violation) => self.refuse(violation),
-                Scan::Complete { length, framing } => {
+                Scan::Complete { length, framing, encoded } => {
                     self.passed = length;
+                    if let Some(Encoded { place, text }) = encoded {
+                        self.passed = length - place.len() + text.len();
+                        let parts = [&self.held[..place.start], text.as_bytes(), &self.held[place.end..]];
+                        self.held = BytesMut::from(&*parts.concat());
+                    }
                     self.stage = match framing {
                         Framing::None => Stage::Head,
                         Framing::Length(length) => Stage::Length(length),
@@ -201,8 +206,11 @@ impl<I: AsyncRead + Unpin> Gate<I> {
                 return Poll::Ready(Ok(()));
             }
             self.held.extend_from_slice(read);
-            // Without a line end nothing can be decided: a head that drips is not read anew for each drop.
-            if memchr(b'\n', read).is_some() || self.held.len() > head::LONGEST {
+            // Without a line end only the first byte decides: a head that drips is not read anew for each drop.
+            if memchr(b'\n', read).is_some()
+                || self.held.len() > head::LONGEST
+                || head::cannot_begin_with(&self.held)
+            {
                 self.examine();
             }
         }
@@ -237,11 +245,16 @@ impl<I: AsyncWrite + Unpin> Gate<I> {
     /// A client that takes nothing of its answer holds a connection and the upstream's with it.
     fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.write_timer = None;
+            if self.write_timer.take().is_some() {
+                self.turn.set_writing(false);
+            }
             return written;
         }
         let patience = self.patience.write;
-        let timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let timer = self.write_timer.get_or_insert_with(|| {
+            self.turn.set_writing(true);
+            Box::pin(sleep(patience))
+        });
         ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }
@@ -280,7 +293,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<I> {
         if matches!(this.stage, Stage::Head) && this.held.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        this.farewell.get_or_insert_default().poll(Pin::new(&mut this.io), context).map(Ok)
+        let farewell = this.farewell.get_or_insert_with(|| {
+            this.turn.linger();
+            Farewell::new(this.patience.discard)
+        });
+        farewell.poll(Pin::new(&mut this.io), context).map(Ok)
     }
 }
 

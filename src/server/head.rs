@@ -1,9 +1,10 @@
 //! Is this a request head as RFC 9112 has it, and where does the request end.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
-use http::Uri;
+use http::{HeaderValue, Method, Uri};
 use memchr::{memchr, memchr_iter};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 /// The longest head, in bytes.
 pub(super) const LONGEST: usize = 64 * 1024;
@@ -14,11 +15,18 @@ const MOST_FIELDS: usize = 100;
 /// The longest target, in bytes: API Gateway's own limit for regional endpoints.
 const LONGEST_TARGET: usize = 10_240;
 
+/// What RFC 3986 allows neither in a path nor in a query; it means the same when it is percent-encoded. Browsers and
+/// curl send some of it as it is. The set includes everything beyond ASCII.
+const ILLEGAL: &AsciiSet =
+    &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+
 /// Why a head is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
     /// It is not a request head; the words say what is wrong.
     Malformed(Cow<'static, str>),
+    /// It is the beginning of a TLS handshake.
+    Tls,
     /// It has a transfer coding other than one `chunked`.
     TransferCoding,
     /// Its target is too long.
@@ -28,6 +36,45 @@ pub enum Violation {
     /// It did not come to its end in time.
     Slow,
 }
+
+/// A head that was refused, and what it says about the request for its line in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedHead {
+    /// Why it is refused.
+    pub violation: Violation,
+    /// Its method, if it has one.
+    pub method: Option<Method>,
+    /// The path of its target, percent-encoded; empty if there is none.
+    pub path: String,
+    /// Its `x-request-id`.
+    pub request_id: Option<HeaderValue>,
+}
+
+impl RefusedHead {
+    /// Reads what can be read of `bytes`, a head or the beginning of one.
+    pub(super) fn of(bytes: &[u8], violation: Violation) -> Self {
+        let mut lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let mut words = lines.next().unwrap_or_default().trim_ascii().split(|&byte| byte == b' ');
+        let method = words.next().filter(|method| method.len() <= LONGEST_METHOD);
+        let target = words.next().unwrap_or_default();
+        let path = target.split(|&byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+        let path = &path[..path.len().min(LONGEST_TARGET)];
+        let request_id = lines.find_map(|line| {
+            let (name, value) = line.split_at(memchr(b':', line)?);
+            let is_id = name.eq_ignore_ascii_case(b"x-request-id");
+            is_id.then(|| HeaderValue::from_bytes(value[1..].trim_ascii()).ok()).flatten()
+        });
+        Self {
+            violation,
+            method: method.and_then(|method| Method::from_bytes(method).ok()),
+            path: percent_encode(path, ILLEGAL).to_string(),
+            request_id,
+        }
+    }
+}
+
+/// A longer first word is no method, for the log.
+const LONGEST_METHOD: usize = 32;
 
 /// How the body that follows a head is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,24 +92,65 @@ pub(super) enum Scan {
         /// The bytes of the head, empty lines before it included.
         length: usize,
         framing: Framing,
+        /// What is to stand in the place of the target's illegal bytes.
+        encoded: Option<Encoded>,
     },
     Refused(Violation),
+}
+
+/// The part of a request line that has to be percent-encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Encoded {
+    /// Where it stands in the head.
+    pub(super) place: Range<usize>,
+    pub(super) text: String,
+}
+
+/// The first byte of a TLS record with a handshake (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Whether these bytes begin no request: the first one cannot be part of a method. Somebody who speaks another protocol
+/// may wait for an answer before sending more.
+pub(super) fn cannot_begin_with(bytes: &[u8]) -> bool {
+    let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+    bytes.get(start).is_some_and(|&byte| !is_token(byte) && (byte != b'\r' || start > 0))
+}
+
+impl Encoded {
+    fn moved_by(self, length: usize) -> Self {
+        Self { place: self.place.start + length..self.place.end + length, ..self }
+    }
 }
 
 /// Looks at the bytes that have come so far.
 pub(super) fn scan(bytes: &[u8]) -> Scan {
     // RFC 9112 section 2.2 lets a server ignore an empty line before the request line.
     let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+    if cannot_begin_with(bytes) {
+        return Scan::Refused(no_method(bytes[start]));
+    }
     match find_end(&bytes[start..]) {
         Some(end) if end > LONGEST => Scan::Refused(Violation::TooLarge),
         None if bytes.len() > LONGEST => Scan::Refused(too_large(&bytes[start..])),
         None if has_too_many_lines(bytes) => Scan::Refused(Violation::TooLarge),
         None => Scan::Incomplete,
         Some(end) => match check(&bytes[start..start + end]) {
-            Ok(framing) => Scan::Complete { length: start + end, framing },
+            Ok((framing, encoded)) => {
+                let encoded = encoded.map(|encoded| encoded.moved_by(start));
+                Scan::Complete { length: start + end, framing, encoded }
+            }
             Err(violation) => Scan::Refused(violation),
         },
     }
+}
+
+fn no_method(first: u8) -> Violation {
+    if first == TLS_HANDSHAKE {
+        return Violation::Tls;
+    }
+    Violation::Malformed(
+        format!("A request begins with its method, and no method begins with {}", shown(first)).into(),
+    )
 }
 
 /// The end of the head: an empty line. A bare line feed counts, so that the head is seen and refused.
@@ -88,17 +176,17 @@ fn too_large(bytes: &[u8]) -> Violation {
     if line > LONGEST_TARGET + 64 { Violation::TargetTooLong } else { Violation::TooLarge }
 }
 
-fn check(head: &[u8]) -> Result<Framing, Violation> {
+fn check(head: &[u8]) -> Result<(Framing, Option<Encoded>), Violation> {
     let head =
         head.strip_suffix(b"\r\n\r\n").ok_or_else(|| malformed("A line of the head does not end in CRLF"))?;
     let mut lines = Lines(Some(head));
     let request_line = lines.next().unwrap_or_default();
-    let version = check_request_line(request_line)?;
+    let (version, encoded) = check_request_line(request_line)?;
     let mut fields = Fields::default();
     for line in lines {
         fields.take(line)?;
     }
-    fields.framing(version)
+    fields.framing(version).map(|framing| (framing, encoded))
 }
 
 /// Lines between CRLFs.
@@ -125,42 +213,81 @@ enum Version {
     OneOne,
 }
 
-fn check_request_line(line: &[u8]) -> Result<Version, Violation> {
+fn check_request_line(line: &[u8]) -> Result<(Version, Option<Encoded>), Violation> {
     let mut parts = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(malformed("The request line is not a method, a target and a version"));
+        return Err(malformed(
+            "The request line is not a method, a target and a version with one space between them; \
+             send a space in the target as %20",
+        ));
     };
-    if method.is_empty() || !method.iter().all(|&byte| is_token(byte)) {
-        return Err(malformed("The method is not a token"));
+    if let Some(&byte) = method.iter().find(|&&byte| !is_token(byte)) {
+        return Err(Violation::Malformed(format!("The method has {}", shown(byte)).into()));
+    }
+    if method.is_empty() {
+        return Err(malformed("The request line begins with a space"));
     }
     let version = match version {
         b"HTTP/1.1" => Version::OneOne,
         b"HTTP/1.0" => Version::One,
         _ => return Err(malformed("The version is neither HTTP/1.1 nor HTTP/1.0")),
     };
-    check_target(target).map(|()| version)
+    let encoded = check_target(target)?.map(|encoded| encoded.moved_by(method.len() + 1));
+    Ok((version, encoded))
 }
 
-fn check_target(target: &[u8]) -> Result<(), Violation> {
+/// What has to be percent-encoded of a target that can be understood in one way only.
+fn check_target(target: &[u8]) -> Result<Option<Encoded>, Violation> {
     if target.len() > LONGEST_TARGET {
         return Err(Violation::TargetTooLong);
     }
-    if !target.iter().all(u8::is_ascii_graphic) {
-        return Err(malformed("The request target has bytes outside visible ASCII; percent-encode them"));
-    }
-    if target.contains(&b'#') {
-        return Err(malformed("The request target has a fragment"));
+    if let Some(&byte) = target.iter().find(|byte| byte.is_ascii_control() || **byte == b'#') {
+        let what = format!("The request target has {}; send it as %{byte:02X}", shown(byte));
+        return Err(Violation::Malformed(what.into()));
     }
     if !has_sound_escapes(target) {
         return Err(malformed(
-            "A percent sign in the request target is not followed by two hexadecimal digits",
+            "A percent sign in the request target is not followed by two hexadecimal digits; \
+             send a percent sign itself as %25",
         ));
     }
-    match Uri::try_from(target) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(malformed("The request target is not a path or an http URL")),
+    let encoded = encoded(target);
+    let parsed = match &encoded {
+        None => Uri::try_from(target),
+        Some(encoded) => {
+            let length = encoded.place.start + encoded.text.len();
+            if length > LONGEST_TARGET {
+                return Err(Violation::TargetTooLong);
+            }
+            Uri::try_from([&target[..encoded.place.start], encoded.text.as_bytes()].concat())
+        }
+    };
+    parsed.map(|_| encoded).map_err(|_| malformed("The request target is neither a path nor an http URL"))
+}
+
+/// The path and query, if some of it has to be percent-encoded. An authority has no other spelling.
+fn encoded(target: &[u8]) -> Option<Encoded> {
+    let start = if target.starts_with(b"/") {
+        0
+    } else {
+        let authority = target.windows(3).position(|window| window == b"://")? + 3;
+        authority + target[authority..].iter().position(|byte| matches!(byte, b'/' | b'?'))?
+    };
+    match Cow::from(percent_encode(&target[start..], ILLEGAL)) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(text) => Some(Encoded { place: start..target.len(), text }),
+    }
+}
+
+/// A byte in words, for a message.
+fn shown(byte: u8) -> String {
+    match byte {
+        b' ' => "a space".to_owned(),
+        b'\t' => "a tab".to_owned(),
+        byte if byte.is_ascii_graphic() => format!("the character {:?}", char::from(byte)),
+        byte => format!("the byte 0x{byte:02X}"),
     }
 }
 
@@ -278,7 +405,7 @@ mod tests {
 
     fn framing(text: &str) -> Framing {
         match scan(text.as_bytes()) {
-            Scan::Complete { length, framing } if length == text.len() => framing,
+            Scan::Complete { length, framing, .. } if length == text.len() => framing,
             other => panic!("{text:?}: {other:?}"),
         }
     }
@@ -323,7 +450,6 @@ mod tests {
             "GET /#a HTTP/1.1\r\n\r\n",
             "GET /%zz HTTP/1.1\r\n\r\n",
             "GET /?a=% HTTP/1.1\r\n\r\n",
-            "GET /\u{e4} HTTP/1.1\r\n\r\n",
             "GET /\u{7f} HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1\r\n a: b\r\n\r\n",
             "GET / HTTP/1.1\r\na: b\r\n c\r\n\r\n",
@@ -351,6 +477,68 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_no_target_may_have_are_percent_encoded() {
+        for (target, expected) in [
+            (&b"/query?up{job=\"x\"}"[..], "/query?up%7Bjob=%22x%22%7D"),
+            (b"/?q=\xc3\xa9", "/?q=%C3%A9"),
+            (b"/\xff\x80", "/%FF%80"),
+            (b"/a<b>`c`\\^|%2f%22;", "/a%3Cb%3E%60c%60%5C%5E%7C%2f%22;"),
+            (b"http://localhost/\"", "http://localhost/%22"),
+            (b"http://localhost?\"", "http://localhost?%22"),
+        ] {
+            for before in [&b""[..], b"\r\n"] {
+                let line = [before, b"GET ", target, b" HTTP/1.1\r\n\r\n"].concat();
+                let Scan::Complete { length, encoded: Some(encoded), .. } = scan(&line) else {
+                    panic!("{target:?}")
+                };
+                assert_eq!(length, line.len());
+                let rewritten =
+                    [&line[..encoded.place.start], encoded.text.as_bytes(), &line[encoded.place.end..]];
+                let whole = [before, b"GET ", expected.as_bytes(), b" HTTP/1.1\r\n\r\n"].concat();
+                assert_eq!(rewritten.concat(), whole);
+                assert!(matches!(scan(&whole), Scan::Complete { encoded: None, .. }), "{expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_target_passes_or_is_named() {
+        for byte in 0..=u8::MAX {
+            for place in [&b"/"[..], b"/?a="] {
+                let line = [b"GET ", place, &[byte], b"x HTTP/1.1\r\n\r\n"].concat();
+                match scan(&line) {
+                    Scan::Complete { .. } => {
+                        assert!(byte > b' ' && !matches!(byte, b'#' | b'%' | 0x7f), "{byte}");
+                    }
+                    Scan::Refused(Violation::Malformed(what)) => {
+                        let named = match byte {
+                            b' ' => what.contains("a space"),
+                            b'%' => what.contains("percent sign"),
+                            // A line end makes another line of it.
+                            b'\n' => true,
+                            byte => what.contains(&shown(byte)) && what.contains(&format!("%{byte:02X}")),
+                        };
+                        assert!(named, "{byte}: {what}");
+                    }
+                    other => panic!("{byte}: {other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_request_begins_with_is_refused_at_its_first_byte() {
+        assert_eq!(scan(b"\x16"), Scan::Refused(Violation::Tls));
+        assert_eq!(scan(b"\r\n\x16\x03\x01"), Scan::Refused(Violation::Tls));
+        for bytes in [&b"\x05"[..], b"\x00", b" ", b"\n", b"\r\n\r", b"\"", b"\x80"] {
+            assert!(matches!(scan(bytes), Scan::Refused(Violation::Malformed(_))), "{bytes:?}");
+        }
+        for bytes in [&b""[..], b"\r", b"\r\n", b"G", b"\r\nP"] {
+            assert_eq!(scan(bytes), Scan::Incomplete, "{bytes:?}");
+        }
+    }
+
+    #[test]
     fn codings_other_than_one_chunked_are_not_understood() {
         for coding in ["gzip", "gzip, chunked", "chunked, chunked", "chunked;a=b", "identity", "", "xchunked"]
         {
@@ -372,6 +560,7 @@ mod tests {
             (format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(LONGEST)), Violation::TooLarge),
             (format!("GET /{} HTTP/1.1\r\n\r\n", "b".repeat(LONGEST_TARGET)), Violation::TargetTooLong),
             (format!("GET /{}", "b".repeat(LONGEST)), Violation::TargetTooLong),
+            (format!("GET /{} HTTP/1.1\r\n\r\n", "\"".repeat(LONGEST_TARGET / 2)), Violation::TargetTooLong),
         ] {
             assert_eq!(scan(head.as_bytes()), Scan::Refused(violation), "{head:.40}");
         }

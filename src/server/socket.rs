@@ -7,6 +7,7 @@
 use std::{
     future::{Future, poll_fn},
     io,
+    mem::MaybeUninit,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
@@ -116,6 +117,16 @@ impl Socket {
         let Stream::Tcp(stream) = &*self.0 else { return false };
         let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?)));
         ends.is_ok_and(|(local, peer)| peer::is_held(local, peer) == Some(false))
+    }
+
+    /// Whether the client has sent something that nobody has read yet.
+    pub(super) fn has_unread(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = match &*self.0 {
+            Stream::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
+            Stream::Unix(stream) => SockRef::from(stream).peek(&mut byte),
+        };
+        peeked.is_ok_and(|length| length > 0)
     }
 
     /// Makes the end of the connection one that no client can take for the end of a body.

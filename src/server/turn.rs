@@ -13,31 +13,51 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Service, ServiceExt, util::Oneshot};
 
-use super::head::Violation;
+use super::head::RefusedHead;
 
 /// What the gate and the service of one connection tell each other. Clones tell the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turn(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// For the call that answers it. The library calls the service for one head at a time and in order,
     /// and the gate gives it the next head only when it asks for more: one place is enough.
-    violation: Option<Violation>,
+    refused: Option<RefusedHead>,
     ours: bool,
     /// Whether there has been a request at all.
     used: bool,
     /// When the client's turn began again, until the gate has heard of it.
     began: Option<Instant>,
+    /// When the client's turn began.
+    idle_since: Instant,
+    /// Whether the client has yet to take bytes of an answer that ended for the library.
+    writing: bool,
+    /// Since when the connection has only been kept for the client to read the last answer.
+    lingering_since: Option<Instant>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            refused: None,
+            ours: false,
+            used: false,
+            began: None,
+            idle_since: Instant::now(),
+            writing: false,
+            lingering_since: None,
+        }
+    }
 }
 
 impl Turn {
-    pub(super) fn refuse(&self, violation: Violation) {
-        self.lock().violation = Some(violation);
+    pub(super) fn refuse(&self, head: RefusedHead) {
+        self.lock().refused = Some(head);
     }
 
-    pub(super) fn take_violation(&self) -> Option<Violation> {
-        self.lock().violation.take()
+    pub(super) fn take_refused(&self) -> Option<RefusedHead> {
+        self.lock().refused.take()
     }
 
     /// Whether a request is being answered.
@@ -55,16 +75,38 @@ impl Turn {
         self.lock().used
     }
 
-    fn begin_ours(&self) {
+    /// Since when the client could have sent a request and has not; `None` while an answer is made or sent.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        (!state.ours && !state.writing).then_some(state.idle_since)
+    }
+
+    /// Notes whether bytes of an answer wait for the client to take them.
+    pub(super) fn set_writing(&self, writing: bool) {
+        self.lock().writing = writing;
+    }
+
+    /// Notes that the last answer has been sent, and that what the client still sends is thrown away.
+    pub(super) fn linger(&self) {
+        self.lock().lingering_since = Some(Instant::now());
+    }
+
+    /// Since when what the client sends has been thrown away.
+    pub(super) fn lingering_since(&self) -> Option<Instant> {
+        self.lock().lingering_since
+    }
+
+    pub(super) fn begin_ours(&self) {
         let mut state = self.lock();
         state.ours = true;
         state.used = true;
     }
 
-    fn begin_clients(&self) {
+    pub(super) fn begin_clients(&self) {
         let mut state = self.lock();
         state.ours = false;
-        state.began = Some(Instant::now());
+        state.idle_since = Instant::now();
+        state.began = Some(state.idle_since);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -72,8 +114,8 @@ impl Turn {
     }
 }
 
-/// A service that takes turns: it puts the [`Violation`] of a refused head into the extensions of the
-/// request that stands for it, and its turn lasts until the body of its answer has been sent.
+/// A service that takes turns: it puts the [`RefusedHead`] into the extensions of the request that stands for it, and
+/// its turn lasts until the body of its answer has been sent.
 #[derive(Clone, Debug)]
 pub(super) struct Answering<S> {
     inner: S,
@@ -94,11 +136,14 @@ where
     type Error = S::Error;
     type Future = Pending<Oneshot<S, Request<R>>>;
 
-    /// Takes the violation at once: before the future is polled, the library may read the next head.
+    /// Takes the refused head at once: before the future is polled, the library may read the next head.
     fn call(&self, mut request: Request<R>) -> Self::Future {
         self.turn.begin_ours();
-        if let Some(violation) = self.turn.take_violation() {
-            request.extensions_mut().insert(violation);
+        if let Some(mut head) = self.turn.take_refused() {
+            if let Some(id) = head.request_id.take() {
+                request.headers_mut().insert("x-request-id", id);
+            }
+            request.extensions_mut().insert(head);
         }
         let end = EndOfTurn(self.turn.clone());
         Pending { answer: self.inner.clone().oneshot(request), end: Some(end) }

@@ -33,7 +33,7 @@ fn label_names(labels: &str) -> Vec<String> {
 /// What the program exposes: a running proxy's series, and those that appear with their first event.
 async fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     let metrics = Metrics::default();
-    metrics.answered(&Method::GET, StatusCode::OK, "upstream", Duration::ZERO);
+    metrics.answered(Some(&Method::GET), StatusCode::OK, "upstream", Duration::ZERO);
     metrics.retried("connect");
     metrics.rejected("host");
     metrics.reached(Limit::Connections);

@@ -70,12 +70,13 @@ impl Case {
     }
 
     /// What a compliant request is answered. RFC 9112 lets a server refuse codings that it does not know
-    /// (section 6.1); fragments, raw UTF-8 and no target at all are no targets by its section 3.2.
+    /// (section 6.1); fragments and no target at all are no targets by its section 3.2. Raw UTF-8 is none either, but has
+    /// one meaning only: it goes up percent-encoded.
     pub(crate) fn answer_by_contract(&self) -> u16 {
         let plain = |coding: &String| coding.trim().eq_ignore_ascii_case("chunked");
         if !self.values("transfer-encoding").iter().all(plain) {
             501
-        } else if self.uri.is_empty() || self.uri.contains('#') || !self.uri.is_ascii() {
+        } else if self.uri.is_empty() || self.uri.contains('#') {
             400
         } else {
             200

@@ -89,5 +89,5 @@ async fn compliant_requests_pass_but_for_codings_and_targets_that_are_not_unders
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), compliant.len(), wrong.join("\n"));
-    assert_eq!((compliant.len(), running.sandbox.requests().len()), (28, 18));
+    assert_eq!((compliant.len(), running.sandbox.requests().len()), (28, 19));
 }

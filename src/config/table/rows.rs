@@ -22,6 +22,8 @@ pub static SETTINGS: &[Setting] = &[
         "Where clients connect: localhost:PORT, IP:PORT or unix:/path"),
     row(Clients, ADMIN, Text, "admin-listen", "ADDRESS", "localhost:8182",
         "Health, metrics and status, or off"),
+    row(Clients, PROXY, SecretFile, "admin-token-file", "FILE", "",
+        "File with the token that opens /status and /quitquitquit to other users"),
     row(Clients, PROXY, List, "allow-origin", "ORIGIN", "",
         "Origin of a page that may call the proxy from a browser"),
     row(Clients, PROXY, List, "allow-host", "NAME", "",

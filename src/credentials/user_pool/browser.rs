@@ -51,7 +51,7 @@ impl UserPoolClient {
     /// When there is no usable `domain`, or the redirect port is taken.
     pub async fn start_browser_sign_in(&self) -> Result<BrowserSignIn<'_>, BrowserError> {
         let domain = base_url(self.pool.domain.as_deref().ok_or(BrowserError::NoDomain)?)?;
-        let callback = Callback::listen(self.pool.redirect_port).await?;
+        let callback = Callback::listen(self.pool.redirect_port)?;
         let (state, nonce, verifier) = (random_text(), random_text(), random_text());
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose_secret()));
         let query = form_urlencoded::Serializer::new(String::new())

@@ -78,7 +78,7 @@ impl Drop for Line {
 
 impl Line {
     fn end(&mut self, mut span: Span) {
-        span.set("http.request.method", known(&self.method).unwrap_or("_OTHER"));
+        span.set("http.request.method", self.method.as_ref().and_then(known).unwrap_or("_OTHER"));
         self.path.truncate(self.path.floor_char_boundary(LONGEST_PATH));
         span.set("url.path", std::mem::take(&mut self.path));
         span.set("countersign.request.id", self.id.as_str().to_owned());

@@ -86,7 +86,9 @@ fn refusal_face(refusal: &Refusal, face: MakeFace) -> Face {
     let error = "http_request_error";
     let denied = "http_request_denied";
     match refusal {
-        Refusal::Malformed(_) => face(StatusCode::BAD_REQUEST, "bad-request", "Bad request", error),
+        Refusal::Malformed(_) | Refusal::Tls => {
+            face(StatusCode::BAD_REQUEST, "bad-request", "Bad request", error)
+        }
         Refusal::TransferCoding => face(
             StatusCode::NOT_IMPLEMENTED,
             "unsupported-transfer-coding",
@@ -118,7 +120,7 @@ fn refusal_face(refusal: &Refusal, face: MakeFace) -> Face {
             face(StatusCode::FORBIDDEN, "host-not-allowed", "Host not allowed", denied)
         }
         Refusal::CrossSite { .. } => face(StatusCode::FORBIDDEN, "cross-site", "Cross-site request", denied),
-        Refusal::TokenRequired | Refusal::OtherUser => {
+        Refusal::TokenRequired | Refusal::OtherUser | Refusal::UnknownUser | Refusal::NotOperator => {
             face(StatusCode::UNAUTHORIZED, "token-required", "Token required", denied)
         }
     }

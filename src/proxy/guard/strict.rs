@@ -3,18 +3,17 @@
 use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
 
 use super::{Refusal, host::Authority};
-use crate::{proxy::headers::SEC_FETCH_SITE, server::Violation};
+use crate::{proxy::headers::SEC_FETCH_SITE, server::RefusedHead};
 
 /// Checks the head; the authority under which the proxy is addressed, when there is one.
 pub(super) fn check(parts: &Parts) -> Result<Option<Authority>, Refusal> {
-    if let Some(violation) = parts.extensions.get::<Violation>() {
-        return Err(violation.clone().into());
+    if let Some(head) = parts.extensions.get::<RefusedHead>() {
+        return Err(head.violation.clone().into());
     }
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Refusal::Method);
     }
     check_target(parts)?;
-    check_body(parts)?;
     check_expectation(&parts.headers)?;
     check_upgrade(&parts.headers)?;
     authority(parts)
@@ -30,24 +29,24 @@ fn check_target(parts: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// RFC 9110 section 9.3.1 warns of such bodies; OpenSearch takes searches in them, with a plain length.
-fn check_body(parts: &Parts) -> Result<(), Refusal> {
-    let rarely_has_one = parts.method == Method::GET || parts.method == Method::HEAD;
-    if rarely_has_one && parts.headers.contains_key(header::TRANSFER_ENCODING) {
-        return malformed("A GET or HEAD request has a chunked body");
-    }
-    Ok(())
-}
-
 fn check_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
     let known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if headers.get_all(header::EXPECT).iter().all(known) { Ok(()) } else { Err(Refusal::Expectation) }
 }
 
-/// An offer of HTTP/2 may be ignored, as RFC 9110 section 7.8 allows; clients that offer it go on without.
+/// RFC 9110 section 7.8 lets a server ignore an offer. Clients that offer HTTP/2 or TLS go on without; one that asks for
+/// a WebSocket has no use for any other answer.
 fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
-    let harmless = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"h2c");
-    if headers.get_all(header::UPGRADE).iter().all(harmless) { Ok(()) } else { Err(Refusal::Upgrade) }
+    let protocols = headers
+        .get_all(header::UPGRADE)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    let mut names = protocols.map(|protocol| protocol.split(|&byte| byte == b'/').next().unwrap_or_default());
+    if names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket")) {
+        Err(Refusal::Upgrade)
+    } else {
+        Ok(())
+    }
 }
 
 fn authority(parts: &Parts) -> Result<Option<Authority>, Refusal> {

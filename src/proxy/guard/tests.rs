@@ -29,7 +29,11 @@ fn asked_of(guard: &Guard, method: &str, headers: &[(&str, &str)]) -> Result<Adm
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    guard.admit(&parts(request), &Endpoints::default())
+    guard.admit(&parts(request), &own())
+}
+
+fn own() -> Endpoints {
+    Endpoints { owner: Owner::Own, ..Endpoints::default() }
 }
 
 fn plain() -> Admitted {
@@ -149,7 +153,7 @@ fn the_token_is_taken_in_its_three_forms_and_no_other() {
 
 #[test]
 fn another_user_of_the_machine_needs_the_token_or_a_setting() {
-    let other = Endpoints { other_user: true, ..Endpoints::default() };
+    let other = Endpoints { owner: Owner::Other(1001), ..Endpoints::default() };
     let request = || parts(Request::builder().uri("/a").header("host", "localhost"));
     let with_token = parts(
         Request::builder().uri("/a").header("host", "localhost").header("x-countersign-token", "s3cret"),
@@ -161,6 +165,23 @@ fn another_user_of_the_machine_needs_the_token_or_a_setting() {
     assert_eq!(guarded.admit(&request(), &other), Err(Refusal::TokenRequired));
     assert_eq!(guarded.admit(&with_token, &other), Ok(plain()));
     assert_eq!(open.admit(&request(), &other), Ok(plain()));
+}
+
+#[test]
+fn connections_are_decided_about_by_their_owner_where_no_token_is_asked_for() {
+    let guarded =
+        Guard::new(&GuardSettings { bearer_token: Some("s3cret".into()), ..GuardSettings::default() });
+    let open = Guard::new(&GuardSettings { allow_other_users: true, ..GuardSettings::default() });
+    for (owner, decision) in [
+        (Owner::Own, Ok(())),
+        (Owner::Remote, Ok(())),
+        (Owner::Other(1001), Err(Refusal::OtherUser)),
+        (Owner::Gone, Err(Refusal::UnknownUser)),
+        (Owner::Unknown, Err(Refusal::UnknownUser)),
+    ] {
+        assert_eq!(guard().admit_owner(owner), decision);
+        assert_eq!((guarded.admit_owner(owner), open.admit_owner(owner)), (Ok(()), Ok(())), "{owner:?}");
+    }
 }
 
 #[test]
@@ -189,7 +210,7 @@ fn requests_that_are_not_http_are_refused() {
 #[test]
 fn an_absolute_target_must_agree_with_host() {
     let admit = |uri: &str, host: &str| {
-        guard().admit(&parts(Request::builder().uri(uri).header("host", host)), &Endpoints::default())
+        guard().admit(&parts(Request::builder().uri(uri).header("host", host)), &own())
     };
     assert_eq!(admit("http://localhost:8181/a", "localhost:8181"), Ok(plain()));
     for (uri, host) in [
@@ -204,7 +225,7 @@ fn an_absolute_target_must_agree_with_host() {
 #[test]
 fn http_1_0_needs_no_host_unless_a_browser_speaks_it() {
     let admit = |request: http::request::Builder| {
-        guard().admit(&parts(request.uri("/a").version(http::Version::HTTP_10)), &Endpoints::default())
+        guard().admit(&parts(request.uri("/a").version(http::Version::HTTP_10)), &own())
     };
     assert_eq!(admit(Request::builder()), Ok(plain()));
     assert!(matches!(admit(Request::builder().header("origin", DEV)), Err(Refusal::Malformed(_))));

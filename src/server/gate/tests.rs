@@ -8,9 +8,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::server::farewell::LINGER;
+use crate::server::farewell::{MAX_LINGER, MAX_SILENCE};
 
-const PATIENCE: Patience = Patience { head: Duration::from_secs(30), write: Duration::from_secs(300) };
+const PATIENCE: Patience =
+    Patience { head: Duration::from_secs(30), write: Duration::from_secs(300), discard: 1024 * 1024 };
 
 /// What the library gets to read when a client sends `pieces` and closes, and what the gate thinks of it.
 async fn read_through(pieces: &[&[u8]]) -> (Vec<u8>, Option<Violation>) {
@@ -29,7 +30,11 @@ async fn read_through(pieces: &[&[u8]]) -> (Vec<u8>, Option<Violation>) {
             length => read.extend(&step[..length]),
         }
     }
-    (read, turn.take_violation())
+    (read, violation(&turn))
+}
+
+fn violation(turn: &Turn) -> Option<Violation> {
+    turn.take_refused().map(|head| head.violation)
 }
 
 #[tokio::test]
@@ -74,7 +79,7 @@ async fn a_head_that_drips_is_refused_and_silence_is_an_end() {
     client.write_all(b"GET / HT").await.expect("room");
     let mut read = vec![0; 1024];
     let length = gate.read(&mut read).await.expect("no error");
-    assert_eq!((&read[..length], turn.take_violation()), (REPLACEMENT, Some(Violation::Slow)));
+    assert_eq!((&read[..length], violation(&turn)), (REPLACEMENT, Some(Violation::Slow)));
 
     let (_silent, server) = tokio::io::duplex(1024);
     let mut gate = Gate::new(server, Turn::default(), PATIENCE);
@@ -99,7 +104,75 @@ async fn closing_waits_for_the_client_to_read_the_refusal_but_not_for_long() {
     assert_eq!(&read[..length], REPLACEMENT);
     let before = Instant::now();
     gate.shutdown().await.expect("no error");
-    assert_eq!(before.elapsed().as_secs(), LINGER.as_secs());
+    assert_eq!(before.elapsed().as_secs(), MAX_SILENCE.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_keeps_sending_after_a_refusal_is_listened_to_up_to_two_limits() {
+    for (pause, discard, expected) in [(1, u64::MAX, MAX_LINGER), (1, 40, Duration::from_secs(4))] {
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let mut gate = Gate::new(server, Turn::default(), Patience { discard, ..PATIENCE });
+        client.write_all(b"bad\r\n\r\n").await.expect("room");
+        let mut read = vec![0; 1024];
+        assert!(gate.read(&mut read).await.expect("no error") > 0);
+        let before = Instant::now();
+        let sending = async {
+            loop {
+                sleep(Duration::from_secs(pause)).await;
+                client.write_all(b"0123456789").await.expect("room");
+            }
+        };
+        tokio::select! {
+            closed = gate.shutdown() => closed.expect("no error"),
+            () = sending => {}
+        }
+        assert_eq!(before.elapsed().as_secs(), expected.as_secs(), "{discard} bytes");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_speaks_tls_is_answered_at_once() {
+    let (mut client, server) = tokio::io::duplex(1024);
+    let turn = Turn::default();
+    let mut gate = Gate::new(server, turn.clone(), PATIENCE);
+    client.write_all(b"\x16\x03\x01\x02\x00\x01\x00").await.expect("room");
+    let before = Instant::now();
+    let mut read = vec![0; 1024];
+    let length = gate.read(&mut read).await.expect("no error");
+    assert_eq!((&read[..length], before.elapsed()), (REPLACEMENT, Duration::ZERO));
+    let head = turn.take_refused().expect("a refused head");
+    assert_eq!((head.violation, head.method, head.path.as_str()), (Violation::Tls, None, ""));
+}
+
+#[tokio::test]
+async fn illegal_bytes_of_a_target_pass_percent_encoded() {
+    let request = b"GET /\xc3\xa9?up{job=\"x\"} HTTP/1.1\r\nhost: a\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
+    let passed = b"GET /%C3%A9?up%7Bjob=%22x%22%7D HTTP/1.1\r\nhost: a\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
+    assert_eq!(read_through(&[request]).await, (passed.to_vec(), None));
+}
+
+#[tokio::test]
+async fn a_refused_head_tells_what_it_was_about() {
+    for (head, method, path, id) in [
+        ("PUT /a%zz?b HTTP/1.1\r\nX-Request-Id:  7 \r\n\r\n", Some("PUT"), "/a%zz", Some("7")),
+        ("\r\nPOST /a\tb HTTP/1.1\r\n\r\n", Some("POST"), "/a%09b", None),
+        ("nonsense\r\n\r\n", Some("nonsense"), "", None),
+        (" \r\n\r\n", None, "", None),
+    ] {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let turn = Turn::default();
+        let mut gate = Gate::new(server, turn.clone(), PATIENCE);
+        client.write_all(head.as_bytes()).await.expect("room");
+        assert!(gate.read(&mut [0; 1024]).await.expect("no error") > 0);
+        let refused = turn.take_refused().expect("a refused head");
+        let (method, id) =
+            (method.map(|method| method.parse().expect("a method")), id.map(http::HeaderValue::from_static));
+        assert_eq!(
+            (refused.method, refused.path.as_str(), refused.request_id),
+            (method, path, id),
+            "{head:?}"
+        );
+    }
 }
 
 fn request() -> impl Strategy<Value = String> {

@@ -2,41 +2,42 @@
 
 use std::{
     convert::Infallible,
-    io,
-    net::{Ipv4Addr, Ipv6Addr},
-    sync::{Arc, Mutex},
+    mem,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY},
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY},
 };
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::body::Incoming;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::sync::oneshot;
+use tower::service_fn;
 
 use super::{BrowserError, is_same};
+use crate::{
+    listener::{self, Listen, Listener, Owner},
+    server::{self, Admission, Crew, RefusedHead},
+    shutdown,
+};
 
 const PATH: &str = "/callback";
 
 /// Browsers open connections ahead of need; nobody needs more than these.
-const MOST_CONNECTIONS: usize = 16;
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_CONNECTIONS: usize = 16;
 
-/// How long the last page may take to reach the browser.
-const LAST_PAGE: Duration = Duration::from_secs(1);
+/// How long the browser may take to read a page.
+const MAX_WRITE: Duration = Duration::from_secs(10);
 
-/// Attempts to find a port that is free under both addresses.
-const PORT_ATTEMPTS: usize = 8;
+/// How long the last page may take to reach the browser: longer than a connection without a request is kept at the end.
+const LAST_PAGE: Duration = Duration::from_secs(2);
+
+/// A redirect has no body; this much of one is discarded, in bytes.
+const MAX_DISCARD: u64 = 64 * 1024;
 
 /// Listens where `http://localhost:PORT/callback` leads.
 ///
@@ -44,8 +45,7 @@ const PORT_ATTEMPTS: usize = 8;
 /// other one would get the code.
 #[derive(Debug)]
 pub(super) struct Callback {
-    v4: TcpListener,
-    v6: Option<TcpListener>,
+    listeners: Mutex<Vec<Listener>>,
     port: u16,
 }
 
@@ -66,85 +66,75 @@ struct Parameters {
 
 impl Callback {
     /// Port 0 takes any that is free.
-    pub(super) async fn listen(port: u16) -> Result<Self, BrowserError> {
-        let failed = |error| BrowserError::Listen(port, error);
-        for _ in 0..PORT_ATTEMPTS {
-            let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
-            let actual = v4.local_addr().map_err(failed)?.port();
-            match TcpListener::bind((Ipv6Addr::LOCALHOST, actual)).await {
-                Ok(v6) => return Ok(Self { v4, v6: Some(v6), port: actual }),
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                    tracing::debug!("no IPv6 here, listening on 127.0.0.1 alone");
-                    return Ok(Self { v4, v6: None, port: actual });
-                }
-                Err(_) if port == 0 => {}
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        Err(failed(io::ErrorKind::AddrInUse.into()))
+    pub(super) fn listen(port: u16) -> Result<Self, BrowserError> {
+        let listeners = listener::bind(&Listen::Localhost(port))
+            .map_err(|error| BrowserError::Listen(port, error.into_source()))?;
+        let chosen =
+            listeners.first().and_then(Listener::local_address).map_or(port, |address| address.port());
+        Ok(Self { listeners: Mutex::new(listeners), port: chosen })
     }
 
     pub(super) fn redirect_uri(&self) -> String {
         format!("http://localhost:{}{PATH}", self.port)
     }
 
-    /// Waits for the one redirect that carries `state`; gives its code.
+    /// Waits for the one redirect that carries `state`; gives its code. To be called once.
     pub(super) async fn wait(&self, state: &SecretString) -> Result<SecretString, BrowserError> {
-        let (sender, mut outcome) = oneshot::channel();
+        let (sender, outcome) = oneshot::channel();
         let expected =
             Arc::new(Expected { state: state.clone(), port: self.port, outcome: Mutex::new(Some(sender)) });
-        let mut connections = JoinSet::new();
-        let result = loop {
-            tokio::select! {
-                outcome = &mut outcome => break outcome,
-                stream = self.accept(), if connections.len() < MOST_CONNECTIONS => {
-                    connections.spawn(serve(stream, Arc::clone(&expected)));
-                }
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        let service = service_fn(move |request: Request<Incoming>| {
+            let response = expected.answer(&request).map(Full::new);
+            async move { Ok::<_, Infallible>(response) }
+        });
+        let listeners = mem::take(&mut *self.listeners.lock().unwrap_or_else(PoisonError::into_inner));
+        let (trigger, shutdown) = shutdown::channel();
+        let serving = server::serve(listeners, settings(), shutdown, Crew::Here(move |_| service.clone()));
+        tokio::pin!(serving);
+        let outcome = tokio::select! {
+            outcome = outcome => outcome,
+            ended = serving.as_mut() => {
+                return Err(BrowserError::Listen(self.port, ended.err().unwrap_or_else(closed)));
             }
         };
-        let delivered = async { while connections.join_next().await.is_some() {} };
-        if timeout(LAST_PAGE, delivered).await.is_err() {
-            tracing::debug!("browser keeps connections open, closing them");
+        trigger.request();
+        if let Err(error) = serving.await {
+            tracing::debug!(%error, "the last page may not have reached the browser");
         }
-        result.unwrap_or(Err(BrowserError::TimedOut))
-    }
-
-    async fn accept(&self) -> TcpStream {
-        loop {
-            let accepted = match &self.v6 {
-                Some(v6) => tokio::select! {
-                    accepted = self.v4.accept() => accepted,
-                    accepted = v6.accept() => accepted,
-                },
-                None => self.v4.accept().await,
-            };
-            match accepted {
-                Ok((stream, _)) => return stream,
-                // Out of descriptors, or a client that has gone: neither lasts.
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
+        outcome.unwrap_or(Err(BrowserError::TimedOut))
     }
 }
 
-async fn serve(stream: TcpStream, expected: Arc<Expected>) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let response = expected.answer(&request);
-        async move { Ok::<_, Infallible>(response) }
-    });
-    let connection = http1::Builder::new()
-        .keep_alive(false)
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = connection.await {
-        tracing::debug!(error = &error as &dyn std::error::Error, "browser connection ended early");
+fn closed() -> std::io::Error {
+    std::io::ErrorKind::NotConnected.into()
+}
+
+/// The redirect carries the code that becomes the user's tokens, and the address that it goes to can be read from the
+/// arguments of the browser: another user of this machine must not bring a code of its own. Where the kernel does not
+/// say whose a connection is, `state` alone decides.
+fn settings() -> server::Settings {
+    let foreign = page(StatusCode::FORBIDDEN, "This sign-in belongs to another user of this machine.");
+    let foreign = server::serialized(&foreign);
+    let full = page(StatusCode::SERVICE_UNAVAILABLE, "Too many connections are open. Try again in a moment.");
+    server::Settings {
+        max_connections: MAX_CONNECTIONS,
+        drain: LAST_PAGE,
+        write: MAX_WRITE,
+        discard: MAX_DISCARD,
+        admission: Some(Admission::new(move |owner| match owner {
+            Owner::Own | Owner::Unknown => Ok(()),
+            Owner::Other(_) | Owner::Remote | Owner::Gone => Err(foreign.clone()),
+        })),
+        full: server::serialized(&full),
+        metrics: None,
     }
 }
 
 impl Expected {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Bytes> {
+        if request.extensions().get::<RefusedHead>().is_some() {
+            return page(StatusCode::BAD_REQUEST, "This is not a request that a browser sends.");
+        }
         if !self.is_own_host(request.headers().get(HOST)) {
             return page(StatusCode::FORBIDDEN, "This address is not served here.");
         }
@@ -169,7 +159,7 @@ impl Expected {
             .any(|name| host.is_some_and(|host| *host == format!("{name}:{}", self.port)))
     }
 
-    fn settle(&self, parameters: Parameters) -> Response<Full<Bytes>> {
+    fn settle(&self, parameters: Parameters) -> Response<Bytes> {
         let outcome = match (parameters.code, parameters.error) {
             (Some(code), None) => Ok(SecretString::from(code)),
             (None, Some(code)) => {
@@ -178,7 +168,7 @@ impl Expected {
             _ => return page(StatusCode::BAD_REQUEST, "This is not the answer of a sign-in."),
         };
         let succeeded = outcome.is_ok();
-        let sender = self.outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let sender = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         match sender.map(|sender| sender.send(outcome)) {
             Some(Ok(())) if succeeded => {
                 page(StatusCode::OK, "The sign-in goes on in the terminal. You may close this window.")
@@ -210,15 +200,16 @@ impl Parameters {
     }
 }
 
-fn page(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+fn page(status: StatusCode, text: &'static str) -> Response<Bytes> {
     let html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Countersign</title><p>{text}</p></html>\n"
     );
-    let mut response = Response::new(Full::new(Bytes::from(html)));
+    let mut response = Response::new(Bytes::from(html));
     *response.status_mut() = status;
     for (name, value) in [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
+        (CONNECTION, "close"),
         (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
         (REFERRER_POLICY, "no-referrer"),
     ] {
