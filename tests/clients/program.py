@@ -126,10 +126,10 @@ class Sandbox(Running):
         "api": r"  API +(http\S+)",
     }
 
-    def __init__(self, test, *flags, listen="localhost:0", binary=BINARY, settings=None, user=None):
-        addresses = ["--listen", listen, "--admin-listen", "localhost:0"]
-        settings = {"COUNTERSIGN_LOG_FORMAT": "json", **(settings or {})}
-        super().__init__(test, [binary, "sandbox", *addresses, *flags], settings, user=user)
+    def __init__(self, test, *flags, binary=BINARY, settings=None, user=None):
+        addresses = {"COUNTERSIGN_LISTEN": "localhost:0", "COUNTERSIGN_ADMIN_LISTEN": "localhost:0"}
+        settings = {"COUNTERSIGN_LOG_FORMAT": "json", **addresses, **(settings or {})}
+        super().__init__(test, [binary, "sandbox", *flags], settings, user=user)
         self.wait_for("Press Ctrl-C")
         for name, pattern in self.INTRODUCTION.items():
             setattr(self, name, re.search(pattern, self.output())[1])

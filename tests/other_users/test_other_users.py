@@ -17,6 +17,8 @@ from service import Service
 
 ROOT, OWNER, OTHER = 0, 65532, 65533
 REFUSALS = (None, 401, 403)
+TOKEN = "admin-token-of-other-users"
+LOOPBACK = ("127.0.0.1", 0)
 ENDINGS = ("reset", "close", "shutdown and reset")
 # The default of max-connections, and more than the admin listener takes.
 MOST_CONNECTIONS, MOST_ELSEWHERE = 1024, 70
@@ -52,14 +54,17 @@ class OtherUsers:
     def setUp(self):
         self.service = Service(self)
 
-    def start(self, **options):
-        sandbox = Sandbox(self, "--backend", self.service.url, binary=self.binary, user=self.owner, **options)
+    def start(self, **settings):
+        """Starts a sandbox with settings in the form `name_of_setting="value"`."""
+        settings = {f"COUNTERSIGN_{name.upper()}": value for name, value in settings.items()}
+        settings["COUNTERSIGN_BACKEND"] = self.service.url
+        sandbox = Sandbox(self, binary=self.binary, settings=settings, user=self.owner)
         self.admin_port = port_of(sandbox.admin)
         self.admin = both(self.admin_port)
         return sandbox
 
-    def start_on_loopback(self):
-        sandbox = self.start()
+    def start_on_loopback(self, **settings):
+        sandbox = self.start(**settings)
         self.port = port_of(sandbox.url)
         self.data = both(self.port)
         return sandbox
@@ -153,6 +158,24 @@ class OtherUsers:
         for user in {ROOT, self.owner}:
             self.assertEqual(run_as(user, ask, self.admin[0], request(self.admin_port, "GET", "/status")), 200)
         self.assertTrue(sandbox.is_running())
+
+    def test_the_admin_token_opens_the_admin_listener_to_them(self):
+        # The owner's own addresses and those of the network: the listener is on all of them.
+        sandbox = self.start_on_loopback(admin_listen="0.0.0.0:0", admin_token=TOKEN)
+        addresses = [("127.0.0.1", self.admin_port), *((source, self.admin_port) for source in sources(LOOPBACK))]
+        for address in addresses:
+            for wrong in ({}, {"authorization": f"Bearer {TOKEN}x"}):
+                for method, path in (("GET", "/status"), ("POST", "/quitquitquit")):
+                    with self.subTest(path, address=address, fields=wrong):
+                        sent = request(self.admin_port, method, path, host=address[0], **wrong)
+                        self.assertIn(run_as(OTHER, ask, address, sent), (401, 403))
+            sent = request(self.admin_port, "GET", "/metrics", host=address[0])
+            self.assertEqual(run_as(OTHER, ask, address, sent), 200)
+            sent = request(self.admin_port, "GET", "/status", host=address[0], authorization=f"Bearer {TOKEN}")
+            self.assertEqual(run_as(OTHER, ask, address, sent), 200)
+        sent = request(self.admin_port, "POST", "/quitquitquit", authorization=f"Bearer {TOKEN}")
+        self.assertEqual(run_as(OTHER, ask, addresses[0], sent), 200)
+        self.assertEqual(sandbox.exit_code(), 0)
 
     def test_they_do_not_end_the_process_by_leaving_at_once(self):
         sandbox = self.start_on_loopback()
