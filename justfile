@@ -12,7 +12,7 @@ ci:
 test:
     cargo test
 
-# Clients and services that are not ours; needs python3 with venv, node and npm
+# Clients and services that are not ours; needs python3 with venv, curl, node and npm
 clients *tests:
     tests/clients/run {{ tests }}
 
@@ -49,6 +49,10 @@ fuzz seconds="60":
 # Pages of other origins against the guard, in headless Chromium, and a Vite dev server in front of the proxy
 browser:
     tests/browser/run
+
+# What other users of the machine can do to a proxy that is not theirs; needs Linux and root
+other-users *tests:
+    tests/other_users/run {{ tests }}
 
 # Outages and replacements between an application, the proxy and AWS in network namespaces; needs root
 rehearsal *tests:

@@ -1,14 +1,18 @@
-"""Runs everything in this folder, and says how it went."""
+"""Runs the test modules, classes or tests named on the command line, and prints how many failed."""
 
 import signal
 import sys
 import unittest
 
-MODULES = ["test_clients_of_sandbox", "test_program_at_ministack"]
 
-signal.signal(signal.SIGTERM, signal.default_int_handler)
-tests = unittest.defaultTestLoader.loadTestsFromNames(sys.argv[1:] or MODULES)
-result = unittest.TextTestRunner(verbosity=2).run(tests)
-failed = len(result.failures) + len(result.errors)
-print(f"{result.testsRun - failed} passed, {failed} failed")
-sys.exit(1 if failed or not result.testsRun else 0)
+def main(names):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    tests = unittest.defaultTestLoader.loadTestsFromNames(names)
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(tests)
+    failed = len(result.failures) + len(result.errors)
+    print(f"{result.testsRun - failed} passed, {failed} failed", flush=True)
+    return 1 if failed or not result.testsRun else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

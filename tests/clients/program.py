@@ -1,11 +1,13 @@
-"""The program under test, other programs beside it, and a person at a terminal."""
+"""The program under test, its sandbox, other programs beside it, and a person at a terminal."""
 
 import atexit
 import base64
 import hashlib
 import hmac
+import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -54,10 +56,11 @@ def run(arguments, settings, folder):
 
 
 class Running:
-    """A program that runs until the test is over."""
+    """A program that runs until the test is over, as this user or as the one whose id is `user`."""
 
-    def __init__(self, test, arguments, settings, folder=None):
+    def __init__(self, test, arguments, settings, folder=None, user=None):
         self._output = tempfile.TemporaryFile("w+")
+        identity = {} if user is None else {"user": user, "group": user, "extra_groups": []}
         self._process = subprocess.Popen(
             arguments,
             env=clean_environment(settings),
@@ -66,7 +69,9 @@ class Running:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            **identity,
         )
+        self.pid = self._process.pid
         add_cleanup = getattr(test, "addClassCleanup" if isinstance(test, type) else "addCleanup")
         add_cleanup(self.stop)
         # An interrupt skips what tests clean up.
@@ -88,8 +93,15 @@ class Running:
             time.sleep(0.05)
         raise AssertionError(f"{words!r} was not said:\n{self.output()}")
 
+    def is_running(self):
+        return self._process.poll() is None
+
+    def exit_code(self):
+        """Waits for the program to end by itself."""
+        return self._process.wait(PATIENCE)
+
     def stop(self):
-        if self._process.poll() is None:
+        if self.is_running():
             self._process.send_signal(signal.SIGTERM)
             try:
                 self._process.wait(PATIENCE)
@@ -97,6 +109,42 @@ class Running:
                 self._process.kill()
                 self._process.wait()
         self._output.close()
+
+
+class Sandbox(Running):
+    """`countersign sandbox`, with what it prints about itself as attributes."""
+
+    INTRODUCTION = {
+        "url": r"  proxy +(\S+)",
+        "username": r"  user +(\S+) \(password: \S+\)",
+        "password": r"  user +\S+ \(password: (\S+)\)",
+        "user_pool_id": r"  user pool +(\S+) client",
+        "client_id": r"  user pool +\S+ client (\S+) at",
+        "user_pool": r"  user pool +.* at (\S+)",
+        "identity_pool_id": r"  identity pool +(\S+) at",
+        "identity_pool": r"  identity pool +.* at (\S+)",
+        "api": r"  API +(http\S+)",
+    }
+
+    def __init__(self, test, *flags, binary=BINARY, settings=None, user=None):
+        addresses = {"COUNTERSIGN_LISTEN": "localhost:0", "COUNTERSIGN_ADMIN_LISTEN": "localhost:0"}
+        settings = {"COUNTERSIGN_LOG_FORMAT": "json", **addresses, **(settings or {})}
+        super().__init__(test, [binary, "sandbox", *flags], settings, user=user)
+        self.wait_for("Press Ctrl-C")
+        for name, pattern in self.INTRODUCTION.items():
+            setattr(self, name, re.search(pattern, self.output())[1])
+        self.admin = json.loads(self.wait_for('"message":"ready"'))["admin"]
+
+    def settings(self, state):
+        """The variables with which other commands sign in here; they keep their session in the folder `state`."""
+        return {
+            "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": self.user_pool,
+            "AWS_ENDPOINT_URL_COGNITO_IDENTITY": self.identity_pool,
+            "COUNTERSIGN_USER_POOL_ID": self.user_pool_id,
+            "COUNTERSIGN_CLIENT_ID": self.client_id,
+            "COUNTERSIGN_IDENTITY_POOL_ID": self.identity_pool_id,
+            "XDG_STATE_HOME": state,
+        }
 
 
 class Person:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import tempfile
 import unittest
@@ -20,34 +19,19 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, CredentialRetrievalError
 from pycognito.aws_srp import AWSSRP
 
-from program import BINARY, Person, Running, run
+from program import BINARY, Person, Sandbox, run
 
 REGION = "eu-west-1"
 CONFIDENTIAL_CLIENT_ID = "5sandboxconfidential0000002"
 CONFIDENTIAL_CLIENT_SECRET = "sandbox-client-secret-0123456789abcdefghijklmnopqrs"
 ROTATING_CLIENT_ID = "5sandboxrotatingclient00003"
-INTRODUCTION = {
-    "url": r"  proxy +(\S+)",
-    "username": r"  user +(\S+) \(password: \S+\)",
-    "password": r"  user +\S+ \(password: (\S+)\)",
-    "user_pool_id": r"  user pool +(\S+) client",
-    "client_id": r"  user pool +\S+ client (\S+) at",
-    "user_pool": r"  user pool +.* at (\S+)",
-    "identity_pool_id": r"  identity pool +(\S+) at",
-    "identity_pool": r"  identity pool +.* at (\S+)",
-    "api": r"  API +(http\S+)",
-}
 
 
 class ClientsOfSandbox(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        arguments = [BINARY, "sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "off"]
-        sandbox = Running(cls, arguments, {})
-        sandbox.wait_for("Press Ctrl-C")
-        for name, pattern in INTRODUCTION.items():
-            setattr(cls, name, re.search(pattern, sandbox.output())[1])
-        cls.issuer = f"cognito-idp.{REGION}.amazonaws.com/{cls.user_pool_id}"
+        cls.sandbox = Sandbox(cls)
+        cls.issuer = f"cognito-idp.{REGION}.amazonaws.com/{cls.sandbox.user_pool_id}"
 
     def client(self, service, endpoint):
         return boto3.client(
@@ -55,15 +39,15 @@ class ClientsOfSandbox(unittest.TestCase):
         )
 
     def cognito(self):
-        return self.client("cognito-idp", self.user_pool)
+        return self.client("cognito-idp", self.sandbox.user_pool)
 
     def srp(self, password=None, client_id=None, client_secret=None):
         """pycognito's SRP sign-in, not begun."""
         return AWSSRP(
-            username=self.username,
-            password=password or self.password,
-            pool_id=self.user_pool_id,
-            client_id=client_id or self.client_id,
+            username=self.sandbox.username,
+            password=password or self.sandbox.password,
+            pool_id=self.sandbox.user_pool_id,
+            client_id=client_id or self.sandbox.client_id,
             client_secret=client_secret,
             client=self.cognito(),
         )
@@ -76,7 +60,8 @@ class ClientsOfSandbox(unittest.TestCase):
             [
                 "node",
                 os.path.join(os.path.dirname(__file__), "sign_in.mjs"),
-                *(self.user_pool, self.user_pool_id, self.client_id, self.username, password),
+                *(self.sandbox.user_pool, self.sandbox.user_pool_id, self.sandbox.client_id),
+                *(self.sandbox.username, password),
             ],
             capture_output=True,
             text=True,
@@ -86,9 +71,9 @@ class ClientsOfSandbox(unittest.TestCase):
 
     def credentials(self):
         """A user's credentials, by boto3's own way to them."""
-        identity = self.client("cognito-identity", self.identity_pool)
+        identity = self.client("cognito-identity", self.sandbox.identity_pool)
         logins = {self.issuer: self.sign_in()["IdToken"]}
-        identity_id = identity.get_id(IdentityPoolId=self.identity_pool_id, Logins=logins)["IdentityId"]
+        identity_id = identity.get_id(IdentityPoolId=self.sandbox.identity_pool_id, Logins=logins)["IdentityId"]
         issued = identity.get_credentials_for_identity(IdentityId=identity_id, Logins=logins)
         self.assertEqual(issued["IdentityId"], identity_id)
         return issued["Credentials"], identity_id
@@ -100,7 +85,7 @@ class ClientsOfSandbox(unittest.TestCase):
         return *self.send(keys), identity_id
 
     def send(self, keys, query="b=2&a=%2F1"):
-        request = AWSRequest("POST", f"{self.api}/orders?{query}", data=b'{"n":1}')
+        request = AWSRequest("POST", f"{self.sandbox.api}/orders?{query}", data=b'{"n":1}')
         request.headers["content-type"] = "application/json"
         SigV4Auth(keys, "execute-api", REGION).add_auth(request)
         prepared = request.prepare()
@@ -112,17 +97,6 @@ class ClientsOfSandbox(unittest.TestCase):
             with refusal:
                 return refusal.code, refusal.headers["x-amzn-errortype"]
 
-    def settings(self, folder):
-        """What the program needs at the sandbox, as variables; its session goes to `folder`."""
-        return {
-            "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": self.user_pool,
-            "AWS_ENDPOINT_URL_COGNITO_IDENTITY": self.identity_pool,
-            "COUNTERSIGN_USER_POOL_ID": self.user_pool_id,
-            "COUNTERSIGN_CLIENT_ID": self.client_id,
-            "COUNTERSIGN_IDENTITY_POOL_ID": self.identity_pool_id,
-            "XDG_STATE_HOME": folder,
-        }
-
     def folder(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -131,10 +105,11 @@ class ClientsOfSandbox(unittest.TestCase):
     def test_identity_js_signs_in_by_srp_and_refreshes(self):
         # Numbers with leading zeros or a high bit are met by chance alone.
         for _ in range(3):
-            ended = self.identity_js(self.password)
+            ended = self.identity_js(self.sandbox.password)
             self.assertEqual(ended.returncode, 0, ended.stderr)
             claims = json.loads(ended.stdout)
-            self.assertEqual((claims["cognito:username"], claims["aud"]), (self.username, self.client_id))
+            user = (self.sandbox.username, self.sandbox.client_id)
+            self.assertEqual((claims["cognito:username"], claims["aud"]), user)
 
     def test_identity_js_is_refused_with_a_wrong_password(self):
         ended = self.identity_js("Wrong-password-1")
@@ -159,14 +134,14 @@ class ClientsOfSandbox(unittest.TestCase):
 
     def test_boto3_refreshes_and_revokes(self):
         cognito, token = self.cognito(), self.sign_in()["RefreshToken"]
-        refreshed = cognito.get_tokens_from_refresh_token(RefreshToken=token, ClientId=self.client_id)
+        refreshed = cognito.get_tokens_from_refresh_token(RefreshToken=token, ClientId=self.sandbox.client_id)
         self.assertNotIn("RefreshToken", refreshed["AuthenticationResult"])
         cognito.initiate_auth(
-            AuthFlow="REFRESH_TOKEN_AUTH", ClientId=self.client_id, AuthParameters={"REFRESH_TOKEN": token}
+            AuthFlow="REFRESH_TOKEN_AUTH", ClientId=self.sandbox.client_id, AuthParameters={"REFRESH_TOKEN": token}
         )
-        cognito.revoke_token(Token=token, ClientId=self.client_id)
+        cognito.revoke_token(Token=token, ClientId=self.sandbox.client_id)
         with self.assertRaises(cognito.exceptions.NotAuthorizedException):
-            cognito.get_tokens_from_refresh_token(RefreshToken=token, ClientId=self.client_id)
+            cognito.get_tokens_from_refresh_token(RefreshToken=token, ClientId=self.sandbox.client_id)
 
     def test_boto3_rotates_refresh_tokens(self):
         cognito = self.cognito()
@@ -180,8 +155,8 @@ class ClientsOfSandbox(unittest.TestCase):
         cognito.get_tokens_from_refresh_token(RefreshToken=second, **renew)
 
     def test_boto3_takes_guest_credentials(self):
-        identity = self.client("cognito-identity", self.identity_pool)
-        identity_id = identity.get_id(IdentityPoolId=self.identity_pool_id)["IdentityId"]
+        identity = self.client("cognito-identity", self.sandbox.identity_pool)
+        identity_id = identity.get_id(IdentityPoolId=self.sandbox.identity_pool_id)["IdentityId"]
         issued = identity.get_credentials_for_identity(IdentityId=identity_id)["Credentials"]
         self.assertTrue(issued["AccessKeyId"].startswith("ASIA"))
 
@@ -195,15 +170,15 @@ class ClientsOfSandbox(unittest.TestCase):
         self.assertEqual((status, error), (403, "InvalidSignatureException"))
 
     def test_the_proxy_signs_as_the_demonstration_user(self):
-        with urllib.request.urlopen(f"{self.url}/hello", timeout=20) as answer:
+        with urllib.request.urlopen(f"{self.sandbox.url}/hello", timeout=20) as answer:
             event = json.load(answer)
         _, identity_id = self.credentials()
         self.assertEqual(event["requestContext"]["identity"]["cognitoIdentityId"], identity_id)
 
     def test_botocore_signs_with_what_credentials_prints(self):
         folder = self.folder()
-        settings = self.settings(folder)
-        password = {"COUNTERSIGN_USERNAME": self.username, "COUNTERSIGN_PASSWORD": self.password}
+        settings = self.sandbox.settings(folder)
+        password = {"COUNTERSIGN_USERNAME": self.sandbox.username, "COUNTERSIGN_PASSWORD": self.sandbox.password}
         self.assertEqual(run(["login"], {**settings, **password}, folder).returncode, 0)
         config, profiles = os.path.join(folder, "countersign.toml"), os.path.join(folder, "aws-config")
         with open(config, "w") as file:
@@ -225,7 +200,7 @@ class ClientsOfSandbox(unittest.TestCase):
         profiles = os.path.join(folder, "aws-config")
         with open(profiles, "w") as file:
             file.write(f"[profile sandbox]\ncredential_process = {BINARY} credentials\n")
-        settings = {**self.settings(folder), "AWS_CONFIG_FILE": profiles}
+        settings = {**self.sandbox.settings(folder), "AWS_CONFIG_FILE": profiles}
         with unittest.mock.patch.dict(os.environ, settings):
             session = botocore.session.Session(profile="sandbox")
             with self.assertRaisesRegex(CredentialRetrievalError, "sign in with `countersign login`"):
@@ -233,12 +208,12 @@ class ClientsOfSandbox(unittest.TestCase):
 
     def test_a_person_signs_in_at_a_terminal(self):
         folder = self.folder()
-        settings = self.settings(folder)
+        settings = self.sandbox.settings(folder)
         person = Person(self, ["login"], settings, folder)
-        person.answer("User name: ", self.username)
-        person.answer("Password: ", self.password)
+        person.answer("User name: ", self.sandbox.username)
+        person.answer("Password: ", self.sandbox.password)
         self.assertEqual(person.exit_code(), 0, person.screen)
-        self.assertNotIn(self.password, person.screen)
+        self.assertNotIn(self.sandbox.password, person.screen)
         person = Person(self, ["whoami"], settings, folder)
         self.assertEqual(person.exit_code(), 0, person.screen)
-        self.assertIn(self.username, person.screen)
+        self.assertIn(self.sandbox.username, person.screen)
