@@ -23,7 +23,7 @@ use crate::{
     },
     listener::{self, Listen, Listener, Passed},
     metrics::{Gauges, Metrics},
-    peer,
+    peer, process,
     proxy::{self, AccountingLayer, Budget, Proxy},
     shutdown::{Shutdown, Trigger},
 };
@@ -82,6 +82,8 @@ impl App {
     /// # Errors
     /// As [`bind`](Self::bind).
     pub fn bind_or_take(mut settings: Settings, passed: Passed, clock: Clock) -> Result<Self, StartError> {
+        let limits = &mut settings.proxy.limits;
+        limits.max_connections = attainable_connections(limits.max_connections);
         let source = source(&settings.credentials, &settings.aws_ca_files, &clock)?;
         let (data, listen) = listeners(passed.data, Some(settings.listen.clone()))?;
         let (admin, admin_listen) = listeners(passed.admin, settings.admin_listen.take())?;
@@ -217,6 +219,31 @@ fn listeners(
     }
     let described = listener::described(&passed);
     Ok((passed, described))
+}
+
+/// Open files beside those of clients: 64 connections of probes; for clients and probes each 64 connections that wait and
+/// 128 that are turned away; the listeners, Cognito, session files, the log, and the runtimes' own.
+const OWN_FILES: u64 = 512;
+
+/// How many connections of clients the limit on open files allows, at most `wanted`: each may need one to the upstream
+/// for as long as its answer streams.
+fn attainable_connections(wanted: usize) -> usize {
+    let needed = (wanted as u64).saturating_mul(2).saturating_add(OWN_FILES);
+    let limit = process::raise_open_files(needed);
+    if limit >= needed {
+        return wanted;
+    }
+    // With a low limit, what is not for clients gets half of it.
+    let left = limit - OWN_FILES.min(limit / 2);
+    let connections = usize::try_from(left / 2).unwrap_or(usize::MAX).clamp(1, wanted);
+    warn!(
+        open_files = limit,
+        connections,
+        max_connections = wanted,
+        "the limit on open files allows fewer connections than max-connections: raise it to {needed} (ulimit -n, \
+         LimitNOFILE of systemd)"
+    );
+    connections
 }
 
 /// Without a client token the kernel's word decides who may ask; where it has none, nobody may.

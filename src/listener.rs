@@ -4,13 +4,15 @@ mod address;
 mod passed;
 
 use std::{
-    fmt, io,
+    fmt,
+    fs::Metadata,
+    io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
-    os::unix::net::UnixStream,
+    os::unix::{fs::MetadataExt, net::UnixStream},
     path::{Path, PathBuf},
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 pub use address::{InvalidListen, Listen};
@@ -81,15 +83,34 @@ impl Accepted {
     }
 }
 
-/// The file of a unix socket.
+/// The file of a unix socket that was made here.
 #[derive(Debug)]
-pub struct SocketFile(PathBuf);
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn made_at(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(&std::fs::symlink_metadata(path)?) })
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Whoever removed it before wanted the same.
-        let _ = std::fs::remove_file(&self.0);
+        // Another program may have put its own socket in the place of one that it found removed.
+        let is_ours =
+            std::fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity);
+        if is_ours {
+            // Whoever removed it before wanted the same.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 /// An address that cannot be bound.
@@ -184,7 +205,7 @@ fn unix(path: &Path) -> Result<Listener, BindError> {
         let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
         let listener = UnixListener::bind(path);
         rustix::process::umask(before);
-        Ok(Listener::Unix(listener?, Some(SocketFile(path.to_owned()))))
+        Ok(Listener::Unix(listener?, Some(SocketFile::made_at(path)?)))
     };
     bound().map_err(|source| BindError { address: format!("unix:{}", path.display()), source })
 }
@@ -197,10 +218,26 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !metadata.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket has this name"));
     }
-    if UnixStream::connect(path).is_ok() {
-        return Err(io::ErrorKind::AddrInUse.into());
+    match knock(path) {
+        // Nobody listens any more: the one answer that says so.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // A listener that is too busy to take another connection.
+        Ok(()) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::AddrInUse.into()),
+        // Another user's, which may be in use: only its owner can tell.
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("a socket that cannot be connected to has this name: {error}"),
+        )),
     }
-    std::fs::remove_file(path)
+}
+
+/// Connects to the socket at `path` without waiting: a program that is stopped takes no connection, and gives no answer.
+fn knock(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 impl Listener {
@@ -264,5 +301,58 @@ pub fn url(listen: &Listen, bound: &[Listener]) -> String {
         (Listen::Localhost(_), Some(address)) => format!("http://localhost:{}", address.port()),
         (_, Some(address)) => format!("http://{address}"),
         (listen, None) => listen.to_string(),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::net::{UnixDatagram, UnixListener as StdUnixListener};
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    fn unix_at(folder: &tempfile::TempDir) -> (PathBuf, Listen) {
+        let path = folder.path().join("proxy.sock");
+        (path.clone(), Listen::Unix(path))
+    }
+
+    #[tokio::test]
+    async fn the_socket_of_a_program_that_is_gone_is_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, listen) = unix_at(&folder);
+        drop(StdUnixListener::bind(&path).expect("bound"));
+        assert!(path.exists());
+        drop(bind(&listen).expect("bound"));
+        assert!(!path.exists(), "it goes with its listener");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_another_program_has_put_in_its_place_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, listen) = unix_at(&folder);
+        let ours = bind(&listen).expect("bound");
+        std::fs::remove_file(&path).expect("removed");
+        let _theirs = StdUnixListener::bind(&path).expect("bound");
+        drop(ours);
+        assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_may_be_in_use_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, listen) = unix_at(&folder);
+        let live = StdUnixListener::bind(&path).expect("bound");
+        assert_eq!(bind(&listen).expect_err("in use").into_source().kind(), io::ErrorKind::AddrInUse);
+        // Its program takes no connections: a knock that waited would wait for ever.
+        SockRef::from(&live).listen(0).expect("a short queue");
+        let _waiting: Vec<io::Result<()>> = (0..3).map(|_| knock(&path)).collect();
+        assert_eq!(bind(&listen).expect_err("in use").into_source().kind(), io::ErrorKind::AddrInUse);
+        drop(live);
+        std::fs::remove_file(&path).expect("removed");
+        let _other_kind = UnixDatagram::bind(&path).expect("bound");
+        let error = bind(&listen).expect_err("another kind").into_source();
+        assert!(error.to_string().contains("cannot be connected to"), "{error}");
+        assert!(path.exists());
     }
 }

@@ -15,6 +15,9 @@ fn main() -> ExitCode {
         }
     };
     let _log = telemetry::open_log();
+    if let Err(error) = process::check_open_files() {
+        return commands::Failure::from(error).report();
+    }
     // Clients are served by threads of their own; what is left fits into one.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

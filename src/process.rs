@@ -1,8 +1,9 @@
-//! What a process that holds secrets owes them: no core file, no reader of its memory, no payload in a panic.
+//! The process as the system sees it: no core file, no reader of its memory, no payload in a panic; how many files it
+//! may have open.
 
-use std::panic;
+use std::{io, panic, sync::OnceLock};
 
-use rustix::process::Resource;
+use rustix::process::{Resource, Rlimit};
 
 use crate::telemetry;
 
@@ -36,6 +37,62 @@ fn is_undumpable() -> bool {
 #[cfg(not(target_os = "linux"))]
 fn is_undumpable() -> bool {
     false
+}
+
+/// Fewer open files than this are not enough to start: standard streams, the runtime's own, configuration and session
+/// files, a listener and a connection on either side, with some to spare.
+const MIN_OPEN_FILES: u64 = 64;
+
+/// The limit on open files that the process was started with.
+static INHERITED: OnceLock<Rlimit> = OnceLock::new();
+
+/// Lets the process have `wanted` files open at the same time, as far as its hard limit allows; how many it may have.
+///
+/// Shells start programs with a soft limit of 1,024 for the sake of programs that use select(2), and a much higher hard
+/// one for those that do not.
+pub fn raise_open_files(wanted: u64) -> u64 {
+    let inherited = *INHERITED.get_or_init(|| rustix::process::getrlimit(Resource::Nofile));
+    let now = rustix::process::getrlimit(Resource::Nofile);
+    let Some(current) = now.current else { return u64::MAX };
+    let raised = wanted.min(inherited.maximum.unwrap_or(u64::MAX));
+    if raised <= current {
+        return current;
+    }
+    match rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(raised), ..now }) {
+        Ok(()) => raised,
+        Err(_) => current,
+    }
+}
+
+/// Sees to the open files that no command can do without.
+///
+/// # Errors
+/// When the limit is lower, and cannot be raised.
+pub fn check_open_files() -> io::Result<()> {
+    let limit = raise_open_files(MIN_OPEN_FILES);
+    if limit >= MIN_OPEN_FILES {
+        return Ok(());
+    }
+    let message = format!(
+        "this process may have {limit} files open and needs {MIN_OPEN_FILES} at least; raise the limit (ulimit -n)"
+    );
+    Err(io::Error::other(message))
+}
+
+/// Runs `start` with the limit on open files that this process was started with, for a program that is to inherit it.
+///
+/// Files that are open stay open; for the moment that `start` takes, another thread may find that it can open no more.
+pub fn with_inherited_open_files<T>(start: impl FnOnce() -> T) -> T {
+    let now = rustix::process::getrlimit(Resource::Nofile);
+    let changed = INHERITED.get().filter(|inherited| inherited.current != now.current);
+    if let Some(inherited) = changed {
+        let _ = rustix::process::setrlimit(Resource::Nofile, *inherited);
+    }
+    let started = start();
+    if changed.is_some() {
+        let _ = rustix::process::setrlimit(Resource::Nofile, now);
+    }
+    started
 }
 
 /// Whether this process ignores the signal with this number, as far as the system tells.

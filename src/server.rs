@@ -76,7 +76,7 @@ pub struct Settings {
 /// Serves the connections of all `listeners` by `crew`.
 ///
 /// # Errors
-/// When the crew cannot be started.
+/// When the crew cannot be started, or none of it is left.
 pub async fn serve<M, S>(
     listeners: Vec<Listener>,
     settings: Settings,
@@ -95,8 +95,16 @@ where
         loops.spawn(acceptor.clone().accept(listener));
     }
     drop(acceptor);
-    tokio::join!(async { while loops.join_next().await.is_some() {} }, work.ended());
-    Ok(())
+    let work = work.ended();
+    tokio::pin!(work);
+    tokio::select! {
+        () = async { while loops.join_next().await.is_some() {} } => {
+            work.await;
+            Ok(())
+        }
+        // Workers end after those who give them connections, unless all of them have panicked.
+        () = work.as_mut() => Err(io::Error::other("all workers exited unexpectedly")),
+    }
 }
 
 /// Serves one connection, and counts it.

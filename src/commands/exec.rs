@@ -22,6 +22,7 @@ use crate::{
     config::{Arguments, Config, Environment, table},
     credentials::channel::Receiver,
     listener::{Listen, Passed},
+    process,
     shutdown::{self, Shutdown, Signal, Signals, Trigger},
     telemetry,
 };
@@ -91,7 +92,7 @@ fn work(
         if let Some(obstacle) = obstacle {
             return Err(Failure::runtime(format!("{name} was not started: {obstacle}")));
         }
-        match command.spawn() {
+        match process::with_inherited_open_files(|| command.spawn()) {
             Ok(child) => Ok(exit_code(attend(child, signals, shutdown).await?)),
             Err(error) => Ok(not_run(&name, &error)),
         }

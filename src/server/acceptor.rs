@@ -134,6 +134,8 @@ impl Acceptor {
                     Err(error) if is_about_the_connection(&error) => {}
                     Err(error) => {
                         warn!(%error, "a connection could not be accepted");
+                        // An idle connection has what the new one lacks.
+                        self.connections.ask_longest_idle();
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },

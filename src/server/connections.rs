@@ -87,7 +87,7 @@ impl Connections {
     }
 
     /// Asks the connection that has been idle longest to give way; whether there was one that had not been asked.
-    fn ask_longest_idle(&self) -> bool {
+    pub(super) fn ask_longest_idle(&self) -> bool {
         let mut taken = self.lock();
         let idle = taken.values_mut().filter(|taken| !taken.asked);
         let longest =

@@ -121,17 +121,22 @@ impl Hands {
 }
 
 impl Work {
-    /// Waits for all workers.
+    /// Waits for all workers, and notes each that ends in a panic when it does.
     pub(super) async fn ended(mut self) {
+        for (number, (end, thread)) in self.threads.into_iter().enumerate() {
+            self.tasks.spawn(async move {
+                // A thread that ends without a word has panicked; joining it tells.
+                let _ = end.await;
+                if thread.join().is_err() {
+                    error!(
+                        worker = number,
+                        "worker exited unexpectedly; the others take its new connections"
+                    );
+                }
+            });
+        }
         while let Some(ended) = self.tasks.join_next().await {
             note_end(ended);
-        }
-        for (end, thread) in self.threads {
-            // A thread that ends without a word has panicked; joining it tells.
-            let _ = end.await;
-            if thread.join().is_err() {
-                error!("a worker ended in a panic");
-            }
         }
     }
 }
@@ -180,5 +185,97 @@ where
             }
             drop((place, load));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, time::Duration};
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use hyper::body::Incoming;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+    use tower::service_fn;
+
+    use super::*;
+    use crate::{listener, server, shutdown};
+
+    fn settings() -> Settings {
+        Settings {
+            max_connections: 8,
+            drain: Duration::from_secs(1),
+            write: Duration::from_secs(1),
+            discard: 0,
+            admission: None,
+            full: Bytes::new(),
+            metrics: None,
+        }
+    }
+
+    /// Workers of which those with these numbers panic when they are given a connection.
+    fn crew(panicking: &'static [usize]) -> Crew<impl Fn(Endpoints) -> ServiceOf + Send + 'static> {
+        let worker = |number| {
+            move |_| {
+                assert!(!panicking.contains(&number), "a worker panics");
+                service()
+            }
+        };
+        Crew::Threads((0..2).map(worker).collect())
+    }
+
+    type ServiceOf = tower::util::ServiceFn<
+        fn(Request<Incoming>) -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>>,
+    >;
+
+    fn service() -> ServiceOf {
+        service_fn(|_| std::future::ready(Ok(Response::new(Full::new(Bytes::from_static(b"served"))))))
+    }
+
+    async fn ask(address: std::net::SocketAddr) -> String {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        let mut answer = String::new();
+        // A worker that panics resets the connection.
+        let _ = stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await;
+        let _ = stream.read_to_string(&mut answer).await;
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_panicked_is_given_no_more_connections() {
+        let listeners = listener::bind(&"127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let address = listeners[0].local_address().expect("TCP");
+        let (trigger, shutdown) = shutdown::channel();
+        let asking = async {
+            // One of the first two goes to the worker that panics, which has the fewest connections ever after.
+            for _ in 0..2 {
+                ask(address).await;
+            }
+            for number in 0..10 {
+                assert!(ask(address).await.ends_with("served"), "{number}");
+            }
+            trigger.request();
+        };
+        let (served, ()) = tokio::join!(server::serve(listeners, settings(), shutdown, crew(&[0])), asking);
+        served.expect("the other worker is left");
+    }
+
+    #[tokio::test]
+    async fn serving_ends_when_all_workers_have_panicked() {
+        let listeners = listener::bind(&"127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let address = listeners[0].local_address().expect("TCP");
+        let (_trigger, shutdown) = shutdown::channel();
+        let asking = async {
+            for _ in 0..2 {
+                ask(address).await;
+            }
+        };
+        let (served, ()) =
+            tokio::join!(server::serve(listeners, settings(), shutdown, crew(&[0, 1])), asking);
+        served.expect_err("nobody serves");
     }
 }
