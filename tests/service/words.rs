@@ -1,6 +1,6 @@
 //! What the service manager is told.
 
-use std::path::Path;
+use std::{os::unix::net, path::Path};
 
 use countersign::sandbox::Service;
 use tokio::net::UnixDatagram;
@@ -16,6 +16,21 @@ struct Manager(UnixDatagram);
 impl Manager {
     fn listen(path: &Path) -> Self {
         Self(UnixDatagram::bind(path).expect("a free name"))
+    }
+
+    /// Has others send until whoever sends next waits for the manager to read.
+    fn take_no_more(&self, path: &Path) -> Vec<net::UnixDatagram> {
+        let mut others = Vec::new();
+        loop {
+            // Each has a limit of its own, too.
+            let other = net::UnixDatagram::unbound().expect("a socket");
+            other.set_nonblocking(true).expect("a socket");
+            if other.send_to(b"", path).is_err() {
+                return others;
+            }
+            while other.send_to(b"", path).is_ok() {}
+            others.push(other);
+        }
     }
 
     /// Waits for a message with this word in it.
@@ -53,16 +68,16 @@ async fn readiness_reloading_and_the_end_are_told() {
 async fn a_second_signal_ends_it_even_where_the_service_manager_does_not_listen_any_more() {
     let (sandbox, folder) = (sandbox().await, folder());
     let path = folder.path().join("notify");
-    let _manager = Manager::listen(&path);
-    // The next message waits until the manager has taken one of these, which it never does.
-    let other = UnixDatagram::unbound().expect("a socket");
-    while other.try_send_to(b"", &path).is_ok() {}
+    let manager = Manager::listen(&path);
+    let _others = manager.take_no_more(&path);
     let mut serve = serve(&sandbox, folder.path());
     serve.env("NOTIFY_SOCKET", &path);
     let program = Program::start(serve);
     while sandbox.calls().count("GetCredentialsForIdentity") == 0 {
         tokio::task::yield_now().await;
     }
+    // It waits for the manager now, or will once it reads its configuration again.
+    program.signal("HUP").await;
     program.signal("TERM").await;
     program.signal("INT").await;
     let code = program.ended().await.code;
