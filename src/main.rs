@@ -4,6 +4,8 @@ use std::{process::ExitCode, time::Duration};
 
 use countersign::{cli, commands, process, telemetry};
 
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
 fn main() -> ExitCode {
     process::harden();
     let command = match cli::parse(std::env::args_os()) {
@@ -15,14 +17,17 @@ fn main() -> ExitCode {
         }
     };
     let _log = telemetry::open_log();
-    if let Err(error) = process::check_open_files() {
+    if let Err(error) = process::check_resources() {
         return commands::Failure::from(error).report();
     }
-    // Clients are served by threads of their own; what is left fits into one.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    // Clients are served by threads of their own; what is left fits into one. The thread for work on files stays: where
+    // the system gives no other later on, work waits for this one instead of panicking for want of any.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_keep_alive(YEAR).build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return commands::Failure::from(error).report(),
     };
+    drop(runtime.spawn_blocking(|| {}));
     let code = match runtime.block_on(commands::run(command)) {
         Ok(code) => code,
         Err(failure) => failure.report(),

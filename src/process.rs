@@ -1,8 +1,9 @@
 //! The process as the system sees it: no core file, no reader of its memory, no payload in a panic; how many files it
 //! may have open.
 
-use std::{io, panic, sync::OnceLock};
+use std::{io, panic, sync::OnceLock, thread};
 
+use rand::{TryRng, rngs::SysRng};
 use rustix::process::{Resource, Rlimit};
 
 use crate::telemetry;
@@ -64,19 +65,29 @@ pub fn raise_open_files(wanted: u64) -> u64 {
     }
 }
 
-/// Sees to the open files that no command can do without.
+/// Sees to what no command can do without, and the libraries panic for want of: open files, a thread, random bytes.
 ///
 /// # Errors
-/// When the limit is lower, and cannot be raised.
-pub fn check_open_files() -> io::Result<()> {
+/// When the system does not give it.
+pub fn check_resources() -> io::Result<()> {
     let limit = raise_open_files(MIN_OPEN_FILES);
-    if limit >= MIN_OPEN_FILES {
-        return Ok(());
+    if limit < MIN_OPEN_FILES {
+        return Err(io::Error::other(format!(
+            "this process may have {limit} files open and needs {MIN_OPEN_FILES} at least; raise the limit (ulimit -n)"
+        )));
     }
-    let message = format!(
-        "this process may have {limit} files open and needs {MIN_OPEN_FILES} at least; raise the limit (ulimit -n)"
-    );
-    Err(io::Error::other(message))
+    let thread = thread::Builder::new().spawn(|| {}).map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("no thread can be started; raise the limit on processes (ulimit -u): {error}"),
+        )
+    })?;
+    // It has nothing in it that could panic.
+    let _ = thread.join();
+    SysRng
+        .try_next_u32()
+        .map_err(|error| io::Error::other(format!("the system gives no random bytes (getrandom): {error}")))
+        .map(drop)
 }
 
 /// Runs `start` with the limit on open files that this process was started with, for a program that is to inherit it.

@@ -87,6 +87,7 @@ where
     M: Fn(Endpoints) -> S + Send + 'static,
     S: HttpService,
 {
+    let asked = shutdown.clone();
     let settings = Arc::new(settings);
     let (hands, work) = crew.start(&settings, &shutdown)?;
     let acceptor = Acceptor::new(settings, shutdown, hands);
@@ -95,16 +96,13 @@ where
         loops.spawn(acceptor.clone().accept(listener));
     }
     drop(acceptor);
-    let work = work.ended();
-    tokio::pin!(work);
-    tokio::select! {
-        () = async { while loops.join_next().await.is_some() {} } => {
-            work.await;
-            Ok(())
-        }
-        // Workers end after those who give them connections, unless all of them have panicked.
-        () = work.as_mut() => Err(io::Error::other("all workers exited unexpectedly")),
+    work.ended().await;
+    // Workers end after those who give them connections, and these when they are asked to; or all have panicked.
+    if !asked.is_requested() {
+        return Err(io::Error::other("all workers exited unexpectedly"));
     }
+    while loops.join_next().await.is_some() {}
+    Ok(())
 }
 
 /// Serves one connection, and counts it.

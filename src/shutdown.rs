@@ -41,10 +41,10 @@ impl Shutdown {
         let _ = self.0.wait_for(|requested| *requested).await;
     }
 
-    /// Whether the end has been asked for.
+    /// Whether the end has been asked for; a trigger that is gone asks for it too.
     #[must_use]
     pub fn is_requested(&self) -> bool {
-        *self.0.borrow()
+        *self.0.borrow() || self.0.has_changed().is_err()
     }
 }
 
