@@ -60,6 +60,29 @@ async (base) => {
   attempts["iframe-sandboxed"] = element("iframe", { src: "URL", sandbox: "allow-scripts" });
   attempts.object = element("object", { data: "URL" });
   attempts.embed = element("embed", { src: "URL" });
+  const speculation = (kind, rule) => (u) => {
+    const script = document.createElement("script");
+    script.type = "speculationrules";
+    script.textContent = JSON.stringify({ [kind]: [{ urls: [u], eagerness: "immediate", ...rule }] });
+    document.head.append(script);
+    return new Promise(() => {});
+  };
+  if (HTMLScriptElement.supports?.("speculationrules")) {
+    attempts["speculation-prefetch"] = speculation("prefetch", {});
+    attempts["speculation-prefetch-no-referrer"] = speculation("prefetch", { referrer_policy: "no-referrer" });
+    attempts["speculation-prerender"] = speculation("prerender", {});
+    attempts["speculation-prerender-no-referrer"] = speculation("prerender", { referrer_policy: "no-referrer" });
+  }
+  if (window.IdentityCredential) {
+    attempts.fedcm = (u) =>
+      navigator.credentials.get({ identity: { providers: [{ configURL: u, clientId: "1", nonce: "1" }] } });
+  }
+  attempts.ping = (u) => {
+    const link = document.createElement("a");
+    Object.assign(link, { href: "#ping", ping: u });
+    document.body.append(link);
+    link.click();
+  };
   attempts["opaque-origin"] = (u) =>
     element("iframe", {
       sandbox: "allow-scripts allow-forms",

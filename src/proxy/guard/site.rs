@@ -66,7 +66,7 @@ pub(super) fn check(
         // Whatever Origin says: a dev server in between sends its own page's along with this.
         Some(b"same-origin") => true,
         // Browsers say "none" to a speculation rule's prefetch as well, on behalf of any page.
-        Some(b"none") => page.names_no_other() && !is_speculative(headers) && !hides_its_page(headers),
+        Some(b"none") => page.names_no_other() && !is_speculative(headers),
         Some(_) => false,
         None => page.is_own().unwrap_or_else(|| !is_speculative(headers)),
     };
@@ -129,11 +129,6 @@ fn is_speculative(headers: &HeaderMap) -> bool {
     let values = PURPOSES.iter().flat_map(|name| headers.get_all(name));
     let words = values.flat_map(|value| value.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()));
     words.into_iter().any(|word| SPECULATIVE.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes())))
-}
-
-/// Whether the browser asks for a page that it does not name by design: to sign its visitor in (FedCM).
-fn hides_its_page(headers: &HeaderMap) -> bool {
-    headers.get(SEC_FETCH_DEST).is_some_and(|destination| destination == "webidentity")
 }
 
 fn single<'a>(

@@ -101,7 +101,6 @@ fn what_a_browser_says_nobody_asked_from_must_name_no_other_page() {
         &[none, ("referer", "https://evil.test/page")],
         &[none, ("referer", "http://localhost:8181@evil.test/")],
         &[none, ("origin", own), ("referer", "https://evil.test/")],
-        &[none, ("sec-fetch-dest", "webidentity")],
     ] {
         let refusal = asked(headers).expect_err("refused");
         assert!(matches!(refusal, Refusal::CrossSite { .. }), "{headers:?}: {refusal:?}");
