@@ -9,7 +9,8 @@ def main(names):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     tests = unittest.defaultTestLoader.loadTestsFromNames(names)
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(tests)
-    failed = len(result.failures) + len(result.errors)
+    # A test with several subtests that fail is one failed test.
+    failed = len({getattr(test, "test_case", test) for test, _ in result.failures + result.errors})
     print(f"{result.testsRun - failed} passed, {failed} failed", flush=True)
     return 1 if failed or not result.testsRun else 0
 
