@@ -18,6 +18,7 @@ pub mod process;
 pub mod proxy;
 mod regular_file;
 mod roots;
+mod runtime_thread;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod server;

@@ -1,14 +1,14 @@
 //! The end of the process: asked for by a signal or by a request, heard by every task.
 
-use std::{fmt, future::pending, io, process::exit, thread, time::Duration};
+use std::{fmt, future::pending, io, process::exit, time::Duration};
 
 use tokio::{
-    runtime,
     signal::unix::{self, SignalKind},
     sync::watch,
+    time::sleep,
 };
 
-use crate::process;
+use crate::{process, runtime_thread};
 
 /// How long the process has after its second signal to end by itself: enough to write its log.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
@@ -146,20 +146,15 @@ impl Signals {
 /// Listens in a thread and a runtime of its own, since what hangs may be the runtime that ought to hear the signal: in
 /// work on a file, or at a stdout that nobody reads.
 fn end_at_second_signal(exit_code: impl Fn(Signal) -> u8 + Send + 'static) -> io::Result<()> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut signals = {
-        let _entered = runtime.enter();
-        Signals::take_over()?
-    };
     // No owner awaits the thread: it ends with the process.
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let first = runtime.block_on(async {
+    runtime_thread::spawn("signals".to_owned(), 0, move || {
+        let mut signals = Signals::take_over()?;
+        Ok(async move {
             let first = signals.next().await;
             signals.next().await;
-            first
-        });
-        thread::sleep(LAST_MOMENT);
-        exit(exit_code(first).into());
+            sleep(LAST_MOMENT).await;
+            exit(exit_code(first).into());
+        })
     })?;
     Ok(())
 }

@@ -7,7 +7,6 @@ use std::{future::Future, io, sync::Arc, thread};
 
 use smallvec::SmallVec;
 use tokio::{
-    runtime,
     sync::{
         mpsc::{self, error::SendError},
         oneshot,
@@ -18,7 +17,7 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use super::{HttpService, Settings, acceptor::Arrival, note_end, serve_one, socket::Socket};
-use crate::{listener::Endpoints, shutdown::Shutdown};
+use crate::{listener::Endpoints, runtime_thread, shutdown::Shutdown};
 
 /// Threads of a worker in which names are looked up, at the same time.
 const LOOKUPS: usize = 4;
@@ -88,17 +87,15 @@ where
     M: Fn(Endpoints) -> S + Send + 'static,
     S: HttpService,
 {
-    let runtime =
-        runtime::Builder::new_current_thread().enable_all().max_blocking_threads(LOOKUPS).build()?;
     let (ended, end) = oneshot::channel();
-    let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        runtime.block_on(worker.run());
-        // A name that is still being looked up must not delay the end.
-        runtime.shutdown_background();
-        // Nobody listens when the process is about to end.
-        let _ = ended.send(());
-    })?;
-    Ok((end, thread))
+    let run = move || {
+        Ok(async move {
+            worker.run().await;
+            // Nobody listens when the process is about to end.
+            let _ = ended.send(());
+        })
+    };
+    Ok((end, runtime_thread::spawn(format!("worker-{number}"), LOOKUPS, run)?))
 }
 
 impl Hands {

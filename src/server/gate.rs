@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     chunked::{Chunked, Progress},
-    farewell::Farewell,
+    farewell::{Farewell, Look, MAX_PAUSE, MAX_SILENCE},
     head::{self, Encoded, Framing, RefusedHead, Scan, Violation},
     turn::Turn,
 };
@@ -37,6 +37,9 @@ pub(super) const REPLACEMENT: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconne
 /// The same for HEAD, whose answer has no body.
 pub(super) const REPLACEMENT_OF_HEAD: &[u8] =
     b"HEAD / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+
+/// How the interim answer begins that asks for a body.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 ";
 
 /// How long the two ends may take.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +64,10 @@ pub(super) struct Gate<I> {
     patience: Patience,
     head_timer: Pin<Box<Sleep>>,
     write_timer: Option<Pin<Box<Sleep>>>,
+    /// What is read before an answer that comes in the middle of a body.
+    rest: Option<Farewell>,
+    /// Whether the client sends its body only after an interim answer.
+    waits_for_continue: bool,
     farewell: Option<Farewell>,
 }
 
@@ -75,6 +82,36 @@ enum Stage {
     Refused,
 }
 
+impl Stage {
+    /// How many of these bytes belong to the body; goes on to the stage that follows them.
+    fn follow(&mut self, bytes: &[u8]) -> usize {
+        let progress = match self {
+            Self::Length(left) => {
+                let own = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= own as u64;
+                if *left == 0 { Progress::Ended(own) } else { Progress::Inside }
+            }
+            Self::Chunked(chunked) => chunked.advance(bytes),
+            Self::Head | Self::Broken | Self::Refused => return 0,
+        };
+        match progress {
+            Progress::Inside => bytes.len(),
+            Progress::Ended(own) => {
+                *self = Self::Head;
+                own
+            }
+            Progress::Broken => {
+                *self = Self::Broken;
+                0
+            }
+        }
+    }
+
+    fn is_in_body(&self) -> bool {
+        matches!(self, Self::Length(_) | Self::Chunked(_))
+    }
+}
+
 impl<I> Gate<I> {
     pub(super) fn new(io: I, turn: Turn, patience: Patience) -> Self {
         Self {
@@ -86,6 +123,8 @@ impl<I> Gate<I> {
             patience,
             head_timer: Box::pin(sleep(patience.head)),
             write_timer: None,
+            rest: None,
+            waits_for_continue: false,
             farewell: None,
         }
     }
@@ -104,7 +143,9 @@ impl<I> Gate<I> {
             Stage::Head => match head::scan(&self.held) {
                 Scan::Incomplete => {}
                 Scan::Refused(violation) => self.refuse(violation),
-                Scan::Complete { length, framing, encoded } => {
+                Scan::Complete { length, framing, expects, encoded } => {
+                    self.waits_for_continue = expects;
+                    self.rest = None;
                     self.passed = length;
                     if let Some(Encoded { place, text }) = encoded {
                         self.passed = length - place.len() + text.len();
@@ -120,37 +161,13 @@ impl<I> Gate<I> {
             },
             Stage::Length(_) | Stage::Chunked(_) => {
                 let held = std::mem::take(&mut self.held);
-                self.passed = self.follow(&held);
+                self.passed = self.stage.follow(&held);
                 self.held = held;
                 if matches!(self.stage, Stage::Broken) {
                     self.held.clear();
                 }
             }
             Stage::Broken | Stage::Refused => {}
-        }
-    }
-
-    /// How many of these bytes belong to the body; the stage that follows them.
-    fn follow(&mut self, bytes: &[u8]) -> usize {
-        let progress = match &mut self.stage {
-            Stage::Length(left) => {
-                let own = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                *left -= own as u64;
-                if *left == 0 { Progress::Ended(own) } else { Progress::Inside }
-            }
-            Stage::Chunked(chunked) => chunked.advance(bytes),
-            Stage::Head | Stage::Broken | Stage::Refused => return 0,
-        };
-        match progress {
-            Progress::Inside => bytes.len(),
-            Progress::Ended(own) => {
-                self.stage = Stage::Head;
-                own
-            }
-            Progress::Broken => {
-                self.stage = Stage::Broken;
-                0
-            }
         }
     }
 
@@ -179,7 +196,7 @@ impl<I: AsyncRead + Unpin> Gate<I> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
         let read = &buffer.filled()[before..];
-        let own = self.follow(read);
+        let own = self.stage.follow(read);
         self.held.extend_from_slice(&read[own..]);
         buffer.set_filled(before + own);
         if matches!(self.stage, Stage::Broken) {
@@ -241,6 +258,35 @@ impl<I: AsyncRead + Unpin> AsyncRead for Gate<I> {
     }
 }
 
+impl<I: AsyncRead + Unpin> Gate<I> {
+    /// Holds an answer back that begins in the middle of a body, which is a refusal, for as long as the client keeps
+    /// sending. A server in between (Node's, behind Vite's proxy) closes its client's connection as soon as it has passed
+    /// an answer on, and takes it back if that client still sends.
+    fn hold_back(&mut self, context: &mut Context<'_>, answer: &[u8]) -> Poll<()> {
+        if !self.stage.is_in_body() {
+            return Poll::Ready(());
+        }
+        if answer.starts_with(CONTINUE) {
+            self.waits_for_continue = false;
+            return Poll::Ready(());
+        }
+        if self.waits_for_continue {
+            return Poll::Ready(());
+        }
+        let discard = self.patience.discard;
+        let rest = self.rest.get_or_insert_with(|| Farewell::new(discard, MAX_PAUSE));
+        let (stage, held) = (&mut self.stage, &mut self.held);
+        rest.poll(Pin::new(&mut self.io), context, |bytes| {
+            let own = stage.follow(bytes);
+            if stage.is_in_body() {
+                return Look::Goes;
+            }
+            held.extend_from_slice(&bytes[own..]);
+            Look::Satisfied
+        })
+    }
+}
+
 impl<I: AsyncWrite + Unpin> Gate<I> {
     /// A client that takes nothing of its answer holds a connection and the upstream's with it.
     fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -263,6 +309,7 @@ impl<I: AsyncWrite + Unpin> Gate<I> {
 impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<I> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.hold_back(context, bytes));
         let written = Pin::new(&mut this.io).poll_write(context, bytes);
         this.watch(context, written)
     }
@@ -273,6 +320,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<I> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        let first = bytes.first().map_or(&[][..], |bytes| bytes);
+        ready!(this.hold_back(context, first));
         let written = Pin::new(&mut this.io).poll_write_vectored(context, bytes);
         this.watch(context, written)
     }
@@ -295,9 +344,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<I> {
         }
         let farewell = this.farewell.get_or_insert_with(|| {
             this.turn.linger();
-            Farewell::new(this.patience.discard)
+            Farewell::new(this.patience.discard, MAX_SILENCE)
         });
-        farewell.poll(Pin::new(&mut this.io), context).map(Ok)
+        farewell.poll(Pin::new(&mut this.io), context, |_| Look::Goes).map(Ok)
     }
 }
 

@@ -89,6 +89,8 @@ pub(super) enum Scan {
         /// The bytes of the head, empty lines before it included.
         length: usize,
         framing: Framing,
+        /// Whether the client waits for an interim answer before it sends the body.
+        expects: bool,
         /// What is to stand in the place of the target's illegal bytes.
         encoded: Option<Encoded>,
     },
@@ -132,9 +134,9 @@ pub(super) fn scan(bytes: &[u8]) -> Scan {
         None if has_too_many_lines(bytes) => Scan::Refused(Violation::TooLarge),
         None => Scan::Incomplete,
         Some(end) => match check(&bytes[start..start + end]) {
-            Ok((framing, encoded)) => {
+            Ok(Sound { framing, expects, encoded }) => {
                 let encoded = encoded.map(|encoded| encoded.moved_by(start));
-                Scan::Complete { length: start + end, framing, encoded }
+                Scan::Complete { length: start + end, framing, expects, encoded }
             }
             Err(violation) => Scan::Refused(violation),
         },
@@ -173,7 +175,14 @@ fn too_large(bytes: &[u8]) -> Violation {
     if line > LONGEST_TARGET + 64 { Violation::TargetTooLong } else { Violation::TooLarge }
 }
 
-fn check(head: &[u8]) -> Result<(Framing, Option<Encoded>), Violation> {
+/// What a sound head says.
+struct Sound {
+    framing: Framing,
+    expects: bool,
+    encoded: Option<Encoded>,
+}
+
+fn check(head: &[u8]) -> Result<Sound, Violation> {
     let head =
         head.strip_suffix(b"\r\n\r\n").ok_or_else(|| malformed("A line of the head does not end in CRLF"))?;
     let mut lines = Lines(Some(head));
@@ -183,7 +192,8 @@ fn check(head: &[u8]) -> Result<(Framing, Option<Encoded>), Violation> {
     for line in lines {
         fields.take(line)?;
     }
-    fields.framing(version).map(|framing| (framing, encoded))
+    let framing = fields.framing(version)?;
+    Ok(Sound { framing, expects: fields.expects, encoded })
 }
 
 /// Lines between CRLFs.
@@ -299,6 +309,8 @@ struct Fields {
     count: usize,
     length: Option<u64>,
     chunked: bool,
+    /// Any expectation: one that is not understood is refused before the body as well.
+    expects: bool,
 }
 
 impl Fields {
@@ -326,6 +338,8 @@ impl Fields {
                 return Err(Violation::TransferCoding);
             }
             self.chunked = true;
+        } else if name.eq_ignore_ascii_case(b"expect") {
+            self.expects = true;
         } else if looks_like_framing(name) {
             return Err(malformed("A header's name is almost Content-Length or Transfer-Encoding"));
         }

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::server::farewell::{MAX_LINGER, MAX_SILENCE};
+use crate::server::farewell::{MAX_PAUSE, MAX_SILENCE, MAX_TIME};
 
 const PATIENCE: Patience =
     Patience { head: Duration::from_secs(30), write: Duration::from_secs(300), discard: 1024 * 1024 };
@@ -109,7 +109,7 @@ async fn closing_waits_for_the_client_to_read_the_refusal_but_not_for_long() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_keeps_sending_after_a_refusal_is_listened_to_up_to_two_limits() {
-    for (pause, discard, expected) in [(1, u64::MAX, MAX_LINGER), (1, 40, Duration::from_secs(4))] {
+    for (pause, discard, expected) in [(1, u64::MAX, MAX_TIME), (1, 40, Duration::from_secs(4))] {
         let (mut client, server) = tokio::io::duplex(64 * 1024);
         let mut gate = Gate::new(server, Turn::default(), Patience { discard, ..PATIENCE });
         client.write_all(b"bad\r\n\r\n").await.expect("room");
@@ -128,6 +128,49 @@ async fn a_client_that_keeps_sending_after_a_refusal_is_listened_to_up_to_two_li
         }
         assert_eq!(before.elapsed().as_secs(), expected.as_secs(), "{discard} bytes");
     }
+}
+
+/// A client of a gate that has been given the head of this request, and how long the gate holds an answer back while the
+/// client does what `sends` says.
+async fn held_back<F: Future<Output = ()>>(
+    head: &str,
+    sends: impl FnOnce(tokio::io::DuplexStream) -> F,
+) -> Duration {
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let mut gate = Gate::new(server, Turn::default(), PATIENCE);
+    client.write_all(head.as_bytes()).await.expect("room");
+    assert_eq!(gate.read(&mut [0; 1024]).await.expect("no error"), head.len());
+    let before = Instant::now();
+    tokio::select! {
+        written = gate.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n") => written.expect("no error"),
+        () = sends(client) => {}
+    }
+    before.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_waits_for_a_client_that_keeps_sending_to_end_or_to_pause() {
+    let sent = |pieces: u32, pause: Duration| {
+        move |mut client: tokio::io::DuplexStream| async move {
+            for _ in 0..pieces {
+                sleep(pause).await;
+                client.write_all(&[b'x'; 10]).await.expect("room");
+            }
+            std::future::pending().await
+        }
+    };
+    let tenth = Duration::from_millis(100);
+    for (head, held) in [
+        ("POST / HTTP/1.1\r\ncontent-length: 100\r\n\r\n", tenth * 10),
+        ("POST / HTTP/1.1\r\ncontent-length: 1000\r\n\r\n", tenth * 20 + MAX_PAUSE),
+        ("GET / HTTP/1.1\r\n\r\n", Duration::ZERO),
+        ("POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n", Duration::ZERO),
+    ] {
+        assert_eq!(held_back(head, sent(20, tenth)).await.as_millis(), held.as_millis(), "{head:?}");
+    }
+    // One that never stops gets its answer at the limits.
+    let endless = held_back("POST / HTTP/1.1\r\ncontent-length: 9999999\r\n\r\n", sent(1_000, tenth)).await;
+    assert_eq!(endless, MAX_TIME);
 }
 
 #[tokio::test(start_paused = true)]
