@@ -7,6 +7,7 @@ pub mod cognito;
 pub mod configured;
 pub mod identity_pool;
 pub mod keeper;
+mod foreign;
 mod login;
 pub mod refresh;
 pub mod session;
@@ -249,9 +250,11 @@ impl fmt::Display for InvalidId {
 
 impl std::error::Error for InvalidId {}
 
+/// `local` is the region of pools that cognito-local makes.
 fn is_region(text: &str) -> bool {
-    text.split('-').count() >= 3
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    text == "local"
+        || text.split('-').count() >= 3
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 #[cfg(test)]

@@ -119,7 +119,9 @@ impl Source for CognitoSource {
                 (IdentityPoolError::IdentityGone(_), _) if first && self.identity_id.is_some() => {
                     self.forget_identity();
                 }
-                (IdentityPoolError::Transient(_), _) => return Err(FetchError::transient(error)),
+                (IdentityPoolError::Transient { retry_after, .. }, _) => {
+                    return Err(FetchError::Transient { retry_after: *retry_after, source: error.into() });
+                }
                 (IdentityPoolError::TokenExpired(_), Who::TokenFile(_)) => {
                     return Err(FetchError::transient(error));
                 }
