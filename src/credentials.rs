@@ -5,11 +5,13 @@ pub mod aws_http;
 pub mod channel;
 pub mod cognito;
 pub mod configured;
+mod foreign;
 pub mod identity_pool;
 pub mod keeper;
-mod foreign;
 mod login;
+pub mod pause;
 pub mod refresh;
+mod regular_file;
 pub mod session;
 pub mod source;
 mod token_file;
@@ -265,6 +267,8 @@ mod tests {
     fn regions_come_from_the_ids() {
         let user_pool: UserPoolId = "eu-west-1_AbCdEf123".parse().expect("valid");
         assert_eq!((user_pool.region(), user_pool.name()), ("eu-west-1", "AbCdEf123"));
+        let local: UserPoolId = "local_7xKq2PzA".parse().expect("valid");
+        assert_eq!((local.region(), local.name()), ("local", "7xKq2PzA"));
         let identity_pool: IdentityPoolId =
             "us-gov-west-1:01234567-89ab-cdef-0123-456789abcdef".parse().expect("valid");
         assert_eq!(identity_pool.region(), "us-gov-west-1");

@@ -19,7 +19,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return commands::Failure::from(error).report(),
     };
-    match runtime.block_on(commands::run(command)) {
+    let ended = runtime.block_on(commands::run(command));
+    // A thread that waits for a disk, for a name or for a reader of stdout may wait forever.
+    runtime.shutdown_background();
+    match ended {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }

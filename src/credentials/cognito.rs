@@ -131,11 +131,11 @@ impl Source for CognitoSource {
         }
     }
 
-    fn changed(&mut self) -> bool {
+    async fn changed(&mut self) -> bool {
         match &mut self.who {
             Who::Guest => false,
-            Who::User(login) => login.has_new_prospects(),
-            Who::TokenFile(file) => file.changed(),
+            Who::User(login) => login.has_new_prospects().await,
+            Who::TokenFile(file) => file.changed().await,
         }
     }
 

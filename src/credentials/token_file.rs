@@ -1,7 +1,7 @@
 //! An ID token in a file that something else keeps fresh.
 
 use std::{
-    fs::{self, File, Metadata},
+    fs::{self, Metadata},
     io::{self, Read},
     path::{Path, PathBuf},
     time::SystemTime,
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{
     identity_pool::LoginToken,
+    regular_file,
     source::{FetchError, Identity},
     user_pool::Claims,
 };
@@ -40,8 +41,10 @@ impl TokenFile {
     }
 
     /// Whether the file is another than the one that was read last.
-    pub(super) fn changed(&self) -> bool {
-        fs::metadata(&self.path).ok().map(|metadata| stamp(&metadata)) != self.read
+    pub(super) async fn changed(&self) -> bool {
+        let path = self.path.clone();
+        let found = spawn_blocking(move || fs::metadata(path).ok().map(|metadata| stamp(&metadata))).await;
+        found.is_ok_and(|found| found != self.read)
     }
 
     /// The token, when it is valid now. Anything wrong with it may be right the next time.
@@ -76,7 +79,7 @@ impl TokenFile {
 }
 
 fn read(path: &Path) -> io::Result<(Zeroizing<String>, Stamp)> {
-    let mut file = File::open(path)?;
+    let mut file = regular_file::open(path)?;
     let stamp = stamp(&file.metadata()?);
     if stamp.1 > LARGEST {
         return Err(io::Error::other("the ID token file is larger than a token"));
