@@ -46,8 +46,12 @@ use crate::{
 pub async fn run(command: Command) -> Result<ExitCode, Failure> {
     let ended = carry_out(command).await;
     match (ended, session::settled().await) {
-        (Ok(_), Err(error)) => Err(Failure::runtime(error)),
-        (ended, _) => ended,
+        (Ok(_), Err(not_stored)) => Err(Failure::runtime(not_stored)),
+        (Err(failure), Err(not_stored)) => {
+            say(&format!("countersign: {not_stored}\n"));
+            Err(failure)
+        }
+        (ended, Ok(())) => ended,
     }
 }
 

@@ -67,7 +67,7 @@ pub struct LockedSession {
 }
 
 impl SessionStore {
-    /// The store in `folder`, which is created when a session is written.
+    /// The store in `folder`, which is made when it is needed.
     #[must_use]
     pub fn new(folder: &Path, pool: &UserPoolId, client_id: &str) -> Self {
         let harmless = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '+' | '-');
@@ -76,7 +76,7 @@ impl SessionStore {
         Self { folder: folder.to_owned(), name: format!("{pool}@{client}"), newer: Arc::default() }
     }
 
-    /// Waits until no other process uses the session.
+    /// Waits until no other process uses the session; makes the folder if there is none.
     ///
     /// In a folder that is read-only and has no lock, there is nothing to wait for.
     ///
@@ -107,6 +107,11 @@ impl SessionStore {
     pub async fn changed_at(&self) -> Option<SystemTime> {
         let path = self.path("json");
         blocking(move || Ok(file::changed_at(&path))).await.ok().flatten()
+    }
+
+    async fn has_folder(&self) -> Result<bool, Error> {
+        let folder = self.folder.clone();
+        blocking(move || folder.try_exists().map_err(|error| Error::Io(folder, error))).await
     }
 
     fn path(&self, extension: &str) -> PathBuf {

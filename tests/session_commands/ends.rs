@@ -229,6 +229,34 @@ async fn a_store_that_fails_for_a_moment_asks_nobody_to_sign_in() {
 }
 
 #[tokio::test]
+async fn a_running_proxy_takes_up_a_folder_that_comes_back() {
+    let desk = Desk::rotating(Duration::ZERO).await;
+    desk.sign_in().await;
+    let folder = desk.session_file().parent().expect("a folder").to_owned();
+    let aside = folder.with_extension("aside");
+    fs::rename(&folder, &aside).expect("moved");
+    let (proxy, url) = desk.serve(&[]).await;
+    proxy.stderr_line("until somebody acts").await;
+    fs::rename(&aside, &folder).expect("moved back");
+    soon("the session to be used", async {
+        while send("GET", &url, "").await.status != 200 {
+            yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refresh_token_outlives_the_folder_that_it_belongs_into() {
+    let desk = signed_in_with_a_late_answer().await;
+    let whoami = Program::start(desk.command(&["whoami"]));
+    renewal_begins(&desk).await;
+    fs::remove_dir_all(desk.session_file().parent().expect("a folder")).expect("removed");
+    succeeded(&whoami.ended().await);
+    is_signed_in(&desk).await;
+}
+
+#[tokio::test]
 async fn a_login_that_cannot_be_stored_asks_for_no_password() {
     let desk = Desk::start().await;
     fs::write(desk.folder.path().join("countersign"), "a file").expect("written");

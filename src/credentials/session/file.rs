@@ -135,8 +135,20 @@ pub(super) fn finish_replacement(path: &Path) -> Result<(), Error> {
 impl Replacement {
     /// Makes the file and reserves its room, so that what keeps a file from being written shows now.
     pub(super) fn prepare(path: &Path) -> Result<Self, Error> {
-        let prepared = Self::create(path).map_err(|error| Error::Io(path.to_owned(), error))?;
-        Ok(Self { file: prepared, path: path.to_owned() })
+        let io = |error| Error::Io(path.to_owned(), error);
+        let file = Self::create(path).map_err(io)?;
+        let mut replacement = Self { file, path: path.to_owned() };
+        if let Err(error) = replacement.reserve() {
+            // A disk that is full has no room for what is of no use.
+            replacement.discard()?;
+            return Err(io(error));
+        }
+        Ok(replacement)
+    }
+
+    fn reserve(&mut self) -> io::Result<()> {
+        self.file.write_all(&RESERVED)?;
+        self.file.sync_all()
     }
 
     fn create(path: &Path) -> io::Result<File> {
@@ -144,10 +156,7 @@ impl Replacement {
         path.parent().map_or(Ok(()), create_folder)?;
         // Left behind by a crash; under the lock it is nobody's.
         remove_if_there(&temporary)?;
-        let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&temporary)?;
-        file.write_all(&RESERVED)?;
-        file.sync_all()?;
-        Ok(file)
+        private(OpenOptions::new().write(true).create_new(true)).open(&temporary)
     }
 
     /// Whoever reads `path` meanwhile, or after a crash, finds the old content or the new.

@@ -80,6 +80,10 @@ impl SessionStore {
     }
 
     async fn read_locked(&self) -> Result<Held, RenewError> {
+        // Locking makes the folder, in whose place another may be about to be moved.
+        if !self.has_folder().await? {
+            return Err(RenewError::SignedOut(None));
+        }
         let locked = self.lock().await?;
         let session = locked.read().await?.ok_or(RenewError::SignedOut(None))?;
         Ok(Held { locked, session, rotation: None })

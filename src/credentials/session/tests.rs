@@ -364,8 +364,10 @@ fn only_a_file_that_others_can_read_or_that_is_anothers_needs_a_person() {
 
 #[tokio::test]
 async fn no_session_means_signed_out() {
-    let renewed = Scene::new().store.renew(&Script::default().client(pool()), None).await;
+    let scene = Scene::new();
+    let renewed = scene.store.renew(&Script::default().client(pool()), None).await;
     assert!(matches!(renewed, Err(RenewError::SignedOut(None))));
+    assert!(!scene.store.folder.exists(), "reading makes nothing");
 }
 
 #[test]
