@@ -195,7 +195,7 @@ struct Panicked;
 
 impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an internal error of countersign; stderr has its place")
+        f.write_str("internal error in countersign; stderr names the line of code")
     }
 }
 

@@ -259,7 +259,7 @@ async fn a_refresh_token_outlives_the_folder_that_it_belongs_into() {
 #[tokio::test]
 async fn a_login_that_cannot_be_stored_asks_for_no_password() {
     let desk = Desk::start().await;
-    fs::write(desk.folder.path().join("countersign"), "a file").expect("written");
+    fs::create_dir_all(desk.session_file().with_extension("new").join("in the way")).expect("a folder");
     failed(&program::run(desk.login_command()).await, &["cannot be used"]);
     assert_eq!(desk.calls("InitiateAuth"), 0);
 }
