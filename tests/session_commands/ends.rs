@@ -1,6 +1,6 @@
 //! Ends of commands around a rotation of the refresh token: whatever ends them, the session stays usable.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Stdio, time::Duration};
 
 use countersign::sandbox::Fault;
 use tokio::{process::Command, task::JoinSet, task::yield_now};
@@ -25,13 +25,24 @@ const COMMANDS: [&[&str]; 6] = [
 
 const SIGNALS: [(&str, i32); 3] = [("INT", 130), ("TERM", 143), ("HUP", 129)];
 
+/// A command that signals end, also where whoever runs the tests has some of them ignored.
 fn command(desk: &Desk, arguments: &[&str]) -> Command {
-    let mut command = desk.proxy_command(arguments);
+    let direct = desk.proxy_command(arguments);
+    let direct = direct.as_std();
+    let mut command = Command::new("/usr/bin/env");
+    command.arg("--default-signal=INT,HUP").arg(direct.get_program()).args(direct.get_args());
+    let settings = direct.get_envs().filter_map(|(name, value)| value.map(|value| (name, value)));
+    command
+        .env_clear()
+        .envs(settings)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .current_dir(desk.folder.path());
     command.env("COUNTERSIGN_LOG_FORMAT", "json").env("COUNTERSIGN_LOG_LEVEL", "info");
     command
 }
 
-async fn renewal_begins(desk: &Desk) {
+pub(crate) async fn renewal_begins(desk: &Desk) {
     soon("the renewal to begin", async {
         while desk.calls(RENEWAL) == 0 {
             yield_now().await;
@@ -41,14 +52,14 @@ async fn renewal_begins(desk: &Desk) {
 }
 
 /// Makes the answer to the next renewal come a second after the old token has been used up.
-async fn signed_in_with_a_late_answer() -> Desk {
+pub(crate) async fn signed_in_with_a_late_answer() -> Desk {
     let desk = Desk::rotating(Duration::ZERO).await;
     desk.sign_in().await;
     desk.sandbox.faults().next(RENEWAL, 1, Fault::Late(Duration::from_secs(1)));
     desk
 }
 
-async fn is_signed_in(desk: &Desk) {
+pub(crate) async fn is_signed_in(desk: &Desk) {
     succeeded(&desk.run(&["whoami"]).await);
 }
 

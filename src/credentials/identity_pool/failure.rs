@@ -125,6 +125,8 @@ fn sort(code: Option<&str>, message: &str) -> IdentityPoolError {
 
 #[cfg(test)]
 mod tests {
+    use aws_smithy_types::body::SdkBody;
+
     use super::*;
 
     fn kind(code: &str, message: &str) -> &'static str {
@@ -133,6 +135,38 @@ mod tests {
             IdentityPoolError::IdentityGone(_) => "identity-gone",
             IdentityPoolError::Transient { .. } => "transient",
             IdentityPoolError::Refused(_) => "refused",
+        }
+    }
+
+    fn response(status: u16, header: Option<(&'static str, &'static str)>, body: &str) -> HttpResponse {
+        let mut response = HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body));
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+
+    #[test]
+    fn answers_are_told_from_pages_by_the_marks_of_aws() {
+        for (status, header, body, expected) in [
+            (400, Some(("x-amzn-errortype", "NotAuthorizedException:")), "", true),
+            (400, None, r#"{"__type":"NotAuthorizedException"}"#, true),
+            (403, None, "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>", true),
+            (200, None, r#"{"IdentityId":"eu-we"#, true),
+            (200, None, "  <html><title>Portal</title>", false),
+            (403, None, "<html>", false),
+            (407, None, "", false),
+            (403, None, r#"{"code":"ACCESS_DENIED","message":"blocked"}"#, false),
+        ] {
+            assert_eq!(is_from_aws(&response(status, header, body)), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_wait_that_is_asked_for_is_read() {
+        for (value, seconds) in [("7", Some(7)), (" 86400 ", Some(86_400)), ("soon", None), ("-1", None)] {
+            let asked = retry_after(&response(429, Some(("retry-after", value)), ""));
+            assert_eq!(asked, seconds.map(Duration::from_secs), "{value}");
         }
     }
 

@@ -271,22 +271,36 @@ async fn credentials_that_are_issued_expired_count_as_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn seventy_two_hours_with_failing_calls_and_outages_fail_no_request() {
-    let mut minute = Bench::start(an_hour);
-    let clock = minute.clock.clone();
+async fn seventy_two_hours_with_failing_calls_outages_and_sleeps_fail_no_request() {
+    let bench = Bench::start(an_hour);
+    let clock = bench.clock.clone();
     let start = clock.now();
-    minute.now_answer(move |call| {
+    bench.now_answer(move |call| {
         let elapsed = clock.now().duration_since(start).unwrap_or_default().as_secs();
         let outage = elapsed % 7_200 > 6_900;
-        if outage || call % 100 == 7 { down(call) } else { an_hour(call) }
+        match call % 100 {
+            _ if outage => down(call),
+            7 => down(call),
+            31 => throttled(call),
+            63 => panic!("a fault of ours"),
+            _ => an_hour(call),
+        }
     });
-    for _ in 0..72 * 60 {
+    let mut slept = 0;
+    for minute in 0..72 * 60 {
+        // A multiple of the outages' period, at a time when there is none.
+        if minute % 420 == 60 {
+            slept += 8 * 3_600;
+            bench.wall.jump_seconds.store(slept, Ordering::SeqCst);
+            if bench.key().await.is_err() {
+                sleep(Duration::from_secs(6)).await;
+            }
+        }
+        bench.key().await.expect("valid at every moment");
         sleep(Duration::from_secs(60)).await;
-        minute.key().await.expect("valid at every moment");
     }
-    minute.receiver.changed().await;
-    // One refresh in 45 to 52.5 minutes, and a few attempts more in each outage.
-    assert!((82..240).contains(&minute.calls()), "{} calls", minute.calls());
+    // One refresh in 45 to 52.5 minutes and after each sleep, and a few attempts more in each outage.
+    assert!((90..260).contains(&bench.calls()), "{} calls", bench.calls());
 }
 
 #[tokio::test(start_paused = true)]
