@@ -7,7 +7,7 @@ mod servers;
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use tokio::{sync::mpsc, task::JoinSet};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 #[cfg(feature = "otlp")]
 use crate::spans::{self, Export};
@@ -164,6 +164,7 @@ impl App {
             Keeper::new(self.source, self.publisher, self.clock.clone()).with_successors(self.successors.1);
         background.spawn(keep(keeper, shutdown.clone()));
         background.spawn(announce(effect.about.load_full(), credentials.clone(), self.clock.clone()));
+        let (watch, quit) = (watch(background, trigger.clone()), trigger.clone());
         let admin = Admin {
             credentials,
             metrics: Arc::clone(&self.metrics),
@@ -177,20 +178,23 @@ impl App {
         let data_server =
             servers::data(self.data, &effect, &accounting, self.metrics, &self.settings, shutdown);
         // Probes must hear that the process drains for as long as it does.
-        let (served, ()) = tokio::join!(
+        let (served, (), watched) = tokio::join!(
             async move {
                 let served = data_server.await;
+                // It may have ended by itself, and the others with it.
+                quit.request();
                 ended.request();
                 served
             },
-            admin_server
+            admin_server,
+            watch
         );
-        background.shutdown().await;
         #[cfg(feature = "otlp")]
         if let Some(export) = export {
             export.end().await;
         }
-        served.map_err(StartError::Threads)
+        served.map_err(StartError::Threads)?;
+        watched
     }
 
     /// Starts the export of spans, if there is to be one and it can be had: no request needs it.
@@ -278,6 +282,20 @@ pub fn source(
 ) -> Result<Configured, StartError> {
     let connector = aws_http::connector(ca_files, clock.clone()).map_err(StartError::Trust)?;
     Configured::new(settings, connector, clock.clone()).map_err(StartError::Credentials)
+}
+
+/// Waits for the tasks in the background, which end when the process does; one that panics ends the process. What it
+/// panicked with may quote a client, and is not passed on.
+async fn watch(mut background: JoinSet<()>, trigger: Trigger) -> Result<(), StartError> {
+    let mut watched = Ok(());
+    while let Some(ended) = background.join_next().await {
+        if ended.is_err() {
+            error!("a task exited unexpectedly, draining");
+            trigger.request();
+            watched = Err(StartError::Task);
+        }
+    }
+    watched
 }
 
 async fn keep(keeper: Keeper<impl Source>, mut shutdown: Shutdown) {

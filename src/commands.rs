@@ -15,6 +15,7 @@ mod reload;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
+mod sign_in;
 mod typed_request;
 mod user_session;
 mod wait;
@@ -27,18 +28,34 @@ use std::{
     process::ExitCode,
 };
 
+use tokio::task::spawn_blocking;
+
 use crate::{
     app::StartError,
     cli::{self, Command},
     config::{ConfigError, Environment},
+    credentials::session,
+    shutdown::Signal,
     telemetry,
 };
 
-/// Runs a command to its end.
+/// Runs a command to its end, and a renewal of the stored session that it has begun.
 ///
 /// # Errors
 /// When it cannot do what it is for.
 pub async fn run(command: Command) -> Result<ExitCode, Failure> {
+    let ended = carry_out(command).await;
+    match (ended, session::settled().await) {
+        (Ok(_), Err(not_stored)) => Err(Failure::runtime(not_stored)),
+        (Err(failure), Err(not_stored)) => {
+            telemetry::say(&format!("countersign: {not_stored}\n"));
+            Err(failure)
+        }
+        (ended, Ok(())) => ended,
+    }
+}
+
+async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
     let environment = Environment::process();
     match command {
         Command::Serve(arguments) => serve::run(&arguments, &environment).await,
@@ -71,6 +88,8 @@ pub enum Failure {
     Config(ConfigError),
     /// What was typed makes no sense.
     Usage(String),
+    /// A signal ended it.
+    Interrupted(Signal),
     /// Something else went wrong.
     Runtime(Box<dyn Error + Send + Sync>),
 }
@@ -86,6 +105,7 @@ impl Failure {
         let text = match self {
             Self::Config(error) => format!("countersign: {error}\n"),
             Self::Usage(message) => format!("countersign: {message}\n"),
+            Self::Interrupted(_) => String::new(),
             Self::Runtime(error) => {
                 let causes = telemetry::causes(error.as_ref());
                 let separator = if causes.is_empty() { "" } else { ": " };
@@ -96,6 +116,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::Config(_) => 64,
             Self::Usage(_) => 2,
+            Self::Interrupted(signal) => signal.exit_code(),
             Self::Runtime(_) => 1,
         })
     }
@@ -106,6 +127,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Config(_) => f.write_str("the configuration is not valid"),
             Self::Usage(message) => f.write_str(message),
+            Self::Interrupted(signal) => write!(f, "ended by {signal}"),
             Self::Runtime(_) => f.write_str("the command failed"),
         }
     }
@@ -138,4 +160,9 @@ fn print(text: &[u8]) -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(Failure::from),
     }
+}
+
+/// As [`print`], on a thread of its own: while a reader of stdout does not read, signals are still heard.
+async fn print_aside(text: impl AsRef<[u8]> + Send + 'static) -> Result<(), Failure> {
+    spawn_blocking(move || print(text.as_ref())).await.map_err(Failure::runtime)?
 }

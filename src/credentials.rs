@@ -5,9 +5,11 @@ pub mod aws_http;
 pub mod channel;
 pub mod cognito;
 pub mod configured;
+mod foreign;
 pub mod identity_pool;
 pub mod keeper;
 mod login;
+pub mod pause;
 pub mod refresh;
 pub mod session;
 pub mod source;
@@ -249,9 +251,11 @@ impl fmt::Display for InvalidId {
 
 impl std::error::Error for InvalidId {}
 
+/// `local` is the region of pools that cognito-local makes.
 fn is_region(text: &str) -> bool {
-    text.split('-').count() >= 3
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    text == "local"
+        || text.split('-').count() >= 3
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 #[cfg(test)]
@@ -262,6 +266,8 @@ mod tests {
     fn regions_come_from_the_ids() {
         let user_pool: UserPoolId = "eu-west-1_AbCdEf123".parse().expect("valid");
         assert_eq!((user_pool.region(), user_pool.name()), ("eu-west-1", "AbCdEf123"));
+        let local: UserPoolId = "local_7xKq2PzA".parse().expect("valid");
+        assert_eq!((local.region(), local.name()), ("local", "7xKq2PzA"));
         let identity_pool: IdentityPoolId =
             "us-gov-west-1:01234567-89ab-cdef-0123-456789abcdef".parse().expect("valid");
         assert_eq!(identity_pool.region(), "us-gov-west-1");

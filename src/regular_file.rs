@@ -57,10 +57,21 @@ impl RegularFile {
         // It may be another file by now. Opening a pipe would wait for a writer without O_NONBLOCK, and opening a
         // terminal without O_NOCTTY could make it the controlling one.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | link_flag;
-        let file = File::from(rustix::fs::openat(&folder, path, flags, Mode::empty())?);
-        refuse_unless_regular(FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode))?;
-        let metadata = file.metadata()?;
-        Ok(Self { file, metadata })
+        File::from(rustix::fs::openat(&folder, path, flags, Mode::empty())?).try_into()
+    }
+
+    /// Opens the file at `path` for reading and writing; makes one that is this user's alone where there is none.
+    ///
+    /// # Errors
+    /// When it can be neither opened nor made; `InvalidInput` when it is no regular file.
+    pub(crate) fn open_or_create(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        File::from(rustix::fs::openat(CWD, path, flags, Mode::RUSR | Mode::WUSR)?).try_into()
+    }
+
+    /// The open file.
+    pub(crate) fn into_file(self) -> File {
+        self.file
     }
 
     /// The metadata of the file that is open, whatever is at its path by now.
@@ -74,6 +85,16 @@ impl RegularFile {
     /// When it cannot be read; `FileTooLarge` when it has more than `limit` bytes.
     pub(crate) fn read(self, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
         read_up_to(self.file, self.metadata.len(), limit)
+    }
+}
+
+impl TryFrom<File> for RegularFile {
+    type Error = io::Error;
+
+    fn try_from(file: File) -> io::Result<Self> {
+        refuse_unless_regular(FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode))?;
+        let metadata = file.metadata()?;
+        Ok(Self { file, metadata })
     }
 }
 

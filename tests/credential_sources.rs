@@ -140,6 +140,42 @@ async fn the_classic_flow_signs_as_the_chosen_role() {
 }
 
 #[tokio::test]
+async fn a_page_in_place_of_an_answer_of_sts_is_told_and_passes() {
+    let running = Setup::new()
+        .proxy(|settings| {
+            let pool = pool(settings);
+            let role_arn = "arn:aws:iam::123456789012:role/chosen".to_owned();
+            pool.role = RoleChoice::Classic { role_arn, sts_endpoint: pool.endpoint.clone() };
+        })
+        .faults(|faults| {
+            faults.next("AssumeRoleWithWebIdentity", 1, Fault::Page(403, "Blocked by ACME".to_owned()));
+        })
+        .without_waiting()
+        .start()
+        .await;
+    let mut credentials = running.proxy.credentials.clone();
+    soon("a failure", async {
+        while credentials.state().problem.is_none() {
+            credentials.changed().await;
+        }
+    })
+    .await;
+    let problem = credentials.state().problem.expect("a problem");
+    assert_eq!(problem.remedy, None);
+    assert!(
+        problem.message.contains("HTTP 403 and a page titled \"Blocked by ACME\""),
+        "{}",
+        problem.message
+    );
+    soon("recovery", async {
+        while credentials.valid().await.is_err() {
+            credentials.changed().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_pool_without_the_classic_flow_says_so() {
     let running = Setup::new()
         .sandbox(|sandbox| sandbox.classic_flow = false)

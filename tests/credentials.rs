@@ -125,6 +125,10 @@ async fn outages_of_every_kind_are_recovered_from() {
         ("RespondToAuthChallenge", Fault::throttled()),
         ("GetId", Fault::MalformedJson),
         (VEND, Fault::Truncate),
+        ("InitiateAuth", Fault::Page(403, "Blocked".to_owned())),
+        ("RespondToAuthChallenge", Fault::Page(302, "Moved".to_owned())),
+        ("GetId", Fault::Page(407, "Proxy".to_owned())),
+        (VEND, Fault::Page(200, "Portal".to_owned())),
     ] {
         let planned = fault.clone();
         let running = Setup::new()

@@ -1,4 +1,4 @@
-//! Why the proxy does not start.
+//! Why the proxy does not start, or does not go on.
 
 use std::{error::Error, fmt, io};
 
@@ -8,7 +8,7 @@ use crate::{
     proxy,
 };
 
-/// Why the proxy does not start.
+/// Why the proxy does not start, or does not go on.
 #[derive(Debug)]
 pub enum StartError {
     /// An address cannot be bound.
@@ -19,13 +19,18 @@ pub enum StartError {
     Trust(aws_http::TrustError),
     /// The source of credentials cannot be used as configured.
     Credentials(InvalidTotpSecret),
-    /// The system gives no threads.
+    /// The system gives no threads, or none of those that serve clients is left.
     Threads(io::Error),
+    /// A task that the proxy cannot do without has panicked.
+    Task,
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the proxy cannot start")
+        f.write_str(match self {
+            Self::Task => "the proxy ended because a task of it exited unexpectedly",
+            _ => "the proxy cannot start",
+        })
     }
 }
 
@@ -37,6 +42,7 @@ impl Error for StartError {
             Self::Trust(error) => Some(error),
             Self::Credentials(error) => Some(error),
             Self::Threads(error) => Some(error),
+            Self::Task => None,
         }
     }
 }

@@ -1,30 +1,27 @@
 //! `countersign call`: one signed request, its response body to stdout.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc};
 
 use http::{Response, Version};
 use http_body_util::BodyExt;
-use tokio::time::timeout;
 
-use super::{Failure, explanation, print, typed_request};
+use super::{
+    Failure, explanation, print_aside,
+    sign_in::{self, until_signal},
+    typed_request,
+};
 use crate::{
-    app, cli,
+    cli,
     clock::Clock,
     config::{Arguments, CallConfig, Config, Environment},
-    credentials::{
-        channel,
-        source::{Issued, Source},
-    },
+    credentials::{channel, source::Issued},
     metrics::Metrics,
-    proxy::{Body, Pipeline},
+    proxy::{Body, Pipeline, Ready},
     telemetry,
 };
 
 /// As curl ends with `--fail-with-body`.
 const REFUSED: u8 = 22;
-
-/// The longest that a sign-in may take, all its calls together.
-const SIGN_IN: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(
     request: cli::Call,
@@ -42,19 +39,25 @@ pub(super) async fn run(
     let pipeline =
         Pipeline::new(&config.proxy, receiver, clock.clone(), metrics).map_err(Failure::runtime)?;
     let ready = typed_request::prepare(&pipeline, &request, config.proxy.limits.max_body)?;
-    publisher.issued(sign_in(&config, &clock).await?, clock.now());
+    until_signal(async {
+        publisher.issued(sign_in(&config, &clock).await?, clock.now());
+        exchange(&pipeline, &ready, &request).await
+    })
+    .await
+}
 
-    let sent = pipeline.call(&ready).await.map_err(Failure::runtime)?;
+async fn exchange(pipeline: &Pipeline, ready: &Ready<'_>, request: &cli::Call) -> Result<ExitCode, Failure> {
+    let sent = pipeline.call(ready).await.map_err(Failure::runtime)?;
     let status = sent.response.status();
     let failed = status.is_client_error() || status.is_server_error();
     if request.include {
-        print(&head(&sent.response))?;
+        print_aside(head(&sent.response)).await?;
     }
     print_body(sent.response.into_body()).await?;
     if failed && request.verbose {
-        let explained = pipeline.explain(&ready, &sent.issued.credentials, sent.signed_at);
+        let explained = pipeline.explain(ready, &sent.issued.credentials, sent.signed_at);
         let (signed, explained) = explained.map_err(Failure::runtime)?;
-        let text = explanation::of(&ready, &signed, &explained, &sent.issued.credentials);
+        let text = explanation::of(ready, &signed, &explained, &sent.issued.credentials);
         telemetry::say(&format!("\n{text}"));
     }
     Ok(if failed { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
@@ -62,11 +65,7 @@ pub(super) async fn run(
 
 /// Credentials, or the reason why there are none.
 pub(super) async fn sign_in(config: &CallConfig, clock: &Clock) -> Result<Issued, Failure> {
-    let mut source = app::source(&config.credentials, &config.aws_ca_files, clock)?;
-    match timeout(SIGN_IN, source.fetch()).await {
-        Ok(fetched) => fetched.map_err(Failure::runtime),
-        Err(_) => Err(Failure::runtime("the sign-in did not end within 30 seconds")),
-    }
+    sign_in::credentials(&config.credentials, &config.aws_ca_files, clock).await
 }
 
 /// The response head as curl prints it.
@@ -89,8 +88,8 @@ fn head(response: &Response<Body>) -> Vec<u8> {
 async fn print_body(mut body: Body) -> Result<(), Failure> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(Failure::runtime)?;
-        if let Some(data) = frame.data_ref() {
-            print(data)?;
+        if let Ok(data) = frame.into_data() {
+            print_aside(data).await?;
         }
     }
     Ok(())

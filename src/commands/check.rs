@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
-use super::{Failure, print};
+use super::{
+    Failure, print,
+    sign_in::{self, until_signal},
+};
 use crate::{
-    app,
     clock::Clock,
     config::{Arguments, Config, Environment},
-    credentials::source::{Issued, Source},
+    credentials::source::Issued,
     telemetry,
 };
 
@@ -30,8 +32,8 @@ pub(super) async fn run(
     print(text.as_bytes())?;
     if online {
         let clock = Clock::system();
-        let mut source = app::source(&config.credentials, &config.aws_ca_files, &clock)?;
-        let issued = source.fetch().await.map_err(Failure::runtime)?;
+        let credentials = sign_in::credentials(&config.credentials, &config.aws_ca_files, &clock);
+        let issued = until_signal(credentials).await?;
         tracing::info!("{}", signed_in(&issued, &clock));
     }
     Ok(ExitCode::SUCCESS)

@@ -8,13 +8,15 @@ use std::{
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{Failure, print, whoami::rfc3339};
+use super::{
+    Failure, print_aside,
+    sign_in::{self, until_signal},
+    whoami::rfc3339,
+};
 use crate::{
-    app,
     clock::Clock,
     config::{Arguments, Config, Environment},
-    credentials::source::{Issued, Source},
-    shutdown::Signals,
+    credentials::source::Issued,
     telemetry,
 };
 
@@ -37,28 +39,27 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let mut source = app::source(&config.credentials, &config.aws_ca_files, &Clock::system())?;
-    let mut signals = Signals::listen()?;
-    let fetched = source.fetch();
-    tokio::pin!(fetched);
-    let issued = tokio::select! {
-        fetched = fetched.as_mut() => fetched.map_err(Failure::runtime)?,
-        signal = signals.next() => {
-            // Who ends an AWS tool with Ctrl-C must not lose a refresh token that is being exchanged.
-            tokio::select! {
-                _ = fetched => {}
-                _ = signals.next() => {}
-            }
-            return Ok(ExitCode::from(signal.exit_code()));
+    until_signal(async {
+        let clock = Clock::system();
+        let issued = sign_in::credentials(&config.credentials, &config.aws_ca_files, &clock).await?;
+        if io::stdout().is_terminal() {
+            telemetry::say(
+                "countersign: these are secrets: until they expire, whoever has them acts as this user\n",
+            );
         }
-    };
-    if io::stdout().is_terminal() {
-        telemetry::say(
-            "countersign: these are secrets: until they expire, whoever has them acts as this user\n",
-        );
+        print_aside(SecretText(json(&issued)?)).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+    .await
+}
+
+/// Text that is wiped once it has been printed.
+struct SecretText(Zeroizing<String>);
+
+impl AsRef<[u8]> for SecretText {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
     }
-    print(json(&issued)?.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn json(issued: &Issued) -> Result<Zeroizing<String>, Failure> {

@@ -12,7 +12,7 @@ use std::{
 use aws_credential_types::Credentials;
 use time::{PrimitiveDateTime, macros::format_description};
 
-use super::{Failure, call, explanation, print, typed_request};
+use super::{Failure, call, explanation, print_aside, sign_in::until_signal, typed_request};
 use crate::{
     cli,
     clock::Clock,
@@ -44,7 +44,7 @@ pub(super) async fn run(
     let mut credentials = example(computed.as_ref());
     if online {
         let config = Config::for_call(arguments, environment)?;
-        credentials = call::sign_in(&config, &clock).await?.credentials;
+        credentials = until_signal(call::sign_in(&config, &clock)).await?.credentials;
     }
     let (_, receiver) = channel::channel(clock.clone());
     let metrics = Arc::new(Metrics::default());
@@ -61,7 +61,7 @@ pub(super) async fn run(
         text.push('\n');
         text.push_str(&explanation::of_differences(&rows, &credentials));
     }
-    print(text.as_bytes())?;
+    print_aside(text).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -19,6 +19,10 @@ pub(super) async fn run(
     browser: bool,
 ) -> Result<ExitCode, Failure> {
     let session = UserSession::open(arguments, environment)?;
+    // A session that cannot be stored is not worth a password.
+    let locked = session.store.lock().await.map_err(Failure::runtime)?;
+    locked.try_out().await.map_err(Failure::runtime)?;
+    drop(locked);
     let (signed_in, name) = if browser { in_browser(&session).await? } else { at_terminal(&session).await? };
     keep(&session, &signed_in, &name).await?;
     let user = &signed_in.tokens.username;

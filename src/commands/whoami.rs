@@ -5,15 +5,14 @@ use std::{process::ExitCode, time::SystemTime};
 use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Failure, print};
+use super::{
+    Failure, print_aside,
+    sign_in::{self, until_signal},
+};
 use crate::{
-    app,
     clock::Clock,
     config::{Arguments, Config, Environment},
-    credentials::{
-        Login, Settings,
-        source::{Issued, Source},
-    },
+    credentials::{Login, Settings, source::Issued},
     telemetry,
 };
 
@@ -25,16 +24,18 @@ pub(super) async fn run(
     let config = Config::for_session(arguments, environment)?;
     telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
     let clock = Clock::system();
-    let mut source = app::source(&config.credentials, &config.aws_ca_files, &clock)?;
-    let issued = source.fetch().await.map_err(Failure::runtime)?;
-    let about = about(&config.credentials, &issued, &clock);
-    let text = if json {
-        serde_json::to_string_pretty(&about).map_err(Failure::runtime)? + "\n"
-    } else {
-        lines(&about)
-    };
-    print(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    until_signal(async {
+        let issued = sign_in::credentials(&config.credentials, &config.aws_ca_files, &clock).await?;
+        let about = about(&config.credentials, &issued, &clock);
+        let text = if json {
+            serde_json::to_string_pretty(&about).map_err(Failure::runtime)? + "\n"
+        } else {
+            lines(&about)
+        };
+        print_aside(text).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+    .await
 }
 
 fn about(settings: &Settings, issued: &Issued, clock: &Clock) -> serde_json::Value {

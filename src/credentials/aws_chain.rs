@@ -5,10 +5,10 @@ use std::time::Duration;
 use aws_config::{default_provider::credentials::DefaultCredentialsChain, provider_config::ProviderConfig};
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
-use tokio::time::Instant;
 
 use super::{
     aws_http,
+    pause::Pause,
     source::{FetchError, Identity, Issued, Source},
 };
 use crate::clock::Clock;
@@ -21,14 +21,15 @@ const ANOTHER_LOOK: Duration = Duration::from_secs(30);
 pub struct AwsChain {
     connector: SharedHttpConnector,
     clock: Clock,
-    asked_at: Option<Instant>,
+    /// Since the chain was asked last.
+    pause: Option<Pause>,
 }
 
 impl AwsChain {
     /// A chain that calls through `connector`.
     #[must_use]
     pub fn new(connector: SharedHttpConnector, clock: Clock) -> Self {
-        Self { connector, clock, asked_at: None }
+        Self { connector, clock, pause: None }
     }
 
     /// Made anew for each attempt: profiles change on disk.
@@ -41,7 +42,7 @@ impl AwsChain {
 
 impl Source for AwsChain {
     async fn fetch(&mut self) -> Result<Issued, FetchError> {
-        self.asked_at = Some(Instant::now());
+        self.pause = Some(Pause::new(ANOTHER_LOOK, None, &self.clock));
         let credentials = self.chain().await.provide_credentials().await.map_err(failed)?;
         Ok(Issued {
             expiry: credentials.expiry(),
@@ -51,8 +52,8 @@ impl Source for AwsChain {
         })
     }
 
-    fn changed(&mut self) -> bool {
-        self.asked_at.is_none_or(|at| at.elapsed() >= ANOTHER_LOOK)
+    async fn changed(&mut self) -> bool {
+        self.pause.is_none_or(|pause| pause.left(&self.clock).is_none())
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use super::{
+    pause::Pause,
     refresh::{Phase, Windows},
     source::Issued,
 };
@@ -51,8 +52,8 @@ pub struct Problem {
     pub message: String,
     /// What a person should do, when only a person can help.
     pub remedy: Option<String>,
-    /// When the next attempt is due; `None` when none will be made.
-    pub retry_at: Option<Instant>,
+    /// What is waited for before the next attempt; `None` when none will be made.
+    pub pause: Option<Pause>,
     /// When the attempt failed, in AWS's time.
     pub at: SystemTime,
 }
@@ -209,7 +210,9 @@ impl Receiver {
                     }
                 }
                 (_, _) => {
-                    if let Some(reason) = seen.problem.as_deref().and_then(Problem::forbids_waiting) {
+                    if let Some(reason) =
+                        seen.problem.as_deref().and_then(|problem| problem.forbids_waiting(&self.clock))
+                    {
                         return Err(reason);
                     }
                     self.demand.wake.notify_one();
@@ -234,7 +237,8 @@ impl Receiver {
             if !Arc::ptr_eq(&issued, rejected) {
                 return phase_is_usable(&issued, self.clock.now()).then_some(issued);
             }
-            let hopeless = seen.problem.as_deref().is_some_and(|problem| problem.forbids_waiting().is_some());
+            let refusal = seen.problem.as_deref().and_then(|problem| problem.forbids_waiting(&self.clock));
+            let hopeless = refusal.is_some();
             if hopeless || seen.attempts() > attempts || !self.demand.reject(rejected, attempts) {
                 return None;
             }
@@ -263,12 +267,11 @@ impl Receiver {
 }
 
 impl Problem {
-    fn forbids_waiting(&self) -> Option<Unavailable> {
+    fn forbids_waiting(&self, clock: &Clock) -> Option<Unavailable> {
         if let Some(remedy) = &self.remedy {
             return Some(Unavailable::LoginRequired { remedy: remedy.clone() });
         }
-        let pause = self.retry_at?.checked_duration_since(Instant::now())?;
-        (!pause.is_zero()).then_some(Unavailable::Temporarily { retry_after: pause })
+        self.pause?.left(clock).map(|retry_after| Unavailable::Temporarily { retry_after })
     }
 }
 

@@ -119,7 +119,9 @@ impl Source for CognitoSource {
                 (IdentityPoolError::IdentityGone(_), _) if first && self.identity_id.is_some() => {
                     self.forget_identity();
                 }
-                (IdentityPoolError::Transient(_), _) => return Err(FetchError::transient(error)),
+                (IdentityPoolError::Transient { retry_after, .. }, _) => {
+                    return Err(FetchError::Transient { retry_after: *retry_after, source: error.into() });
+                }
                 (IdentityPoolError::TokenExpired(_), Who::TokenFile(_)) => {
                     return Err(FetchError::transient(error));
                 }
@@ -129,11 +131,11 @@ impl Source for CognitoSource {
         }
     }
 
-    fn changed(&mut self) -> bool {
+    async fn changed(&mut self) -> bool {
         match &mut self.who {
             Who::Guest => false,
-            Who::User(login) => login.has_new_prospects(),
-            Who::TokenFile(file) => file.changed(),
+            Who::User(login) => login.has_new_prospects().await,
+            Who::TokenFile(file) => file.changed().await,
         }
     }
 

@@ -50,10 +50,10 @@ impl Source for Configured {
         }
     }
 
-    fn changed(&mut self) -> bool {
+    async fn changed(&mut self) -> bool {
         match self {
-            Self::Cognito(source) => source.changed(),
-            Self::Aws(source) => source.changed(),
+            Self::Cognito(source) => source.changed().await,
+            Self::Aws(source) => source.changed().await,
         }
     }
 

@@ -173,5 +173,6 @@ fn vended(identity_id: String, (id, secret, token): (String, String, String), ex
 }
 
 fn incomplete(operation: &str) -> IdentityPoolError {
-    IdentityPoolError::Transient(format!("the answer to {operation} is not complete"))
+    let message = format!("the answer to {operation} is not complete");
+    IdentityPoolError::Transient { message, retry_after: None }
 }

@@ -1,8 +1,13 @@
 //! The task that keeps credentials fresh: one attempt at a time, ahead of expiry, with bounded pauses.
 
 use std::{
+    convert::Infallible,
     error::Error,
-    future::{Future, pending},
+    fmt,
+    future::{Future, pending, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -14,6 +19,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     channel::{Problem, Publisher, phase, windows},
+    pause::Pause,
     refresh::{self, Phase},
     source::{FetchError, Issued, Source},
 };
@@ -50,29 +56,44 @@ impl<S: Source> Keeper<S> {
     }
 
     /// Obtains credentials and refreshes them until `shutdown`.
+    ///
+    /// A panic in it counts as a failed attempt: without this task, the proxy would go on to the end of the credentials
+    /// and fail every request from there, and nothing would say why.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
-        tokio::pin!(shutdown);
+        let mut shutdown = pin!(shutdown);
         loop {
-            if self.is_due() {
-                tokio::select! {
-                    biased;
-                    () = &mut shutdown => return,
-                    () = self.attempt() => {}
-                }
-                continue;
-            }
-            let pause = self.until_due();
             tokio::select! {
                 biased;
                 () = &mut shutdown => return,
-                () = self.publisher.demanded() => {}
-                successor = next(&mut self.successors) => self.source.adopt(successor),
-                () = sleep(pause) => {}
+                Err(panicked) = unwinding(self.work()) => {
+                    self.refresh_at = Some(self.clock.now());
+                    self.failed(&FetchError::transient(panicked));
+                }
             }
         }
     }
 
-    fn is_due(&mut self) -> bool {
+    async fn work(&mut self) -> Infallible {
+        loop {
+            if self.is_due().await {
+                self.attempt().await;
+            } else {
+                self.rest().await;
+            }
+        }
+    }
+
+    async fn rest(&mut self) {
+        let pause = self.until_due();
+        tokio::select! {
+            biased;
+            () = self.publisher.demanded() => {}
+            successor = next(&mut self.successors) => self.source.adopt(successor),
+            () = sleep(pause) => {}
+        }
+    }
+
+    async fn is_due(&mut self) -> bool {
         if self.publisher.take_rejection() {
             info!("the gateway refused the credentials: refreshing");
             self.refresh_at = Some(self.clock.now());
@@ -80,11 +101,12 @@ impl<S: Source> Keeper<S> {
         let (pausing, terminal) = {
             let state = self.publisher.state();
             let problem = state.problem.as_deref();
-            let pausing = problem.and_then(|problem| problem.retry_at).is_some_and(|at| at > Instant::now());
+            let pause = problem.and_then(|problem| problem.pause);
+            let pausing = pause.is_some_and(|pause| pause.left(&self.clock).is_some());
             (pausing, problem.is_some_and(|problem| problem.remedy.is_some()))
         };
         if terminal {
-            return self.source.changed();
+            return self.source.changed().await;
         }
         !pausing && (self.refresh_at.is_none_or(|at| self.clock.now() >= at) || self.is_pressing())
     }
@@ -102,7 +124,7 @@ impl<S: Source> Keeper<S> {
     fn until_due(&self) -> Duration {
         let state = self.publisher.state();
         let pause = match state.problem.as_deref() {
-            Some(problem) => problem.retry_at.map(|at| at.saturating_duration_since(Instant::now())),
+            Some(problem) => problem.pause.map(|pause| pause.left(&self.clock).unwrap_or_default()),
             None => self.refresh_at.map(|at| at.duration_since(self.clock.now()).unwrap_or_default()),
         };
         // A timer rounds down to its own resolution.
@@ -142,31 +164,51 @@ impl<S: Source> Keeper<S> {
 
     fn failed(&mut self, failure: &FetchError) {
         let now = self.clock.now();
-        let left = {
-            let state = self.publisher.state();
-            let expiry = state.issued.as_ref().and_then(|issued| issued.expiry);
-            expiry.and_then(|expiry| expiry.duration_since(now).ok()).unwrap_or_default()
-        };
+        let expiry = self.publisher.state().issued.as_ref().and_then(|issued| issued.expiry);
+        let expiry = expiry.filter(|expiry| *expiry > now);
+        let left = expiry.and_then(|expiry| expiry.duration_since(now).ok()).unwrap_or_default();
         let message = chain(failure);
-        let (remedy, retry_at) = match failure {
+        let (remedy, pause) = match failure {
             FetchError::Terminal { remedy, .. } => {
                 error!(error = message, "credentials cannot be refreshed until somebody acts");
                 (Some(remedy.clone()), None)
             }
             FetchError::Transient { retry_after, .. } => {
-                let pause =
-                    refresh::pause(self.failures, left, rand::random()).max(retry_after.unwrap_or_default());
+                let asked_for = refresh::pause_asked_for(retry_after.unwrap_or_default(), left);
+                let length = refresh::pause(self.failures, left, rand::random()).max(asked_for);
                 if self.failures == 0 {
                     warn!(error = message, valid_for = left.as_secs(), "credentials could not be refreshed");
                 } else {
                     debug!(error = message, failures = self.failures, "credentials could not be refreshed");
                 }
-                (None, Some(Instant::now() + pause))
+                (None, Some(Pause::new(length, expiry, &self.clock)))
             }
         };
         self.failures = self.failures.saturating_add(1);
-        self.publisher.failed(Problem { message, remedy, retry_at, at: now });
+        self.publisher.failed(Problem { message, remedy, pause, at: now });
     }
+}
+
+/// A part of this program has failed in a way that it does not know.
+#[derive(Debug)]
+struct Panicked;
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("internal error in countersign; stderr names the line of code")
+    }
+}
+
+impl Error for Panicked {}
+
+/// Runs `future` to its end or to its panic, which has been reported by then.
+async fn unwinding<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => Poll::Ready(Err(Panicked)),
+    })
+    .await
 }
 
 /// The next that comes, if any does.

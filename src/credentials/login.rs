@@ -7,12 +7,12 @@ use std::{
 };
 
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
-use tokio::task::JoinSet;
+use tokio::{task::JoinHandle, time::timeout};
 
 use super::{
     UserPool,
     identity_pool::LoginToken,
-    session::{self, RenewError, Renewed, SessionStore},
+    session::{self, Ended, RenewError, Renewed, SessionStore},
     source::{FetchError, Identity},
     user_pool::{self, InvalidTotpSecret, RefreshGrant, Tokens, Unattended, User, UserPoolClient, Verdict},
 };
@@ -20,6 +20,9 @@ use crate::clock::Clock;
 
 /// What an ID token must have left to be used once more.
 const ENOUGH: Duration = Duration::from_secs(120);
+
+/// A look-up that is saved later is not worth a longer wait for the store.
+const REMEMBERING: Duration = Duration::from_secs(1);
 
 /// The way from a user to an ID token that is valid now.
 #[derive(Debug)]
@@ -33,12 +36,14 @@ pub(super) struct UserLogin {
     /// The refresh token of a sign-in by password, which is kept in memory only.
     grant: Option<RefreshGrant>,
     /// A renewal of the stored session: it runs to its end even when nobody waits for it any more.
-    renewals: JoinSet<Result<Renewed, RenewError>>,
+    renewal: Option<JoinHandle<Result<Renewed, RenewError>>>,
     /// When the stored session was changed that was used last.
     used_session: Option<SystemTime>,
     identity_id: Option<String>,
     /// Other secrets have come, which nothing has been tried with.
     has_new_secrets: bool,
+    /// Why the last session ended.
+    ended: Option<Ended>,
 }
 
 impl UserLogin {
@@ -55,10 +60,11 @@ impl UserLogin {
             clock,
             tokens: None,
             grant: None,
-            renewals: JoinSet::new(),
+            renewal: None,
             used_session: None,
             identity_id: None,
             has_new_secrets: false,
+            ended: None,
         })
     }
 
@@ -77,8 +83,8 @@ impl UserLogin {
 
     /// Whether somebody has signed in since the stored session was used, or other secrets have come; asked once
     /// for each.
-    pub(super) fn has_new_prospects(&mut self) -> bool {
-        let changed_at = self.session_changed_at();
+    pub(super) async fn has_new_prospects(&mut self) -> bool {
+        let changed_at = self.session_changed_at().await;
         let has_new_session = changed_at.is_some() && changed_at != self.used_session;
         if !has_new_session && !std::mem::take(&mut self.has_new_secrets) {
             return false;
@@ -90,8 +96,11 @@ impl UserLogin {
         true
     }
 
-    fn session_changed_at(&self) -> Option<SystemTime> {
-        self.store.as_ref().and_then(SessionStore::changed_at)
+    async fn session_changed_at(&self) -> Option<SystemTime> {
+        match &self.store {
+            Some(store) => store.changed_at().await,
+            None => None,
+        }
     }
 
     /// The identity that the stored session remembers.
@@ -111,10 +120,12 @@ impl UserLogin {
         }
         self.identity_id = Some(identity_id.to_owned());
         let (Some(store), None) = (&self.store, &self.grant) else { return };
-        if let Err(error) = store_identity(store, identity_pool, identity_id).await {
-            tracing::debug!(%error, "the identity id is not stored");
+        match timeout(REMEMBERING, store.remember_identity(identity_pool, identity_id)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the identity id is not stored"),
+            Err(_) => tracing::debug!("the identity id is not stored: the store is busy"),
         }
-        self.used_session = self.session_changed_at();
+        self.used_session = self.session_changed_at().await;
     }
 
     /// A token that is valid now, by the cheapest way that works.
@@ -170,26 +181,31 @@ impl UserLogin {
 
     async fn renew_stored(&mut self, identity_pool: &str) -> Result<Option<Tokens>, FetchError> {
         let Some(store) = self.store.clone() else { return Ok(None) };
-        if self.renewals.is_empty() {
-            self.used_session = store.changed_at();
-            let (client, username) = (Arc::clone(&self.client), self.pool.username.clone());
-            self.renewals.spawn(async move { renew_of(&store, &client, username.as_deref()).await });
+        if self.renewal.is_none() {
+            self.used_session = store.changed_at().await;
         }
-        let renewed = match self.renewals.join_next().await {
-            Some(Ok(renewed)) => renewed,
-            Some(Err(panicked)) => return Err(FetchError::transient(panicked)),
-            None => return Ok(None),
-        };
-        match renewed {
+        let (client, username) = (&self.client, &self.pool.username);
+        let renewal = self.renewal.get_or_insert_with(|| {
+            let (client, username) = (Arc::clone(client), username.clone());
+            session::run_to_end(async move { store.renew(&client, username.as_deref()).await })
+        });
+        let renewed = renewal.await;
+        self.renewal = None;
+        match renewed.map_err(FetchError::transient)? {
             Ok(Renewed { tokens, session }) => {
-                self.used_session = self.session_changed_at();
+                self.used_session = self.session_changed_at().await;
                 self.identity_id = session.identity_ids.get(identity_pool).cloned();
+                self.ended = None;
                 Ok(Some(tokens))
             }
-            Err(RenewError::SignedOut) => Ok(None),
+            Err(RenewError::SignedOut(ended)) => {
+                self.ended = ended;
+                Ok(None)
+            }
             Err(RenewError::UserPool(error)) if error.verdict() == Verdict::SessionOver => {
-                self.used_session = self.session_changed_at();
+                self.used_session = self.session_changed_at().await;
                 tracing::info!(%error, "the stored session is over");
+                self.ended = Some(Ended::of(&error));
                 Ok(None)
             }
             Err(RenewError::UserPool(error)) => Err(failed(error)),
@@ -197,51 +213,29 @@ impl UserLogin {
                 tracing::warn!(%error, "the stored session is not used");
                 Ok(None)
             }
-            Err(RenewError::Store(error)) => {
-                Err(FetchError::terminal(error.remedy(), RenewError::Store(error)))
-            }
+            Err(RenewError::Store(error)) => Err(match error.remedy() {
+                Some(remedy) => FetchError::terminal(remedy, RenewError::Store(error)),
+                None => FetchError::transient(RenewError::Store(error)),
+            }),
         }
     }
 
     async fn sign_in(&mut self) -> Result<Tokens, FetchError> {
         self.has_new_secrets = false;
         let (Some(username), Some(password)) = (&self.pool.username, &self.pool.password) else {
-            return Err(FetchError::terminal(
-                "sign in with `countersign login`, or set username and password-file",
-                "there is neither a stored session nor a password",
-            ));
+            return Err(match self.ended.clone() {
+                Some(ended) => FetchError::terminal("sign in again with `countersign login`", ended),
+                None => FetchError::terminal(
+                    "sign in with `countersign login`, or set username and password-file",
+                    "there is neither a stored session nor a password",
+                ),
+            });
         };
         let user = User { username, password: Some(password), device: None };
         let signed_in = self.client.sign_in(&user, &mut self.answers).await.map_err(failed)?;
         self.grant = signed_in.refresh_grant();
         Ok(signed_in.tokens)
     }
-}
-
-/// Renews the stored session; with a `username`, that of another user counts as absent.
-async fn renew_of(
-    store: &SessionStore,
-    client: &UserPoolClient,
-    username: Option<&str>,
-) -> Result<Renewed, RenewError> {
-    if let Some(username) = username {
-        let session = store.lock().await?.read().await?;
-        if !session.is_some_and(|session| session.signed_in_as == username || session.username == username) {
-            return Err(RenewError::SignedOut);
-        }
-    }
-    store.renew(client).await
-}
-
-async fn store_identity(
-    store: &SessionStore,
-    identity_pool: &str,
-    identity_id: &str,
-) -> Result<(), session::Error> {
-    let locked = store.lock().await?;
-    let Some(mut session) = locked.read().await? else { return Ok(()) };
-    session.identity_ids.insert(identity_pool.to_owned(), identity_id.to_owned());
-    locked.write(&session).await
 }
 
 /// The store of the sessions of `pool`, in `folder`.

@@ -67,6 +67,13 @@ impl Windows {
     }
 }
 
+/// The pause that a service asked for, as far as it is granted: `left` is what remains of the credentials at hand, and
+/// without any, nobody can work until the next attempt.
+#[must_use]
+pub fn pause_asked_for(retry_after: Duration, left: Duration) -> Duration {
+    retry_after.min(if left.is_zero() { LONGEST_OUTAGE_PAUSE } else { LONGEST_PAUSE })
+}
+
 /// The pause after the `failures`-th failure in a row: exponential, capped, the upper half by `chance` in 0..1.
 ///
 /// `left` is what remains of the credentials at hand; zero when there are none.
@@ -124,6 +131,15 @@ mod tests {
         let expiry = SystemTime::UNIX_EPOCH + seconds(10_000);
         assert_eq!(windows.refresh_at(expiry, 0.0), expiry - seconds(900));
         assert_eq!(windows.refresh_at(expiry, 1.0), expiry - seconds(450));
+    }
+
+    #[test]
+    fn a_service_is_granted_a_minute_and_seconds_in_an_outage() {
+        for (asked, left, granted) in
+            [(7, 100, 7), (86_400, 3_000, 60), (86_400, 10, 60), (86_400, 0, 5), (3, 0, 3), (u64::MAX, 1, 60)]
+        {
+            assert_eq!(pause_asked_for(seconds(asked), seconds(left)), seconds(granted), "{asked} {left}");
+        }
     }
 
     #[test]

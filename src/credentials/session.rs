@@ -6,30 +6,39 @@
 mod failure;
 mod file;
 mod record;
+mod renewal;
+mod rotation;
 
 use std::{
     collections::BTreeMap,
-    error, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
 use secrecy::SecretString;
-use tokio::task::spawn_blocking;
+use tokio::sync::Mutex;
 
 use super::{
     UserPoolId,
-    user_pool::{self, Cause, Device, RefreshGrant, SignedIn, Tokens, UserPoolClient, Verdict},
+    user_pool::{Device, RefreshGrant, SignedIn},
 };
-use file::Lock;
+use file::{Lock, Replacement, blocking};
+use renewal::Newer;
 
-pub use failure::{Error, RenewError};
+pub use failure::{Ended, Error, RenewError};
+pub use renewal::Renewed;
+pub use rotation::{NotStored, settled};
+
+pub(super) use rotation::run_to_end;
 
 /// What a sign-in leaves behind.
 #[derive(Clone, Debug)]
 pub struct Session {
     /// The refresh token; absent once the pool has refused it.
     pub refresh_token: Option<SecretString>,
+    /// Why the pool has refused the refresh token, in its words.
+    pub ended: Option<Ended>,
     /// The pool's own name of the user.
     pub username: String,
     /// The name under which the user has signed in.
@@ -42,79 +51,67 @@ pub struct Session {
     pub identity_ids: BTreeMap<String, String>,
 }
 
-/// Where the session of one user pool and app client is kept.
+/// Where the session of one user pool and app client is kept. Clones share what could not be stored.
 #[derive(Clone, Debug)]
 pub struct SessionStore {
     folder: PathBuf,
     name: String,
+    newer: Arc<Mutex<Newer>>,
 }
 
-/// The session while no other process can change it.
-#[derive(Debug)]
+/// The session while no other process can change it. Clones hold the same lock.
+#[derive(Clone, Debug)]
 pub struct LockedSession {
     path: PathBuf,
-    _lock: Lock,
-}
-
-/// Fresh tokens and the session that goes with them.
-#[derive(Clone, Debug)]
-pub struct Renewed {
-    /// The tokens.
-    pub tokens: Tokens,
-    /// The session, stored already.
-    pub session: Session,
+    lock: Lock,
 }
 
 impl SessionStore {
-    /// The store in `folder`, which is created when a session is written.
+    /// The store in `folder`, which is made when it is needed.
     #[must_use]
     pub fn new(folder: &Path, pool: &UserPoolId, client_id: &str) -> Self {
         let harmless = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '+' | '-');
         let client: String =
             client_id.chars().map(|letter| if harmless(letter) { letter } else { '.' }).collect();
-        Self { folder: folder.to_owned(), name: format!("{pool}@{client}") }
+        Self { folder: folder.to_owned(), name: format!("{pool}@{client}"), newer: Arc::default() }
     }
 
-    /// Waits until no other process uses the session.
+    /// Waits until no other process uses the session; makes the folder if there is none.
+    ///
+    /// In a folder that is read-only and has no lock, there is nothing to wait for.
     ///
     /// # Errors
     /// When that takes longer than half a minute, or the folder cannot be used.
     pub async fn lock(&self) -> Result<LockedSession, Error> {
-        let lock = file::lock(&self.folder, &self.path("lock")).await?;
-        Ok(LockedSession { path: self.path("json"), _lock: lock })
+        let lock = file::lock(self.folder.clone(), self.path("lock")).await?;
+        Ok(LockedSession { path: self.path("json"), lock })
     }
 
-    /// Exchanges the stored refresh token and stores the one that comes back before anything is used.
-    ///
-    /// The future must run to its end: between the exchange and the write, the only good refresh
-    /// token is in it.
+    /// Lets the stored session remember the user's identity in `identity_pool`.
     ///
     /// # Errors
-    /// When there is no session, the store fails, or the pool refuses or does not answer. A refresh
-    /// token that the pool has refused is forgotten; the remembered device is kept.
-    pub async fn renew(&self, client: &UserPoolClient) -> Result<Renewed, RenewError> {
-        let locked = self.lock().await?;
-        let (session, grant) = locked.grant().await?.ok_or(RenewError::SignedOut)?;
-        let result = match client.refresh(&grant).await {
-            Err(error) if error.cause() == Some(Cause::RefreshTokenReused) => {
-                locked.renew_with_successor(client, &grant, error).await
-            }
-            result => result.map_err(RenewError::UserPool),
-        };
-        match result {
-            Ok(tokens) => Ok(locked.keep(session, tokens).await),
-            Err(RenewError::UserPool(error)) if error.verdict() == Verdict::SessionOver => {
-                locked.write(&Session { refresh_token: None, ..session }).await?;
-                Err(RenewError::UserPool(error))
-            }
-            Err(error) => Err(error),
+    /// When the store fails.
+    pub async fn remember_identity(&self, identity_pool: &str, identity_id: &str) -> Result<(), Error> {
+        let mut newer = self.newer.lock().await;
+        if let Some(session) = newer.session_mut() {
+            session.identity_ids.insert(identity_pool.to_owned(), identity_id.to_owned());
+            return Ok(());
         }
+        let locked = self.lock().await?;
+        let Some(mut session) = locked.read().await? else { return Ok(()) };
+        session.identity_ids.insert(identity_pool.to_owned(), identity_id.to_owned());
+        locked.write(&session).await
     }
 
     /// When the stored session, or who may read it, was last changed; `None` when there is none.
-    #[must_use]
-    pub fn changed_at(&self) -> Option<SystemTime> {
-        std::fs::metadata(self.path("json")).ok().and_then(|metadata| file::changed_at(&metadata))
+    pub async fn changed_at(&self) -> Option<SystemTime> {
+        let path = self.path("json");
+        blocking(move || Ok(file::changed_at(&path))).await.ok().flatten()
+    }
+
+    async fn has_folder(&self) -> Result<bool, Error> {
+        let folder = self.folder.clone();
+        blocking(move || folder.try_exists().map_err(|error| Error::Io(folder, error))).await
     }
 
     fn path(&self, extension: &str) -> PathBuf {
@@ -128,9 +125,10 @@ impl LockedSession {
     /// # Errors
     /// When others may read the file, it belongs to someone else, or it cannot be read.
     pub async fn read(&self) -> Result<Option<Session>, Error> {
-        let path = self.path.clone();
-        let content = blocking(move || file::read(&path)).await?;
-        let Some(content) = content else { return Ok(None) };
+        if let Some(session) = self.finish_interrupted_write().await? {
+            return Ok(Some(session));
+        }
+        let Some(content) = self.blocking(file::read).await? else { return Ok(None) };
         let session = record::decode(&content);
         if session.is_none() {
             tracing::warn!(file = %self.path.display(), "stored session is damaged, ignoring it");
@@ -138,13 +136,33 @@ impl LockedSession {
         Ok(session)
     }
 
+    /// A process that has died between writing a session and renaming the file has left the newer one beside it,
+    /// and the refresh token in the older one may have been used up.
+    async fn finish_interrupted_write(&self) -> Result<Option<Session>, Error> {
+        let content = self.blocking(|path| Ok(file::read_replacement(path))).await?;
+        let Some(session) = content.and_then(|content| record::decode(&content)) else { return Ok(None) };
+        self.blocking(file::finish_replacement).await?;
+        tracing::info!(file = %self.path.display(), "took up a session that a process had no time to put in place");
+        Ok(Some(session))
+    }
+
+    /// Finds out whether a session can be written, before anything is done that needs it.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn try_out(&self) -> Result<(), Error> {
+        let replacement = self.prepare().await?;
+        self.discard(replacement).await;
+        Ok(())
+    }
+
     /// Stores `session`; on return it is on the disk.
     ///
     /// # Errors
     /// When the file cannot be written. The one before stays then.
     pub async fn write(&self, session: &Session) -> Result<(), Error> {
-        let (path, content) = (self.path.clone(), record::encode(session));
-        blocking(move || file::write(&path, &content)).await
+        let replacement = self.prepare().await?;
+        self.commit(replacement, session).await
     }
 
     /// Deletes the stored session.
@@ -152,39 +170,38 @@ impl LockedSession {
     /// # Errors
     /// When the file is there and cannot be deleted.
     pub async fn forget(&self) -> Result<(), Error> {
-        let path = self.path.clone();
-        blocking(move || file::remove(&path)).await
+        self.blocking(file::remove).await
     }
 
-    async fn grant(&self) -> Result<Option<(Session, RefreshGrant)>, Error> {
-        let session = self.read().await?;
-        Ok(session.and_then(|session| session.grant().map(|grant| (session, grant))))
+    async fn prepare(&self) -> Result<Replacement, Error> {
+        self.blocking(Replacement::prepare).await
     }
 
-    /// Where locks do not reach, another process may have put its own new token into the store.
-    async fn renew_with_successor(
+    async fn commit(&self, replacement: Replacement, session: &Session) -> Result<(), Error> {
+        let content = record::encode(session);
+        self.blocking(move |_| replacement.commit(&content)).await
+    }
+
+    async fn discard(&self, replacement: Replacement) {
+        let discarded = self.blocking(move |_| replacement.discard()).await;
+        if let Err(error) = discarded {
+            // What stays does no harm, since it is no session.
+            tracing::debug!(%error, "a file that is not needed could not be removed");
+        }
+    }
+
+    /// The operation keeps the lock for as long as it takes, also when nobody waits for it any more.
+    async fn blocking<T: Send + 'static>(
         &self,
-        client: &UserPoolClient,
-        reused: &RefreshGrant,
-        error: user_pool::Error,
-    ) -> Result<Tokens, RenewError> {
-        match self.grant().await? {
-            Some((_, successor)) if !successor.has_same_token(reused) => {
-                client.refresh(&successor).await.map_err(RenewError::UserPool)
-            }
-            _ => Err(RenewError::UserPool(error)),
-        }
-    }
-
-    /// A token that cannot be stored is still good in memory, and the one in the store is dead.
-    async fn keep(&self, session: Session, tokens: Tokens) -> Renewed {
-        let Some(refresh_token) = tokens.refresh_token.clone() else { return Renewed { tokens, session } };
-        let session = Session { refresh_token: Some(refresh_token), ..session };
-        if let Err(error) = self.write(&session).await {
-            let error = &error as &dyn error::Error;
-            tracing::error!(error, "new refresh token cannot be stored, the next start needs a sign-in");
-        }
-        Renewed { tokens, session }
+        operation: impl FnOnce(&Path) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (path, lock) = (self.path.clone(), self.lock.clone());
+        blocking(move || {
+            let done = operation(&path);
+            drop(lock);
+            done
+        })
+        .await
     }
 }
 
@@ -194,6 +211,7 @@ impl Session {
     pub fn new(signed_in: &SignedIn, signed_in_as: &str) -> Self {
         Self {
             refresh_token: signed_in.tokens.refresh_token.clone(),
+            ended: None,
             username: signed_in.tokens.username.clone(),
             signed_in_as: signed_in_as.to_owned(),
             subject: signed_in.tokens.claims.subject.clone(),
@@ -210,16 +228,6 @@ impl Session {
             username: self.username.clone(),
             device: self.device.clone(),
         })
-    }
-}
-
-/// A file operation may wait for the disk, which no thread that serves requests should.
-async fn blocking<T: Send + 'static>(
-    operation: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match spawn_blocking(operation).await {
-        Ok(result) => result,
-        Err(stopped) => Err(Error::Io(PathBuf::new(), io::Error::other(stopped))),
     }
 }
 

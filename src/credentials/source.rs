@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     fmt,
-    future::Future,
+    future::{Future, ready},
     time::{Duration, SystemTime},
 };
 
@@ -15,8 +15,8 @@ pub trait Source: Send + 'static {
     fn fetch(&mut self) -> impl Future<Output = Result<Issued, FetchError>> + Send;
 
     /// Whether something changed outside, so that a terminal failure is worth another attempt.
-    fn changed(&mut self) -> bool {
-        false
+    fn changed(&mut self) -> impl Future<Output = bool> + Send {
+        ready(false)
     }
 
     /// Takes over the secrets of another source for the same user; what has been obtained stays.

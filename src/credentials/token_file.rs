@@ -1,8 +1,8 @@
 //! An ID token in a file that something else keeps fresh.
 
 use std::{
-    fs::{self, File, Metadata},
-    io::{self, Read},
+    fs::{self, Metadata},
+    io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -16,7 +16,10 @@ use super::{
     source::{FetchError, Identity},
     user_pool::Claims,
 };
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    regular_file::{BYTE_ORDER_MARK, RegularFile},
+};
 
 /// A token of a login provider is a few kilobytes; more is another file.
 const LARGEST: u64 = 64 * 1024;
@@ -40,8 +43,10 @@ impl TokenFile {
     }
 
     /// Whether the file is another than the one that was read last.
-    pub(super) fn changed(&self) -> bool {
-        fs::metadata(&self.path).ok().map(|metadata| stamp(&metadata)) != self.read
+    pub(super) async fn changed(&self) -> bool {
+        let path = self.path.clone();
+        let found = spawn_blocking(move || fs::metadata(path).ok().map(|metadata| stamp(&metadata))).await;
+        found.is_ok_and(|found| found != self.read)
     }
 
     /// The token, when it is valid now. Anything wrong with it may be right the next time.
@@ -76,14 +81,11 @@ impl TokenFile {
 }
 
 fn read(path: &Path) -> io::Result<(Zeroizing<String>, Stamp)> {
-    let mut file = File::open(path)?;
-    let stamp = stamp(&file.metadata()?);
-    if stamp.1 > LARGEST {
-        return Err(io::Error::other("the ID token file is larger than a token"));
-    }
-    let mut text = Zeroizing::new(String::new());
-    file.read_to_string(&mut text)?;
-    Ok((text, stamp))
+    let file = RegularFile::open(path)?;
+    let stamp = stamp(file.metadata());
+    let bytes = file.read(LARGEST)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| io::Error::other("it is not text in UTF-8"))?;
+    Ok((Zeroizing::new(text.trim_start_matches(BYTE_ORDER_MARK).to_owned()), stamp))
 }
 
 fn stamp(metadata: &Metadata) -> Stamp {

@@ -128,6 +128,15 @@ impl UserPoolClient {
         self.renewal.renew(&self.api, &self.pool, grant).await
     }
 
+    /// New tokens for a refresh token that stays as it is, by REFRESH_TOKEN_AUTH.
+    ///
+    /// # Errors
+    /// When the pool refuses or cannot be reached. Where refresh tokens rotate the pool refuses, so that
+    /// [`Verdict::SessionOver`] says nothing about the refresh token.
+    pub async fn refresh_without_rotation(&self, grant: &RefreshGrant) -> Result<Tokens, Error> {
+        renewal::without_rotation(&self.api, &self.pool, grant).await
+    }
+
     /// Revokes a refresh token and the access tokens that came from it.
     ///
     /// # Errors

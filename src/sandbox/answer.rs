@@ -116,7 +116,11 @@ impl Form {
     ) -> Result<Option<Response<Body>>, Hangup> {
         Ok(Some(match faults.take(operation) {
             None => return Ok(None),
-            Some(Fault::Delay(time)) => {
+            Some(Fault::Page(status, title)) => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+                plain(status, "text/html", format!("<html><head><title>{title}</title></head></html>"))
+            }
+            Some(Fault::Delay(time) | Fault::Late(time)) => {
                 tokio::time::sleep(time).await;
                 return Ok(None);
             }

@@ -23,6 +23,11 @@ pub enum Fault {
     Status(u16),
     /// The answer comes after this long.
     Delay(Duration),
+    /// The call takes effect at once, and its answer comes after this long. Elsewhere than at the user pool, as
+    /// [`Fault::Delay`].
+    Late(Duration),
+    /// A page of something that stands before the service: this status, and this title.
+    Page(u16, String),
     /// No answer, ever; the connection stays open.
     Hang,
     /// The connection closes before the answer.
@@ -86,6 +91,14 @@ impl Faults {
     /// Drops everything that is planned.
     pub fn clear_all(&self) {
         self.lock().clear();
+    }
+
+    /// How late the answer to `operation` is to be, if that is what is planned next.
+    pub(super) fn take_lateness(&self, operation: &str) -> Option<Duration> {
+        let planned =
+            self.lock().get(operation).and_then(|queue| queue.front().map(|next| next.fault.clone()));
+        let Some(Fault::Late(time)) = planned else { return None };
+        self.take(operation).map(|_| time)
     }
 
     pub(super) fn take(&self, operation: &str) -> Option<Fault> {

@@ -122,10 +122,15 @@ impl UserPool {
             return Ok(Form::Cognito.error(&json_protocol::unknown_operation()));
         };
         self.calls.add(&operation);
-        if let Some(disturbed) = Form::Cognito.disturbed(&self.faults, &operation).await? {
+        let lateness = self.faults.take_lateness(&operation);
+        if lateness.is_none()
+            && let Some(disturbed) = Form::Cognito.disturbed(&self.faults, &operation).await?
+        {
             return Ok(disturbed);
         }
-        Ok(match self.perform(&operation, &body) {
+        let answer = self.perform(&operation, &body);
+        tokio::time::sleep(lateness.unwrap_or_default()).await;
+        Ok(match answer {
             Ok(value) => Form::Cognito.ok(&value),
             Err(error) => Form::Cognito.error(&error),
         })

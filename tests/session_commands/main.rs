@@ -3,6 +3,7 @@
 
 mod crashes;
 mod desk;
+mod ends;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(target_os = "linux")]
@@ -145,7 +146,7 @@ async fn logout_revokes_the_session_and_forgets_it() {
 
     fs::write(desk.session_file(), session).expect("written");
     fs::set_permissions(desk.session_file(), fs::Permissions::from_mode(0o600)).expect("ours");
-    failed(&desk.run(&["whoami"]).await, &["sign in with `countersign login`"]);
+    failed(&desk.run(&["whoami"]).await, &["sign in again with `countersign login`"]);
     assert_eq!(desk.calls(RENEWAL), 1, "the pool refuses the token");
 
     let ended = desk.run(&["logout"]).await;

@@ -6,11 +6,13 @@ use countersign::sandbox::{CustomChallenge, Medium, Mfa, PUBLIC_CLIENT_ID, Setti
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, ChildStdin, ChildStdout, Command},
+    task::yield_now,
 };
 use totp_rs::{Builder, Secret};
 
 use crate::{
     desk::{Desk, failed, succeeded},
+    ends::{is_signed_in, renewal_begins, signed_in_with_a_late_answer},
     support::{program, soon},
 };
 
@@ -31,7 +33,7 @@ impl Person {
         // Ctrl-C means something even if whoever runs the tests has SIGINT ignored.
         let mut command = Command::new("env");
         command.args([
-            "--default-signal=INT",
+            "--default-signal=INT,HUP",
             "script",
             "--quiet",
             "--return",
@@ -223,4 +225,30 @@ async fn ctrl_c_reaches_a_program_of_exec_once() {
     person.sees("told the program as well").await;
     person.types("").await;
     person.sees("ended after 1").await;
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_closed_during_a_rotation_loses_no_session() {
+    for arguments in
+        ["whoami", "credentials", "call GET /hello", "serve --listen 127.0.0.1:0 --admin-listen off"]
+    {
+        let desk = signed_in_with_a_late_answer().await;
+        let before = desk.session();
+        let upstream = desk.sandbox.api_url();
+        let settings = [
+            ("COUNTERSIGN_UPSTREAM", upstream.as_str()),
+            ("COUNTERSIGN_REGION", desk.sandbox.region()),
+            ("COUNTERSIGN_SERVICE", "execute-api"),
+        ];
+        let mut person = Person::runs(&desk, arguments, &settings);
+        renewal_begins(&desk).await;
+        person.terminal.kill().await.expect("a terminal");
+        soon("the new refresh token to be stored", async {
+            while desk.session() == before {
+                yield_now().await;
+            }
+        })
+        .await;
+        is_signed_in(&desk).await;
+    }
 }

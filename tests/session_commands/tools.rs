@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use countersign::sandbox::{Fault, Service};
+use countersign::sandbox::Service;
 use serde_json::Value;
-use tokio::{task::JoinSet, task::yield_now};
+use tokio::task::JoinSet;
 
 use crate::{
     desk::{Desk, RENEWAL, VEND, failed, succeeded},
-    support::{
-        program::{self, Program},
-        soon,
-    },
+    support::program,
 };
 
 #[tokio::test]
@@ -66,24 +63,4 @@ async fn many_at_once_share_a_session_whose_refresh_token_rotates() {
     }
     succeeded(&desk.run(&["whoami"]).await);
     assert_eq!((desk.calls(RENEWAL), desk.calls("InitiateAuth")), (9, 0));
-}
-
-#[tokio::test]
-async fn an_end_by_signal_loses_no_refresh_token() {
-    let desk = Desk::rotating(Duration::ZERO).await;
-    desk.sign_in().await;
-    let before = desk.session();
-    desk.sandbox.faults().next(RENEWAL, 1, Fault::Delay(Duration::from_secs(3)));
-    let credentials = Program::start(desk.command(&["credentials"]));
-    soon("the renewal to begin", async {
-        while desk.calls(RENEWAL) == 0 {
-            yield_now().await;
-        }
-    })
-    .await;
-    credentials.signal("TERM").await;
-    let ended = credentials.ended().await;
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(143), ""), "{ended:?}");
-    assert_ne!(desk.session()["refresh_token"], before["refresh_token"]);
-    succeeded(&desk.run(&["credentials"]).await);
 }

@@ -170,8 +170,11 @@ async fn rotated_tokens_outlive_any_number_of_renewals_and_processes() {
 
     let clients = [pool.client(), pool.client(), pool.client()];
     for _ in 0..4 {
-        let (a, b, c) =
-            tokio::join!(store.renew(&clients[0]), store.renew(&clients[1]), store.renew(&clients[2]));
+        let (a, b, c) = tokio::join!(
+            store.renew(&clients[0], None),
+            store.renew(&clients[1], None),
+            store.renew(&clients[2], None)
+        );
         for renewed in [a, b, c] {
             assert_eq!(renewed.expect("renewed").session.subject, signed_in.tokens.claims.subject);
         }
@@ -203,10 +206,10 @@ async fn a_stored_session_that_the_pool_revoked_asks_for_a_sign_in() {
     let session = Session::new(&signed_in, "demo");
     store.lock().await.expect("free").write(&session).await.expect("stored");
     let client = pool.client();
-    store.renew(&client).await.expect("renewed");
+    store.renew(&client, None).await.expect("renewed");
     client.revoke(session.refresh_token.as_ref().expect("present")).await.expect("revoked");
-    assert!(matches!(store.renew(&client).await, Err(RenewError::UserPool(_))));
+    assert!(matches!(store.renew(&client, None).await, Err(RenewError::UserPool(_))));
     let calls = pool.sandbox.calls().total();
-    assert!(matches!(store.renew(&client).await, Err(RenewError::SignedOut)));
+    assert!(matches!(store.renew(&client, None).await, Err(RenewError::SignedOut(_))));
     assert_eq!(pool.sandbox.calls().total(), calls);
 }

@@ -60,7 +60,7 @@ async fn the_log_of_a_session_shows_no_secret() {
         let store = SessionStore::new(folder.path(), &pool.settings.id, &pool.settings.client_id);
         let session = Session::new(&signed_in, "demo");
         store.lock().await.expect("free").write(&session).await.expect("stored");
-        let renewed = store.renew(&pool.client()).await.expect("renewed");
+        let renewed = store.renew(&pool.client(), None).await.expect("renewed");
         for tokens in [&signed_in.tokens, &renewed.tokens] {
             secrets.push(tokens.id_token.expose_secret().to_owned());
             secrets.push(tokens.access_token.expose_secret().to_owned());

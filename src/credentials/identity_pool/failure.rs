@@ -1,8 +1,11 @@
 //! How the identity pool, or STS behind it, refuses, and what can be done about it.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, time::Duration};
 
 use aws_sdk_cognitoidentity::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+use crate::credentials::foreign::ForeignAnswer;
 
 /// How the identity pool answered instead, by what the caller can do about it.
 #[derive(Debug)]
@@ -12,7 +15,12 @@ pub enum IdentityPoolError {
     /// The identity is gone or belongs to another login: it is looked up again.
     IdentityGone(String),
     /// The pool is busy, or out of reach.
-    Transient(String),
+    Transient {
+        /// What happened.
+        message: String,
+        /// When to ask again, if the answer says.
+        retry_after: Option<Duration>,
+    },
     /// The pool refuses; its words.
     Refused(String),
 }
@@ -45,7 +53,7 @@ impl fmt::Display for IdentityPoolError {
             Self::TokenExpired(message) | Self::IdentityGone(message) | Self::Refused(message) => {
                 write!(f, "the identity pool refused: {message}")
             }
-            Self::Transient(message) => write!(f, "the identity pool could not be asked: {message}"),
+            Self::Transient { message, .. } => write!(f, "the identity pool could not be asked: {message}"),
         }
     }
 }
@@ -53,20 +61,44 @@ impl fmt::Display for IdentityPoolError {
 impl Error for IdentityPoolError {}
 
 /// Sorts an error of either SDK by its code and words.
-pub(super) fn classify<E, R>(error: &SdkError<E, R>) -> IdentityPoolError
+pub(super) fn classify<E>(error: &SdkError<E, HttpResponse>) -> IdentityPoolError
 where
     E: ProvideErrorMetadata + Error + 'static,
-    R: fmt::Debug,
 {
+    let retry_after = error.raw_response().and_then(retry_after);
+    let transient = |message| IdentityPoolError::Transient { message, retry_after };
+    if let Some(response) = error.raw_response().filter(|response| !is_from_aws(response)) {
+        let body = response.body().bytes().unwrap_or_default();
+        return transient(ForeignAnswer::new(response.status().as_u16(), body).to_string());
+    }
     let SdkError::ServiceError(service) = error else {
-        return IdentityPoolError::Transient(DisplayErrorContext(error).to_string());
+        return transient(DisplayErrorContext(error).to_string());
     };
-    let code = service.err().code();
-    sort(code, service.err().message().unwrap_or_default())
+    match sort(service.err().code(), service.err().message().unwrap_or_default()) {
+        IdentityPoolError::Transient { message, .. } => transient(message),
+        other => other,
+    }
+}
+
+/// Whether an answer bears a mark that AWS's errors have and a page that stands between has not.
+fn is_from_aws(response: &HttpResponse) -> bool {
+    let body = String::from_utf8_lossy(response.body().bytes().unwrap_or_default());
+    let mark = ["\"__type\"", "<ErrorResponse"].into_iter().find(|mark| body.contains(mark));
+    // A good answer that breaks off has none, and is no page.
+    let is_page = body.trim_start().starts_with('<');
+    response.headers().contains_key("x-amzn-errortype")
+        || mark.is_some()
+        || (response.status().is_success() && !is_page)
+}
+
+/// `Retry-After` in seconds; its other form is a date, which no service of AWS sends.
+fn retry_after(response: &HttpResponse) -> Option<Duration> {
+    response.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn sort(code: Option<&str>, message: &str) -> IdentityPoolError {
-    let Some(code) = code else { return IdentityPoolError::Transient(message.to_owned()) };
+    let transient = |message| IdentityPoolError::Transient { message, retry_after: None };
+    let Some(code) = code else { return transient(message.to_owned()) };
     let text = format!("{code}: {message}");
     match code {
         "NotAuthorizedException" if message.contains("Token expired") => IdentityPoolError::TokenExpired(text),
@@ -85,22 +117,56 @@ fn sort(code: Option<&str>, message: &str) -> IdentityPoolError {
         // The classic flow's token was made a moment ago: another one is as good as new.
         | "ExpiredTokenException"
         | "InvalidIdentityToken"
-        | "IDPCommunicationError" => IdentityPoolError::Transient(text),
-        throttled if throttled.starts_with("Throttling") => IdentityPoolError::Transient(text),
+        | "IDPCommunicationError" => transient(text),
+        throttled if throttled.starts_with("Throttling") => transient(text),
         _ => IdentityPoolError::Refused(text),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use aws_smithy_types::body::SdkBody;
+
     use super::*;
 
     fn kind(code: &str, message: &str) -> &'static str {
         match sort(Some(code), message) {
             IdentityPoolError::TokenExpired(_) => "token-expired",
             IdentityPoolError::IdentityGone(_) => "identity-gone",
-            IdentityPoolError::Transient(_) => "transient",
+            IdentityPoolError::Transient { .. } => "transient",
             IdentityPoolError::Refused(_) => "refused",
+        }
+    }
+
+    fn response(status: u16, header: Option<(&'static str, &'static str)>, body: &str) -> HttpResponse {
+        let mut response = HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body));
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+
+    #[test]
+    fn answers_are_told_from_pages_by_the_marks_of_aws() {
+        for (status, header, body, expected) in [
+            (400, Some(("x-amzn-errortype", "NotAuthorizedException:")), "", true),
+            (400, None, r#"{"__type":"NotAuthorizedException"}"#, true),
+            (403, None, "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>", true),
+            (200, None, r#"{"IdentityId":"eu-we"#, true),
+            (200, None, "  <html><title>Portal</title>", false),
+            (403, None, "<html>", false),
+            (407, None, "", false),
+            (403, None, r#"{"code":"ACCESS_DENIED","message":"blocked"}"#, false),
+        ] {
+            assert_eq!(is_from_aws(&response(status, header, body)), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_wait_that_is_asked_for_is_read() {
+        for (value, seconds) in [("7", Some(7)), (" 86400 ", Some(86_400)), ("soon", None), ("-1", None)] {
+            let asked = retry_after(&response(429, Some(("retry-after", value)), ""));
+            assert_eq!(asked, seconds.map(Duration::from_secs), "{value}");
         }
     }
 

@@ -1,5 +1,5 @@
 use std::sync::{
-    Arc, Mutex,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -39,7 +39,7 @@ impl Source for Scripted {
     async fn fetch(&mut self) -> Result<Issued, FetchError> {
         sleep(Duration::from_millis(200)).await;
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
-        let lifetime = (self.answer.lock().expect("not poisoned"))(call)?;
+        let lifetime = (self.answer.lock().unwrap_or_else(PoisonError::into_inner))(call)?;
         let issued_at = self.clock.now();
         Ok(Issued {
             credentials: Credentials::new(format!("ASIA{call}"), "secret", None, None, "test"),
@@ -271,22 +271,36 @@ async fn credentials_that_are_issued_expired_count_as_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn seventy_two_hours_with_failing_calls_and_outages_fail_no_request() {
-    let mut minute = Bench::start(an_hour);
-    let clock = minute.clock.clone();
+async fn seventy_two_hours_with_failing_calls_outages_and_sleeps_fail_no_request() {
+    let bench = Bench::start(an_hour);
+    let clock = bench.clock.clone();
     let start = clock.now();
-    minute.now_answer(move |call| {
+    bench.now_answer(move |call| {
         let elapsed = clock.now().duration_since(start).unwrap_or_default().as_secs();
         let outage = elapsed % 7_200 > 6_900;
-        if outage || call % 100 == 7 { down(call) } else { an_hour(call) }
+        match call % 100 {
+            _ if outage => down(call),
+            7 => down(call),
+            31 => throttled(call),
+            63 => panic!("a fault of ours"),
+            _ => an_hour(call),
+        }
     });
-    for _ in 0..72 * 60 {
+    let mut slept = 0;
+    for minute in 0..72 * 60 {
+        // A multiple of the outages' period, at a time when there is none.
+        if minute % 420 == 60 {
+            slept += 8 * 3_600;
+            bench.wall.jump_seconds.store(slept, Ordering::SeqCst);
+            if bench.key().await.is_err() {
+                sleep(Duration::from_secs(6)).await;
+            }
+        }
+        bench.key().await.expect("valid at every moment");
         sleep(Duration::from_secs(60)).await;
-        minute.key().await.expect("valid at every moment");
     }
-    minute.receiver.changed().await;
-    // One refresh in 45 to 52.5 minutes, and a few attempts more in each outage.
-    assert!((82..240).contains(&minute.calls()), "{} calls", minute.calls());
+    // One refresh in 45 to 52.5 minutes and after each sleep, and a few attempts more in each outage.
+    assert!((90..260).contains(&bench.calls()), "{} calls", bench.calls());
 }
 
 #[tokio::test(start_paused = true)]
@@ -300,4 +314,71 @@ async fn instances_that_start_together_do_not_refresh_in_step() {
         buckets[(after.as_secs() as usize).min(449)] += 1;
     }
     assert!(buckets.iter().all(|&calls| calls < 40), "{:?}", buckets.iter().max());
+}
+
+fn throttled(_call: u64) -> Result<Duration, FetchError> {
+    let retry_after = Some(Duration::from_secs(86_400));
+    Err(FetchError::Transient { retry_after, source: "TooManyRequestsException".into() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_asks_for_a_day_is_asked_again_within_a_minute() {
+    let bench = Bench::start(an_hour);
+    bench.key().await.expect("issued");
+    bench.now_answer(throttled);
+    sleep(Duration::from_secs(3_500)).await;
+    let calls = bench.calls();
+    bench.now_answer(an_hour);
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!((bench.calls(), bench.key().await), (calls + 1, Ok(format!("ASIA{calls}"))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_asks_for_a_day_is_asked_again_within_seconds_while_nothing_is_valid() {
+    let bench = Bench::start(|call| if call == 0 { throttled(call) } else { an_hour(call) });
+    let Err(Unavailable::Temporarily { retry_after }) = bench.key().await else {
+        panic!("not for the moment")
+    };
+    assert!(retry_after <= Duration::from_secs(5), "{retry_after:?}");
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(bench.key().await, Ok("ASIA1".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_ends_with_the_credentials_that_it_was_computed_for() {
+    let bench = Bench::start(an_hour);
+    bench.key().await.expect("issued");
+    bench.now_answer(throttled);
+    let mut receiver = bench.receiver.clone();
+    while receiver.state().problem.is_none() {
+        receiver.changed().await;
+    }
+    bench.now_answer(an_hour);
+    bench.wall.jump_seconds.store(8 * 3_600, Ordering::SeqCst);
+    let asked = Instant::now();
+    assert_eq!(bench.key().await, Ok("ASIA2".into()));
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_in_an_outage_is_over_after_a_sleep() {
+    let bench = Bench::start(|call| if call < 8 { down(call) } else { an_hour(call) });
+    while bench.calls() < 8 {
+        sleep(Duration::from_millis(100)).await;
+    }
+    bench.wall.jump_seconds.store(8 * 3_600, Ordering::SeqCst);
+    let asked = Instant::now();
+    assert_eq!(bench.key().await, Ok("ASIA8".into()));
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_a_failure_that_is_told_and_passes() {
+    let bench = Bench::start(|call| if call == 0 { panic!("a fault of ours") } else { an_hour(call) });
+    assert!(matches!(bench.key().await, Err(Unavailable::Temporarily { .. })));
+    let problem = bench.receiver.state().problem.expect("a problem");
+    assert!(problem.message.contains("internal error"), "{}", problem.message);
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(bench.key().await, Ok("ASIA1".into()));
+    assert!(bench.receiver.state().problem.is_none());
 }

@@ -18,25 +18,54 @@ pub enum Error {
 }
 
 impl Error {
-    /// What a person should do; names no path, since clients are told.
+    /// What a person should do, when only a person can help; names no path, since clients are told.
+    ///
+    /// Everything else passes by itself: a disk is full or read-only for a while, another process holds the lock.
     #[must_use]
-    pub fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::Exposed(_) => "make the stored session private with chmod 600, or sign in again",
+            Self::Exposed(_) => Some("make the stored session private with chmod 600, or sign in again"),
             Self::Foreign(_) => {
-                "the stored session belongs to another user; sign in with `countersign login`"
+                Some("the stored session belongs to another user; sign in with `countersign login`")
             }
-            Self::Busy(_) => "another process holds the stored session; end it, or wait",
-            Self::Io(..) => "the stored session cannot be read or written; see the log",
+            Self::Busy(_) | Self::Io(..) => None,
         }
     }
 }
 
+/// Why the user pool has refused the refresh token of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended(String);
+
+impl Ended {
+    pub(super) fn new(reason: String) -> Self {
+        Self(reason)
+    }
+
+    /// The end that a refusal of the refresh token is.
+    pub(in crate::credentials) fn of(error: &user_pool::Error) -> Self {
+        Self(error.to_string())
+    }
+
+    /// The user pool's refusal.
+    pub(super) fn reason(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the stored session has ended: {}", self.0)
+    }
+}
+
+impl error::Error for Ended {}
+
 /// Why tokens could not be renewed.
 #[derive(Debug)]
 pub enum RenewError {
-    /// There is no stored session, or its refresh token has been refused.
-    SignedOut,
+    /// There is no stored session, or its refresh token was refused, for this reason if it is known.
+    SignedOut(Option<Ended>),
     /// The store failed.
     Store(Error),
     /// The user pool refused or did not answer.
@@ -79,7 +108,7 @@ impl error::Error for Error {
 impl fmt::Display for RenewError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::SignedOut => "nobody is signed in; run `countersign login`",
+            Self::SignedOut(_) => "nobody is signed in; run `countersign login`",
             Self::Store(_) => "the stored session cannot be used",
             Self::UserPool(_) => "the stored session cannot be renewed",
         })
@@ -89,7 +118,7 @@ impl fmt::Display for RenewError {
 impl error::Error for RenewError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::SignedOut => None,
+            Self::SignedOut(ended) => ended.as_ref().map(|ended| ended as _),
             Self::Store(source) => Some(source),
             Self::UserPool(source) => Some(source),
         }

@@ -2,18 +2,23 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
-    path::Path,
+    io::{self, Seek, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 #[cfg(unix)]
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
 use zeroize::Zeroizing;
 
 use super::Error;
+use crate::regular_file::RegularFile;
 
 /// A renewal holds the lock for two calls of ten seconds at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -22,73 +27,188 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Far more than a session takes.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
-/// Held until dropped, by this process or its death.
-#[derive(Debug)]
+/// What a file gets on the disk before its content is known; sessions are a few kilobytes.
+const RESERVED: [u8; 16 * 1024] = [0; 16 * 1024];
+
+/// Held until the last clone is dropped, or the process dies.
+#[derive(Clone, Debug)]
 pub(super) struct Lock {
-    _file: File,
+    /// Absent where nothing can be written, and so nothing can change.
+    _file: Option<Arc<File>>,
 }
 
-pub(super) async fn lock(folder: &Path, path: &Path) -> Result<Lock, Error> {
-    create_folder(folder).map_err(|error| Error::Io(folder.to_owned(), error))?;
-    let io = |error| Error::Io(path.to_owned(), error);
-    let file = private(OpenOptions::new().write(true).create(true)).open(path).map_err(io)?;
-    let deadline = Instant::now() + LONGEST_WAIT;
+/// A file that will replace the one at `path`. Dropping it leaves the one at `path` as it is.
+#[derive(Debug)]
+pub(super) struct Replacement {
+    file: File,
+    path: PathBuf,
+}
+
+/// Runs a file operation, which may wait for the disk, on a thread that serves no request and that the end of the
+/// process does not wait for.
+pub(super) async fn blocking<T: Send + 'static>(
+    operation: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match spawn_blocking(operation).await {
+        Ok(result) => result,
+        Err(stopped) => Err(Error::Io(PathBuf::new(), io::Error::other(stopped))),
+    }
+}
+
+pub(super) async fn lock(folder: PathBuf, path: PathBuf) -> Result<Lock, Error> {
+    let start = Instant::now();
+    let mut waited = Duration::ZERO;
     loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(Lock { _file: file }),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(POLL_INTERVAL).await,
-            Err(TryLockError::WouldBlock) => return Err(Error::Busy(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(io(error)),
+        let (folder, lock_path) = (folder.clone(), path.clone());
+        if let Some(lock) = blocking(move || try_lock(&folder, &lock_path)).await? {
+            return Ok(lock);
+        }
+        if waited.is_zero() {
+            tracing::debug!("waiting for another process that uses the session");
+        }
+        sleep(POLL_INTERVAL).await;
+        waited = start.elapsed();
+        if waited >= LONGEST_WAIT {
+            return Err(Error::Busy(path));
         }
     }
 }
 
+/// `None` while another process has it.
+fn try_lock(folder: &Path, path: &Path) -> Result<Option<Lock>, Error> {
+    let io = |error| Error::Io(path.to_owned(), error);
+    let Some(file) = open_lock(folder, path).map_err(io)? else { return Ok(Some(Lock { _file: None })) };
+    match file.try_lock() {
+        // Whoever has deleted the folder meanwhile has made this the lock of nothing.
+        Ok(()) if !is_at(&file, path) => Ok(None),
+        Ok(()) => Ok(Some(Lock { _file: Some(Arc::new(file)) })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+/// `None` where there is no lock and none can be made.
+fn open_lock(folder: &Path, path: &Path) -> io::Result<Option<File>> {
+    match create_folder(folder).and_then(|()| RegularFile::open_or_create(path)) {
+        Err(error) if is_read_only(&error) => match RegularFile::open(path) {
+            Ok(file) => Ok(Some(file.into_file())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        },
+        made => made.map(|file| Some(file.into_file())),
+    }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+}
+
+/// `None` when there is no file.
 pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
-    let file = match File::open(path) {
+    let file = match RegularFile::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::Io(path.to_owned(), error)),
     };
-    refuse_unless_private(path, &file)?;
-    let mut content = Zeroizing::new(Vec::new());
-    match file.take(LARGEST_FILE).read_to_end(&mut content) {
-        Ok(_) => Ok(Some(content)),
-        Err(error) => Err(Error::Io(path.to_owned(), error)),
+    refuse_unless_private(path, file.metadata())?;
+    file.read(LARGEST_FILE).map(Some).map_err(|error| Error::Io(path.to_owned(), error))
+}
+
+/// What a process has written to replace `path` and was kept from renaming.
+pub(super) fn read_replacement(path: &Path) -> Option<Zeroizing<Vec<u8>>> {
+    read(&temporary(path)).ok().flatten()
+}
+
+/// Puts in place what [`read_replacement`] has read.
+pub(super) fn finish_replacement(path: &Path) -> Result<(), Error> {
+    let renamed = fs::rename(temporary(path), path).and_then(|()| sync_folder(path));
+    renamed.map_err(|error| Error::Io(path.to_owned(), error))
+}
+
+impl Replacement {
+    /// Makes the file and reserves its room, so that what keeps a file from being written shows now.
+    pub(super) fn prepare(path: &Path) -> Result<Self, Error> {
+        let io = |error| Error::Io(path.to_owned(), error);
+        let file = Self::create(path).map_err(io)?;
+        let mut replacement = Self { file, path: path.to_owned() };
+        if let Err(error) = replacement.reserve() {
+            // A disk that is full has no room for what is of no use.
+            replacement.discard()?;
+            return Err(io(error));
+        }
+        Ok(replacement)
+    }
+
+    fn reserve(&mut self) -> io::Result<()> {
+        self.file.write_all(&RESERVED)?;
+        self.file.sync_all()
+    }
+
+    fn create(path: &Path) -> io::Result<File> {
+        let temporary = temporary(path);
+        path.parent().map_or(Ok(()), create_folder)?;
+        // Left behind by a crash; under the lock it is nobody's.
+        remove_if_there(&temporary)?;
+        private(OpenOptions::new().write(true).create_new(true)).open(&temporary)
+    }
+
+    /// Whoever reads `path` meanwhile, or after a crash, finds the old content or the new.
+    pub(super) fn commit(self, content: &[u8]) -> Result<(), Error> {
+        let Self { mut file, path } = self;
+        let mut commit = || {
+            file.rewind()?;
+            file.write_all(content)?;
+            file.set_len(content.len() as u64)?;
+            file.sync_all()?;
+            fs::rename(temporary(&path), &path)?;
+            sync_folder(&path)
+        };
+        commit().map_err(|error| Error::Io(path.clone(), error))
+    }
+
+    /// Removes what was prepared.
+    pub(super) fn discard(self) -> Result<(), Error> {
+        remove_if_there(&temporary(&self.path)).map_err(|error| Error::Io(self.path, error))
     }
 }
 
-/// Whoever reads `path` meanwhile, or after a crash, finds the old content or the new.
-pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let temporary = path.with_extension("new");
-    replace(path, &temporary, content).map_err(|error| Error::Io(path.to_owned(), error))
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
+    let removed = remove_if_there(&temporary(path)).and_then(|()| remove_if_there(path));
+    removed.map_err(|error| Error::Io(path.to_owned(), error))
 }
 
-pub(super) fn remove(path: &Path) -> Result<(), Error> {
+/// When the file at `path`, or who may read it, was last changed; `None` when there is none.
+pub(super) fn changed_at(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).ok().and_then(|metadata| time_of_change(&metadata))
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::Io(path.to_owned(), error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-fn replace(path: &Path, temporary: &Path, content: &[u8]) -> io::Result<()> {
-    // Left behind by a crash; under the lock it is nobody's.
-    match fs::remove_file(temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = private(OpenOptions::new().write(true).create_new(true)).open(temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
-    sync_folder(path)
-}
-
 /// A change of mode counts: it may make a file private.
 #[cfg(unix)]
-pub(super) fn changed_at(metadata: &fs::Metadata) -> Option<SystemTime> {
+fn time_of_change(metadata: &fs::Metadata) -> Option<SystemTime> {
     let seconds = Duration::from_secs(metadata.ctime().try_into().ok()?);
     let nanoseconds = Duration::from_nanos(metadata.ctime_nsec().try_into().ok()?);
     Some(SystemTime::UNIX_EPOCH + seconds + nanoseconds)
+}
+
+/// Whether `file` is what `path` names now.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => identity(open) == identity(named),
+        _ => false,
+    }
 }
 
 #[cfg(unix)]
@@ -107,8 +227,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn refuse_unless_private(path: &Path, file: &File) -> Result<(), Error> {
-    let metadata = file.metadata().map_err(|error| Error::Io(path.to_owned(), error))?;
+fn refuse_unless_private(path: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
     if metadata.mode() & 0o077 != 0 {
         return Err(Error::Exposed(path.to_owned()));
     }
@@ -119,8 +238,13 @@ fn refuse_unless_private(path: &Path, file: &File) -> Result<(), Error> {
 }
 
 #[cfg(not(unix))]
-pub(super) fn changed_at(metadata: &fs::Metadata) -> Option<SystemTime> {
+fn time_of_change(metadata: &fs::Metadata) -> Option<SystemTime> {
     metadata.modified().ok()
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
 }
 
 #[cfg(not(unix))]
@@ -140,6 +264,6 @@ fn sync_folder(_: &Path) -> io::Result<()> {
 
 /// The folder is in the user's profile, which others cannot read.
 #[cfg(not(unix))]
-fn refuse_unless_private(_: &Path, _: &File) -> Result<(), Error> {
+fn refuse_unless_private(_: &Path, _: &fs::Metadata) -> Result<(), Error> {
     Ok(())
 }

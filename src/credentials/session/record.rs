@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::Session;
+use super::{Ended, Session};
 use crate::credentials::user_pool::Device;
 
 /// A file of another version is not understood.
@@ -16,6 +16,9 @@ const VERSION: u32 = 1;
 struct Record<'a> {
     version: u32,
     refresh_token: Option<Cow<'a, str>>,
+    /// Absent while the session lasts, and in files of programs that did not say why it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended: Option<Cow<'a, str>>,
     username: Cow<'a, str>,
     signed_in_as: Cow<'a, str>,
     subject: Cow<'a, str>,
@@ -34,6 +37,7 @@ pub(super) fn encode(session: &Session) -> Zeroizing<Vec<u8>> {
     let record = Record {
         version: VERSION,
         refresh_token: session.refresh_token.as_ref().map(|token| token.expose_secret().into()),
+        ended: session.ended.as_ref().map(|ended| ended.reason().into()),
         username: session.username.as_str().into(),
         signed_in_as: session.signed_in_as.as_str().into(),
         subject: session.subject.as_str().into(),
@@ -52,6 +56,7 @@ pub(super) fn decode(content: &[u8]) -> Option<Session> {
     let record: Record<'_> = serde_json::from_slice(content).ok()?;
     (record.version == VERSION).then(|| Session {
         refresh_token: record.refresh_token.map(|token| SecretString::from(token.into_owned())),
+        ended: record.ended.map(|reason| Ended::new(reason.into_owned())),
         username: record.username.into_owned(),
         signed_in_as: record.signed_in_as.into_owned(),
         subject: record.subject.into_owned(),

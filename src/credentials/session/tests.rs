@@ -1,15 +1,24 @@
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{fs, io, os::unix::fs::PermissionsExt, time::Duration};
 
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
+    orchestrator::HttpRequest,
+};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::credentials::user_pool::script::{Script, pool, refused, tokens};
+use crate::credentials::user_pool::{
+    UserPoolClient, Verdict,
+    script::{Script, clock, pool, refused, tokens},
+};
 
 fn session(refresh_token: &str) -> Session {
     Session {
         refresh_token: Some(SecretString::from(refresh_token)),
+        ended: None,
         username: "internal".to_owned(),
         signed_in_as: "me@example.com".to_owned(),
         subject: "sub-1".to_owned(),
@@ -56,6 +65,39 @@ impl Scene {
     fn file(&self) -> PathBuf {
         self.store.path("json")
     }
+}
+
+/// A user pool during whose answers something happens to the files.
+#[derive(Clone, Debug)]
+struct Meddling {
+    script: Script,
+    meddle: fn(&Path),
+    file: PathBuf,
+}
+
+impl Meddling {
+    fn client(scene: &Scene, script: &Script, meddle: fn(&Path)) -> UserPoolClient {
+        let meddling = Self { script: script.clone(), meddle, file: scene.file() };
+        UserPoolClient::new(pool(), SharedHttpConnector::new(meddling), clock())
+    }
+}
+
+impl HttpConnector for Meddling {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        (self.meddle)(&self.file);
+        self.script.call(request)
+    }
+}
+
+/// From here on nothing can take the place of `file`.
+fn obstruct(file: &Path) {
+    fs::remove_file(file).expect("a session");
+    fs::create_dir_all(file.join("in the way")).expect("a folder");
+}
+
+fn write_private(file: &Path, content: &[u8]) {
+    fs::write(file, content).expect("written");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("ours");
 }
 
 fn mode(path: &Path) -> u32 {
@@ -159,11 +201,11 @@ async fn a_rotated_token_is_stored_when_the_tokens_are_handed_out() {
     let scene = Scene::with("refresh-1").await;
     let script = Script::new([tokens(Some("refresh-2")), tokens(None)]);
     let client = script.client(pool());
-    let renewed = scene.store.renew(&client).await.expect("tokens");
+    let renewed = scene.store.renew(&client, None).await.expect("tokens");
     assert_eq!(renewed.session.refresh_token.expect("rotated").expose_secret(), "refresh-2");
     assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-2"));
 
-    scene.store.renew(&client).await.expect("tokens");
+    scene.store.renew(&client, None).await.expect("tokens");
     assert_eq!(script.requests()[1].1["RefreshToken"], "refresh-2");
     assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-2"));
 }
@@ -173,7 +215,7 @@ async fn simultaneous_renewals_exchange_each_token_once() {
     let scene = Scene::with("refresh-1").await;
     let script = Script::new([tokens(Some("refresh-2")), tokens(Some("refresh-3"))]);
     let client = script.client(pool());
-    let (one, other) = tokio::join!(scene.store.renew(&client), scene.store.renew(&client));
+    let (one, other) = tokio::join!(scene.store.renew(&client, None), scene.store.renew(&client, None));
     assert!(one.is_ok() && other.is_ok());
     let used: Vec<_> = script.requests().iter().map(|(_, body)| body["RefreshToken"].clone()).collect();
     assert_eq!(used, [json!("refresh-1"), json!("refresh-2")]);
@@ -184,11 +226,14 @@ async fn a_refused_token_is_forgotten_but_not_the_device() {
     let scene = Scene::with("refresh-1").await;
     let script = Script::new([refused("NotAuthorizedException", "Refresh Token has been revoked")]);
     let client = script.client(pool());
-    let error = scene.store.renew(&client).await.expect_err("refused");
+    let error = scene.store.renew(&client, None).await.expect_err("refused");
     assert!(matches!(error, RenewError::UserPool(error) if error.verdict() == Verdict::SessionOver));
     let left = scene.read().await.expect("readable").expect("present");
     assert!(left.refresh_token.is_none() && left.device.is_some());
-    assert!(matches!(scene.store.renew(&client).await, Err(RenewError::SignedOut)));
+    let Err(RenewError::SignedOut(Some(ended))) = scene.store.renew(&client, None).await else {
+        panic!("not signed out for a reason")
+    };
+    assert!(ended.to_string().ends_with("NotAuthorizedException: Refresh Token has been revoked"), "{ended}");
     assert_eq!(script.requests().len(), 1);
 }
 
@@ -196,7 +241,7 @@ async fn a_refused_token_is_forgotten_but_not_the_device() {
 async fn a_passing_failure_keeps_the_token() {
     let scene = Scene::with("refresh-1").await;
     let script = Script::new([refused("TooManyRequestsException", "Rate exceeded")]);
-    assert!(scene.store.renew(&script.client(pool())).await.is_err());
+    assert!(scene.store.renew(&script.client(pool()), None).await.is_err());
     assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-1"));
 }
 
@@ -205,24 +250,124 @@ async fn a_reused_token_ends_the_session_unless_the_store_has_its_successor() {
     let scene = Scene::with("refresh-1").await;
     let reused = || refused("RefreshTokenReuseException", "Refresh token reuse");
     let script = Script::new([reused()]);
-    assert!(scene.store.renew(&script.client(pool())).await.is_err());
+    assert!(scene.store.renew(&script.client(pool()), None).await.is_err());
     assert_eq!(scene.stored_token().await, None);
     assert_eq!(script.requests().len(), 1);
 
-    let scene = Scene::with("refresh-2").await;
-    let script = Script::new([tokens(Some("refresh-3"))]);
-    let locked = scene.store.lock().await.expect("free");
-    let stale = session("refresh-1").grant().expect("a token");
-    let error = Script::new([reused()]).client(pool()).refresh(&stale).await.expect_err("reused");
-    let successor = locked.renew_with_successor(&script.client(pool()), &stale, error).await;
-    assert_eq!(successor.expect("tokens").refresh_token.expect("rotated").expose_secret(), "refresh-3");
-    assert_eq!(script.requests()[0].1["RefreshToken"], "refresh-2");
+    let scene = Scene::with("refresh-1").await;
+    let script = Script::new([reused(), tokens(Some("refresh-3"))]);
+    let client = Meddling::client(&scene, &script, |file| {
+        write_private(file, &record::encode(&session("refresh-2")));
+    });
+    scene.store.renew(&client, None).await.expect("tokens");
+    assert_eq!(script.requests()[1].1["RefreshToken"], "refresh-2");
+    assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-3"));
+}
+
+#[tokio::test]
+async fn a_store_that_takes_no_other_token_fails_before_the_old_one_is_used_up() {
+    let scene = Scene::with("refresh-1").await;
+    fs::create_dir_all(scene.file().with_extension("new").join("in the way")).expect("a folder");
+    for refused in [
+        refused("InvalidParameterException", "REFRESH_TOKEN_AUTH flow not enabled for this client"),
+        refused("NotAuthorizedException", "Refresh token rotation is enabled"),
+    ] {
+        let script = Script::new([refused]);
+        let error = scene.store.renew(&script.client(pool()), None).await.expect_err("not stored");
+        assert!(matches!(&error, RenewError::Store(error) if error.remedy().is_none()), "{error:?}");
+        let flows: Vec<_> = script.requests().iter().map(|(_, body)| body["AuthFlow"].clone()).collect();
+        assert_eq!(flows, ["REFRESH_TOKEN_AUTH"]);
+        assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-1"));
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_serves_a_session_that_does_not_rotate() {
+    let scene = Scene::with("refresh-1").await;
+    fs::create_dir_all(scene.file().with_extension("new").join("in the way")).expect("a folder");
+    let script = Script::new([tokens(None)]);
+    let renewed = scene.store.renew(&script.client(pool()), None).await.expect("tokens");
+    assert_eq!(renewed.session.refresh_token.expect("kept").expose_secret(), "refresh-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_cannot_be_stored_is_kept_used_and_stored_later() {
+    let scene = Scene::with("refresh-1").await;
+    let script = Script::new([tokens(Some("refresh-2")), tokens(Some("refresh-3"))]);
+    let renewed =
+        scene.store.renew(&Meddling::client(&scene, &script, obstruct), None).await.expect("tokens");
+    assert_eq!(renewed.session.refresh_token.expect("rotated").expose_secret(), "refresh-2");
+
+    let elsewhere = SessionStore::new(&scene.store.folder, &pool().id, "client");
+    assert!(matches!(elsewhere.lock().await, Err(Error::Busy(_))), "nobody else uses up what is stored");
+    scene.store.remember_identity("eu-west-1:pool", "eu-west-1:other").await.expect("remembered");
+    scene.store.renew(&script.client(pool()), None).await.expect("tokens");
+    assert_eq!(script.requests()[1].1["RefreshToken"], "refresh-2");
+
+    fs::remove_dir_all(scene.file()).expect("out of the way");
+    let stored =
+        elsewhere.lock().await.expect("stored by now").read().await.expect("readable").expect("present");
+    assert_eq!(stored.refresh_token.expect("stored").expose_secret(), "refresh-3");
+    assert_eq!(stored.identity_ids["eu-west-1:pool"], "eu-west-1:other");
+}
+
+#[tokio::test]
+async fn a_session_that_was_written_and_not_put_in_place_is_taken_up() {
+    let scene = Scene::with("refresh-1").await;
+    let written = scene.file().with_extension("new");
+    let whole = record::encode(&session("refresh-2"));
+    write_private(&written, &whole[..whole.len() / 2]);
+    assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-1"));
+    write_private(&written, &whole);
+    assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-2"));
+    assert!(!written.exists());
+    write_private(&written, &whole);
+    scene.store.lock().await.expect("free").forget().await.expect("deleted");
+    assert!(scene.read().await.expect("readable").is_none(), "nobody is signed in again");
+}
+
+#[tokio::test]
+async fn whatever_is_no_file_is_an_error_that_passes_and_nothing_waits_for_it() {
+    let fifo = |path: &Path| mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
+    let folder = |path: &Path| fs::create_dir(path).expect("a folder");
+    let device = |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).expect("a link");
+    let kinds: [&dyn Fn(&Path); 3] = [&fifo, &folder, &device];
+    for extension in ["json", "lock"] {
+        for make in kinds {
+            let scene = Scene::with("refresh-1").await;
+            let path = scene.store.path(extension);
+            fs::remove_file(&path).expect("there");
+            make(&path);
+            let script = Script::default();
+            let error = scene.store.renew(&script.client(pool()), None).await.expect_err("no file");
+            let RenewError::Store(error) = error else { panic!("{error:?}") };
+            assert!(matches!(&error, Error::Io(at, _) if *at == path), "{error:?}");
+            assert_eq!(error.remedy(), None);
+        }
+    }
+}
+
+#[test]
+fn only_a_file_that_others_can_read_or_that_is_anothers_needs_a_person() {
+    let path = PathBuf::from("/state/session.json");
+    for (error, needs_a_person) in [
+        (Error::Exposed(path.clone()), true),
+        (Error::Foreign(path.clone()), true),
+        (Error::Busy(path.clone()), false),
+        (Error::Io(path.clone(), io::Error::from(io::ErrorKind::StorageFull)), false),
+        (Error::Io(path.clone(), io::Error::from(io::ErrorKind::PermissionDenied)), false),
+        (Error::Io(path, io::Error::from_raw_os_error(rustix::io::Errno::NOLCK.raw_os_error())), false),
+    ] {
+        assert_eq!(error.remedy().is_some(), needs_a_person, "{error:?}");
+    }
 }
 
 #[tokio::test]
 async fn no_session_means_signed_out() {
-    let renewed = Scene::new().store.renew(&Script::default().client(pool())).await;
-    assert!(matches!(renewed, Err(RenewError::SignedOut)));
+    let scene = Scene::new();
+    let renewed = scene.store.renew(&Script::default().client(pool()), None).await;
+    assert!(matches!(renewed, Err(RenewError::SignedOut(None))));
+    assert!(!scene.store.folder.exists(), "reading makes nothing");
 }
 
 #[test]

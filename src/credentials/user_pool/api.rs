@@ -14,6 +14,7 @@ use super::{
     exchange::{Answer, Exchange},
     refusal::Refusal,
 };
+use crate::credentials::foreign::ForeignAnswer;
 
 pub(super) use messages::{
     AssociateSoftwareToken, AuthAnswer, AuthenticationResult, ConfirmDevice, GetTokensFromRefreshToken,
@@ -86,11 +87,22 @@ impl Api {
 
 fn read<A: DeserializeOwned>(operation: Operation, answer: &Answer, secrets: &[&str]) -> Result<A, Error> {
     if !(200..300).contains(&answer.status) {
-        return Err(Refusal::read(operation, answer, secrets).into());
+        return Err(match Refusal::read(operation, answer, secrets) {
+            Some(refusal) => refusal.into(),
+            None => foreign(answer),
+        });
     }
     // Some emulations answer an operation without output with no body at all.
     let body = if answer.body.is_empty() { b"{}" } else { answer.body.as_slice() };
-    serde_json::from_slice(body).map_err(|_| Error::Unintelligible("not the JSON of this operation"))
+    serde_json::from_slice(body).map_err(|_| match body.trim_ascii_start().first() {
+        Some(b'<') => foreign(answer),
+        _ => Error::Unintelligible("not the JSON of this operation"),
+    })
+}
+
+fn foreign(answer: &Answer) -> Error {
+    let Answer { status, body, retry_after, .. } = answer;
+    Error::Foreign { answer: ForeignAnswer::new(*status, body), retry_after: *retry_after }
 }
 
 impl Operation {

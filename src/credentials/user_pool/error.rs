@@ -1,6 +1,6 @@
 //! Why a user could not be signed in or stay so.
 
-use std::{error, fmt};
+use std::{error, fmt, time::Duration};
 
 use super::{
     answers::Unanswered,
@@ -9,6 +9,7 @@ use super::{
     srp::InvalidServerValue,
     verdict::Verdict,
 };
+use crate::credentials::foreign::ForeignAnswer;
 
 /// Why a user could not be signed in or stay so.
 #[derive(Debug)]
@@ -17,6 +18,13 @@ pub enum Error {
     Refused(Box<Refusal>),
     /// The user pool did not answer.
     NoAnswer(NoAnswer),
+    /// Something that stands before the user pool answered in its place.
+    Foreign {
+        /// What it answered.
+        answer: ForeignAnswer,
+        /// When to ask again, if the answer says.
+        retry_after: Option<Duration>,
+    },
     /// The user pool's answer makes no sense; the text says where.
     Unintelligible(&'static str),
     /// The user pool's side of the password proof makes no sense.
@@ -41,9 +49,14 @@ impl Error {
                 settings: &["user-pool-id"],
                 advice: "check user-pool-id and AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",
             },
-            Self::NoAnswer(_) | Self::Unintelligible(_) | Self::Proof(_) => {
-                Verdict::Transient { retry_after: None }
-            }
+            Self::Foreign { retry_after, .. } => Verdict::Transient { retry_after: *retry_after },
+            Self::NoAnswer(_) | Self::Unintelligible(_) => Verdict::Transient { retry_after: None },
+            // No accident makes such values: the next attempt would meet the same.
+            Self::Proof(_) => Verdict::Misconfigured {
+                settings: &["user-pool-id"],
+                advice: "check user-pool-id and AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER: what answers there does \
+                         not prove passwords as Cognito does",
+            },
             Self::Unanswered(unanswered) => Verdict::PersonNeeded { advice: unanswered.advice() },
             Self::UnknownChallenge(_) | Self::PasskeyNeeded => {
                 Verdict::PersonNeeded { advice: "sign in with `countersign login --browser`" }
@@ -93,6 +106,7 @@ impl fmt::Display for Error {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::NoAnswer(_) => f.write_str("the user pool did not answer"),
+            Self::Foreign { .. } => f.write_str("the user pool was not reached"),
             Self::Unintelligible(what) => write!(f, "the user pool's answer makes no sense: {what}"),
             Self::Proof(_) => f.write_str("the user pool's side of the password proof makes no sense"),
             Self::Unanswered(_) => f.write_str("the sign-in needs a person"),
@@ -107,6 +121,7 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::NoAnswer(source) => Some(source),
+            Self::Foreign { answer, .. } => Some(answer),
             Self::Proof(source) => Some(source),
             Self::Unanswered(source) => Some(source),
             Self::Refused(_)

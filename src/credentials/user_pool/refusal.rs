@@ -28,19 +28,18 @@ pub struct Refusal {
 
 impl Refusal {
     /// Reads an error answer; `secrets` are what the request contained and no message may repeat.
-    pub(super) fn read(operation: Operation, answer: &Answer, secrets: &[&str]) -> Self {
+    ///
+    /// `None` when nothing marks it as Cognito's: whatever stands between may answer with any status.
+    pub(super) fn read(operation: Operation, answer: &Answer, secrets: &[&str]) -> Option<Self> {
         let body: ErrorBody = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let code = answer
-            .error_type
-            .as_deref()
-            .or(body.kind.as_deref())
-            .or(body.code.as_deref())
-            .map_or("", bare_code)
-            .to_owned();
+        // Some emulations write `code` alone.
+        let bare_exception = body.code.as_deref().filter(|code| code.ends_with("Exception"));
+        let code = answer.error_type.as_deref().or(body.kind.as_deref()).or(bare_exception)?;
+        let code = bare_code(code).to_owned();
         let message = body.message.or(body.upper_message).unwrap_or_default();
         let cause = Cause::of(&code, &message, answer.status);
         let message = presentable(&message, secrets);
-        Self { operation, cause, code, message, retry_after: answer.retry_after }
+        Some(Self { operation, cause, code, message, retry_after: answer.retry_after })
     }
 
     pub(super) fn verdict(&self) -> Verdict {

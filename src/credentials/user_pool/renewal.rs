@@ -67,7 +67,11 @@ impl Fallback {
         match error {
             Error::Refused(refusal) => match refusal.cause {
                 Cause::Unsupported | Cause::InvalidParameter => Self::ForGood,
-                Cause::Unavailable if refusal.code.is_empty() => Self::Once,
+                _ => Self::None,
+            },
+            Error::Foreign { answer, .. } => match answer.status {
+                501 => Self::ForGood,
+                500.. => Self::Once,
                 _ => Self::None,
             },
             _ => Self::None,
@@ -109,6 +113,14 @@ async fn by_auth_flow(
     let request = InitiateAuth { auth_flow: "REFRESH_TOKEN_AUTH", client_id, auth_parameters, session: None };
     let answer = api.call(&request).await?;
     answer.authentication_result.ok_or(Error::Unintelligible("no tokens"))
+}
+
+pub(super) async fn without_rotation(
+    api: &Api,
+    pool: &UserPool,
+    grant: &RefreshGrant,
+) -> Result<Tokens, Error> {
+    Tokens::new(by_auth_flow(api, pool, grant).await?)
 }
 
 pub(super) async fn revoke(api: &Api, pool: &UserPool, refresh_token: &SecretString) -> Result<(), Error> {

@@ -156,6 +156,54 @@ async fn a_pool_without_the_operation_is_renewed_by_flow_from_then_on() {
 }
 
 #[tokio::test]
+async fn not_implemented_means_that_the_operation_is_missing_whoever_says_so() {
+    for missing in [
+        answer(501, &json!({})),
+        answer(501, &json!({"__type": "SomeException"})),
+        refused("UnknownOperation", ""),
+    ] {
+        let script = Script::new([missing, tokens(None), tokens(None)]);
+        let client = script.client(pool());
+        for _ in 0..2 {
+            client.refresh(&grant()).await.expect("tokens");
+        }
+        let flows: Vec<_> = script.requests().iter().map(|(_, body)| body["AuthFlow"].clone()).collect();
+        assert_eq!(flows, [json!(null), json!("REFRESH_TOKEN_AUTH"), json!("REFRESH_TOKEN_AUTH")]);
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_an_answer_is_no_verdict_and_its_title_is_told() {
+    for status in [200, 302, 400, 403, 404, 407, 501, 503] {
+        let page = || {
+            let page = "<html><title>Blocked by ACME</title></html>";
+            HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(page))
+        };
+        let password = SecretString::from("hunter22");
+        let client = Script::new([page(), page(), page()]).client(pool());
+        for error in [
+            client.sign_in(&user(&password), &mut Unattended::default()).await.expect_err("a page"),
+            client.refresh(&grant()).await.expect_err("a page"),
+        ] {
+            assert_eq!(error.verdict(), Verdict::Transient { retry_after: None }, "{status}");
+            let text = crate::telemetry::causes(&error);
+            let title = format!("HTTP {status} and a page titled \"Blocked by ACME\"");
+            assert!(text.ends_with(&title), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proof_that_can_never_be_made_is_not_asked_for_again() {
+    let challenge = json!({"ChallengeName": "PASSWORD_VERIFIER", "ChallengeParameters": {
+        "SALT": "abc", "SRP_B": "1234567", "SECRET_BLOCK": "not base64!", "USERNAME": "internal"}});
+    let password = SecretString::from("hunter22");
+    let client = Script::new([answer(200, &challenge)]).client(pool());
+    let error = client.sign_in(&user(&password), &mut Unattended::default()).await.expect_err("no proof");
+    assert!(matches!(error.verdict(), Verdict::Misconfigured { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_bare_server_error_condemns_no_refresh_token() {
     let script =
         Script::new([answer(500, &json!({})), refused("NotAuthorizedException", "Invalid Refresh Token")]);

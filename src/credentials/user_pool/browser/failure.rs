@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io};
 
-use crate::credentials::user_pool::exchange::NoAnswer;
+use crate::credentials::{foreign::ForeignAnswer, user_pool::exchange::NoAnswer};
 
 /// Why a sign-in in a browser came to nothing.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub enum BrowserError {
     },
     /// The token endpoint refused the code, with RFC 6749's code for why.
     TokensRefused(String),
+    /// Something that stands before the token endpoint answered in its place.
+    Foreign(ForeignAnswer),
     /// The token endpoint did not answer.
     NoAnswer(NoAnswer),
     /// The token endpoint's answer makes no sense.
@@ -75,6 +77,7 @@ impl fmt::Display for BrowserError {
                 description.as_ref().map_or(Ok(()), |description| write!(f, ": {description}"))
             }
             Self::TokensRefused(code) => write!(f, "the token endpoint answered {code}"),
+            Self::Foreign(_) => f.write_str("the token endpoint was not reached"),
             Self::NoAnswer(_) => f.write_str("the token endpoint did not answer"),
             Self::Unintelligible => f.write_str("the token endpoint's answer makes no sense"),
             Self::IdToken(reason) => write!(f, "the ID token is refused: {reason}"),
@@ -87,6 +90,7 @@ impl Error for BrowserError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Listen(_, source) => Some(source),
+            Self::Foreign(answer) => Some(answer),
             Self::NoAnswer(source) => Some(source),
             _ => None,
         }

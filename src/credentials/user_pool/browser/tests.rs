@@ -219,7 +219,7 @@ async fn errors_of_the_token_endpoint_are_reported() {
             json!({"error": "invalid_client"}),
             "the token endpoint answered invalid_client; check client-id and client-secret-file",
         ),
-        (503, json!("busy"), "the token endpoint answered HTTP 503"),
+        (503, json!("busy"), "the token endpoint was not reached"),
         (200, json!({"access_token": "a"}), "the token endpoint's answer makes no sense"),
     ] {
         let scene = Scene::new();

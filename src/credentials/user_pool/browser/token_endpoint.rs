@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::BrowserError;
 use crate::credentials::{
     UserPool,
+    foreign::ForeignAnswer,
     user_pool::{
         api::AuthenticationResult,
         exchange::{Answer, Exchange},
@@ -67,7 +68,7 @@ fn read(answer: &Answer) -> Result<Tokens, BrowserError> {
     if !(200..300).contains(&answer.status) {
         return Err(match serde_json::from_slice::<ErrorAnswer>(&answer.body) {
             Ok(ErrorAnswer { error }) => BrowserError::TokensRefused(error_code(&error)),
-            Err(_) => BrowserError::TokensRefused(format!("HTTP {}", answer.status)),
+            Err(_) => BrowserError::Foreign(ForeignAnswer::new(answer.status, &answer.body)),
         });
     }
     let tokens: TokenAnswer =

@@ -85,6 +85,9 @@ impl Cause {
             | "OperationNotEnabledException"
             | "UnsupportedOperationException"
             | "UnknownOperationException"
+            | "UnknownOperation"
+            | "NotImplementedException"
+            | "NotImplemented"
             | "UnsupportedOperation"
             | "Unsupported"
             | "InvalidAction" => Self::Unsupported,
@@ -94,6 +97,7 @@ impl Cause {
             | "InvalidEmailRoleAccessPolicyException"
             | "MFAMethodNotFoundException"
             | "SoftwareTokenMFANotFoundException" => Self::PoolMisconfigured,
+            _ if status == 501 => Self::Unsupported,
             _ if code.starts_with("Throttl") || status == 429 || status >= 500 => Self::Unavailable,
             _ => Self::Unknown,
         }

@@ -3,7 +3,7 @@ use super::*;
 fn refusal(operation: Operation, code: &str, message: &str) -> Refusal {
     let body = serde_json::json!({"__type": code, "message": message}).to_string();
     let answer = Answer { status: 400, error_type: None, retry_after: None, body: body.into_bytes() };
-    Refusal::read(operation, &answer, &[])
+    Refusal::read(operation, &answer, &[]).expect("marked as Cognito's")
 }
 
 #[test]
@@ -73,22 +73,38 @@ fn the_code_is_the_bare_name_wherever_it_stands() {
             retry_after: None,
             body: br#"{"__type":"Other","Message":"words"}"#.to_vec(),
         };
-        let refusal = Refusal::read(Operation::InitiateAuth, &answer, &[]);
+        let refusal = Refusal::read(Operation::InitiateAuth, &answer, &[]).expect("marked as Cognito's");
         assert_eq!((refusal.code.as_str(), refusal.message.as_str()), ("NotAuthorizedException", "words"));
     }
 }
 
 #[test]
-fn an_answer_without_a_code_is_judged_by_its_status() {
+fn a_code_that_is_not_known_is_judged_by_its_status() {
     for (status, cause) in [
         (500, Cause::Unavailable),
         (503, Cause::Unavailable),
         (429, Cause::Unavailable),
-        (404, Cause::Unknown),
+        (501, Cause::Unsupported),
+        (400, Cause::Unknown),
     ] {
-        let answer = Answer { status, error_type: None, retry_after: None, body: b"<html>".to_vec() };
-        assert_eq!(Refusal::read(Operation::InitiateAuth, &answer, &[]).cause, cause, "{status}");
+        let body = br#"{"__type":"SomethingNew"}"#.to_vec();
+        let answer = Answer { status, error_type: None, retry_after: None, body };
+        let refusal = Refusal::read(Operation::InitiateAuth, &answer, &[]).expect("marked as Cognito's");
+        assert_eq!(refusal.cause, cause, "{status}");
     }
+}
+
+#[test]
+fn an_answer_without_cognitos_marks_is_no_refusal() {
+    for body in ["", "<html>", "{}", r#"{"message":"Forbidden"}"#, r#"{"code":"BLOCKED"}"#, r#"{"code":403}"#]
+    {
+        let answer = Answer { status: 403, error_type: None, retry_after: None, body: body.into() };
+        assert_eq!(Refusal::read(Operation::InitiateAuth, &answer, &[]), None, "{body}");
+    }
+    let body = br#"{"code":"NotAuthorizedException","message":"User is disabled."}"#.to_vec();
+    let answer = Answer { status: 400, error_type: None, retry_after: None, body };
+    let refusal = Refusal::read(Operation::InitiateAuth, &answer, &[]);
+    assert_eq!(refusal.map(|refusal| refusal.cause), Some(Cause::UserDisabled));
 }
 
 #[test]
@@ -147,7 +163,8 @@ fn messages_repeat_no_secret_and_stay_on_a_line() {
     });
     let answer =
         Answer { status: 400, error_type: None, retry_after: None, body: body.to_string().into_bytes() };
-    let message = Refusal::read(Operation::InitiateAuth, &answer, &["hunter2", "at"]).message;
+    let refusal = Refusal::read(Operation::InitiateAuth, &answer, &["hunter2", "at"]);
+    let message = refusal.expect("marked as Cognito's").message;
     assert!(message.starts_with("Value '***' at 'password' failedxxx"), "{message}");
     assert_eq!(message.chars().count(), LONGEST_MESSAGE);
 }

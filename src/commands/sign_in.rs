@@ -1,0 +1,46 @@
+//! Credentials for the commands that need them once, and how a signal ends these commands.
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio::time::timeout;
+
+use super::Failure;
+use crate::{
+    app,
+    clock::Clock,
+    credentials::{
+        Settings,
+        source::{Issued, Source},
+    },
+    shutdown::Signals,
+};
+
+/// The longest that a sign-in may take: half a minute for another process that uses the session, and all calls.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Credentials of the user that `settings` describe, or the reason why there are none.
+pub(super) async fn credentials(
+    settings: &Settings,
+    ca_files: &[PathBuf],
+    clock: &Clock,
+) -> Result<Issued, Failure> {
+    let mut source = app::source(settings, ca_files, clock)?;
+    match timeout(LONGEST, source.fetch()).await {
+        Ok(fetched) => fetched.map_err(Failure::runtime),
+        Err(_) => {
+            Err(Failure::runtime(format!("the sign-in did not end within {} seconds", LONGEST.as_secs())))
+        }
+    }
+}
+
+/// Does `work` until a signal comes that ends the command.
+///
+/// From here on signals are heard instead of ending the process, so that nothing in `work` may block the thread. A
+/// renewal of the session that has begun goes on without `work`: see `session::settled`.
+pub(super) async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let mut signals = Signals::listen_beside_another()?;
+    tokio::select! {
+        ended = work => ended,
+        signal = signals.next() => Err(Failure::Interrupted(signal)),
+    }
+}

@@ -1,0 +1,332 @@
+//! Ends of commands around a rotation of the refresh token: whatever ends them, the session stays usable.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Stdio, time::Duration};
+
+use countersign::sandbox::Fault;
+use tokio::{process::Command, task::JoinSet, task::yield_now};
+
+use crate::{
+    desk::{Desk, RENEWAL, failed, send, succeeded},
+    support::{
+        program::{self, Program},
+        soon,
+    },
+};
+
+/// Each command that renews the session.
+const COMMANDS: [&[&str]; 6] = [
+    &["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"],
+    &["exec", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--", "/bin/sh", "-c", "sleep 60"],
+    &["call", "GET", "/hello"],
+    &["whoami"],
+    &["check", "--online"],
+    &["credentials"],
+];
+
+const SIGNALS: [(&str, i32); 3] = [("INT", 130), ("TERM", 143), ("HUP", 129)];
+
+/// A command that signals end, also where whoever runs the tests has some of them ignored.
+fn command(desk: &Desk, arguments: &[&str]) -> Command {
+    let direct = desk.proxy_command(arguments);
+    let direct = direct.as_std();
+    let mut command = Command::new("/usr/bin/env");
+    command.arg("--default-signal=INT,HUP").arg(direct.get_program()).args(direct.get_args());
+    let settings = direct.get_envs().filter_map(|(name, value)| value.map(|value| (name, value)));
+    command
+        .env_clear()
+        .envs(settings)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .current_dir(desk.folder.path());
+    command.env("COUNTERSIGN_LOG_FORMAT", "json").env("COUNTERSIGN_LOG_LEVEL", "info");
+    command
+}
+
+pub(crate) async fn renewal_begins(desk: &Desk) {
+    soon("the renewal to begin", async {
+        while desk.calls(RENEWAL) == 0 {
+            yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// Makes the answer to the next renewal come a second after the old token has been used up.
+pub(crate) async fn signed_in_with_a_late_answer() -> Desk {
+    let desk = Desk::rotating(Duration::ZERO).await;
+    desk.sign_in().await;
+    desk.sandbox.faults().next(RENEWAL, 1, Fault::Late(Duration::from_secs(1)));
+    desk
+}
+
+pub(crate) async fn is_signed_in(desk: &Desk) {
+    succeeded(&desk.run(&["whoami"]).await);
+}
+
+#[tokio::test]
+async fn a_signal_during_a_rotation_ends_every_command_after_it() {
+    let mut ends = JoinSet::new();
+    for arguments in COMMANDS {
+        ends.spawn(async move {
+            for (signal, code) in SIGNALS {
+                let desk = signed_in_with_a_late_answer().await;
+                let before = desk.session();
+                let program = Program::start(command(&desk, arguments));
+                renewal_begins(&desk).await;
+                program.signal(signal).await;
+                let code = match (arguments[0], signal) {
+                    // Where there is no terminal, it has the configuration read again.
+                    ("serve", "HUP") => {
+                        program.signal("TERM").await;
+                        143
+                    }
+                    _ => code,
+                };
+                let ended = program.ended().await;
+                assert_eq!(ended.code, Some(code), "{arguments:?} {signal}: {ended:?}");
+                assert_ne!(
+                    desk.session()["refresh_token"],
+                    before["refresh_token"],
+                    "{arguments:?} {signal}"
+                );
+                is_signed_in(&desk).await;
+            }
+        });
+    }
+    while let Some(end) = ends.join_next().await {
+        end.expect("a session that is usable");
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_during_a_rotation_ends_it_no_sooner() {
+    for arguments in COMMANDS {
+        let desk = signed_in_with_a_late_answer().await;
+        let program = Program::start(command(&desk, arguments));
+        renewal_begins(&desk).await;
+        program.signal("TERM").await;
+        program.stderr_line("finishing the renewal of the session").await;
+        program.signal("TERM").await;
+        assert_eq!(program.ended().await.code, Some(143), "{arguments:?}");
+        is_signed_in(&desk).await;
+    }
+}
+
+#[tokio::test]
+async fn a_signal_before_a_rotation_ends_every_command_at_once() {
+    for arguments in COMMANDS {
+        let desk = Desk::rotating(Duration::ZERO).await;
+        desk.sign_in().await;
+        let before = desk.session();
+        let lock = fs::File::open(desk.session_file().with_extension("lock")).expect("a lock");
+        lock.lock().expect("free");
+        let mut command = command(&desk, arguments);
+        command.env("COUNTERSIGN_LOG_LEVEL", "debug,countersign=trace");
+        let program = Program::start(command);
+        program.stderr_line("waiting for another process that uses the session").await;
+        program.signal("TERM").await;
+        assert_eq!(program.ended().await.code, Some(143), "{arguments:?}");
+        assert_eq!((desk.session(), desk.calls(RENEWAL)), (before, 0), "{arguments:?}");
+        drop(lock);
+        is_signed_in(&desk).await;
+    }
+}
+
+/// Puts something in the way of the session's file.
+fn obstruct(desk: &Desk) {
+    fs::remove_file(desk.session_file()).expect("a session");
+    fs::create_dir_all(desk.session_file().join("in the way")).expect("a folder");
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_could_not_be_stored_is_no_success_and_is_taken_up_later() {
+    for arguments in [&["whoami"][..], &["credentials"], &["call", "GET", "/hello"]] {
+        let desk = signed_in_with_a_late_answer().await;
+        let program = Program::start(command(&desk, arguments));
+        renewal_begins(&desk).await;
+        obstruct(&desk);
+        let ended = program.ended().await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("could not be stored"), "{ended:?}");
+        assert_ne!(ended.stdout, "", "what could be done was done: {ended:?}");
+        fs::remove_dir_all(desk.session_file()).expect("out of the way");
+        is_signed_in(&desk).await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_recovers_in_time_loses_nothing() {
+    let desk = signed_in_with_a_late_answer().await;
+    let before = desk.session();
+    let whoami = Program::start(desk.command(&["whoami"]));
+    renewal_begins(&desk).await;
+    obstruct(&desk);
+    whoami.stderr_line("kept in memory and written again").await;
+    fs::remove_dir_all(desk.session_file()).expect("out of the way");
+    succeeded(&whoami.ended().await);
+    assert_ne!(desk.session()["refresh_token"], before["refresh_token"]);
+}
+
+#[tokio::test]
+async fn a_running_proxy_stores_a_refresh_token_as_soon_as_it_can() {
+    let desk = signed_in_with_a_late_answer().await;
+    let (proxy, url) = desk.serve(&[]).await;
+    renewal_begins(&desk).await;
+    obstruct(&desk);
+    proxy.stderr_line("kept in memory and written again").await;
+    assert_eq!(send("GET", &url, "").await.status, 200);
+    fs::remove_dir_all(desk.session_file()).expect("out of the way");
+    proxy.stderr_line("the new refresh token is stored").await;
+    proxy.signal("KILL").await;
+    proxy.ended().await;
+    is_signed_in(&desk).await;
+}
+
+/// What happens to the store.
+type Act<'a> = &'a dyn Fn();
+
+#[tokio::test]
+async fn a_store_that_fails_for_a_moment_asks_nobody_to_sign_in() {
+    let desk = Desk::rotating(Duration::ZERO).await;
+    desk.sign_in().await;
+    let folder = desk.session_file().parent().expect("a folder").to_owned();
+    let lock = desk.session_file().with_extension("lock");
+    let aside = folder.with_extension("aside");
+    let fails: [(&str, Act<'_>, Act<'_>); 3] = [
+        (
+            "a folder that is none",
+            &|| {
+                fs::rename(&folder, &aside).expect("moved");
+                fs::write(&folder, "").expect("a file");
+            },
+            &|| {
+                fs::remove_file(&folder).expect("removed");
+                fs::rename(&aside, &folder).expect("moved back");
+            },
+        ),
+        (
+            "a folder in place of the lock",
+            &|| {
+                fs::remove_file(&lock).expect("removed");
+                fs::create_dir(&lock).expect("made");
+            },
+            &|| fs::remove_dir(&lock).expect("removed"),
+        ),
+        (
+            "no room beside the session",
+            &|| fs::create_dir_all(desk.session_file().with_extension("new").join("x")).expect("made"),
+            &|| fs::remove_dir_all(desk.session_file().with_extension("new")).expect("removed"),
+        ),
+    ];
+    for (failure, break_it, mend_it) in fails {
+        desk.sandbox.calls().clear();
+        break_it();
+        let ended = desk.run(&["whoami"]).await;
+        failed(&ended, &["could not be obtained for the moment"]);
+        let (proxy, url) = desk.serve(&[]).await;
+        proxy.stderr_line("credentials could not be refreshed").await;
+        assert_eq!(send("GET", &url, "").await.problem().1, "credentials-unavailable", "{failure}");
+        assert_eq!(desk.calls(RENEWAL), 0, "{failure}: no token is used up");
+        mend_it();
+        soon("the session to be used", async {
+            while send("GET", &url, "").await.status != 200 {
+                yield_now().await;
+            }
+        })
+        .await;
+        proxy.signal("TERM").await;
+        proxy.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn a_running_proxy_takes_up_a_folder_that_comes_back() {
+    let desk = Desk::rotating(Duration::ZERO).await;
+    desk.sign_in().await;
+    let folder = desk.session_file().parent().expect("a folder").to_owned();
+    let aside = folder.with_extension("aside");
+    fs::rename(&folder, &aside).expect("moved");
+    let (proxy, url) = desk.serve(&[]).await;
+    proxy.stderr_line("until somebody acts").await;
+    fs::rename(&aside, &folder).expect("moved back");
+    soon("the session to be used", async {
+        while send("GET", &url, "").await.status != 200 {
+            yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refresh_token_outlives_the_folder_that_it_belongs_into() {
+    let desk = signed_in_with_a_late_answer().await;
+    let whoami = Program::start(desk.command(&["whoami"]));
+    renewal_begins(&desk).await;
+    fs::remove_dir_all(desk.session_file().parent().expect("a folder")).expect("removed");
+    succeeded(&whoami.ended().await);
+    is_signed_in(&desk).await;
+}
+
+#[tokio::test]
+async fn a_login_that_cannot_be_stored_asks_for_no_password() {
+    let desk = Desk::start().await;
+    fs::create_dir_all(desk.session_file().with_extension("new").join("in the way")).expect("a folder");
+    failed(&program::run(desk.login_command()).await, &["cannot be used"]);
+    assert_eq!(desk.calls("InitiateAuth"), 0);
+}
+
+#[tokio::test]
+async fn a_session_that_ended_says_why_to_everybody() {
+    let desk = Desk::start().await;
+    desk.sign_in().await;
+    desk.sandbox.sign_out("demo");
+    for arguments in [&["credentials"], &["whoami"], &["credentials"]] {
+        failed(
+            &desk.run(arguments).await,
+            &[
+                "sign in again with `countersign login`",
+                "session has ended",
+                "Refresh Token has been revoked",
+            ],
+        );
+    }
+    assert_eq!(desk.calls(RENEWAL), 1);
+    let (proxy, url) = desk.serve(&[]).await;
+    let line = proxy.stderr_line("until somebody acts").await;
+    assert!(line.contains("Refresh Token has been revoked"), "{line}");
+    assert_eq!(send("GET", &url, "").await.problem().1, "login-required");
+    desk.sign_in().await;
+    is_signed_in(&desk).await;
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_cognitos_answer_is_told_and_ends_no_session() {
+    let desk = Desk::start().await;
+    desk.sign_in().await;
+    for (operation, status) in [(RENEWAL, 403), ("GetId", 407), ("GetCredentialsForIdentity", 403)] {
+        desk.sandbox.faults().next(operation, 1, Fault::Page(status, "Blocked by ACME".to_owned()));
+        failed(
+            &desk.run(&["whoami"]).await,
+            &["for the moment", &format!("HTTP {status}"), "Blocked by ACME"],
+        );
+    }
+    is_signed_in(&desk).await;
+}
+
+#[tokio::test]
+async fn an_id_token_file_that_is_no_file_is_an_error() {
+    let desk = Desk::start().await;
+    let fifo = desk.folder.path().join("token");
+    assert!(Command::new("mkfifo").arg(&fifo).status().await.expect("mkfifo").success());
+    set_private(&fifo);
+    let mut command = program::command(&["whoami"]);
+    desk.configure(&mut command);
+    command.env_remove("COUNTERSIGN_USER_POOL_ID").env_remove("COUNTERSIGN_CLIENT_ID");
+    command.env("COUNTERSIGN_ID_TOKEN_FILE", &fifo);
+    let ended = program::run(command).await;
+    failed(&ended, &["a FIFO or a device, not a file"]);
+}
+
+fn set_private(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("ours");
+}
