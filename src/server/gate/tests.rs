@@ -156,7 +156,7 @@ async fn a_refusal_waits_for_a_client_that_keeps_sending_to_end_or_to_pause() {
                 sleep(pause).await;
                 client.write_all(&[b'x'; 10]).await.expect("room");
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     };
     let tenth = Duration::from_millis(100);
