@@ -76,18 +76,19 @@ pub fn check_resources() -> io::Result<()> {
             "this process may have {limit} files open and needs {MIN_OPEN_FILES} at least; raise the limit (ulimit -n)"
         )));
     }
-    let thread = thread::Builder::new().spawn(|| {}).map_err(|error| {
-        io::Error::new(
-            error.kind(),
-            format!("no thread can be started; raise the limit on processes (ulimit -u): {error}"),
-        )
-    })?;
+    let thread = thread::Builder::new().spawn(|| {}).map_err(|error| no_thread(&error))?;
     // It has nothing in it that could panic.
     let _ = thread.join();
     SysRng
         .try_next_u32()
         .map_err(|error| io::Error::other(format!("the system gives no random bytes (getrandom): {error}")))
         .map(drop)
+}
+
+/// What the system says when it starts no thread, with the limit that is usually met.
+pub fn no_thread(error: &io::Error) -> io::Error {
+    let message = format!("no thread can be started; raise the limit on processes (ulimit -u): {error}");
+    io::Error::new(error.kind(), message)
 }
 
 /// Runs `start` with the limit on open files that this process was started with, for a program that is to inherit it.

@@ -4,6 +4,8 @@ use std::{future::Future, io, sync::mpsc, thread};
 
 use tokio::runtime;
 
+use crate::process::no_thread;
+
 /// Starts a thread that runs the future which `make` gives, in a runtime of the thread's own, in which `make` runs too.
 ///
 /// The runtime is made and dropped in that thread: one that is dropped inside another panics, as it would when the
@@ -40,7 +42,8 @@ where
             }
             Err(error) => drop(started.send(Err(error))),
         }
-    })?;
+    });
+    let thread = thread.map_err(|error| no_thread(&error))?;
     start.recv().unwrap_or_else(|_| Err(io::Error::other("a thread panicked at its start")))?;
     Ok(thread)
 }

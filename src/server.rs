@@ -98,7 +98,7 @@ where
     drop(acceptor);
     work.ended().await;
     // Workers end after those who give them connections, and these when they are asked to; or all have panicked.
-    if !asked.is_requested() {
+    if !loops.is_empty() && !asked.is_requested() {
         return Err(io::Error::other("all workers exited unexpectedly"));
     }
     while loops.join_next().await.is_some() {}
