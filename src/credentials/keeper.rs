@@ -28,6 +28,10 @@ use crate::clock::Clock;
 /// A laptop that slept has no timer that went off; the wall clock is looked at this often.
 const TICK: Duration = Duration::from_secs(5);
 
+/// How soon after a success the next attempt may come, but for credentials that the gateway refuses: a clock that is moved
+/// to and fro, by a gateway that lies about the time for one, must not make a call to Cognito of every request.
+const RESPITE: Duration = Duration::from_secs(5);
+
 /// The longest that one attempt may take, all its calls together.
 const ATTEMPT: Duration = Duration::from_secs(20);
 
@@ -39,6 +43,8 @@ pub struct Keeper<S> {
     clock: Clock,
     failures: u32,
     refresh_at: Option<SystemTime>,
+    /// Kept after a success, whatever the clock says about its credentials.
+    respite: Option<Pause>,
     /// Sources whose secrets are to be taken over.
     successors: Option<mpsc::UnboundedReceiver<S>>,
 }
@@ -46,7 +52,7 @@ pub struct Keeper<S> {
 impl<S: Source> Keeper<S> {
     /// A keeper that has obtained nothing yet.
     pub fn new(source: S, publisher: Publisher, clock: Clock) -> Self {
-        Self { source, publisher, clock, failures: 0, refresh_at: None, successors: None }
+        Self { source, publisher, clock, failures: 0, refresh_at: None, respite: None, successors: None }
     }
 
     /// The same, which takes over the secrets of the sources that come.
@@ -97,6 +103,8 @@ impl<S: Source> Keeper<S> {
         if self.publisher.take_rejection() {
             info!("the gateway refused the credentials: refreshing");
             self.refresh_at = Some(self.clock.now());
+            // Rejections have a limit of their own.
+            self.respite = None;
         }
         let (pausing, terminal) = {
             let state = self.publisher.state();
@@ -108,7 +116,10 @@ impl<S: Source> Keeper<S> {
         if terminal {
             return self.source.changed().await;
         }
-        !pausing && (self.refresh_at.is_none_or(|at| self.clock.now() >= at) || self.is_pressing())
+        let resting = self.respite.is_some_and(|respite| respite.left(&self.clock).is_some());
+        !pausing
+            && !resting
+            && (self.refresh_at.is_none_or(|at| self.clock.now() >= at) || self.is_pressing())
     }
 
     /// Requests wait already, or cannot be signed: chance has no say.
@@ -127,8 +138,9 @@ impl<S: Source> Keeper<S> {
             Some(problem) => problem.pause.map(|pause| pause.left(&self.clock).unwrap_or_default()),
             None => self.refresh_at.map(|at| at.duration_since(self.clock.now()).unwrap_or_default()),
         };
+        let respite = self.respite.and_then(|respite| respite.left(&self.clock)).unwrap_or_default();
         // A timer rounds down to its own resolution.
-        pause.map_or(TICK, |pause| pause.min(TICK)).max(Duration::from_millis(1))
+        pause.map_or(TICK, |pause| pause.min(TICK)).max(respite).max(Duration::from_millis(1))
     }
 
     async fn attempt(&mut self) {
@@ -152,13 +164,17 @@ impl<S: Source> Keeper<S> {
         let never = now + Duration::from_secs(86_400);
         self.refresh_at =
             Some(issued.expiry.map_or(never, |expiry| windows(&issued).refresh_at(expiry, rand::random())));
+        let lifetime = issued.expiry.and_then(|expiry| expiry.duration_since(issued.issued_at).ok());
+        let respite = lifetime.map_or(RESPITE, |lifetime| RESPITE.min(lifetime / 4));
+        self.respite = Some(Pause::new(respite, None, &self.clock));
+        let (identity, expires_in) = (&issued.identity, left.map(|left| left.as_secs()));
+        if self.failures > 0 {
+            info!(%identity, expires_in, failures = self.failures, "credentials are refreshed again");
+        } else {
+            let took_ms = started.elapsed().as_millis() as u64;
+            debug!(%identity, expires_in, took_ms, "credentials refreshed");
+        }
         self.failures = 0;
-        debug!(
-            identity = %issued.identity,
-            expires_in = left.map(|left| left.as_secs()),
-            took_ms = started.elapsed().as_millis() as u64,
-            "credentials refreshed"
-        );
         self.publisher.issued(issued, now);
     }
 

@@ -136,6 +136,25 @@ async fn requests_at_expiry_share_one_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_is_moved_to_and_fro_makes_no_call_of_every_request() {
+    let bench = Bench::start(an_hour);
+    bench.key().await.expect("issued");
+    // Each refresh sets the clock right, and each request's upstream sets it wrong.
+    let clock = bench.clock.clone();
+    bench.now_answer(move |_| {
+        clock.observe(clock.local(), clock.local());
+        Ok(HOUR)
+    });
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(60) {
+        bench.clock.observe(bench.clock.local() + 2 * HOUR, bench.clock.local());
+        bench.key().await.expect("issued");
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert!((2..=14).contains(&bench.calls()), "{}", bench.calls());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_machine_that_slept_past_expiry_recovers_on_the_first_request() {
     let bench = Bench::start(an_hour);
     bench.key().await.expect("issued");
