@@ -488,14 +488,8 @@ async fn without_file_descriptors_it_waits_and_goes_on() {
     for _ in 0..60 {
         crowd.push(Connection::open(address(&url)).await);
     }
-    let refused = "a connection could not be accepted";
-    program.stderr_line(refused).await;
-    // The next line after ten seconds says how many there would have been between the two.
-    let line: serde_json::Value =
-        serde_json::from_str(&program.stderr_line("\"repeated\":").await).expect("JSON");
-    assert_eq!(line["message"], refused, "{line}");
-    let attempts = line["repeated"].as_u64().expect("a number");
-    assert!((1..=200).contains(&attempts), "{attempts} attempts in ten seconds");
+    program.stderr_line("a connection could not be accepted").await;
+    assert_eq!(ask(&url, "/during").await.0.status, 200, "idle connections give way");
     drop(crowd);
     assert_eq!(ask(&url, "/after").await.0.status, 200);
 }

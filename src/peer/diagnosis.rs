@@ -3,7 +3,10 @@
 use std::{
     io::{self, Read},
     net::{IpAddr, SocketAddr},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -29,6 +32,9 @@ const MESSAGE: usize = 72;
 /// Whether the kernel has ever told of a socket: one that lacks the means to says "no such socket" too.
 static TELLS: AtomicBool = AtomicBool::new(false);
 
+/// Kept open: the question whose a connection is must be answered when the process may open no more files, too.
+static SOCKET: Mutex<Option<Socket>> = Mutex::new(None);
+
 /// Looks for the socket at `local` that is connected to `remote`.
 pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Found {
     if !cfg!(target_os = "linux") {
@@ -43,11 +49,21 @@ pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Found {
 
 /// The kernel answers while the request is sent: there is nothing to wait for.
 fn ask(request: &[u8], answer: &mut [u8]) -> io::Result<usize> {
-    let mut socket =
-        Socket::new(Domain::from(AF_NETLINK), Type::DGRAM, Some(Protocol::from(NETLINK_SOCK_DIAG)))?;
-    socket.set_nonblocking(true)?;
+    let mut shared = SOCKET.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut socket = match shared.take() {
+        Some(socket) => socket,
+        None => {
+            let protocol = Protocol::from(NETLINK_SOCK_DIAG);
+            let socket = Socket::new(Domain::from(AF_NETLINK), Type::DGRAM, Some(protocol))?;
+            socket.set_nonblocking(true)?;
+            socket
+        }
+    };
     socket.send(request)?;
-    socket.read(answer)
+    let length = socket.read(answer)?;
+    // Only one that has answered is kept: no answer to another question may be left in it.
+    *shared = Some(socket);
+    Ok(length)
 }
 
 fn request(local: SocketAddr, remote: SocketAddr) -> [u8; HEADER + REQUEST] {
