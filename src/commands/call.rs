@@ -62,7 +62,7 @@ pub(super) async fn run(
 
 /// Credentials, or the reason why there are none.
 pub(super) async fn sign_in(config: &CallConfig, clock: &Clock) -> Result<Issued, Failure> {
-    let mut source = app::source(&config.credentials, &config.aws_ca_files, clock)?;
+    let mut source = app::source(&config.credentials, &config.aws_http, clock)?;
     match timeout(SIGN_IN, source.fetch()).await {
         Ok(fetched) => fetched.map_err(Failure::runtime),
         Err(_) => Err(Failure::runtime("the sign-in did not end within 30 seconds")),

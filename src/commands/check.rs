@@ -30,7 +30,7 @@ pub(super) async fn run(
     print(text.as_bytes())?;
     if online {
         let clock = Clock::system();
-        let mut source = app::source(&config.credentials, &config.aws_ca_files, &clock)?;
+        let mut source = app::source(&config.credentials, &config.aws_http, &clock)?;
         let issued = source.fetch().await.map_err(Failure::runtime)?;
         tracing::info!("{}", signed_in(&issued, &clock));
     }

@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let mut source = app::source(&config.credentials, &config.aws_ca_files, &Clock::system())?;
+    let mut source = app::source(&config.credentials, &config.aws_http, &Clock::system())?;
     let mut signals = Signals::listen()?;
     let fetched = source.fetch();
     tokio::pin!(fetched);

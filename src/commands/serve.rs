@@ -78,7 +78,7 @@ pub(super) fn start(config: Config, passed: Passed) -> Result<App, Failure> {
             admin_listen: config.admin_listen,
             credentials: config.credentials,
             proxy: config.proxy,
-            aws_ca_files: config.aws_ca_files,
+            aws_http: config.aws_http,
             #[cfg(feature = "otlp")]
             spans: config.spans,
             threads: thread::available_parallelism().ok(),

@@ -25,7 +25,7 @@ pub(super) async fn run(
     let config = Config::for_session(arguments, environment)?;
     telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
     let clock = Clock::system();
-    let mut source = app::source(&config.credentials, &config.aws_ca_files, &clock)?;
+    let mut source = app::source(&config.credentials, &config.aws_http, &clock)?;
     let issued = source.fetch().await.map_err(Failure::runtime)?;
     let about = about(&config.credentials, &issued, &clock);
     let text = if json {

@@ -9,8 +9,9 @@ use super::{
     url, value,
 };
 use crate::{
+    credentials::aws_http,
     listener::Listen,
-    proxy::{GuardSettings, Limits, RouteSettings, Settings, Timeouts},
+    proxy::{GuardSettings, Limits, Resolver, RouteSettings, Settings, Timeouts},
     regular_file::RegularFile,
     roots::Roots,
     telemetry,
@@ -73,11 +74,26 @@ impl Reader<'_> {
         let own = self.explicit("ca-file").and_then(|given| self.roots_file(&given));
         let ca_files = own.into_iter().chain(self.aws_ca_files()).collect();
         let (guard, strip_headers) = (GuardSettings::default(), Vec::new());
-        Some(Settings { guard, limits: limits?, timeouts: timeouts?, routes, strip_headers, ca_files })
+        let (forward_proxies, resolver) = (self.forward_proxies.clone(), Resolver::system());
+        Some(Settings {
+            guard,
+            limits: limits?,
+            timeouts: timeouts?,
+            routes,
+            strip_headers,
+            ca_files,
+            forward_proxies,
+            resolver,
+        })
+    }
+
+    /// How the endpoints of AWS are reached.
+    pub(super) fn aws_http(&mut self) -> aws_http::Settings {
+        aws_http::Settings { ca_files: self.aws_ca_files(), proxies: self.forward_proxies.clone() }
     }
 
     /// What the SDKs trust besides the system's roots.
-    pub(super) fn aws_ca_files(&mut self) -> Vec<PathBuf> {
+    fn aws_ca_files(&mut self) -> Vec<PathBuf> {
         self.refuse_odd_system_roots();
         let bundle = self.environment.variable("AWS_CA_BUNDLE").map(str::to_owned);
         bundle

@@ -19,7 +19,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{connect::Connection, request_body::RequestBody, tasks::Tasks};
+use super::{connection::Connection, request_body::RequestBody, tasks::Tasks};
 
 /// Shorter than the idle timeouts of gateways and load balancers, so that we close first.
 const LONGEST_REST: Duration = Duration::from_secs(20);
