@@ -117,6 +117,12 @@ impl App {
         self.data.iter().filter_map(Listener::listen).collect()
     }
 
+    /// Where the admin listener is asked, address by address.
+    #[must_use]
+    pub fn admin_addresses(&self) -> Vec<Listen> {
+        self.admin.iter().filter_map(Listener::listen).collect()
+    }
+
     /// What requests are signed with, once it is running.
     #[must_use]
     pub fn credentials(&self) -> Receiver {

@@ -130,6 +130,9 @@ impl Config {
     fn of_proxy(mut reader: Reader<'_>) -> Result<Self, ConfigError> {
         let listeners = reader.listeners();
         let routes = reader.all_routes();
+        if let (Some(listeners), Some(routes)) = (&listeners, &routes) {
+            reader.refuse_circles(listeners, routes);
+        }
         let route_settings = routes.iter().flatten().map(|route| route.settings.clone()).collect();
         let proxy = reader.proxy(route_settings);
         let credentials = reader.credentials();

@@ -543,6 +543,35 @@ fn a_rule_of_no_proxy_that_is_not_understood_draws_a_warning() {
 }
 
 #[test]
+fn what_leads_back_to_a_listener_is_a_mistake() {
+    let run = Run::complete()
+        .flag("listen", &["0.0.0.0:8181"])
+        .flag("allow-unauthenticated", &["true"])
+        .variable("ALL_PROXY", "http://localhost:8181")
+        .file(
+            "admin-listen = 'localhost:8190'\n[[route]]\npath = '/a'\nupstream = 'http://127.0.0.9:8181'\n\
+             region = 'eu-west-1'\n[[route]]\npath = '/b'\nupstream = 'https://[::1]:8190'\nregion = 'eu-west-1'\n",
+        );
+    let problems = run.problems();
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    for (problem, parts) in problems.iter().zip([
+        [
+            "countersign.toml:2",
+            "the upstream 127.0.0.9:8181 is where this proxy itself listens (0.0.0.0:8181)",
+        ],
+        ["countersign.toml:6", "the upstream [::1]:8190 is where this proxy itself listens (localhost:8190)"],
+        ["ALL_PROXY", "localhost:8181 is where this proxy itself listens (0.0.0.0:8181)"],
+    ]) {
+        assert!(parts.iter().all(|part| problem.contains(part)), "{problem}");
+    }
+    for upstream in ["http://localhost:8183", "http://127.0.0.1:8182", "https://api.example.com:8181"] {
+        let run =
+            Run::complete().flag("admin-listen", &["[::1]:8182"]).variable("COUNTERSIGN_REGION", "eu-west-1");
+        assert_eq!(run.variable("COUNTERSIGN_UPSTREAM", upstream).problems(), [""; 0], "{upstream}");
+    }
+}
+
+#[test]
 fn the_listing_has_every_setting_with_its_origin() {
     let run = Run::complete().file("\nallow-host = ['a', 'b']\n").flag("listen", &["localhost:0"]);
     let config = run.variable("RUST_LOG", "debug").valid();

@@ -5,6 +5,7 @@
 mod support;
 
 mod addresses;
+mod circles;
 mod forward_proxies;
 mod names;
 mod tls_faults;
