@@ -7,6 +7,7 @@ mod support;
 mod addresses;
 mod circles;
 mod forward_proxies;
+mod lifetime;
 mod names;
 mod tls_faults;
 
