@@ -4,7 +4,7 @@ mod error;
 mod reload;
 mod servers;
 
-use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{error, info, warn};
@@ -43,8 +43,8 @@ pub struct Settings {
     pub credentials: credentials::Settings,
     /// The data path.
     pub proxy: proxy::Settings,
-    /// PEM files with more trusted roots for the endpoints of AWS.
-    pub aws_ca_files: Vec<PathBuf>,
+    /// How the endpoints of AWS are reached.
+    pub aws_http: aws_http::Settings,
     /// Where spans of requests are exported, if they are.
     #[cfg(feature = "otlp")]
     pub spans: Option<spans::Settings>,
@@ -84,7 +84,7 @@ impl App {
     pub fn bind_or_take(mut settings: Settings, passed: Passed, clock: Clock) -> Result<Self, StartError> {
         let limits = &mut settings.proxy.limits;
         limits.max_connections = attainable_connections(limits.max_connections);
-        let source = source(&settings.credentials, &settings.aws_ca_files, &clock)?;
+        let source = source(&settings.credentials, &settings.aws_http, &clock)?;
         let (data, listen) = listeners(passed.data, Some(settings.listen.clone()))?;
         let (admin, admin_listen) = listeners(passed.admin, settings.admin_listen.take())?;
         settings.listen = listen.unwrap_or(settings.listen);
@@ -117,6 +117,12 @@ impl App {
     #[must_use]
     pub fn addresses(&self) -> Vec<Listen> {
         self.data.iter().filter_map(Listener::listen).collect()
+    }
+
+    /// Where the admin listener is asked, address by address.
+    #[must_use]
+    pub fn admin_addresses(&self) -> Vec<Listen> {
+        self.admin.iter().filter_map(Listener::listen).collect()
     }
 
     /// What requests are signed with, once it is running.
@@ -277,10 +283,10 @@ fn about(settings: &Settings, data: &[Listener], admin: &[Listener]) -> About {
 /// When a file cannot be used.
 pub fn source(
     settings: &credentials::Settings,
-    ca_files: &[PathBuf],
+    http: &aws_http::Settings,
     clock: &Clock,
 ) -> Result<Configured, StartError> {
-    let connector = aws_http::connector(ca_files, clock.clone()).map_err(StartError::Trust)?;
+    let connector = aws_http::connector(http, clock.clone()).map_err(StartError::Trust)?;
     Configured::new(settings, connector, clock.clone()).map_err(StartError::Credentials)
 }
 

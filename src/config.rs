@@ -3,17 +3,20 @@
 //! One table has the settings; each source becomes a layer of texts that know where they were given; one pass
 //! over the layers makes the types that the components take. Components know nothing of this module.
 
-use std::path::PathBuf;
-
 #[cfg(feature = "otlp")]
 use crate::spans;
-use crate::{credentials, listener::Listen, proxy, telemetry};
+use crate::{
+    credentials::{self, aws_http},
+    listener::Listen,
+    proxy, telemetry,
+};
 
 mod admission;
 mod amplify;
 mod effective;
 mod environment;
 mod file;
+mod forward_proxy;
 mod header;
 mod open_telemetry;
 mod problem;
@@ -54,8 +57,8 @@ pub struct Config {
     pub allow_unauthenticated: bool,
     /// Logging.
     pub telemetry: telemetry::Settings,
-    /// PEM files with more trusted roots for the endpoints of AWS.
-    pub aws_ca_files: Vec<PathBuf>,
+    /// How the endpoints of AWS are reached.
+    pub aws_http: aws_http::Settings,
     /// Where spans of requests are exported, if they are.
     #[cfg(feature = "otlp")]
     pub spans: Option<spans::Settings>,
@@ -74,8 +77,8 @@ pub struct SessionConfig {
     pub credentials: credentials::Settings,
     /// Logging.
     pub telemetry: telemetry::Settings,
-    /// PEM files with more trusted roots for the endpoints of AWS.
-    pub aws_ca_files: Vec<PathBuf>,
+    /// How the endpoints of AWS are reached.
+    pub aws_http: aws_http::Settings,
     /// What is odd but no mistake, for the log.
     pub warnings: Vec<String>,
 }
@@ -89,8 +92,8 @@ pub struct CallConfig {
     pub proxy: proxy::Settings,
     /// Logging.
     pub telemetry: telemetry::Settings,
-    /// PEM files with more trusted roots for the endpoints of AWS.
-    pub aws_ca_files: Vec<PathBuf>,
+    /// How the endpoints of AWS are reached.
+    pub aws_http: aws_http::Settings,
     /// What is odd but no mistake, for the log.
     pub warnings: Vec<String>,
 }
@@ -127,12 +130,15 @@ impl Config {
     fn of_proxy(mut reader: Reader<'_>) -> Result<Self, ConfigError> {
         let listeners = reader.listeners();
         let routes = reader.all_routes();
+        if let (Some(listeners), Some(routes)) = (&listeners, &routes) {
+            reader.refuse_circles(listeners, routes);
+        }
         let route_settings = routes.iter().flatten().map(|route| route.settings.clone()).collect();
         let proxy = reader.proxy(route_settings);
         let credentials = reader.credentials();
         let allow_unauthenticated = reader.value("allow-unauthenticated", value::switch);
         let telemetry = reader.telemetry();
-        let aws_ca_files = reader.aws_ca_files();
+        let aws_http = reader.aws_http();
         #[cfg(feature = "otlp")]
         let spans = reader.spans();
         #[cfg(not(feature = "otlp"))]
@@ -150,7 +156,7 @@ impl Config {
                 proxy: proxy?,
                 allow_unauthenticated: allow_unauthenticated?,
                 telemetry: telemetry?,
-                aws_ca_files,
+                aws_http,
                 #[cfg(feature = "otlp")]
                 spans,
                 exit_zero_on_sigterm: exit_zero_on_sigterm?,
@@ -180,11 +186,10 @@ impl Config {
     fn of_session(mut reader: Reader<'_>) -> Result<SessionConfig, ConfigError> {
         let credentials = reader.credentials();
         let telemetry = reader.telemetry();
-        let aws_ca_files = reader.aws_ca_files();
+        let aws_http = reader.aws_http();
         let warnings = std::mem::take(&mut reader.warnings);
-        let config = || {
-            Some(SessionConfig { credentials: credentials?, telemetry: telemetry?, aws_ca_files, warnings })
-        };
+        let config =
+            || Some(SessionConfig { credentials: credentials?, telemetry: telemetry?, aws_http, warnings });
         reader.finish(config())
     }
 
@@ -196,12 +201,12 @@ impl Config {
         let proxy = reader.forwarding(route_settings);
         let credentials = reader.credentials();
         let telemetry = reader.telemetry();
-        let aws_ca_files = reader.aws_ca_files();
+        let aws_http = reader.aws_http();
         let warnings = std::mem::take(&mut reader.warnings);
         let config = || {
             routes?;
             let (credentials, proxy, telemetry) = (credentials?, proxy?, telemetry?);
-            Some(CallConfig { credentials, proxy, telemetry, aws_ca_files, warnings })
+            Some(CallConfig { credentials, proxy, telemetry, aws_http, warnings })
         };
         reader.finish(config())
     }

@@ -11,6 +11,7 @@ pub mod commands;
 pub mod config;
 pub mod credentials;
 pub mod endpoint;
+pub mod forward_proxy;
 pub mod listener;
 pub mod metrics;
 mod peer;
@@ -28,3 +29,4 @@ pub mod signing;
 #[cfg(feature = "otlp")]
 pub mod spans;
 pub mod telemetry;
+mod tls_fault;

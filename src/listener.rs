@@ -1,6 +1,7 @@
 //! Where clients connect: listen addresses, binding them, and accepted connections.
 
 mod address;
+mod circle;
 mod passed;
 
 use std::{

@@ -39,12 +39,13 @@ pub use guard::{Access, AdminGuard, Guard};
 pub use pipeline::{Pipeline, Plan, Ready, Sent};
 use route::{Route, Routes};
 pub use service::Forward;
-pub use upstream::TrustError;
-use upstream::{Connector, Trust, Upstream};
+use upstream::{Connector, Trust, Upstream, Ways};
+pub use upstream::{Resolver, TrustError};
 
 use crate::{
     clock::Clock,
     credentials::channel::Receiver,
+    forward_proxy::ForwardProxies,
     metrics::{Limit, Metrics},
 };
 
@@ -155,8 +156,14 @@ fn build_routes(settings: &Settings) -> Result<Routes, BuildError> {
         let upstream = match upstreams.get(&origin) {
             Some(upstream) => Arc::clone(upstream),
             None => {
-                let connector = Connector::new(&route.upstream, trust.as_ref()).map_err(BuildError::Trust)?;
                 let Timeouts { connect, response, .. } = settings.timeouts;
+                let ways = Ways {
+                    trust: trust.as_ref(),
+                    proxies: &settings.forward_proxies,
+                    resolver: &settings.resolver,
+                    time: connect,
+                };
+                let connector = Connector::new(&route.upstream, ways).map_err(BuildError::Trust)?;
                 let upstream = Arc::new(Upstream::new(connector, connect, response));
                 upstreams.insert(origin, Arc::clone(&upstream));
                 upstream
@@ -182,6 +189,10 @@ pub struct Settings {
     pub strip_headers: Vec<HeaderName>,
     /// PEM file with more trusted roots for the upstream.
     pub ca_files: Vec<PathBuf>,
+    /// Which upstreams are reached through a forward proxy.
+    pub forward_proxies: ForwardProxies,
+    /// How the names of upstreams are looked up.
+    pub resolver: Resolver,
 }
 
 /// Who may ask.

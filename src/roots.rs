@@ -3,7 +3,10 @@
 use std::{error::Error, io, path::Path};
 
 use rustls::RootCertStore;
-use rustls_pki_types::{CertificateDer, pem::PemObject};
+use rustls_pki_types::{
+    CertificateDer,
+    pem::{self, PemObject},
+};
 
 use crate::regular_file::{BYTE_ORDER_MARK, RegularFile};
 
@@ -28,13 +31,25 @@ impl Roots {
         // Behind a byte order mark the parser does not see the first certificate, and passes over it.
         let pem = read.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(&read).to_vec();
         let mut store = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            store.add(certificate.map_err(unusable)?).map_err(unusable)?;
+        for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(&pem)) {
+            let of_number = |what| unusable(format!("certificate {number} in it {what}"));
+            let certificate = certificate.map_err(|error| of_number(wrong_pem(&error)))?;
+            // rustls says no more than that it cannot be read.
+            store.add(certificate).map_err(|_| of_number("is not an X.509 certificate"))?;
         }
         if store.is_empty() {
             return Err(unusable("no PEM certificate in it"));
         }
         Ok(Self { pem, store })
+    }
+}
+
+fn wrong_pem(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "has no END line",
+        pem::Error::IllegalSectionStart { .. } => "has a BEGIN line that is not complete",
+        pem::Error::Base64Decode(_) => "is not in base64",
+        _ => "is not in PEM",
     }
 }
 
@@ -66,9 +81,12 @@ mod tests {
         for (text, why) in [
             ("", "no PEM certificate in it"),
             ("nonsense", "no PEM certificate in it"),
-            ("-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n", "BadEncoding"),
-            ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", "base64"),
-            ("-----BEGIN CERTIFICATE-----\naGVsbG8=\n", "missing section end"),
+            (
+                "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n",
+                "1 in it is not an X.509 certificate",
+            ),
+            ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", "1 in it is not in base64"),
+            ("-----BEGIN CERTIFICATE-----\naGVsbG8=\n", "1 in it has no END line"),
         ] {
             let error = read(text).expect_err(text);
             assert!(error.contains(why), "{error}");

@@ -7,7 +7,7 @@ mod collector;
 mod queue;
 mod span;
 
-use std::{error::Error, fmt, io, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{error::Error, fmt, io, sync::Arc, thread, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
 use opentelemetry::{KeyValue, trace::TracerProvider};
@@ -22,7 +22,10 @@ use opentelemetry_sdk::{
 use tokio::{sync::oneshot, time::timeout};
 use tracing::warn;
 
-use crate::{clock::Clock, credentials::aws_http::TrustError};
+use crate::{
+    clock::Clock,
+    credentials::aws_http::{self, TrustError},
+};
 use collector::Collector;
 use queue::{Emptied, Fill, Queue};
 pub use span::{Parent, Span, Spans};
@@ -39,8 +42,8 @@ pub struct Settings {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// For one batch.
     pub timeout: Duration,
-    /// PEM files with more trusted roots.
-    pub ca_files: Vec<PathBuf>,
+    /// How the collector is reached.
+    pub http: aws_http::Settings,
     /// What is said of the process, `service.name` for one.
     pub resource: Vec<(String, String)>,
     /// Which requests get a span.
@@ -158,7 +161,7 @@ impl Export {
 }
 
 fn exporter(settings: &Settings) -> Result<SpanExporter, StartError> {
-    let collector = Collector::new(&settings.endpoint, &settings.ca_files, settings.timeout)?;
+    let collector = Collector::new(&settings.endpoint, &settings.http, settings.timeout)?;
     let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
     let headers = settings.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     let exporter = SpanExporter::builder()

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use countersign::{
     clock::Clock,
     credentials::channel,
+    forward_proxy::ForwardProxies,
     listener::{Endpoints, Owner},
     metrics::Metrics,
-    proxy::{Guard, GuardSettings, Limits, Pipeline, RouteSettings, Settings, Timeouts},
+    proxy::{Guard, GuardSettings, Limits, Pipeline, Resolver, RouteSettings, Settings, Timeouts},
     signing::{Encoding, Payload, Scope, Signer, Unsigned, WireTarget},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request::Parts};
@@ -183,5 +184,7 @@ fn settings() -> Settings {
         routes: vec![route("/"), route("/orders"), route("/customers")],
         strip_headers: Vec::new(),
         ca_files: Vec::new(),
+        forward_proxies: ForwardProxies::default(),
+        resolver: Resolver::system(),
     }
 }

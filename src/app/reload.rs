@@ -71,7 +71,7 @@ impl Reload {
     ) -> Result<Vec<&'static str>, StartError> {
         let (proxy, kept) = self.attainable(proxy);
         let credentials = self.settings.credentials.with_secrets_of(credentials);
-        let source = super::source(&credentials, &self.settings.aws_ca_files, &self.clock)?;
+        let source = super::source(&credentials, &self.settings.aws_http, &self.clock)?;
         self.effect.proxies.replace(&proxy).map_err(StartError::Proxy)?;
         self.effect.admin_guard.store(Arc::new(admin_guard(&proxy)));
         let about = self.effect.about.load();
@@ -87,6 +87,8 @@ impl Reload {
     fn attainable(&self, mut proxy: proxy::Settings) -> (proxy::Settings, Vec<&'static str>) {
         let own = &self.settings.proxy;
         proxy.limits = proxy::Limits { max_body: proxy.limits.max_body, ..own.limits };
+        // Lookups that hang go on, and are not begun again.
+        proxy.resolver.clone_from(&own.resolver);
         let Timeouts { idle, drain, .. } = own.timeouts;
         proxy.timeouts = Timeouts { idle, drain, ..proxy.timeouts };
         let mut kept = Vec::new();

@@ -65,7 +65,7 @@ async fn exchange(pipeline: &Pipeline, ready: &Ready<'_>, request: &cli::Call) -
 
 /// Credentials, or the reason why there are none.
 pub(super) async fn sign_in(config: &CallConfig, clock: &Clock) -> Result<Issued, Failure> {
-    sign_in::credentials(&config.credentials, &config.aws_ca_files, clock).await
+    sign_in::credentials(&config.credentials, &config.aws_http, clock).await
 }
 
 /// The response head as curl prints it.

@@ -32,7 +32,7 @@ pub(super) async fn run(
     print(text.as_bytes())?;
     if online {
         let clock = Clock::system();
-        let credentials = sign_in::credentials(&config.credentials, &config.aws_ca_files, &clock);
+        let credentials = sign_in::credentials(&config.credentials, &config.aws_http, &clock);
         let issued = until_signal(credentials).await?;
         tracing::info!("{}", signed_in(&issued, &clock));
     }

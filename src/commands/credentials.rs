@@ -41,7 +41,7 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
     }
     until_signal(async {
         let clock = Clock::system();
-        let issued = sign_in::credentials(&config.credentials, &config.aws_ca_files, &clock).await?;
+        let issued = sign_in::credentials(&config.credentials, &config.aws_http, &clock).await?;
         if io::stdout().is_terminal() {
             telemetry::say(
                 "countersign: these are secrets: until they expire, whoever has them acts as this user\n",

@@ -41,7 +41,7 @@ pub(super) async fn run(
     let config = Config::for_exec(arguments, environment)?;
     telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
     let signals = Signals::listen_beside_another()?;
-    let app = serve::start(config, Passed::default())?;
+    let app = serve::start(&config, Passed::default())?;
     let (trigger, shutdown) = shutdown::channel();
     let work = work(program, &app, signals, shutdown.clone());
     tokio::pin!(work);

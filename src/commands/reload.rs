@@ -5,6 +5,7 @@ use std::{fs::File, io};
 use tokio::signal::unix::{self, SignalKind};
 use tracing::{error, info, warn};
 
+use super::serve::own_addresses;
 use crate::{
     app::{App, Reload},
     config::{Arguments, Config, Effective, Environment},
@@ -45,6 +46,8 @@ pub(super) struct Reloader<'a> {
     /// The configuration at the start.
     started: Effective,
     addresses: Vec<Listen>,
+    /// These, and the admin listener's.
+    own_addresses: Vec<Listen>,
     reload: Reload,
     hangup: Option<unix::Signal>,
     /// The process was started from a terminal, whose end SIGHUP may mean.
@@ -64,9 +67,9 @@ impl<'a> Reloader<'a> {
     ) -> io::Result<Self> {
         let kind = SignalKind::hangup();
         let hangup = if process::ignores(kind.as_raw_value()) { None } else { Some(unix::signal(kind)?) };
-        let (addresses, reload) = (app.addresses(), app.reload());
+        let (addresses, own_addresses, reload) = (app.addresses(), own_addresses(app), app.reload());
         let has_terminal = has_terminal();
-        Ok(Self { arguments, environment, started, addresses, reload, hangup, has_terminal })
+        Ok(Self { arguments, environment, started, addresses, own_addresses, reload, hangup, has_terminal })
     }
 
     /// Reloads until the terminal is gone from which the process was started, if ever.
@@ -85,7 +88,8 @@ impl<'a> Reloader<'a> {
 
     fn reload(&mut self) {
         let config = Config::for_serve(self.arguments, self.environment)
-            .and_then(|config| config.admits_clients_at(&self.addresses).map(|()| config));
+            .and_then(|config| config.admits_clients_at(&self.addresses).map(|()| config))
+            .and_then(|config| config.leads_away_from(&self.own_addresses).map(|()| config));
         let config = match config {
             Ok(config) => config,
             Err(mistakes) => {

@@ -66,7 +66,7 @@ fn app_settings(config: SandboxConfig, sandbox: &Sandbox) -> Result<app::Setting
         admin_listen: config.admin_listen,
         credentials: credentials_settings(sandbox)?,
         proxy,
-        aws_ca_files: Vec::new(),
+        aws_http: credentials::aws_http::Settings::default(),
         #[cfg(feature = "otlp")]
         spans: config.spans,
         threads: std::thread::available_parallelism().ok(),

@@ -28,7 +28,7 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
     config.admits_clients_at(&passed.addresses())?;
     telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
     let (exit_zero_on_sigterm, effective) = (config.exit_zero_on_sigterm, config.effective.clone());
-    let app = start(config, passed)?;
+    let app = start(&config, passed)?;
     let (trigger, shutdown) = shutdown::channel();
     let hung_up = attend(
         Reloader::new(&app, effective, arguments, environment)?,
@@ -67,26 +67,29 @@ async fn attend(reloader: Reloader<'_>, informing: impl Future, mut shutdown: Sh
 }
 
 /// Binds the proxy that `config` describes, unless its sockets were passed, and says so.
-pub(super) fn start(config: Config, passed: Passed) -> Result<App, Failure> {
+///
+/// # Errors
+/// When an address cannot be bound, or one that was chosen or passed is an upstream's.
+pub(super) fn start(config: &Config, passed: Passed) -> Result<App, Failure> {
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    let guard = config.proxy.guard.clone();
     let app = App::bind_or_take(
         app::Settings {
-            listen: config.listen,
-            admin_listen: config.admin_listen,
-            credentials: config.credentials,
-            proxy: config.proxy,
-            aws_ca_files: config.aws_ca_files,
+            listen: config.listen.clone(),
+            admin_listen: config.admin_listen.clone(),
+            credentials: config.credentials.clone(),
+            proxy: config.proxy.clone(),
+            aws_http: config.aws_http.clone(),
             #[cfg(feature = "otlp")]
-            spans: config.spans,
+            spans: config.spans.clone(),
             threads: thread::available_parallelism().ok(),
         },
         passed,
         Clock::system(),
     )?;
-    let exposure = exposure(&app.addresses(), &guard);
+    config.leads_away_from(&own_addresses(&app))?;
+    let exposure = exposure(&app.addresses(), &config.proxy.guard);
     info!(
         version = env!("CARGO_PKG_VERSION"),
         url = app.url(),
@@ -95,6 +98,11 @@ pub(super) fn start(config: Config, passed: Passed) -> Result<App, Failure> {
         "starting"
     );
     Ok(app)
+}
+
+/// Where this proxy listens.
+pub(super) fn own_addresses(app: &App) -> Vec<Listen> {
+    [app.addresses(), app.admin_addresses()].concat()
 }
 
 /// Who may act as the user, in the words of the log.

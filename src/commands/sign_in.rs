@@ -1,6 +1,6 @@
 //! Credentials for the commands that need them once, and how a signal ends these commands.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use tokio::time::timeout;
 
@@ -9,7 +9,7 @@ use crate::{
     app,
     clock::Clock,
     credentials::{
-        Settings,
+        Settings, aws_http,
         source::{Issued, Source},
     },
     shutdown::Signals,
@@ -21,10 +21,10 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Credentials of the user that `settings` describe, or the reason why there are none.
 pub(super) async fn credentials(
     settings: &Settings,
-    ca_files: &[PathBuf],
+    http: &aws_http::Settings,
     clock: &Clock,
 ) -> Result<Issued, Failure> {
-    let mut source = app::source(settings, ca_files, clock)?;
+    let mut source = app::source(settings, http, clock)?;
     match timeout(LONGEST, source.fetch()).await {
         Ok(fetched) => fetched.map_err(Failure::runtime),
         Err(_) => {

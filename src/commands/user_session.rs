@@ -26,7 +26,7 @@ impl UserSession {
         // The first question goes to stderr as well, and straight.
         telemetry::flush();
         let clock = Clock::system();
-        let connector = aws_http::connector(&config.aws_ca_files, clock.clone()).map_err(Failure::runtime)?;
+        let connector = aws_http::connector(&config.aws_http, clock.clone()).map_err(Failure::runtime)?;
         let pool = match config.credentials {
             Settings::Cognito(cognito) => match cognito.login {
                 Login::UserPool(pool) => pool,

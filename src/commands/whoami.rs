@@ -25,7 +25,7 @@ pub(super) async fn run(
     telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
     let clock = Clock::system();
     until_signal(async {
-        let issued = sign_in::credentials(&config.credentials, &config.aws_ca_files, &clock).await?;
+        let issued = sign_in::credentials(&config.credentials, &config.aws_http, &clock).await?;
         let about = about(&config.credentials, &issued, &clock);
         let text = if json {
             serde_json::to_string_pretty(&about).map_err(Failure::runtime)? + "\n"

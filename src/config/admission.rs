@@ -2,15 +2,20 @@
 
 use std::{io::ErrorKind, net::SocketAddr, path::PathBuf};
 
+use http::{Uri, uri::Scheme};
+
 use super::{
     Config, ConfigError, Problem, header,
     reader::Reader,
+    routes::Route,
     source::{Given, Origin},
     url, value,
 };
 use crate::{
+    credentials::aws_http,
+    forward_proxy::ForwardProxies,
     listener::Listen,
-    proxy::{GuardSettings, Limits, RouteSettings, Settings, Timeouts},
+    proxy::{GuardSettings, Limits, Resolver, RouteSettings, Settings, Timeouts},
     regular_file::RegularFile,
     roots::Roots,
     telemetry,
@@ -29,6 +34,44 @@ impl Config {
         let problems: Vec<Problem> = open.map(|address| Problem::new("listen", reachable(address))).collect();
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::new(problems)) }
     }
+}
+
+impl Config {
+    /// Whether what requests go to is none of `addresses`, at which this proxy listens itself.
+    ///
+    /// # Errors
+    /// When an upstream or the forward proxy is one of them: each request would come back as another one.
+    pub fn leads_away_from(&self, addresses: &[Listen]) -> Result<(), ConfigError> {
+        let upstreams =
+            self.proxy.routes.iter().filter_map(|route| {
+                circle(&route.upstream, addresses).map(|why| Problem::new("upstream", why))
+            });
+        let problems: Vec<Problem> =
+            upstreams.chain(proxy_circle(&self.proxy.forward_proxies, addresses)).collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::new(problems)) }
+    }
+}
+
+fn both((listen, admin): &(Listen, Option<Listen>)) -> Vec<Listen> {
+    [Some(listen), admin.as_ref()].into_iter().flatten().cloned().collect()
+}
+
+/// What is wrong with a URL that leads to one of `addresses`.
+fn circle(url: &Uri, addresses: &[Listen]) -> Option<String> {
+    let port = url.port_u16().unwrap_or(if url.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 });
+    circle_at(url.host().unwrap_or_default(), port, addresses)
+}
+
+fn circle_at(host: &str, port: u16, addresses: &[Listen]) -> Option<String> {
+    let own = addresses.iter().find(|address| address.is_reached_at(host, port))?;
+    Some(format!(
+        "{host}:{port} is where this proxy itself listens ({own}); each request would come back to it"
+    ))
+}
+
+fn proxy_circle(proxies: &ForwardProxies, addresses: &[Listen]) -> Option<Problem> {
+    let proxy = proxies.proxy()?;
+    circle_at(&proxy.host, proxy.port, addresses).map(|why| Problem::new(proxy.variable, why))
 }
 
 fn reachable(listen: &Listen) -> String {
@@ -58,6 +101,27 @@ impl Reader<'_> {
         Some((listen, admin))
     }
 
+    /// Refuses routes and a forward proxy that lead back to this proxy's own listeners.
+    pub(super) fn refuse_circles(&mut self, listeners: &(Listen, Option<Listen>), routes: &[Route]) {
+        let addresses = both(listeners);
+        for route in routes {
+            if let Some(why) = circle(&route.settings.upstream, &addresses) {
+                self.problem(&route.origin, format!("the upstream {why}"));
+            }
+        }
+        if let Some(problem) = proxy_circle(&self.forward_proxies, &addresses) {
+            self.problem(problem.place, problem.message);
+        }
+    }
+
+    /// Refuses a backend that is one of this proxy's own listeners.
+    pub(super) fn refuse_circle_of_backend(&mut self, listeners: &(Listen, Option<Listen>), backend: &Uri) {
+        let addresses = both(listeners);
+        if let (Some(why), Some(place)) = (circle(backend, &addresses), self.origin("backend")) {
+            self.problem(place, why);
+        }
+    }
+
     /// The data path behind a listener.
     pub(super) fn proxy(&mut self, routes: Vec<RouteSettings>) -> Option<Settings> {
         let guard = self.guard();
@@ -73,11 +137,26 @@ impl Reader<'_> {
         let own = self.explicit("ca-file").and_then(|given| self.roots_file(&given));
         let ca_files = own.into_iter().chain(self.aws_ca_files()).collect();
         let (guard, strip_headers) = (GuardSettings::default(), Vec::new());
-        Some(Settings { guard, limits: limits?, timeouts: timeouts?, routes, strip_headers, ca_files })
+        let (forward_proxies, resolver) = (self.forward_proxies.clone(), Resolver::system());
+        Some(Settings {
+            guard,
+            limits: limits?,
+            timeouts: timeouts?,
+            routes,
+            strip_headers,
+            ca_files,
+            forward_proxies,
+            resolver,
+        })
+    }
+
+    /// How the endpoints of AWS are reached.
+    pub(super) fn aws_http(&mut self) -> aws_http::Settings {
+        aws_http::Settings { ca_files: self.aws_ca_files(), proxies: self.forward_proxies.clone() }
     }
 
     /// What the SDKs trust besides the system's roots.
-    pub(super) fn aws_ca_files(&mut self) -> Vec<PathBuf> {
+    fn aws_ca_files(&mut self) -> Vec<PathBuf> {
         self.refuse_odd_system_roots();
         let bundle = self.environment.variable("AWS_CA_BUNDLE").map(str::to_owned);
         bundle

@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 
 use super::{
+    forward_proxy,
     reader::Reader,
     routes::Route,
     source::{Given, Origin},
     table::{Kind, SETTINGS, Setting, Use},
 };
+use crate::forward_proxy::ForwardProxies;
 
 /// Stands for a secret that is set.
 const SET: &str = "[set]";
@@ -22,9 +24,7 @@ const STANDARD: &[&str] = &[
     "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",
     "AWS_ENDPOINT_URL_STS",
     "AWS_REGION",
-    "HTTPS_PROXY",
     "NO_COLOR",
-    "NO_PROXY",
     "RUST_LOG",
     "SSL_CERT_FILE",
 ];
@@ -85,6 +85,10 @@ pub struct RouteRow {
     pub strip_prefix: Option<String>,
     /// The names of headers that are set.
     pub set_header: Vec<String>,
+    /// The forward proxy through which the upstream is reached, with `[set]` for user name and password.
+    pub proxy: Option<String>,
+    /// The variable that names the forward proxy.
+    pub proxy_origin: Option<&'static str>,
 }
 
 impl Reader<'_> {
@@ -111,7 +115,7 @@ impl Reader<'_> {
             settings.insert("region", derived(&top.settings.region, &top.region_origin));
             settings.insert("service", derived(&top.settings.service, &top.service_origin));
         }
-        let routes = routes.iter().map(RouteRow::new).collect();
+        let routes = routes.iter().map(|route| RouteRow::new(route, &self.forward_proxies)).collect();
         Effective {
             file: self.file.as_ref().map(|path| path.display().to_string()),
             settings,
@@ -139,13 +143,8 @@ impl Reader<'_> {
     }
 
     fn standard_variables(&self) -> BTreeMap<&'static str, String> {
-        let shown = |name: &&'static str| {
-            let value = self.environment.variable(name)?;
-            // The URL of a proxy may carry a password.
-            let value = if *name == "HTTPS_PROXY" { SET } else { value };
-            Some((*name, value.to_owned()))
-        };
-        STANDARD.iter().filter_map(shown).collect()
+        let shown = |name: &&'static str| Some((*name, self.environment.variable(name)?.to_owned()));
+        STANDARD.iter().filter_map(shown).chain(forward_proxy::shown(self.environment)).collect()
     }
 }
 
@@ -169,8 +168,9 @@ impl Effective {
 }
 
 impl RouteRow {
-    fn new(route: &Route) -> Self {
+    fn new(route: &Route, proxies: &ForwardProxies) -> Self {
         let settings = &route.settings;
+        let proxy = proxies.towards(&settings.upstream);
         Self {
             path: settings.path.clone(),
             upstream: settings.upstream.to_string(),
@@ -182,6 +182,8 @@ impl RouteRow {
             sign_host: settings.sign_host.clone(),
             strip_prefix: settings.strip_prefix.clone(),
             set_header: settings.set_headers.iter().map(|(name, _)| name.to_string()).collect(),
+            proxy: proxy.map(ToString::to_string),
+            proxy_origin: proxy.map(|proxy| proxy.variable),
         }
     }
 }
@@ -229,6 +231,9 @@ impl RouteRow {
         ];
         lines.extend(self.sign_host.as_ref().map(|host| line("sign-host", host, "")));
         lines.extend(self.strip_prefix.as_ref().map(|prefix| line("strip-prefix", prefix, "")));
+        lines.extend(
+            self.proxy.as_ref().map(|proxy| line("proxy", proxy, self.proxy_origin.unwrap_or_default())),
+        );
         lines.extend(self.set_header.iter().map(|name| line("set-header", name, "")));
         lines
     }

@@ -29,7 +29,10 @@ impl Reader<'_> {
     #[cfg(feature = "otlp")]
     pub(super) fn spans(&mut self) -> Option<Settings> {
         let mut variables = Variables { environment: self.environment, warnings: Vec::new() };
-        let spans = variables.spans();
+        let mut spans = variables.spans();
+        if let Some(spans) = &mut spans {
+            spans.http.proxies = self.forward_proxies.clone();
+        }
         self.warnings.append(&mut variables.warnings);
         spans
     }

@@ -6,11 +6,13 @@ use super::{
     amplify::Outputs,
     environment::Environment,
     file::{self, RawRoute},
+    forward_proxy,
     problem::{ConfigError, Problem},
     source::{Arguments, Given, Layer, Origin},
     table::{self, Use},
     value::Parsed,
 };
+use crate::forward_proxy::ForwardProxies;
 
 /// The layers, and what was found wrong with them so far.
 pub(super) struct Reader<'a> {
@@ -23,6 +25,8 @@ pub(super) struct Reader<'a> {
     pub(super) warnings: Vec<String>,
     /// The lowest layer.
     pub(super) amplify: Outputs,
+    /// Which hosts are reached through a forward proxy.
+    pub(super) forward_proxies: ForwardProxies,
     /// The command that asks.
     command: Use,
     /// Highest first: flags, variables, file.
@@ -47,12 +51,20 @@ impl<'a> Reader<'a> {
             stdin_taken: None,
             warnings,
             amplify: Outputs::default(),
+            forward_proxies: ForwardProxies::default(),
             command,
             layers: [arguments.flags.clone(), variables, file.layer],
             problems,
             mistaken: file.mistyped,
             broken: file.broken,
         };
+        // A running proxy is asked on this machine.
+        if command != Use::Healthcheck {
+            let (proxies, problem, warnings) = forward_proxy::read(environment);
+            reader.forward_proxies = proxies;
+            reader.problems.extend(problem);
+            reader.warnings.extend(warnings);
+        }
         let setting = table::find("amplify-outputs").filter(|setting| setting.uses.contains(&command));
         if let Some(given) = setting.and_then(|setting| reader.explicit(setting.name)) {
             reader.read_amplify(&given);

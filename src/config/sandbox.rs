@@ -46,6 +46,9 @@ impl Config {
         let proxy = reader.proxy(Vec::new());
         let set_headers = reader.common_headers();
         let backend = reader.value("backend", url::base_url);
+        if let (Some(listeners), Some(backend)) = (&listeners, &backend) {
+            reader.refuse_circle_of_backend(listeners, backend);
+        }
         let credentials_lifetime = reader.value("credentials-lifetime", value::duration);
         let telemetry = reader.telemetry();
         #[cfg(feature = "otlp")]

@@ -162,7 +162,7 @@ fn path(text: &str) -> Parsed<&str> {
     Ok(text)
 }
 
-fn split_port(authority: &str) -> Parsed<(&str, Option<u16>)> {
+pub(super) fn split_port(authority: &str) -> Parsed<(&str, Option<u16>)> {
     let end = authority.rfind(']').unwrap_or(0);
     let host = match authority[end..].rfind(':') {
         Some(colon) => &authority[..end + colon],

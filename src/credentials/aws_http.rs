@@ -19,43 +19,64 @@ use aws_smithy_runtime_api::client::{
         http_client_fn,
     },
     orchestrator::HttpRequest,
+    result::ConnectorError,
 };
 
-use crate::{clock::Clock, roots::Roots};
+use http::Uri;
+use secrecy::ExposeSecret;
+
+use crate::{clock::Clock, forward_proxy::ForwardProxies, roots::Roots, tls_fault::TlsFault};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const READ: Duration = Duration::from_secs(10);
 
-/// Builds the connector: system roots and those of `ca_files`, `HTTPS_PROXY` and `NO_PROXY` honoured, and
-/// `clock` set by the `Date` of every answer.
+/// How the endpoints of AWS are reached.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// PEM files with more trusted roots.
+    pub ca_files: Vec<PathBuf>,
+    /// Which endpoints are reached through a forward proxy.
+    pub proxies: ForwardProxies,
+}
+
+/// Builds the connector, and has `clock` set by the `Date` of every answer.
 ///
 /// # Errors
-/// When a file of `ca_files` cannot be read or holds no certificate.
-pub fn connector(ca_files: &[PathBuf], clock: Clock) -> Result<SharedHttpConnector, TrustError> {
-    Ok(SharedHttpConnector::new(Observing { inner: unobserved(ca_files)?, clock }))
+/// When a file of trusted roots cannot be read or holds no certificate.
+pub fn connector(settings: &Settings, clock: Clock) -> Result<SharedHttpConnector, TrustError> {
+    Ok(SharedHttpConnector::new(Observing { inner: unobserved(settings)?, clock }))
 }
 
 /// The same connector for services that are not AWS's, whose `Date` says nothing about AWS's time.
 ///
 /// # Errors
 /// As [`connector`].
-pub(crate) fn unobserved(ca_files: &[PathBuf]) -> Result<SharedHttpConnector, TrustError> {
+pub(crate) fn unobserved(settings: &Settings) -> Result<SharedHttpConnector, TrustError> {
     let mut roots = TrustStore::default();
-    for path in ca_files {
+    for path in &settings.ca_files {
         let file = Roots::read(path).map_err(|source| TrustError { path: path.clone(), source })?;
         roots = roots.with_pem_certificate(file.pem);
     }
-    let proxies = ProxyConfig::from_env();
-    Ok(SharedHttpConnector::new(Unhurried(LazyLock::new(Box::new(move || build(roots, proxies))))))
+    let unhurried = |proxy: ProxyConfig| {
+        let roots = roots.clone();
+        SharedHttpConnector::new(Unhurried(LazyLock::new(Box::new(move || build(roots, proxy)))))
+    };
+    let direct = unhurried(ProxyConfig::disabled());
+    let Some(proxy) = settings.proxies.proxy() else { return Ok(direct) };
+    let url = proxy.url_with_user_info();
+    let through_proxy =
+        ProxyConfig::https(url.expose_secret()).expect("a forward proxy has a scheme and a host");
+    let tunnelled = unhurried(through_proxy);
+    Ok(SharedHttpConnector::new(Routed { direct, tunnelled, proxies: settings.proxies.clone() }))
 }
 
-fn build(roots: TrustStore, proxies: ProxyConfig) -> SharedHttpConnector {
+fn build(roots: TrustStore, proxy: ProxyConfig) -> SharedHttpConnector {
     let tls =
         TlsContext::builder().with_trust_store(roots).build().expect("a trust store alone is a context");
     let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(READ).build();
     let connector = Connector::builder()
         .connector_settings(settings)
-        .proxy_config(proxies)
+        .proxy_config(proxy)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
         .build();
@@ -75,7 +96,49 @@ struct Unhurried(LazyLock<SharedHttpConnector, Box<dyn FnOnce() -> SharedHttpCon
 
 impl HttpConnector for Unhurried {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        self.0.call(request)
+        let host = request.uri().parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+        let answer = self.0.call(request);
+        HttpConnectorFuture::new(async move { answer.await.map_err(|error| in_words(error, host)) })
+    }
+}
+
+/// Replaces what rustls has to say about a failure of TLS, which is meant for programmers.
+fn in_words(error: ConnectorError, host: Option<String>) -> ConnectorError {
+    let Some(fault) = TlsFault::behind(&error) else { return error };
+    let failure = Box::new(TlsFailure { host: host.unwrap_or_else(|| "the endpoint".to_owned()), fault });
+    if error.is_io() { ConnectorError::io(failure) } else { ConnectorError::other(failure, None) }
+}
+
+/// TLS with an endpoint of AWS, or with the forward proxy on the way to it, has failed.
+#[derive(Debug)]
+struct TlsFailure {
+    host: String,
+    fault: TlsFault,
+}
+
+impl fmt::Display for TlsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.fault.about(&self.host))?;
+        self.fault.advice("AWS_CA_BUNDLE").map_or(Ok(()), |advice| write!(f, " ({advice})"))
+    }
+}
+
+impl Error for TlsFailure {}
+
+/// Chooses the way for each request by the same rules as the way to the upstream.
+#[derive(Debug)]
+struct Routed {
+    direct: SharedHttpConnector,
+    tunnelled: SharedHttpConnector,
+    proxies: ForwardProxies,
+}
+
+impl HttpConnector for Routed {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let uri: Option<Uri> = request.uri().parse().ok();
+        let tunnelled = uri.is_some_and(|uri| self.proxies.towards(&uri).is_some());
+        let way = if tunnelled { &self.tunnelled } else { &self.direct };
+        way.call(request)
     }
 }
 

@@ -168,7 +168,7 @@ impl ProxyError {
                 "There are no valid AWS credentials at the moment; a refresh is under way.".into()
             }
             Self::Credentials(Unavailable::LoginRequired { remedy }) => sentence(remedy).into(),
-            Self::Upstream(error) => error.advice().into(),
+            Self::Upstream(error) => error.advice(),
             Self::ChunkedSignature => "The client has signed the chunks of the body (x-amz-content-sha256: \
                                        STREAMING-...), which the proxy cannot do again as another user. Let the \
                                        client send the body unsigned or signed as a whole."

@@ -72,8 +72,7 @@ impl Attempts {
             let first = !std::mem::replace(&mut self.stale, true);
             return (safe && first).then_some(Again { reason: "stale-connection", pause: Duration::ZERO });
         }
-        let transient = !matches!(failure.error, UpstreamError::Certificate(_) | UpstreamError::Protocol(_));
-        if !failure.unsent || !transient || self.connects >= CONNECTS {
+        if !failure.unsent || !failure.error.may_pass() || self.connects >= CONNECTS {
             return None;
         }
         self.connects += 1;
@@ -133,6 +132,7 @@ fn error_type(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls_fault::{CertificateFault, TlsFault};
 
     fn failure(error: UpstreamError, unsent: bool, reused: bool) -> Failure {
         Failure { error, unsent, reused }
@@ -189,7 +189,11 @@ mod tests {
 
     #[test]
     fn an_untrusted_certificate_is_not_asked_for_again() {
-        let untrusted = failure(UpstreamError::Certificate("unknown issuer".into()), true, false);
+        let untrusted = failure(
+            UpstreamError::Tls(TlsFault::Certificate(CertificateFault::UnknownAuthority)),
+            true,
+            false,
+        );
         assert!(Attempts::new(&Method::GET).after_failure(&untrusted, 0.0).is_none());
     }
 

@@ -92,6 +92,7 @@ impl Proxy {
             }
             ProxyError::Upstream(failure) => {
                 let cause = crate::telemetry::causes(failure);
+                let cause = (!cause.is_empty()).then_some(cause);
                 warn!(request.id = id, error = %failure, cause, "no answer of the upstream");
             }
             ProxyError::Internal(message) => warn!(request.id = id, error = %message, "internal error"),

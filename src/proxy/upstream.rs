@@ -4,13 +4,18 @@
 //! requests share for HTTP/2.
 
 mod connect;
+mod connection;
 mod framing;
 mod pool;
 mod request_body;
+mod resolver;
 mod tasks;
+mod tcp;
 mod trust;
+mod tunnel;
 
 use std::{
+    borrow::Cow,
     error::Error,
     fmt,
     pin::Pin,
@@ -25,15 +30,21 @@ use http::{
 };
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-pub(super) use connect::Connector;
+pub(super) use connect::{Connector, Ways};
 use pool::{Lease, Pool};
 use request_body::RequestBody;
+pub use resolver::Resolver;
 pub(super) use trust::Trust;
 pub use trust::TrustError;
+pub(super) use tunnel::ProxyCause;
+use tunnel::ProxyFailure;
 
-use crate::signing::{SignedRequest, X_AMZ_SECURITY_TOKEN};
+use crate::{
+    signing::{SignedRequest, X_AMZ_SECURITY_TOKEN},
+    tls_fault::TlsFault,
+};
 
 /// One origin that requests go to.
 #[derive(Debug)]
@@ -51,18 +62,33 @@ pub enum UpstreamError {
     Dns(Box<dyn Error + Send + Sync>),
     /// No address took the connection.
     Refused(Box<dyn Error + Send + Sync>),
-    /// Its certificate is not trusted.
-    Certificate(Box<dyn Error + Send + Sync>),
-    /// TLS failed otherwise.
-    Tls(Box<dyn Error + Send + Sync>),
+    /// TLS failed: its certificate is not trusted, or the handshake went wrong.
+    Tls(TlsFault),
+    /// The forward proxy on the way to it made no tunnel.
+    Proxy(ProxyFailure),
     /// There was no connection in time.
-    ConnectTimeout,
+    ConnectTimeout(ConnectStage),
     /// It closed the connection before the response head.
     Closed(Box<dyn Error + Send + Sync>),
     /// What it sent is not HTTP.
     Protocol(Box<dyn Error + Send + Sync>),
     /// The response head did not come in time.
     ResponseTimeout,
+}
+
+/// What a connection was waiting for when its time was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectStage {
+    /// The addresses of the host name.
+    Lookup,
+    /// An address that takes the connection.
+    Tcp,
+    /// The forward proxy's answer to CONNECT.
+    Tunnel,
+    /// The TLS handshake.
+    Tls,
+    /// The first bytes of HTTP.
+    Http,
 }
 
 /// A failed attempt, and what another attempt may assume about it.
@@ -125,6 +151,7 @@ impl Upstream {
 
     /// A connection that is new, or that others have made meanwhile, unless it must be `fresh`.
     async fn connect(&self, fresh: bool) -> Result<Lease, Failure> {
+        let deadline = Instant::now() + self.connect_timeout;
         let connecting = async {
             // Kept until others can find the connection, but not waited for so long that too little time would be left:
             // whoever has it may wait for nothing.
@@ -136,11 +163,11 @@ impl Upstream {
             if !fresh && let Some(lease) = self.pool.take().await {
                 return Ok(lease);
             }
-            let connection = self.connector.connect().await?;
+            let connection = self.connector.connect(deadline).await?;
             self.pool.handshake(connection, fresh).await.map_err(classify)
         };
-        let connected = timeout(self.connect_timeout, connecting).await;
-        connected.unwrap_or(Err(UpstreamError::ConnectTimeout)).map_err(|error| Failure {
+        let connected = timeout_at(deadline, connecting).await;
+        connected.unwrap_or(Err(UpstreamError::ConnectTimeout(ConnectStage::Http))).map_err(|error| Failure {
             error,
             unsent: true,
             reused: false,
@@ -181,6 +208,9 @@ fn into_wire(request: SignedRequest, version: Version, scheme: &Scheme) -> Reque
 }
 
 fn classify(error: hyper::Error) -> UpstreamError {
+    if let Some(fault) = TlsFault::after_handshake(&error) {
+        return UpstreamError::Tls(fault);
+    }
     let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
     let broken = http2.is_some_and(h2::Error::is_library);
     if error.is_parse() || error.is_parse_too_large() || error.is_user() || broken {
@@ -193,26 +223,60 @@ fn classify(error: hyper::Error) -> UpstreamError {
 impl UpstreamError {
     /// What helps the client, in whole sentences.
     #[must_use]
-    pub fn advice(&self) -> &'static str {
+    pub fn advice(&self) -> Cow<'static, str> {
         match self {
             Self::Dns(_) => {
-                "The upstream's host name was not found. Check the setting upstream and the network."
+                "The upstream's host name was not found. Check the setting upstream and the network.".into()
             }
-            Self::Refused(_) => "The upstream could not be connected to.",
-            Self::Certificate(_) => {
-                "The upstream's TLS certificate is not trusted. If it is signed by a private authority, name it with \
-                 the setting ca-file."
+            Self::Refused(_) => "The upstream could not be connected to.".into(),
+            Self::Tls(fault) => tls_sentence(fault, "the upstream").into(),
+            Self::Proxy(failure) => failure.advice().into(),
+            Self::ConnectTimeout(stage) => {
+                format!("The upstream could not be connected to in time (connect-timeout): {stage}.").into()
             }
-            Self::Tls(_) => "TLS with the upstream failed.",
-            Self::ConnectTimeout => "The upstream could not be connected to in time.",
             Self::Closed(_) => {
-                "The upstream closed the connection before it answered. The request may have been carried out."
+                "The upstream closed the connection before it answered. The request may have been carried out.".into()
             }
-            Self::Protocol(_) => "The upstream's answer was not valid HTTP.",
+            Self::Protocol(_) => "The upstream's answer was not valid HTTP.".into(),
             Self::ResponseTimeout => {
-                "The upstream did not answer in time (response-timeout). The request may have been carried out."
+                "The upstream did not answer in time (response-timeout). The request may have been carried out.".into()
             }
         }
+    }
+
+    /// Whether another attempt may go better: what failed is not the same the next time.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Tls(TlsFault::Certificate(_)) | Self::Protocol(_) => false,
+            Self::Proxy(failure) => failure.may_pass(),
+            Self::Dns(_)
+            | Self::Refused(_)
+            | Self::Tls(_)
+            | Self::ConnectTimeout(_)
+            | Self::Closed(_)
+            | Self::ResponseTimeout => true,
+        }
+    }
+}
+
+/// What is wrong with TLS and what to do about it, in whole sentences.
+fn tls_sentence(fault: &TlsFault, peer: &str) -> String {
+    let clause = fault.about(peer).to_string();
+    let mut letters = clause.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    let advice = fault.advice("the setting ca-file").map_or(String::new(), |advice| format!(" {advice}"));
+    format!("{first}{}.{advice}", letters.as_str())
+}
+
+impl fmt::Display for ConnectStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lookup => "the lookup of its host name did not end",
+            Self::Tcp => "no address answered",
+            Self::Tunnel => "there was no answer to CONNECT",
+            Self::Tls => "the TLS handshake did not end",
+            Self::Http => "HTTP did not begin",
+        })
     }
 }
 
@@ -221,9 +285,11 @@ impl fmt::Display for UpstreamError {
         f.write_str(match self {
             Self::Dns(_) => "the upstream's name was not found",
             Self::Refused(_) => "no connection to the upstream",
-            Self::Certificate(_) => "the upstream's certificate is not trusted",
             Self::Tls(_) => "TLS with the upstream failed",
-            Self::ConnectTimeout => "no connection to the upstream in time",
+            Self::Proxy(_) => "no tunnel to the upstream",
+            Self::ConnectTimeout(stage) => {
+                return write!(f, "no connection to the upstream in time: {stage}");
+            }
             Self::Closed(_) => "the upstream closed the connection",
             Self::Protocol(_) => "the upstream did not speak HTTP",
             Self::ResponseTimeout => "no answer of the upstream in time",
@@ -234,13 +300,12 @@ impl fmt::Display for UpstreamError {
 impl Error for UpstreamError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Dns(source)
-            | Self::Refused(source)
-            | Self::Certificate(source)
-            | Self::Tls(source)
-            | Self::Closed(source)
-            | Self::Protocol(source) => Some(source.as_ref()),
-            Self::ConnectTimeout | Self::ResponseTimeout => None,
+            Self::Dns(source) | Self::Refused(source) | Self::Closed(source) | Self::Protocol(source) => {
+                Some(source.as_ref())
+            }
+            Self::Tls(fault) => Some(fault),
+            Self::Proxy(failure) => Some(failure),
+            Self::ConnectTimeout(_) | Self::ResponseTimeout => None,
         }
     }
 }

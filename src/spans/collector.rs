@@ -1,6 +1,6 @@
 //! The HTTP client towards the collector: the stack that reaches AWS, with a runtime of its own.
 
-use std::{future::ready, path::PathBuf, pin::Pin, time::Duration};
+use std::{future::ready, pin::Pin, time::Duration};
 
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, SharedHttpConnector},
@@ -37,8 +37,12 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(endpoint: &Uri, ca_files: &[PathBuf], timeout: Duration) -> Result<Self, StartError> {
-        let connector = aws_http::unobserved(ca_files).map_err(StartError::Trust)?;
+    pub(super) fn new(
+        endpoint: &Uri,
+        http: &aws_http::Settings,
+        timeout: Duration,
+    ) -> Result<Self, StartError> {
+        let connector = aws_http::unobserved(http).map_err(StartError::Trust)?;
         let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
         let scheme = endpoint.scheme_str().unwrap_or_default();
         let authority = endpoint.authority().map(ToString::to_string).unwrap_or_default();

@@ -493,6 +493,85 @@ fn secrets_show_neither_in_debug_nor_in_the_listing() {
 }
 
 #[test]
+fn the_listing_shows_the_forward_proxy_without_its_password_and_who_goes_through_it() {
+    let run = Run::complete()
+        .variable("https_proxy", "http://me:hunter2@proxy.example:3128/")
+        .variable("NO_PROXY", "localhost,*.internal.example")
+        .file("[[route]]\npath = '/in'\nupstream = 'https://a.internal.example'\nregion = 'eu-west-1'\n");
+    let config = run.valid();
+    let json = serde_json::to_value(&config.effective).expect("serialises");
+    assert_eq!(json["variables"]["https_proxy"], "http://[set]@proxy.example:3128/");
+    assert_eq!(json["variables"]["NO_PROXY"], "localhost,*.internal.example");
+    let [inside, outside] = [&json["routes"][0], &json["routes"][1]];
+    assert_eq!((&inside["path"], &inside["proxy"]), (&"/in".into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&outside["proxy"], &outside["proxy-origin"]),
+        (&"http://[set]@proxy.example:3128".into(), &"https_proxy".into())
+    );
+    let text = config.effective.to_string();
+    let line = text.lines().find(|line| line.trim_start().starts_with("proxy ")).expect("a line");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words, ["proxy", "http://[set]@proxy.example:3128", "https_proxy"]);
+    assert!(!format!("{config:?}{text}{json}").contains("hunter2"));
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn a_forward_proxy_that_cannot_be_used_is_a_mistake_of_its_variable() {
+    for (name, value, shown) in [
+        ("HTTPS_PROXY", "socks5://me:hunter2@proxy:1080", "socks5://[set]@proxy:1080"),
+        ("https_proxy", "http://me:hunter2@proxy", "http://[set]@proxy"),
+        ("ALL_PROXY", "me:hun@ter2@proxy:3128", "[set]@proxy:3128"),
+        ("all_proxy", "nonsense", "nonsense"),
+    ] {
+        let run = Run::complete().variable(name, value);
+        assert_problem(&run, &[&format!("{name}: {shown:?} ")]);
+        for problems in [problems(run.session()), problems(run.call())] {
+            assert!(problems.iter().any(|problem| problem.starts_with(name)), "{name}: {problems:?}");
+        }
+        assert!(!run.problems()[0].contains("ter2"), "{name}");
+    }
+}
+
+#[test]
+fn a_rule_of_no_proxy_that_is_not_understood_draws_a_warning() {
+    let run = Run::complete().variable("HTTPS_PROXY", "proxy:3128").variable("NO_PROXY", "127.*,a.example");
+    assert_eq!(
+        run.valid().warnings,
+        ["NO_PROXY: \"127.*\" is neither a host name, an address nor a network and is ignored"]
+    );
+}
+
+#[test]
+fn what_leads_back_to_a_listener_is_a_mistake() {
+    let run = Run::complete()
+        .flag("listen", &["0.0.0.0:8181"])
+        .flag("allow-unauthenticated", &["true"])
+        .variable("ALL_PROXY", "http://localhost:8181")
+        .file(
+            "admin-listen = 'localhost:8190'\n[[route]]\npath = '/a'\nupstream = 'http://127.0.0.9:8181'\n\
+             region = 'eu-west-1'\n[[route]]\npath = '/b'\nupstream = 'https://[::1]:8190'\nregion = 'eu-west-1'\n",
+        );
+    let problems = run.problems();
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    for (problem, parts) in problems.iter().zip([
+        [
+            "countersign.toml:2",
+            "the upstream 127.0.0.9:8181 is where this proxy itself listens (0.0.0.0:8181)",
+        ],
+        ["countersign.toml:6", "the upstream [::1]:8190 is where this proxy itself listens (localhost:8190)"],
+        ["ALL_PROXY", "localhost:8181 is where this proxy itself listens (0.0.0.0:8181)"],
+    ]) {
+        assert!(parts.iter().all(|part| problem.contains(part)), "{problem}");
+    }
+    for upstream in ["http://localhost:8183", "http://127.0.0.1:8182", "https://api.example.com:8181"] {
+        let run =
+            Run::complete().flag("admin-listen", &["[::1]:8182"]).variable("COUNTERSIGN_REGION", "eu-west-1");
+        assert_eq!(run.variable("COUNTERSIGN_UPSTREAM", upstream).problems(), [""; 0], "{upstream}");
+    }
+}
+
+#[test]
 fn the_listing_has_every_setting_with_its_origin() {
     let run = Run::complete().file("\nallow-host = ['a', 'b']\n").flag("listen", &["localhost:0"]);
     let config = run.variable("RUST_LOG", "debug").valid();
@@ -796,7 +875,7 @@ fn certificate_files_are_those_of_the_upstream_and_of_the_sdks() {
     let (own, aws) = (run.folder.path().join("own.pem"), run.folder.path().join("aws.pem"));
     let config = run.valid();
     assert_eq!(config.proxy.ca_files, [own, aws.clone()]);
-    assert_eq!(config.aws_ca_files, [aws]);
+    assert_eq!(config.aws_http.ca_files, [aws]);
     assert_problem(&Run::complete().variable("AWS_CA_BUNDLE", "none.pem"), &["AWS_CA_BUNDLE: cannot read"]);
     assert_problem(&Run::complete().variable("AWS_CA_BUNDLE", "."), &["AWS_CA_BUNDLE: cannot read"]);
 }

@@ -1,6 +1,7 @@
 //! A proxy in front of a sandbox, started on free ports and stopped when it is dropped.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod forward_proxy;
 pub(crate) mod http;
 pub(crate) mod program;
 pub(crate) mod tls;
@@ -22,8 +23,9 @@ use countersign::{
     app::{self, App},
     clock::Clock,
     credentials::{self, AuthFlow, Cognito, IdentityPool, Login, RoleChoice, UserPool, channel::Receiver},
+    forward_proxy::ForwardProxies,
     listener::Listen,
-    proxy::{GuardSettings, Limits, RouteSettings, Settings as ProxySettings, Timeouts},
+    proxy::{GuardSettings, Limits, Resolver, RouteSettings, Settings as ProxySettings, Timeouts},
     sandbox::{self, Faults, Sandbox},
     shutdown::{self, Trigger},
 };
@@ -264,8 +266,10 @@ fn settings(sandbox: &Sandbox) -> app::Settings {
             }],
             strip_headers: Vec::new(),
             ca_files: Vec::new(),
+            forward_proxies: ForwardProxies::default(),
+            resolver: Resolver::system(),
         },
-        aws_ca_files: Vec::new(),
+        aws_http: credentials::aws_http::Settings::default(),
         #[cfg(feature = "otlp")]
         spans: None,
         threads: None,

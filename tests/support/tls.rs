@@ -23,10 +23,11 @@ use hyper_util::{
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
-    ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    ConfigBuilder, ServerConfig, SupportedProtocolVersion, WantsVerifier,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
@@ -36,6 +37,7 @@ use tokio_rustls::TlsAcceptor;
 /// A certificate authority of a test's own, with a certificate for 127.0.0.1.
 pub(crate) struct Authority {
     folder: tempfile::TempDir,
+    issuer: CertifiedIssuer<'static, KeyPair>,
     config: ServerConfig,
 }
 
@@ -48,18 +50,13 @@ impl Authority {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).expect("a file");
 
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]);
-        let certificate = params.expect("names").signed_by(&key, &authority).expect("a certificate");
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .expect("a matching key");
-        Self { folder, config }
+        let config = signed(&authority, &names(&["127.0.0.1", "localhost"]));
+        Self { folder, issuer: authority, config }
+    }
+
+    /// The configuration of a server whose certificate is as `params` say.
+    pub(crate) fn server(&self, params: &CertificateParams) -> ServerConfig {
+        signed(&self.issuer, params)
     }
 
     /// The PEM file that makes the authority trusted.
@@ -77,6 +74,61 @@ impl Authority {
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
+}
+
+/// A certificate for these names and addresses.
+pub(crate) fn names(names: &[&str]) -> CertificateParams {
+    CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).expect("names")
+}
+
+fn signed(issuer: &CertifiedIssuer<'static, KeyPair>, params: &CertificateParams) -> ServerConfig {
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.signed_by(&key, issuer).expect("a certificate");
+    server(certificate.der().clone(), &key)
+}
+
+/// The configuration of a server with this certificate.
+pub(crate) fn server(certificate: CertificateDer<'static>, key: &KeyPair) -> ServerConfig {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    of_server(&[&rustls::version::TLS12, &rustls::version::TLS13])
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("a matching key")
+}
+
+/// Begins the configuration of a server that speaks these versions.
+pub(crate) fn of_server(
+    versions: &[&'static SupportedProtocolVersion],
+) -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).expect("versions")
+}
+
+/// Ends TLS as `config` says and answers the first request of each connection with 200 and "fine".
+pub(crate) async fn fine_over_tls(config: ServerConfig) -> (SocketAddr, JoinSet<()>) {
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let mut accepting = JoinSet::new();
+    accepting.spawn(async move {
+        let mut open = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            open.spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let Ok(byte) = stream.read_u8().await else { return };
+                    head.push(byte);
+                }
+                let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nfine";
+                // A client that has gone away is for the test to notice.
+                let _ = stream.write_all(answer).await;
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+    (address, accepting)
 }
 
 /// A listener that ends TLS and hands requests to a plain HTTP/1.1 API, under the authority they name.

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use super::{Variable, Variables, attributes::pairs};
 use crate::{
     config::url,
+    credentials::aws_http,
     spans::{Sampling, Settings, Waiting},
 };
 
@@ -27,7 +28,7 @@ impl Variables<'_> {
             endpoint: self.endpoint(&endpoint)?,
             headers: self.headers(),
             timeout: self.timeout(),
-            ca_files: self.certificates(),
+            http: aws_http::Settings { ca_files: self.certificates(), ..aws_http::Settings::default() },
             resource: self.resource(),
             sampling: self.sampling(),
             waiting: self.waiting(),

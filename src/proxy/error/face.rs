@@ -7,8 +7,12 @@ use http::StatusCode;
 use super::ProxyError;
 use crate::{
     credentials::channel::Unavailable,
-    proxy::{guard::Refusal, upstream::UpstreamError},
+    proxy::{
+        guard::Refusal,
+        upstream::{ProxyCause, UpstreamError},
+    },
     signing::TargetError,
+    tls_fault::TlsFault,
 };
 
 /// How an error looks from outside.
@@ -134,7 +138,7 @@ fn upstream_face(error: &UpstreamError, face: MakeFace) -> Face {
         UpstreamError::Refused(_) => {
             face(bad, "upstream-refused", "Upstream refused the connection", "connection_refused")
         }
-        UpstreamError::Certificate(_) => {
+        UpstreamError::Tls(TlsFault::Certificate(_)) => {
             face(bad, "upstream-tls", "Upstream certificate not trusted", "tls_certificate_error")
         }
         UpstreamError::Tls(_) => face(bad, "upstream-tls", "TLS failed", "tls_protocol_error"),
@@ -144,7 +148,13 @@ fn upstream_face(error: &UpstreamError, face: MakeFace) -> Face {
         UpstreamError::Protocol(_) => {
             face(bad, "upstream-protocol", "Upstream broke the protocol", "http_protocol_error")
         }
-        UpstreamError::ConnectTimeout => {
+        UpstreamError::Proxy(failure) => match failure.cause() {
+            ProxyCause::Connection(error) => upstream_face(error, face),
+            ProxyCause::Answer(_) => {
+                face(bad, "upstream-refused", "Proxy refused the tunnel", "connection_refused")
+            }
+        },
+        UpstreamError::ConnectTimeout(_) => {
             face(late, "upstream-timeout", "Upstream timeout", "connection_timeout")
         }
         UpstreamError::ResponseTimeout => {

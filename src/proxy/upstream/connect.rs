@@ -1,244 +1,178 @@
 //! A connection to the upstream: name, address, a tunnel where one is configured, TLS.
 
-use std::{
-    error::Error,
-    fmt,
-    future::Future,
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{cell::Cell, net::SocketAddr, sync::Arc, time::Duration};
 
-use http::{Uri, Version, uri::Scheme};
-use hyper_util::{
-    client::{
-        legacy::connect::{
-            HttpConnector,
-            dns::{GaiAddrs, GaiResolver, Name},
-            proxy::Tunnel,
-        },
-        proxy::matcher::{Intercept, Matcher},
-    },
-    rt::TokioIo,
-};
-use rustls::ClientConfig;
+use http::{Uri, uri::Scheme};
+use rustls::{ClientConfig, SignatureScheme, client::ResolvesClientCert, sign::CertifiedKey};
 use rustls_pki_types::ServerName;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    time::{Instant, timeout_at},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use tower::{Service, ServiceExt};
 
 use super::{
-    UpstreamError,
+    ConnectStage, UpstreamError,
+    connection::Connection,
+    resolver::Resolver,
+    tcp,
     trust::{Trust, TrustError},
+    tunnel::{self, ProxyCause, ProxyFailure},
+};
+use crate::{
+    forward_proxy::{ForwardProxies, ForwardProxy},
+    tls_fault::TlsFault,
 };
 
 /// Connects to one origin.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
-    origin: Uri,
     scheme: Scheme,
-    tls: Option<(TlsConfig, ServerName<'static>)>,
-    tunnel: Option<Intercept>,
-    tcp: HttpConnector<Resolver>,
+    origin: Endpoint,
+    tls: Option<(Trust, ServerName<'static>)>,
+    proxy: Option<(Arc<ForwardProxy>, ServerName<'static>)>,
+    resolver: Resolver,
+    time: Duration,
 }
 
+/// Where a connection goes: a host name or an address, IPv6 in brackets, and a port.
 #[derive(Clone, Debug)]
-struct TlsConfig(Arc<ClientConfig>);
+struct Endpoint {
+    host: String,
+    port: u16,
+}
+
+/// How connections are made, to whichever origin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways<'a> {
+    /// For https.
+    pub(crate) trust: Option<&'a Trust>,
+    /// Which origins are reached through a forward proxy.
+    pub(crate) proxies: &'a ForwardProxies,
+    /// How names are looked up.
+    pub(crate) resolver: &'a Resolver,
+    /// How long a connection may take, of which each address gets its share.
+    pub(crate) time: Duration,
+}
 
 impl Connector {
-    /// A connector to the scheme and authority of `upstream`; `HTTPS_PROXY` and `NO_PROXY` are honoured.
+    /// A connector to the scheme and authority of `upstream`.
     ///
     /// # Errors
-    /// When TLS is needed and `trust` is absent, or the host is no name for TLS.
-    pub(crate) fn new(upstream: &Uri, trust: Option<&Trust>) -> Result<Self, TrustError> {
+    /// When TLS is needed and there is no trust, or a host is no name for TLS.
+    pub(crate) fn new(upstream: &Uri, ways: Ways<'_>) -> Result<Self, TrustError> {
         let scheme = upstream.scheme().cloned().unwrap_or(Scheme::HTTPS);
-        let tls = if scheme == Scheme::HTTP {
-            None
+        let host = upstream.host().unwrap_or_default();
+        let secure = scheme != Scheme::HTTP;
+        let port = upstream.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let tls = if secure {
+            Some((ways.trust.ok_or(TrustError::NoRoots)?.clone(), server_name(host)?))
         } else {
-            let trust = trust.ok_or(TrustError::NoRoots)?;
-            let host = upstream.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            let name = ServerName::try_from(host).map_err(|_| TrustError::NoRoots)?;
-            Some((TlsConfig(Arc::clone(&trust.0)), name))
+            None
         };
-        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let tunnel = Matcher::from_env().intercept(upstream);
-        Ok(Self { origin: upstream.clone(), scheme, tls, tunnel, tcp })
+        let proxy = match ways.proxies.towards(upstream) {
+            Some(proxy) => Some((Arc::clone(proxy), server_name(&proxy.host)?)),
+            None => None,
+        };
+        let origin = Endpoint { host: host.to_owned(), port };
+        Ok(Self { scheme, origin, tls, proxy, resolver: ways.resolver.clone(), time: ways.time })
     }
 
     pub(super) fn scheme(&self) -> &Scheme {
         &self.scheme
     }
 
-    /// Connects, tunnels and agrees on TLS; the caller sets the deadline.
-    pub(super) async fn connect(&self) -> Result<Connection, UpstreamError> {
-        let tcp = self.connect_tcp().await?;
-        let Some((config, name)) = &self.tls else { return Ok(Connection::Plain(tcp)) };
-        let connector = TlsConnector::from(Arc::clone(&config.0));
-        match connector.connect(name.clone(), tcp).await {
-            Ok(stream) => Ok(Connection::Tls(Box::new(stream))),
-            Err(error) if is_about_certificate(&error) => Err(UpstreamError::Certificate(error.into())),
-            Err(error) => Err(UpstreamError::Tls(error.into())),
+    /// Connects, tunnels and agrees on TLS, all until `deadline`.
+    pub(super) async fn connect(&self, deadline: Instant) -> Result<Connection, UpstreamError> {
+        let Some((trust, name)) = &self.tls else {
+            return Ok(Connection::Plain(self.reach(&self.origin, deadline).await?));
+        };
+        let Some((proxy, proxy_name)) = &self.proxy else {
+            let tcp = self.reach(&self.origin, deadline).await?;
+            return Ok(Connection::Tls(Box::new(secured(&trust.upstream, name, tcp, deadline).await?)));
+        };
+        let failure = |cause| UpstreamError::Proxy(ProxyFailure::new(proxy, cause));
+        let lost = |error| failure(ProxyCause::Connection(Box::new(error)));
+        let address = Endpoint { host: proxy.host.clone(), port: proxy.port };
+        let tcp = self.reach(&address, deadline).await.map_err(lost)?;
+        if proxy.secure {
+            let outer = secured(&trust.proxy, proxy_name, tcp, deadline).await.map_err(lost)?;
+            let tunnel = self.tunnel(outer, proxy, deadline).await.map_err(failure)?;
+            Ok(Connection::TlsInTls(Box::new(secured(&trust.upstream, name, tunnel, deadline).await?)))
+        } else {
+            let tunnel = self.tunnel(tcp, proxy, deadline).await.map_err(failure)?;
+            Ok(Connection::Tls(Box::new(secured(&trust.upstream, name, tunnel, deadline).await?)))
         }
     }
 
-    async fn connect_tcp(&self) -> Result<TcpStream, UpstreamError> {
-        let tcp = self.tcp.clone();
-        match &self.tunnel {
-            None => tcp
-                .oneshot(self.origin.clone())
-                .await
-                .map(TokioIo::into_inner)
-                .map_err(|error| refused(error.into())),
-            Some(proxy) => {
-                let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
-                if let Some(authorization) = proxy.basic_auth() {
-                    tunnel = tunnel.with_auth(authorization.clone());
-                }
-                let destination = with_port(&self.origin);
-                tunnel
-                    .oneshot(destination)
-                    .await
-                    .map(TokioIo::into_inner)
-                    .map_err(|error| refused(error.into()))
-            }
-        }
+    /// A TCP connection to one of the endpoint's addresses.
+    async fn reach(&self, endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, UpstreamError> {
+        let found = timeout_at(deadline, self.resolver.addresses(&endpoint.host)).await;
+        let found = found.map_err(|_| UpstreamError::ConnectTimeout(ConnectStage::Lookup))?;
+        let addresses = found.map_err(|error| UpstreamError::Dns(error.into()))?;
+        let addresses: Vec<_> =
+            addresses.into_iter().map(|address| SocketAddr::new(address, endpoint.port)).collect();
+        let connected = timeout_at(deadline, tcp::connect(&addresses, self.time)).await;
+        let connected = connected.map_err(|_| UpstreamError::ConnectTimeout(ConnectStage::Tcp))?;
+        connected.map_err(|error| UpstreamError::Refused(error.into()))
+    }
+
+    /// A tunnel to the origin through the proxy at the other end of `stream`.
+    async fn tunnel<S>(&self, stream: S, proxy: &ForwardProxy, deadline: Instant) -> Result<S, ProxyCause>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin,
+    {
+        let destination = format!("{}:{}", self.origin.host, self.origin.port);
+        let opening = tunnel::open(stream, &destination, proxy.authorization());
+        timeout_at(deadline, opening).await.unwrap_or_else(|_| {
+            let error = UpstreamError::ConnectTimeout(ConnectStage::Tunnel);
+            Err(ProxyCause::Connection(Box::new(error)))
+        })
     }
 }
 
-/// CONNECT names the port always.
-fn with_port(origin: &Uri) -> Uri {
-    let host = origin.host().unwrap_or_default();
-    let port = origin.port_u16().unwrap_or(if origin.scheme_str() == Some("http") { 80 } else { 443 });
-    format!("https://{host}:{port}/").parse().unwrap_or_else(|_| origin.clone())
+fn server_name(host: &str) -> Result<ServerName<'static>, TrustError> {
+    let host = host.trim_matches(['[', ']']).to_owned();
+    ServerName::try_from(host.clone()).map_err(|_| TrustError::Name(host))
 }
 
-fn refused(error: Box<dyn Error + Send + Sync>) -> UpstreamError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error.as_ref());
-    while let Some(level) = cause {
-        if level.is::<NameNotFound>() {
-            return UpstreamError::Dns(error);
-        }
-        cause = level.source();
-    }
-    UpstreamError::Refused(error)
+async fn secured<S>(
+    config: &Arc<ClientConfig>,
+    name: &ServerName<'static>,
+    stream: S,
+    deadline: Instant,
+) -> Result<TlsStream<S>, UpstreamError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let handshake = async {
+        let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream);
+        let asked = || ASKED.with(Cell::get);
+        connecting.await.map_err(|error| UpstreamError::Tls(TlsFault::of_handshake(error, asked())))
+    };
+    let agreed = timeout_at(deadline, ASKED.scope(Cell::new(false), handshake)).await;
+    agreed.unwrap_or(Err(UpstreamError::ConnectTimeout(ConnectStage::Tls)))
 }
 
-fn is_about_certificate(error: &io::Error) -> bool {
-    let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(rustls, Some(rustls::Error::InvalidCertificate(_)))
+tokio::task_local! {
+    /// Whether the other end of the handshake under way has asked for a client certificate.
+    static ASKED: Cell<bool>;
 }
 
-/// Names are looked up by the system; a failure is marked, so that it can be told from a refusal.
-#[derive(Clone, Debug)]
-struct Resolver(GaiResolver);
-
+/// Has no client certificate, and notes that one was asked for: TLS 1.2 servers then end the handshake with alerts that
+/// do not say why.
 #[derive(Debug)]
-struct NameNotFound(io::Error);
+pub(super) struct NoClientCertificate;
 
-impl fmt::Display for NameNotFound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name could not be resolved")
-    }
-}
-
-impl Error for NameNotFound {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.0)
-    }
-}
-
-impl Service<Name> for Resolver {
-    type Response = GaiAddrs;
-    type Error = NameNotFound;
-    type Future = Pin<Box<dyn Future<Output = Result<GaiAddrs, NameNotFound>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), NameNotFound>> {
-        self.0.poll_ready(context).map_err(NameNotFound)
+impl ResolvesClientCert for NoClientCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        // Outside a handshake of this module nobody reads the note.
+        let _ = ASKED.try_with(|asked| asked.set(true));
+        None
     }
 
-    fn call(&mut self, name: Name) -> Self::Future {
-        let lookup = self.0.call(name);
-        Box::pin(async move { lookup.await.map_err(NameNotFound) })
-    }
-}
-
-/// A connection to the upstream, before HTTP is spoken on it.
-#[derive(Debug)]
-pub(super) enum Connection {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Connection {
-    /// The version of HTTP that TLS agreed on.
-    pub(super) fn version(&self) -> Version {
-        match self {
-            Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => Version::HTTP_2,
-            Self::Tls(_) | Self::Plain(_) => Version::HTTP_11,
-        }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, buffer),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, buffers),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, buffers),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
+    fn has_certs(&self) -> bool {
+        false
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     error::Error,
     fmt,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,13 +20,17 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{connect::Connection, request_body::RequestBody, tasks::Tasks};
+use super::{connection::Connection, request_body::RequestBody, tasks::Tasks};
 
 /// Shorter than the idle timeouts of gateways and load balancers, so that we close first.
 const LONGEST_REST: Duration = Duration::from_secs(20);
 
 /// A connection that was given back is ready within one turn of its task.
 const UNTIL_READY: Duration = Duration::from_secs(1);
+
+/// How long a connection is used, in seconds, however busy it is: a name that moves is looked up only for new ones. Spread,
+/// so that what was made at once is not replaced at once.
+const LIFETIME: Range<u64> = 8 * 60..12 * 60;
 
 /// How often a shared connection is asked whether it lives.
 const PING: Duration = Duration::from_secs(30);
@@ -52,7 +57,8 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Resting {
     /// Last in, first out: what is in use stays warm, what is not grows old.
-    one: Vec<(http1::SendRequest<RequestBody>, Instant)>,
+    /// Each with the moment when its rest began, and the one from which on it is not used any more.
+    one: Vec<(http1::SendRequest<RequestBody>, Instant, Instant)>,
     two: Vec<Shared>,
     /// Whether the newest connection is one that nobody shares.
     speaks_one: bool,
@@ -63,6 +69,8 @@ struct Shared {
     sender: http2::SendRequest<RequestBody>,
     share: Share,
     used: Instant,
+    /// When requests begin to use another one; those under way end as they began.
+    retires: Instant,
 }
 
 /// Held by each request on a shared connection, and by the pool.
@@ -76,7 +84,8 @@ pub(super) struct Lease {
 }
 
 enum Sender {
-    One(http1::SendRequest<RequestBody>),
+    /// With the moment from which on it is not used any more.
+    One(http1::SendRequest<RequestBody>, Instant),
     Two(http2::SendRequest<RequestBody>, Share),
 }
 
@@ -122,7 +131,7 @@ impl Pool {
             resting.one.clear();
             return None;
         }
-        Some(Sender::One(newest.0))
+        Some(Sender::One(newest.0, newest.2))
     }
 
     /// Forgets the connections on which nothing may arrive any more, as one has shown that was in use for
@@ -130,7 +139,7 @@ impl Pool {
     pub(super) fn forget_doubtful(&self, silence: Duration) {
         let mut resting = self.lock();
         resting.two.clear();
-        resting.one.retain(|(_, used)| used.elapsed() < silence);
+        resting.one.retain(|(_, used, _)| used.elapsed() < silence);
     }
 
     /// Starts HTTP on a new connection, in the version that TLS agreed on.
@@ -142,6 +151,7 @@ impl Pool {
         instead: bool,
     ) -> Result<Lease, hyper::Error> {
         let version = connection.version();
+        let retires = Instant::now() + Duration::from_secs(rand::random_range(LIFETIME));
         self.lock().speaks_one = version != Version::HTTP_2;
         let io = TokioIo::new(connection);
         let sender = if version == Version::HTTP_2 {
@@ -153,7 +163,7 @@ impl Pool {
                 .handshake(io)
                 .await?;
             self.tasks.spawn(async move { log_end(driver.await) });
-            let mut shared = Shared { sender, share: Share::default(), used: Instant::now() };
+            let mut shared = Shared { sender, share: Share::default(), used: Instant::now(), retires };
             let sender = shared.lend();
             let mut resting = self.lock();
             if instead {
@@ -164,7 +174,7 @@ impl Pool {
         } else {
             let (sender, driver) = http1::Builder::new().handshake(io).await?;
             self.tasks.spawn(async move { log_end(driver.await) });
-            Sender::One(sender)
+            Sender::One(sender, retires)
         };
         Ok(Lease { sender, reused: false, pool: self.clone() })
     }
@@ -185,7 +195,7 @@ impl Shared {
     }
 
     fn is_of_use(&self) -> bool {
-        !self.sender.is_closed() && self.used.elapsed() <= LONGEST_REST
+        !self.sender.is_closed() && self.used.elapsed() <= LONGEST_REST && Instant::now() < self.retires
     }
 }
 
@@ -202,14 +212,14 @@ impl Lease {
 
     pub(super) fn version(&self) -> Version {
         match self.sender {
-            Sender::One(_) => Version::HTTP_11,
+            Sender::One(..) => Version::HTTP_11,
             Sender::Two(..) => Version::HTTP_2,
         }
     }
 
     async fn ready(&mut self) -> Result<(), hyper::Error> {
         match &mut self.sender {
-            Sender::One(sender) => sender.ready().await,
+            Sender::One(sender, _) => sender.ready().await,
             Sender::Two(sender, _) => sender.ready().await,
         }
     }
@@ -219,7 +229,7 @@ impl Lease {
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, SendFailure> {
         let outcome = match &mut self.sender {
-            Sender::One(sender) => sender.try_send_request(request).await,
+            Sender::One(sender, _) => sender.try_send_request(request).await,
             Sender::Two(sender, _) => sender.try_send_request(request).await,
         };
         outcome.map_err(|mut failure: TrySendError<_>| SendFailure {
@@ -233,8 +243,10 @@ impl Lease {
     pub(super) fn give_back(self) {
         let mut resting = self.pool.lock();
         match self.sender {
-            Sender::One(sender) if !sender.is_closed() => resting.one.push((sender, Instant::now())),
-            Sender::One(_) => {}
+            Sender::One(sender, retires) if !sender.is_closed() && Instant::now() < retires => {
+                resting.one.push((sender, Instant::now(), retires));
+            }
+            Sender::One(..) => {}
             Sender::Two(_, share) => {
                 if let Some(shared) = resting.two.iter_mut().find(|shared| Arc::ptr_eq(&shared.share, &share))
                 {

@@ -4,11 +4,16 @@ use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
 
 use rustls::{ClientConfig, RootCertStore};
 
+use super::connect::NoClientCertificate;
 use crate::roots::Roots;
 
-/// The certificates that upstreams are trusted by.
+/// The certificates that upstreams are trusted by, and the forward proxies on the way to them.
 #[derive(Clone, Debug)]
-pub(crate) struct Trust(pub(super) Arc<ClientConfig>);
+pub(crate) struct Trust {
+    pub(super) upstream: Arc<ClientConfig>,
+    /// CONNECT is sent as HTTP/1.1.
+    pub(super) proxy: Arc<ClientConfig>,
+}
 
 /// Trusted roots that cannot be used.
 #[derive(Debug)]
@@ -22,6 +27,8 @@ pub enum TrustError {
     },
     /// There is not one trusted root.
     NoRoots,
+    /// The host is neither a DNS name nor an address, so that no certificate can be for it.
+    Name(String),
 }
 
 impl fmt::Display for TrustError {
@@ -32,6 +39,7 @@ impl fmt::Display for TrustError {
                 "no trusted root certificates were found; install the system's, or name a PEM file with ca-file or \
                  SSL_CERT_FILE",
             ),
+            Self::Name(host) => write!(f, "no certificate can be for the host {host}"),
         }
     }
 }
@@ -40,7 +48,7 @@ impl Error for TrustError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::File { source, .. } => Some(source),
-            Self::NoRoots => None,
+            Self::NoRoots | Self::Name(_) => None,
         }
     }
 }
@@ -65,8 +73,10 @@ impl Trust {
             .with_safe_default_protocol_versions()
             .expect("ring serves TLS 1.2 and 1.3")
             .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
+            .with_client_cert_resolver(Arc::new(NoClientCertificate));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let proxy = Arc::new(config.clone());
+        config.alpn_protocols.insert(0, b"h2".to_vec());
+        Ok(Self { upstream: Arc::new(config), proxy })
     }
 }

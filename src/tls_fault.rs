@@ -1,0 +1,317 @@
+//! Why TLS failed, in words for people: on the way to the upstream as on the way to AWS.
+
+use std::{error::Error, fmt, io};
+
+use rustls::{AlertDescription, CertificateError, PeerIncompatible};
+use rustls_pki_types::UnixTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// How many of a certificate's names are listed.
+const MAX_NAMES: usize = 5;
+
+/// The longest DNS name.
+const MAX_NAME_LENGTH: usize = 253;
+
+/// AlgorithmIdentifiers of signatures over SHA-1, without their tag and length: sha1WithRSAEncryption (RFC 8017 appendix C)
+/// and ecdsa-with-SHA1 (RFC 5758 section 3.2).
+const SHA_1: [&[u8]; 2] = [
+    &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05],
+    &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01],
+];
+
+/// Why a TLS handshake failed, or what the other end said after it.
+#[derive(Debug)]
+pub enum TlsFault {
+    /// The certificate cannot be trusted.
+    Certificate(CertificateFault),
+    /// The other end wants a certificate of the client.
+    ClientCertificate,
+    /// The other end has no version of TLS that the proxy speaks.
+    Version,
+    /// The other end has no parameters that the proxy has, or ended the handshake without saying why.
+    Handshake,
+    /// The other end does not know the host name that it was asked for.
+    UnknownName,
+    /// The other end refused with another alert.
+    Alert(u8),
+    /// What came back is not TLS.
+    NotTls,
+    /// The connection ended during the handshake.
+    Closed,
+    /// The connection broke during the handshake.
+    Broken(io::Error),
+    /// The other end broke the protocol in some other way.
+    Violation,
+}
+
+/// Why a certificate cannot be trusted.
+#[derive(Debug)]
+pub enum CertificateFault {
+    /// Its time is over.
+    Expired {
+        /// When it ended.
+        not_after: UnixTime,
+        /// What the clock of this machine says.
+        now: UnixTime,
+    },
+    /// Its time has not begun.
+    NotYetValid {
+        /// When it begins.
+        not_before: UnixTime,
+        /// What the clock of this machine says.
+        now: UnixTime,
+    },
+    /// It is for other names.
+    OtherName {
+        /// The name that was asked for.
+        expected: String,
+        /// Names that it has, cleaned and cut short.
+        presented: Vec<String>,
+    },
+    /// Nobody who is trusted has signed it.
+    UnknownAuthority,
+    /// It is an authority's own certificate, which a server must not use as its own.
+    Authority,
+    /// It names a trusted authority, whose key has not signed it.
+    Forged,
+    /// It is signed over SHA-1.
+    Sha1,
+    /// It is signed in another way that is not supported.
+    Signature,
+    /// It is not for servers.
+    Purpose,
+    /// It is not valid otherwise.
+    Invalid,
+}
+
+impl TlsFault {
+    /// What `error` of a handshake means; `asked` tells whether a client certificate was asked for.
+    pub(crate) fn of_handshake(error: io::Error, asked: bool) -> Self {
+        let fault = error.get_ref().and_then(|inner| inner.downcast_ref()).map(Self::of);
+        match fault {
+            // A server that misses the certificate may send any alert, or none.
+            Some(Self::Handshake | Self::Alert(_)) | None if asked => Self::ClientCertificate,
+            Some(fault) => fault,
+            None if error.kind() == io::ErrorKind::UnexpectedEof => Self::Closed,
+            None => Self::Broken(error),
+        }
+    }
+
+    /// The alert that came where an answer was expected: in TLS 1.3 a server looks at the client's certificate after the
+    /// client believes the handshake to be over.
+    pub(crate) fn after_handshake(error: &(dyn Error + 'static)) -> Option<Self> {
+        Self::find(error).filter(|error| matches!(error, rustls::Error::AlertReceived(_))).map(Self::of)
+    }
+
+    /// What TLS has to do with an error, whatever that says of itself.
+    pub(crate) fn behind(error: &(dyn Error + 'static)) -> Option<Self> {
+        Self::find(error).map(Self::of)
+    }
+
+    /// The error of rustls among the causes.
+    fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+        let mut level = Some(error);
+        while let Some(error) = level {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            // The source of an I/O error is that of the error which it wraps.
+            let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            level = wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source());
+        }
+        None
+    }
+
+    fn of(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidCertificate(error) => Self::Certificate(CertificateFault::of(error)),
+            rustls::Error::AlertReceived(alert) => match alert {
+                AlertDescription::CertificateRequired => Self::ClientCertificate,
+                AlertDescription::ProtocolVersion => Self::Version,
+                AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
+                    Self::Handshake
+                }
+                AlertDescription::UnrecognisedName => Self::UnknownName,
+                alert => Self::Alert(u8::from(*alert)),
+            },
+            rustls::Error::PeerIncompatible(
+                PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+            ) => Self::Version,
+            rustls::Error::PeerIncompatible(_) => Self::Handshake,
+            rustls::Error::InvalidMessage(_) => Self::NotTls,
+            _ => Self::Violation,
+        }
+    }
+
+    /// What is wrong, as a clause about `peer`, "the upstream" for one.
+    pub(crate) fn about<'a>(&'a self, peer: &'a str) -> impl fmt::Display + 'a {
+        About { fault: self, peer }
+    }
+
+    /// What a user can do about it, as a sentence, where there is anything; `setting` names files of trusted roots.
+    pub(crate) fn advice(&self, setting: &str) -> Option<String> {
+        let Self::Certificate(fault) = self else { return self.advice_about_protocol().map(str::to_owned) };
+        Some(match fault {
+            CertificateFault::UnknownAuthority => {
+                format!("If a private authority signed it, name the authority's PEM file with {setting}.")
+            }
+            CertificateFault::Forged => {
+                format!("If the authority has got another key, name its new PEM file with {setting}.")
+            }
+            CertificateFault::Authority => format!(
+                "In {setting} this certificate only vouches for others. Make the server a certificate without the CA \
+                 flag (openssl req -x509 -addext basicConstraints=critical,CA:FALSE) and name that with {setting}."
+            ),
+            CertificateFault::OtherName { .. } => "Use a name of the certificate in the URL.".to_owned(),
+            CertificateFault::Expired { .. } | CertificateFault::NotYetValid { .. } => {
+                "Check that this machine's clock is right.".to_owned()
+            }
+            CertificateFault::Sha1 => {
+                "The server needs a certificate that is signed over SHA-256.".to_owned()
+            }
+            CertificateFault::Signature | CertificateFault::Purpose | CertificateFault::Invalid => {
+                return None;
+            }
+        })
+    }
+
+    fn advice_about_protocol(&self) -> Option<&'static str> {
+        match self {
+            Self::ClientCertificate => Some("The proxy has none to offer; mutual TLS is not supported."),
+            Self::NotTls => Some("Check that the port is one for https."),
+            _ => None,
+        }
+    }
+}
+
+impl CertificateFault {
+    fn of(error: &CertificateError) -> Self {
+        match error {
+            CertificateError::ExpiredContext { time, not_after } => {
+                Self::Expired { not_after: *not_after, now: *time }
+            }
+            CertificateError::NotValidYetContext { time, not_before } => {
+                Self::NotYetValid { not_before: *not_before, now: *time }
+            }
+            CertificateError::NotValidForNameContext { expected, presented } => Self::OtherName {
+                expected: expected.to_str().into_owned(),
+                presented: presented.iter().filter_map(|name| clean(name)).collect(),
+            },
+            CertificateError::UnknownIssuer => Self::UnknownAuthority,
+            CertificateError::UnsupportedSignatureAlgorithmContext { signature_algorithm_id, .. }
+                if SHA_1.iter().any(|algorithm| signature_algorithm_id.starts_with(algorithm)) =>
+            {
+                Self::Sha1
+            }
+            CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Self::Signature,
+            CertificateError::BadSignature => Self::Forged,
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                Self::Purpose
+            }
+            CertificateError::Other(other)
+                if matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity)) =>
+            {
+                Self::Authority
+            }
+            _ => Self::Invalid,
+        }
+    }
+}
+
+/// A name as rustls hands it on, `DnsName("a.example")` or `IpAddress(10.0.0.1)`, without what surrounds it. It comes
+/// from the other end and goes to a terminal.
+fn clean(presented: &str) -> Option<String> {
+    let (_, name) = presented.strip_suffix(')')?.split_once('(')?;
+    let name = name.trim_matches('"');
+    let legal =
+        !name.is_empty() && name.len() <= MAX_NAME_LENGTH && name.bytes().all(|b| b.is_ascii_graphic());
+    legal.then(|| name.to_owned())
+}
+
+/// As RFC 3339 has it, to the second, in UTC.
+fn date(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    let date = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|time| time.format(&Rfc3339).ok());
+    date.unwrap_or_else(|| format!("second {seconds} of the Unix epoch"))
+}
+
+struct About<'a> {
+    fault: &'a TlsFault,
+    peer: &'a str,
+}
+
+impl fmt::Display for About<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let peer = self.peer;
+        match self.fault {
+            TlsFault::Certificate(fault) => write!(f, "the certificate of {peer} {fault}"),
+            TlsFault::ClientCertificate => write!(f, "{peer} demands a client certificate"),
+            TlsFault::Version => write!(f, "{peer} speaks neither TLS 1.2 nor TLS 1.3"),
+            TlsFault::Handshake => write!(
+                f,
+                "{peer} ended the TLS handshake: it shares no cipher suite with the proxy, or wants something else \
+                 that it does not name"
+            ),
+            TlsFault::UnknownName => {
+                write!(f, "{peer} has no certificate for the host name that it was asked for")
+            }
+            TlsFault::Alert(number) => write!(f, "{peer} refused the TLS connection with alert {number}"),
+            TlsFault::NotTls => write!(f, "{peer} did not answer with TLS"),
+            TlsFault::Closed => write!(f, "{peer} closed the connection during the TLS handshake"),
+            TlsFault::Broken(_) => write!(f, "the connection to {peer} broke during the TLS handshake"),
+            TlsFault::Violation => write!(f, "{peer} broke the TLS protocol"),
+        }
+    }
+}
+
+impl fmt::Display for CertificateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired { not_after, now } => {
+                write!(f, "expired at {}; this machine's clock says {}", date(*not_after), date(*now))
+            }
+            Self::NotYetValid { not_before, now } => {
+                write!(f, "is valid from {} on; this machine's clock says {}", date(*not_before), date(*now))
+            }
+            Self::OtherName { expected, presented } if presented.is_empty() => {
+                write!(f, "has no host name in it and is not for {expected}")
+            }
+            Self::OtherName { expected, presented } => {
+                let listed = &presented[..presented.len().min(MAX_NAMES)];
+                write!(f, "is for {}", listed.join(", "))?;
+                if presented.len() > listed.len() {
+                    write!(f, " and {} more", presented.len() - listed.len())?;
+                }
+                write!(f, ", not for {expected}")
+            }
+            Self::UnknownAuthority => f.write_str("is signed by an authority that is not trusted"),
+            Self::Authority => {
+                f.write_str("is one of a certificate authority, which a server must not use as its own")
+            }
+            Self::Sha1 => f.write_str("is signed over SHA-1, which is not secure any more"),
+            Self::Forged => {
+                f.write_str("names an authority that is trusted, but is not signed with that authority's key")
+            }
+            Self::Signature => f.write_str("has a signature of a kind that is not supported"),
+            Self::Purpose => f.write_str("is not for servers"),
+            Self::Invalid => f.write_str("is not valid"),
+        }
+    }
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.about("the other end").fmt(f)
+    }
+}
+
+impl Error for TlsFault {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Broken(error) => Some(error),
+            _ => None,
+        }
+    }
+}
