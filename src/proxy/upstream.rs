@@ -60,6 +60,8 @@ pub(super) struct Upstream {
 pub enum UpstreamError {
     /// Its name was not found.
     Dns(Box<dyn Error + Send + Sync>),
+    /// This machine has no file, memory, port or thread left for a connection.
+    Shortage(Box<dyn Error + Send + Sync>),
     /// No address took the connection.
     Refused(Box<dyn Error + Send + Sync>),
     /// TLS failed: its certificate is not trusted, or the handshake went wrong.
@@ -228,6 +230,11 @@ impl UpstreamError {
             Self::Dns(_) => {
                 "The upstream's host name was not found. Check the setting upstream and the network.".into()
             }
+            Self::Shortage(_) => {
+                "The proxy has no open file, memory, port or thread left for another connection to the upstream; try \
+                 again in a moment."
+                    .into()
+            }
             Self::Refused(_) => "The upstream could not be connected to.".into(),
             Self::Tls(fault) => tls_sentence(fault, "the upstream").into(),
             Self::Proxy(failure) => failure.advice().into(),
@@ -250,6 +257,7 @@ impl UpstreamError {
             Self::Tls(TlsFault::Certificate(_)) | Self::Protocol(_) => false,
             Self::Proxy(failure) => failure.may_pass(),
             Self::Dns(_)
+            | Self::Shortage(_)
             | Self::Refused(_)
             | Self::Tls(_)
             | Self::ConnectTimeout(_)
@@ -284,6 +292,7 @@ impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Dns(_) => "the upstream's name was not found",
+            Self::Shortage(_) => "this machine lacks what a connection to the upstream needs",
             Self::Refused(_) => "no connection to the upstream",
             Self::Tls(_) => "TLS with the upstream failed",
             Self::Proxy(_) => "no tunnel to the upstream",
@@ -300,9 +309,11 @@ impl fmt::Display for UpstreamError {
 impl Error for UpstreamError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Dns(source) | Self::Refused(source) | Self::Closed(source) | Self::Protocol(source) => {
-                Some(source.as_ref())
-            }
+            Self::Dns(source)
+            | Self::Shortage(source)
+            | Self::Refused(source)
+            | Self::Closed(source)
+            | Self::Protocol(source) => Some(source.as_ref()),
             Self::Tls(fault) => Some(fault),
             Self::Proxy(failure) => Some(failure),
             Self::ConnectTimeout(_) | Self::ResponseTimeout => None,

@@ -324,7 +324,8 @@ async fn an_id_token_file_that_is_no_file_is_an_error() {
     command.env_remove("COUNTERSIGN_USER_POOL_ID").env_remove("COUNTERSIGN_CLIENT_ID");
     command.env("COUNTERSIGN_ID_TOKEN_FILE", &fifo);
     let ended = program::run(command).await;
-    failed(&ended, &["a FIFO or a device, not a file"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""), "{ended:?}");
+    assert!(ended.stderr.contains("it is a pipe, not a regular file"), "{}", ended.stderr);
 }
 
 fn set_private(path: &Path) {

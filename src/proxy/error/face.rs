@@ -135,6 +135,10 @@ fn upstream_face(error: &UpstreamError, face: MakeFace) -> Face {
     let late = StatusCode::GATEWAY_TIMEOUT;
     match error {
         UpstreamError::Dns(_) => face(bad, "upstream-dns", "Upstream name not found", "dns_error"),
+        UpstreamError::Shortage(_) => Face {
+            retry_after: Some(Duration::from_secs(1)),
+            ..face(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Overloaded", "connection_limit_reached")
+        },
         UpstreamError::Refused(_) => {
             face(bad, "upstream-refused", "Upstream refused the connection", "connection_refused")
         }

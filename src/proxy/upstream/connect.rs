@@ -110,12 +110,18 @@ impl Connector {
     async fn reach(&self, endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, UpstreamError> {
         let found = timeout_at(deadline, self.resolver.addresses(&endpoint.host)).await;
         let found = found.map_err(|_| UpstreamError::ConnectTimeout(ConnectStage::Lookup))?;
-        let addresses = found.map_err(|error| UpstreamError::Dns(error.into()))?;
+        let addresses = found.map_err(|error| match error.is_shortage() {
+            true => UpstreamError::Shortage(error.into()),
+            false => UpstreamError::Dns(error.into()),
+        })?;
         let addresses: Vec<_> =
             addresses.into_iter().map(|address| SocketAddr::new(address, endpoint.port)).collect();
         let connected = timeout_at(deadline, tcp::connect(&addresses, self.time)).await;
         let connected = connected.map_err(|_| UpstreamError::ConnectTimeout(ConnectStage::Tcp))?;
-        connected.map_err(|error| UpstreamError::Refused(error.into()))
+        connected.map_err(|error| match error.is_shortage() {
+            true => UpstreamError::Shortage(error.into()),
+            false => UpstreamError::Refused(error.into()),
+        })
     }
 
     /// A tunnel to the origin through the proxy at the other end of `stream`.

@@ -11,6 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 
+use super::tcp::is_shortage;
 use crate::forward_proxy::is_localhost;
 
 /// Finds the addresses of names. Clones share the lookups under way.
@@ -36,6 +37,13 @@ type Flight = watch::Receiver<Option<Result<Vec<IpAddr>, Arc<io::Error>>>>;
 pub(super) struct LookupError {
     name: String,
     source: Arc<io::Error>,
+}
+
+impl LookupError {
+    /// Whether the lookup failed for want of something on this machine.
+    pub(super) fn is_shortage(&self) -> bool {
+        is_shortage(&self.source)
+    }
 }
 
 impl Resolver {

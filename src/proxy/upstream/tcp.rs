@@ -41,6 +41,29 @@ pub(super) async fn connect(addresses: &[SocketAddr], time: Duration) -> Result<
     }
 }
 
+/// Whether the system lacks what another connection, or a thread for a lookup, needs: nothing is wrong with the other end.
+pub(super) fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::AGAIN | Errno::ADDRNOTAVAIL)
+    )
+}
+
+impl NoConnection {
+    /// Whether no address has even been tried for want of something on this machine. A host without IPv6 has no address
+    /// for a connection to `::1` either, which is no shortage.
+    pub(super) fn is_shortage(&self) -> bool {
+        let Self(failures) = self;
+        let lacks = |(address, error): &(SocketAddr, io::Error)| {
+            is_shortage(error) && !(address.is_ipv6() && error.kind() == io::ErrorKind::AddrNotAvailable)
+        };
+        !failures.is_empty() && failures.iter().all(lacks)
+    }
+}
+
 async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     // A head and the body behind it must not wait for each other's acknowledgement.
@@ -64,5 +87,33 @@ impl fmt::Display for NoConnection {
 impl Error for NoConnection {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.last().map(|(_, error)| error as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    fn failed(failures: &[(&str, Errno)]) -> NoConnection {
+        let failure = |(address, errno): &(&str, Errno)| {
+            (address.parse().expect("an address"), io::Error::from_raw_os_error(errno.raw_os_error()))
+        };
+        NoConnection(failures.iter().map(failure).collect())
+    }
+
+    #[test]
+    fn a_shortage_of_ours_is_told_from_an_upstream_that_refuses() {
+        for (failures, shortage) in [
+            (&[("192.0.2.1:443", Errno::MFILE)][..], true),
+            (&[("192.0.2.1:443", Errno::ADDRNOTAVAIL), ("192.0.2.2:443", Errno::NOBUFS)], true),
+            (&[("192.0.2.1:443", Errno::CONNREFUSED)], false),
+            (&[("192.0.2.1:443", Errno::CONNREFUSED), ("192.0.2.2:443", Errno::MFILE)], false),
+            (&[("[::1]:443", Errno::ADDRNOTAVAIL)], false),
+            (&[], false),
+        ] {
+            assert_eq!(failed(failures).is_shortage(), shortage, "{failures:?}");
+        }
     }
 }
