@@ -22,7 +22,6 @@ use hyper_util::{
     },
     rt::TokioIo,
 };
-use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -41,13 +40,10 @@ use super::{
 pub(crate) struct Connector {
     origin: Uri,
     scheme: Scheme,
-    tls: Option<(TlsConfig, ServerName<'static>)>,
+    tls: Option<(Trust, ServerName<'static>)>,
     tunnel: Option<Intercept>,
     tcp: HttpConnector<Resolver>,
 }
-
-#[derive(Clone, Debug)]
-struct TlsConfig(Arc<ClientConfig>);
 
 impl Connector {
     /// A connector to the scheme and authority of `upstream`; `HTTPS_PROXY` and `NO_PROXY` are honoured.
@@ -62,13 +58,34 @@ impl Connector {
             let trust = trust.ok_or(TrustError::NoRoots)?;
             let host = upstream.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             let name = ServerName::try_from(host).map_err(|_| TrustError::NoRoots)?;
-            Some((TlsConfig(Arc::clone(&trust.0)), name))
+            Some((trust.clone(), name))
         };
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         let tunnel = Matcher::from_env().intercept(upstream);
         Ok(Self { origin: upstream.clone(), scheme, tls, tunnel, tcp })
+    }
+
+    /// Whether `other` connects to the same place by the same way, and trusts the same certificates.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let tunnel = |connector: &Self| {
+            let tunnel = connector.tunnel.as_ref()?;
+            Some((tunnel.uri().clone(), tunnel.basic_auth().cloned()))
+        };
+        self.origin.authority() == other.origin.authority()
+            && self.scheme == other.scheme
+            && self.tls == other.tls
+            && tunnel(self) == tunnel(other)
+    }
+
+    /// The same, but that it agrees on HTTP/1.1 only.
+    pub(super) fn http1_only(&self) -> Self {
+        let mut connector = self.clone();
+        if let Some((trust, _)) = &mut connector.tls {
+            *trust = trust.http1_only();
+        }
+        connector
     }
 
     pub(super) fn scheme(&self) -> &Scheme {
@@ -78,8 +95,8 @@ impl Connector {
     /// Connects, tunnels and agrees on TLS; the caller sets the deadline.
     pub(super) async fn connect(&self) -> Result<Connection, UpstreamError> {
         let tcp = self.connect_tcp().await?;
-        let Some((config, name)) = &self.tls else { return Ok(Connection::Plain(tcp)) };
-        let connector = TlsConnector::from(Arc::clone(&config.0));
+        let Some((trust, name)) = &self.tls else { return Ok(Connection::Plain(tcp)) };
+        let connector = TlsConnector::from(Arc::clone(trust.config()));
         match connector.connect(name.clone(), tcp).await {
             Ok(stream) => Ok(Connection::Tls(Box::new(stream))),
             Err(error) if is_about_certificate(&error) => Err(UpstreamError::Certificate(error.into())),

@@ -8,7 +8,17 @@ use crate::roots::Roots;
 
 /// The certificates that upstreams are trusted by.
 #[derive(Clone, Debug)]
-pub(crate) struct Trust(pub(super) Arc<ClientConfig>);
+pub(crate) struct Trust {
+    config: Arc<ClientConfig>,
+    roots: Arc<RootCertStore>,
+}
+
+/// Two that trust the same certificates are equal.
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        self.roots.roots == other.roots.roots
+    }
+}
 
 /// Trusted roots that cannot be used.
 #[derive(Debug)]
@@ -60,13 +70,26 @@ impl Trust {
         if roots.is_empty() {
             return Err(TrustError::NoRoots);
         }
+        let roots = Arc::new(roots);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring serves TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
+            .with_root_certificates(Arc::clone(&roots))
             .with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), roots })
+    }
+
+    /// TLS with this trust.
+    pub(super) fn config(&self) -> &Arc<ClientConfig> {
+        &self.config
+    }
+
+    /// The same trust, for connections that agree on HTTP/1.1 only.
+    pub(super) fn http1_only(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self { config: Arc::new(config), roots: Arc::clone(&self.roots) }
     }
 }

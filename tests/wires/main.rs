@@ -1,0 +1,9 @@
+//! The wire towards the upstream: connections that are kept, bodies that break off, and upstreams that do everything
+//! they should not.
+#![cfg(feature = "sandbox")]
+
+mod connections;
+#[path = "../support/mod.rs"]
+mod support;
+mod uploads;
+mod upstream;
