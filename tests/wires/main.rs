@@ -2,7 +2,10 @@
 //! they should not.
 #![cfg(feature = "sandbox")]
 
+mod bodies;
 mod connections;
+mod matrix;
+mod random;
 #[path = "../support/mod.rs"]
 mod support;
 mod uploads;
