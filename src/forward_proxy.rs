@@ -30,6 +30,14 @@ pub struct ForwardProxy {
     pub user_info: Option<SecretString>,
 }
 
+impl PartialEq for ForwardProxy {
+    fn eq(&self, other: &Self) -> bool {
+        (self.secure, &self.host, self.port) == (other.secure, &other.host, other.port)
+            && self.user_info.as_ref().map(ExposeSecret::expose_secret)
+                == other.user_info.as_ref().map(ExposeSecret::expose_secret)
+    }
+}
+
 /// A rule of `NO_PROXY`: what is reached directly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exception {

@@ -122,6 +122,13 @@ impl Proxy {
         })
     }
 
+    /// The same proxy for the thread of `previous`, which it follows and whose upstream connections it goes on with.
+    fn successor(&self, previous: &Self) -> Self {
+        let mut successor = self.sibling();
+        successor.pipeline.keep_connections_of(&previous.pipeline);
+        successor
+    }
+
     /// The same proxy, within the same limits, with upstream connections of its own: those of another thread.
     #[must_use]
     pub fn sibling(&self) -> Self {
@@ -156,15 +163,14 @@ fn build_routes(settings: &Settings) -> Result<Routes, BuildError> {
         let upstream = match upstreams.get(&origin) {
             Some(upstream) => Arc::clone(upstream),
             None => {
-                let Timeouts { connect, response, .. } = settings.timeouts;
                 let ways = Ways {
                     trust: trust.as_ref(),
                     proxies: &settings.forward_proxies,
                     resolver: &settings.resolver,
-                    time: connect,
+                    time: settings.timeouts.connect,
                 };
                 let connector = Connector::new(&route.upstream, ways).map_err(BuildError::Trust)?;
-                let upstream = Arc::new(Upstream::new(connector, connect, response));
+                let upstream = Arc::new(Upstream::new(connector, settings.timeouts));
                 upstreams.insert(origin, Arc::clone(&upstream));
                 upstream
             }
@@ -234,13 +240,13 @@ pub struct Limits {
 }
 
 /// How long is waited.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// For a connection to the upstream, TLS included.
     pub connect: Duration,
-    /// From the sent request to the response head.
+    /// From the last byte of the request to the response head.
     pub response: Duration,
-    /// Between two chunks of a streaming body, either way.
+    /// Between two chunks of a streaming body, either way; towards the upstream, also before the response head.
     pub idle: Duration,
     /// For requests in flight at shutdown.
     pub drain: Duration,

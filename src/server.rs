@@ -34,6 +34,7 @@ pub use crew::Crew;
 pub use head::{RefusedHead, Violation};
 pub use http_service::HttpService;
 pub use serialized::serialized;
+pub use turn::{ConnectionEnd, EndedBy};
 
 use crate::{
     listener::{Endpoints, Listener},
@@ -164,11 +165,16 @@ async fn connection<S: HttpService>(
             }
         }
     };
+    let gone = async {
+        socket.gone(&turn).await;
+        // Before the connection is dropped, and with it the answer, which says how it ended.
+        turn.end(EndedBy::Client);
+    };
     // In this order: the watch begins when the connection has taken a request up.
     let ended = tokio::select! {
         biased;
         ended = connection => ended,
-        () = socket.gone(&turn) => {
+        () = gone => {
             debug!("the client has gone");
             return End::Other;
         }

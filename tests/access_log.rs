@@ -52,7 +52,7 @@ async fn a_request_whose_client_left_before_its_answer_has_a_line_without_status
     }
     drop(client);
     let expected = json!({"request.id": "left", "request.method": "GET", "request.path": "/never", "origin": "proxy",
-        "bytes": 0, "aborted": true});
+        "bytes": 0, "aborted": "client"});
     assert_eq!(line(&program, "left").await, expected);
     let metrics = program::ask(&program.logged("ready", "admin").await, "/metrics").await.1;
     let sample = "countersign_http_requests_total{method=\"GET\",status=\"\",origin=\"proxy\"} 1";

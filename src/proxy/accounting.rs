@@ -1,5 +1,6 @@
 //! A tower layer for what every request shares: an id, metrics, a line in the log.
 
+mod abort;
 #[cfg(feature = "otlp")]
 mod span;
 
@@ -20,17 +21,20 @@ use tokio::time::Instant;
 use tower::{Layer, Service};
 use tracing::info;
 
+use abort::AbortReason;
+
 use super::{
     body::{Body, BodyError},
     outcome::Outcome,
     service::Told,
     trace::TraceId,
+    upstream::has_no_body,
 };
 #[cfg(feature = "otlp")]
 use crate::spans::{Span, Spans};
 use crate::{
     metrics::{Metrics, Present},
-    server::RefusedHead,
+    server::{ConnectionEnd, RefusedHead},
     telemetry::ACCESS,
 };
 
@@ -139,6 +143,8 @@ where
             own: true,
             bytes: 0,
             ended: false,
+            broken: None,
+            connection_end: request.extensions().get().cloned(),
             metrics: Arc::clone(&self.layer.metrics),
             #[cfg(feature = "otlp")]
             span,
@@ -190,7 +196,12 @@ struct Line {
     code: Option<&'static str>,
     own: bool,
     bytes: u64,
+    /// Whether the whole answer has been handed over.
     ended: bool,
+    /// How the body of the answer failed.
+    broken: Option<AbortReason>,
+    /// Absent where nothing listens.
+    connection_end: Option<ConnectionEnd>,
     metrics: Arc<Metrics>,
     #[cfg(feature = "otlp")]
     span: Option<Span>,
@@ -205,7 +216,18 @@ impl Line {
             self.code = told.code;
             self.own = told.own;
         }
+        let is_head = self.method == Some(Method::HEAD);
+        // Nobody asks for a body that is not sent.
+        self.ended = has_no_body(response.status(), is_head);
         self.count();
+    }
+
+    /// Why the client does not have its whole answer; `None` when it has.
+    fn aborted(&self) -> Option<AbortReason> {
+        if self.ended {
+            return None;
+        }
+        self.broken.or_else(|| self.connection_end.as_ref().map(AbortReason::from))
     }
 
     fn count(&self) {
@@ -233,7 +255,7 @@ impl Line {
             total_ms = self.start.elapsed().as_millis() as u64,
             attempts = self.status.map(|_| self.outcome.attempts),
             trace_id = self.trace_id.as_ref().map(TraceId::as_str),
-            aborted = (!self.ended).then_some(true),
+            aborted = self.aborted().map(AbortReason::as_str),
             },
             "request"
         );
@@ -281,7 +303,8 @@ impl HttpBody for Accounted {
                 self.line.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
             }
             Poll::Ready(None) => self.line.ended = true,
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+            Poll::Ready(Some(Err(error))) => self.line.broken = Some(AbortReason::from(error)),
+            Poll::Pending => {}
         }
         polled
     }

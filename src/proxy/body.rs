@@ -11,7 +11,12 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{headers, portions::Portions, refusal::Witness, upstream::UpstreamBody};
+use super::{
+    headers,
+    portions::Portions,
+    refusal::Witness,
+    upstream::{BrokenBody, UpstreamBody},
+};
 
 /// A body that goes down to the client.
 #[derive(Debug)]
@@ -45,7 +50,7 @@ impl Body {
     /// As [`stream`](Self::stream), after `head`, which was read before, perhaps up to where it broke off.
     pub(super) fn stream_after(
         head: Bytes,
-        broken: Option<hyper::Error>,
+        broken: Option<BrokenBody>,
         upstream: UpstreamBody,
         idle: Duration,
     ) -> Self {
@@ -88,7 +93,7 @@ pub struct Streamed {
     upstream: UpstreamBody,
     head: Option<Bytes>,
     /// How reading the head ended: a body that has failed once would look as if it had come to its end.
-    broken: Option<hyper::Error>,
+    broken: Option<BrokenBody>,
     idle: Duration,
     silence: Option<Pin<Box<Sleep>>>,
     portions: Portions,
@@ -101,7 +106,7 @@ pub enum BodyError {
     /// Nothing came for the idle timeout.
     Idle,
     /// The upstream failed.
-    Upstream(hyper::Error),
+    Upstream(BrokenBody),
 }
 
 impl std::fmt::Display for BodyError {
@@ -188,8 +193,14 @@ impl Streamed {
             return Poll::Ready(frame.map(|frame| frame.map(cleaned).map_err(BodyError::Upstream)));
         }
         let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.idle)));
-        ready!(silence.as_mut().poll(context));
-        Poll::Ready(Some(Err(BodyError::Idle)))
+        loop {
+            ready!(silence.as_mut().poll(context));
+            // The rest of a request may still be on its way up while its answer comes down.
+            match self.upstream.last_sent().map(|sent| sent + self.idle) {
+                Some(later) if later > Instant::now() => silence.as_mut().reset(later),
+                _ => return Poll::Ready(Some(Err(BodyError::Idle))),
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {

@@ -29,7 +29,8 @@ impl Current {
         self.0.clone()
     }
 
-    /// Lets `settings` hold for every request from the next one on. Those under way end as they began.
+    /// Lets `settings` hold for every request from the next one on. Those under way end as they began, and connections to
+    /// upstreams that are reached as before are kept.
     ///
     /// # Errors
     /// When there can be no such proxy; the one that is stays.
@@ -37,7 +38,7 @@ impl Current {
         let Some((first, others)) = self.0.split_first() else { return Ok(()) };
         let proxy = first.proxy().renewed(settings)?;
         for seat in others {
-            seat.0.store(Arc::new(proxy.sibling()));
+            seat.0.store(Arc::new(proxy.successor(&seat.proxy())));
         }
         first.0.store(Arc::new(proxy));
         Ok(())

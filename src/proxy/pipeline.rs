@@ -89,12 +89,20 @@ impl Pipeline {
         })
     }
 
-    /// A pipeline as other `settings` describe it.
+    /// A pipeline as other `settings` describe it, with the connections to upstreams that are reached as before.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     pub(super) fn renewed(&self, settings: &Settings) -> Result<Self, BuildError> {
-        Self::new(settings, self.credentials.clone(), self.clock.clone(), Arc::clone(&self.metrics))
+        let (credentials, clock) = (self.credentials.clone(), self.clock.clone());
+        let mut renewed = Self::new(settings, credentials, clock, Arc::clone(&self.metrics))?;
+        renewed.keep_connections_of(self);
+        Ok(renewed)
+    }
+
+    /// Goes on with the connections of `previous` to upstreams that are reached in the same way.
+    pub(super) fn keep_connections_of(&mut self, previous: &Self) {
+        self.routes.keep_connections_of(&previous.routes);
     }
 
     /// The same pipeline with upstream connections of its own.
@@ -147,7 +155,7 @@ impl Pipeline {
             let signed_at = self.clock.now();
             let signed = self.sign(ready, &issued, signed_at)?;
             let upstream = &ready.route.upstream;
-            let response = match upstream.send(signed, attempts.wants_fresh_connection()).await {
+            let response = match upstream.send(signed, attempts.needs_newer_than()).await {
                 Ok(response) => response,
                 Err(failure) => match attempts.after_failure(&failure, rand::random()) {
                     None => return Err(failure.error.into()),

@@ -37,7 +37,8 @@ impl Ailment {
 pub(super) struct Attempts {
     idempotent: bool,
     connects: u32,
-    stale: bool,
+    /// How many connections had been made when one that was used before failed.
+    stale: Option<u64>,
     /// What has been cured, and is not tried again.
     cured: SmallVec<[Ailment; 2]>,
 }
@@ -54,11 +55,11 @@ pub(super) struct Again {
 impl Attempts {
     pub(super) fn new(method: &Method) -> Self {
         let idempotent = matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE");
-        Self { idempotent, connects: 0, stale: false, cured: SmallVec::new() }
+        Self { idempotent, connects: 0, stale: None, cured: SmallVec::new() }
     }
 
-    /// Whether the next attempt may not use a connection that rested.
-    pub(super) fn wants_fresh_connection(&self) -> bool {
+    /// That the next attempt needs a connection which is newer than the first so many.
+    pub(super) fn needs_newer_than(&self) -> Option<u64> {
         self.stale
     }
 
@@ -66,11 +67,10 @@ impl Attempts {
     ///
     /// `chance` in 0..1 spreads the pause, so that requests that failed together do not return together.
     pub(super) fn after_failure(&mut self, failure: &Failure, chance: f64) -> Option<Again> {
-        if failure.reused {
+        if failure.reused && self.stale.replace(failure.connections).is_none() {
             let closed = matches!(failure.error, UpstreamError::Closed(_));
             let safe = failure.unsent || (closed && self.idempotent);
-            let first = !std::mem::replace(&mut self.stale, true);
-            return (safe && first).then_some(Again { reason: "stale-connection", pause: Duration::ZERO });
+            return safe.then_some(Again { reason: "stale-connection", pause: Duration::ZERO });
         }
         if !failure.unsent || !failure.error.may_pass() || self.connects >= CONNECTS {
             return None;
@@ -135,7 +135,7 @@ mod tests {
     use crate::tls_fault::{CertificateFault, TlsFault};
 
     fn failure(error: UpstreamError, unsent: bool, reused: bool) -> Failure {
-        Failure { error, unsent, reused }
+        Failure { error, unsent, reused, connections: 3 }
     }
 
     fn closed() -> UpstreamError {
@@ -177,7 +177,15 @@ mod tests {
     fn a_request_of_which_nothing_was_sent_may_be_sent_again_by_any_method() {
         let mut attempts = Attempts::new(&Method::POST);
         assert!(attempts.after_failure(&failure(closed(), true, true), 0.0).is_some());
-        assert!(attempts.wants_fresh_connection());
+        assert_eq!(attempts.needs_newer_than(), Some(3));
+    }
+
+    #[test]
+    fn a_request_that_several_connections_have_not_begun_with_goes_on_until_two_more_have_failed() {
+        let mut attempts = Attempts::new(&Method::POST);
+        let reasons = [(); 4]
+            .map(|()| attempts.after_failure(&failure(closed(), true, true), 0.0).map(|again| again.reason));
+        assert_eq!(reasons, [Some("stale-connection"), Some("connect"), Some("connect"), None]);
     }
 
     #[test]

@@ -105,6 +105,16 @@ impl Routes {
         Self(routes)
     }
 
+    /// Uses the upstreams of `previous` that are reached in the same way, with their connections.
+    pub(super) fn keep_connections_of(&mut self, previous: &Self) {
+        for route in &mut self.0 {
+            let mut upstreams = previous.0.iter().map(|route| &route.upstream);
+            if let Some(upstream) = upstreams.find(|upstream| upstream.is_like(&route.upstream)) {
+                route.upstream = Arc::clone(upstream);
+            }
+        }
+    }
+
     /// The route whose path is the longest prefix of `path`, by whole segments.
     pub(super) fn select(&self, path: &str) -> Option<&Route> {
         self.0.iter().find(|route| strip(path, &route.path).is_some())

@@ -3,9 +3,12 @@
 //! Connections are hyper's own, kept in a small pool: last in, first out for HTTP/1.1, one that up to a hundred
 //! requests share for HTTP/2.
 
+mod body;
 mod connect;
 mod connection;
 mod framing;
+mod http2;
+mod liveness;
 mod pool;
 mod request_body;
 mod resolver;
@@ -14,33 +17,28 @@ mod tcp;
 mod trust;
 mod tunnel;
 
-use std::{
-    borrow::Cow,
-    error::Error,
-    fmt,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{borrow::Cow, error::Error, fmt, future::Future, pin::pin, sync::OnceLock};
 
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, Uri, Version, header,
     uri::{Authority, Scheme},
 };
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout, timeout_at};
 
+pub(super) use body::UpstreamBody;
+pub(super) use body::{Breakage, BrokenBody};
 pub(super) use connect::{Connector, Ways};
-use pool::{Lease, Pool};
-use request_body::RequestBody;
+pub(super) use framing::has_no_body;
+use pool::{Lease, Pool, SendError, SendFailure, Turn};
+use request_body::{Progress, RequestBody};
 pub use resolver::Resolver;
 pub(super) use trust::Trust;
 pub use trust::TrustError;
 pub(super) use tunnel::ProxyCause;
 use tunnel::ProxyFailure;
 
+use super::Timeouts;
 use crate::{
     signing::{SignedRequest, X_AMZ_SECURITY_TOKEN},
     tls_fault::TlsFault,
@@ -50,9 +48,10 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Upstream {
     connector: Connector,
+    /// What connects since the upstream has asked for HTTP/1.1.
+    http1: OnceLock<Connector>,
     pool: Pool,
-    connect_timeout: Duration,
-    response_timeout: Duration,
+    timeouts: Timeouts,
 }
 
 /// Why the upstream gave no answer. Display is for the log, [`advice`](Self::advice) for clients.
@@ -74,6 +73,8 @@ pub enum UpstreamError {
     Closed(Box<dyn Error + Send + Sync>),
     /// What it sent is not HTTP.
     Protocol(Box<dyn Error + Send + Sync>),
+    /// It took nothing more of the request body.
+    SendTimeout,
     /// The response head did not come in time.
     ResponseTimeout,
 }
@@ -101,78 +102,118 @@ pub(super) struct Failure {
     pub(super) unsent: bool,
     /// The connection came from the pool, where it may have been closed meanwhile.
     pub(super) reused: bool,
+    /// How many connections had been made by then: a newer one has not failed yet.
+    pub(super) connections: u64,
 }
 
 impl Upstream {
     /// An upstream reached through `connector`.
     #[must_use]
-    pub(super) fn new(connector: Connector, connect_timeout: Duration, response_timeout: Duration) -> Self {
-        Self { connector, pool: Pool::default(), connect_timeout, response_timeout }
+    pub(super) fn new(connector: Connector, timeouts: Timeouts) -> Self {
+        Self { connector, http1: OnceLock::new(), pool: Pool::default(), timeouts }
     }
 
     /// The same upstream with connections of its own.
     pub(super) fn sibling(&self) -> Self {
-        Self::new(self.connector.clone(), self.connect_timeout, self.response_timeout)
+        Self::new(self.connector.clone(), self.timeouts)
+    }
+
+    /// Whether `other` connects to the same place in the same way, so that either may use the other's connections.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.timeouts == other.timeouts && self.connector.is_like(&other.connector)
     }
 
     /// Sends a request and waits for the response head.
     ///
-    /// `fresh` asks for a new connection: one that rested has just failed.
+    /// `newer_than` asks for a connection that was made after the first so many: those may all have failed.
     pub(super) async fn send(
         &self,
         request: SignedRequest,
-        fresh: bool,
+        newer_than: Option<u64>,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        let rested = if fresh { None } else { self.pool.take().await };
-        let mut lease = match rested {
+        let mut lease = match self.pool.take(newer_than).await {
             Some(lease) => lease,
             // Apart from the request, which seldom needs it and would carry its size.
-            None => Box::pin(self.connect(fresh)).await?,
+            None => Box::pin(self.connect(newer_than)).await?,
         };
-        let reused = lease.reused();
         let request = into_wire(request, lease.version(), self.connector.scheme());
         let is_head = request.method() == Method::HEAD;
-        let outcome = timeout(self.response_timeout, lease.send(request)).await;
-        let response = match outcome {
-            Err(_) => {
-                self.pool.forget_doubtful(self.response_timeout);
-                return Err(Failure { error: UpstreamError::ResponseTimeout, unsent: false, reused });
+        let progress = request.body().progress();
+        let failed = |lease: &Lease, unsent, error| Failure {
+            error,
+            unsent,
+            reused: lease.reused(),
+            connections: self.pool.made(),
+        };
+        let response = match self.in_time(progress.as_deref(), lease.send(request)).await {
+            Err(timed_out) => {
+                self.pool.doubt(&lease, self.timeouts.response);
+                return Err(failed(&lease, false, timed_out));
             }
-            Ok(Err(error)) => {
-                return Err(Failure { unsent: error.unsent, reused, error: classify(error.error) });
+            Ok(Err(SendFailure { error, unsent })) => {
+                self.learn_from(&error, &lease);
+                return Err(failed(&lease, unsent, classify(error)));
             }
             Ok(Ok(response)) => response,
         };
-        let response = framing::settle(response, is_head).map_err(|what| Failure {
-            error: UpstreamError::Protocol(what.into()),
-            unsent: false,
-            reused,
-        })?;
-        Ok(response.map(|incoming| UpstreamBody::new(incoming, lease)))
+        let response = framing::settle(response, is_head)
+            .map_err(|what| failed(&lease, false, UpstreamError::Protocol(what.into())))?;
+        let length = framing::declared_length(response.headers());
+        let has_none = has_no_body(response.status(), is_head);
+        Ok(response.map(|incoming| UpstreamBody::new(incoming, lease, length, has_none, progress)))
     }
 
-    /// A connection that is new, or that others have made meanwhile, unless it must be `fresh`.
-    async fn connect(&self, fresh: bool) -> Result<Lease, Failure> {
-        let deadline = Instant::now() + self.connect_timeout;
-        let connecting = async {
-            // Kept until others can find the connection, but not waited for so long that too little time would be left:
-            // whoever has it may wait for nothing.
-            let _turn = if fresh {
-                None
-            } else {
-                timeout(self.connect_timeout / 2, self.pool.turn()).await.ok().flatten()
-            };
-            if !fresh && let Some(lease) = self.pool.take().await {
-                return Ok(lease);
+    /// Waits for a response head as long as is right for a request whose body has come so far.
+    async fn in_time<T>(
+        &self,
+        progress: Option<&Progress>,
+        response: impl Future<Output = T>,
+    ) -> Result<T, UpstreamError> {
+        let Timeouts { response: limit, idle, .. } = self.timeouts;
+        let mut response = pin!(response);
+        let Some(progress) = progress else {
+            return timeout(limit, response).await.map_err(|_| UpstreamError::ResponseTimeout);
+        };
+        loop {
+            if let Ok(response) = timeout_at(progress.deadline(limit, idle)?, response.as_mut()).await {
+                return Ok(response);
             }
-            let connection = self.connector.connect(deadline).await?;
-            self.pool.handshake(connection, fresh).await.map_err(classify)
+        }
+    }
+
+    /// Has further requests do better than one that failed by `error`.
+    fn learn_from(&self, error: &SendError, lease: &Lease) {
+        let SendError::Http2(error) = error else { return };
+        match error.reason() {
+            Some(h2::Reason::HTTP_1_1_REQUIRED) if error.is_remote() => {
+                self.http1.get_or_init(|| self.connector.http1_only());
+                self.pool.retire_http2();
+            }
+            Some(h2::Reason::REFUSED_STREAM) => self.pool.retire(lease),
+            _ => {}
+        }
+    }
+
+    /// A connection that is new, or that others have made meanwhile.
+    async fn connect(&self, newer_than: Option<u64>) -> Result<Lease, Failure> {
+        let limit = self.timeouts.connect;
+        let deadline = Instant::now() + limit;
+        let connecting = async {
+            // The turn is kept until others can find the connection, but not waited for so long that too little time
+            // would be left: whoever has it may wait for nothing.
+            let _turn = match self.pool.turn(newer_than, Instant::now() + limit / 2).await {
+                Turn::Found(lease) => return Ok(lease),
+                Turn::Make(turn) => turn,
+            };
+            let connection = self.http1.get().unwrap_or(&self.connector).connect(deadline).await?;
+            self.pool.handshake(connection).await.map_err(classify)
         };
         let connected = timeout_at(deadline, connecting).await;
         connected.unwrap_or(Err(UpstreamError::ConnectTimeout(ConnectStage::Http))).map_err(|error| Failure {
             error,
             unsent: true,
             reused: false,
+            connections: self.pool.made(),
         })
     }
 }
@@ -209,16 +250,24 @@ fn into_wire(request: SignedRequest, version: Version, scheme: &Scheme) -> Reque
     wire
 }
 
-fn classify(error: hyper::Error) -> UpstreamError {
-    if let Some(fault) = TlsFault::after_handshake(&error) {
+fn classify(error: SendError) -> UpstreamError {
+    let fault = match &error {
+        SendError::Http1(error) => TlsFault::after_handshake(error),
+        SendError::Http2(error) => TlsFault::after_handshake(error),
+    };
+    if let Some(fault) = fault {
         return UpstreamError::Tls(fault);
     }
-    let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
-    let broken = http2.is_some_and(h2::Error::is_library);
-    if error.is_parse() || error.is_parse_too_large() || error.is_user() || broken {
-        UpstreamError::Protocol(error.into())
-    } else {
-        UpstreamError::Closed(error.into())
+    match error {
+        SendError::Http1(error) if error.is_parse() || error.is_parse_too_large() || error.is_user() => {
+            UpstreamError::Protocol(error.into())
+        }
+        SendError::Http1(error) => UpstreamError::Closed(error.into()),
+        // What is neither a frame nor the system's is a mistake in the request.
+        SendError::Http2(error) if error.is_library() || !(error.is_io() || error.reason().is_some()) => {
+            UpstreamError::Protocol(error.into())
+        }
+        SendError::Http2(error) => UpstreamError::Closed(error.into()),
     }
 }
 
@@ -245,6 +294,10 @@ impl UpstreamError {
                 "The upstream closed the connection before it answered. The request may have been carried out.".into()
             }
             Self::Protocol(_) => "The upstream's answer was not valid HTTP.".into(),
+            Self::SendTimeout => {
+                "The upstream took nothing more of the request body (idle-timeout). The request may have been carried out."
+                    .into()
+            }
             Self::ResponseTimeout => {
                 "The upstream did not answer in time (response-timeout). The request may have been carried out.".into()
             }
@@ -262,6 +315,7 @@ impl UpstreamError {
             | Self::Tls(_)
             | Self::ConnectTimeout(_)
             | Self::Closed(_)
+            | Self::SendTimeout
             | Self::ResponseTimeout => true,
         }
     }
@@ -301,7 +355,8 @@ impl fmt::Display for UpstreamError {
             }
             Self::Closed(_) => "the upstream closed the connection",
             Self::Protocol(_) => "the upstream did not speak HTTP",
-            Self::ResponseTimeout => "no answer of the upstream in time",
+            Self::SendTimeout => "the upstream stopped reading the request",
+            Self::ResponseTimeout => "no response from the upstream in time",
         })
     }
 }
@@ -316,58 +371,7 @@ impl Error for UpstreamError {
             | Self::Protocol(source) => Some(source.as_ref()),
             Self::Tls(fault) => Some(fault),
             Self::Proxy(failure) => Some(failure),
-            Self::ConnectTimeout(_) | Self::ResponseTimeout => None,
+            Self::ConnectTimeout(_) | Self::SendTimeout | Self::ResponseTimeout => None,
         }
-    }
-}
-
-/// A response body; at its end the connection goes back to the pool, before it the connection is dropped,
-/// which cancels the call.
-#[derive(Debug)]
-pub(super) struct UpstreamBody {
-    incoming: Incoming,
-    lease: Option<Lease>,
-}
-
-impl UpstreamBody {
-    fn new(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { incoming, lease: Some(lease) };
-        if body.incoming.is_end_stream() {
-            body.release();
-        }
-        body
-    }
-
-    fn release(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
-        }
-    }
-}
-
-impl HttpBody for UpstreamBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(context));
-        match &frame {
-            None => self.release(),
-            Some(Ok(_)) if self.incoming.is_end_stream() => self.release(),
-            Some(Ok(_)) => {}
-            Some(Err(_)) => self.lease = None,
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
     }
 }

@@ -25,7 +25,7 @@ use super::{
     chunked::{Chunked, Progress},
     farewell::{Farewell, Look, MAX_PAUSE, MAX_SILENCE},
     head::{self, Encoded, Framing, RefusedHead, Scan, Violation},
-    turn::Turn,
+    turn::{EndedBy, Turn},
 };
 
 /// How much is read at a time while a head is incomplete, in bytes.
@@ -205,6 +205,22 @@ impl<I: AsyncRead + Unpin> Gate<I> {
         Poll::Ready(Ok(()))
     }
 
+    fn poll_input(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.passed == 0 && !self.held.is_empty() {
+            self.examine();
+        }
+        if self.passed == 0 {
+            match self.stage {
+                Stage::Head => ready!(self.poll_head(context))?,
+                Stage::Length(_) | Stage::Chunked(_) => return self.poll_body(context, buffer),
+                Stage::Broken => return Poll::Ready(Ok(())),
+                Stage::Refused => return Poll::Pending,
+            }
+        }
+        self.give(buffer);
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads until there is a whole head, or none will come.
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.passed == 0 {
@@ -242,19 +258,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Gate<I> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.passed == 0 && !this.held.is_empty() {
-            this.examine();
+        let read = this.poll_input(context, buffer);
+        if let Poll::Ready(Err(_)) = read {
+            this.turn.end(EndedBy::Client);
         }
-        if this.passed == 0 {
-            match this.stage {
-                Stage::Head => ready!(this.poll_head(context))?,
-                Stage::Length(_) | Stage::Chunked(_) => return this.poll_body(context, buffer),
-                Stage::Broken => return Poll::Ready(Ok(())),
-                Stage::Refused => return Poll::Pending,
-            }
-        }
-        this.give(buffer);
-        Poll::Ready(Ok(()))
+        read
     }
 }
 
@@ -290,7 +298,10 @@ impl<I: AsyncRead + Unpin> Gate<I> {
 impl<I: AsyncWrite + Unpin> Gate<I> {
     /// A client that takes nothing of its answer holds a connection and the upstream's with it.
     fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
+        if let Poll::Ready(result) = &written {
+            if result.is_err() {
+                self.turn.end(EndedBy::Client);
+            }
             if self.write_timer.take().is_some() {
                 self.turn.set_writing(false);
             }
@@ -302,6 +313,7 @@ impl<I: AsyncWrite + Unpin> Gate<I> {
             Box::pin(sleep(patience))
         });
         ready!(timer.as_mut().poll(context));
+        self.turn.end(EndedBy::WriteTimeout);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }
 }

@@ -19,6 +19,29 @@ use super::head::RefusedHead;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turn(Arc<Mutex<State>>);
 
+/// What ended a connection in the middle of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The client, which closed or reset it.
+    Client,
+    /// The limit on how long a client may take nothing of its answer.
+    WriteTimeout,
+    /// The server, which stops.
+    Server,
+}
+
+/// Tells an exchange how its connection has ended. It is among the extensions of each request.
+#[derive(Clone, Debug)]
+pub struct ConnectionEnd(Turn);
+
+impl ConnectionEnd {
+    /// What has ended the connection, if anything has: only the server ends one without saying so.
+    #[must_use]
+    pub fn ended_by(&self) -> EndedBy {
+        self.0.lock().ended_by.unwrap_or(EndedBy::Server)
+    }
+}
+
 #[derive(Debug)]
 struct State {
     /// For the call that answers it. The library calls the service for one head at a time and in order,
@@ -35,6 +58,8 @@ struct State {
     writing: bool,
     /// Since when the connection has only been kept for the client to read the last answer.
     lingering_since: Option<Instant>,
+    /// What has ended the connection, before what is under way on it is dropped.
+    ended_by: Option<EndedBy>,
 }
 
 impl Default for State {
@@ -47,6 +72,7 @@ impl Default for State {
             idle_since: Instant::now(),
             writing: false,
             lingering_since: None,
+            ended_by: None,
         }
     }
 }
@@ -94,6 +120,11 @@ impl Turn {
     /// Since when what the client sends has been thrown away.
     pub(super) fn lingering_since(&self) -> Option<Instant> {
         self.lock().lingering_since
+    }
+
+    /// Notes what ends the connection; what came first counts.
+    pub(super) fn end(&self, by: EndedBy) {
+        self.lock().ended_by.get_or_insert(by);
     }
 
     pub(super) fn begin_ours(&self) {
@@ -145,6 +176,7 @@ where
             }
             request.extensions_mut().insert(head);
         }
+        request.extensions_mut().insert(ConnectionEnd(self.turn.clone()));
         let end = EndOfTurn(self.turn.clone());
         Pending { answer: self.inner.clone().oneshot(request), end: Some(end) }
     }

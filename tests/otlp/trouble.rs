@@ -194,7 +194,7 @@ async fn a_client_that_goes_away_leaves_a_span_without_an_answer() {
             "server.port": traced.port(),
             "error.type": "aborted",
             "countersign.request.id": "gone",
-            "countersign.aborted": true,
+            "countersign.aborted": "client",
         })
     );
 }

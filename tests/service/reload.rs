@@ -92,6 +92,34 @@ async fn a_request_under_way_ends_as_it_began_and_the_next_takes_the_new_route()
 }
 
 #[tokio::test]
+async fn connections_to_an_upstream_that_is_reached_as_before_are_kept() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let upstream = answering().await;
+    let route = |more: &str| {
+        let url = upstream.url();
+        configure(folder.path(), &format!("{more}\n[[route]]\npath = \"/\"\nupstream = \"{url}\"\n"));
+    };
+    route("");
+    let program = Program::start(serve_by_file(&sandbox, folder.path()));
+    let url = program.logged("ready", "url").await;
+    // One connection, and with it one worker.
+    let mut client = Connection::open(address(&url)).await;
+    assert_eq!(ask_over(&mut client, "/x").await.1, "fine");
+    for (more, connections) in [
+        ("strip-header = [\"x-a\"]", 1),
+        ("set-header = [\"x-b=1\"]\nallow-host = [\"example.com\"]", 1),
+        ("response-timeout = \"7s\"", 2),
+        ("response-timeout = \"7s\"\nmax-body = \"1MiB\"", 2),
+    ] {
+        route(more);
+        program.signal("HUP").await;
+        program.stderr_lines(RELOADED, upstream.requests().len()).await;
+        assert_eq!(ask_over(&mut client, "/x").await.1, "fine");
+        assert_eq!(upstream.connections(), connections, "{more}");
+    }
+}
+
+#[tokio::test]
 async fn no_request_fails_while_the_configuration_is_read_again_and_again() {
     const RELOADS: usize = 10;
     let (sandbox, folder) = (sandbox().await, folder());

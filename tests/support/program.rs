@@ -184,6 +184,22 @@ impl Program {
         self.stderr.line(wanted).await
     }
 
+    /// Waits until `wanted` stands in so many lines of stderr.
+    pub(crate) async fn stderr_lines(&self, wanted: &str, count: usize) {
+        let said = async {
+            loop {
+                let more = self.stderr.more.notified();
+                tokio::pin!(more);
+                more.as_mut().enable();
+                if self.stderr.so_far().matches(wanted).count() >= count {
+                    return;
+                }
+                more.await;
+            }
+        };
+        soon(wanted, said).await;
+    }
+
     /// What was said on stderr up to this moment.
     pub(crate) fn stderr_so_far(&self) -> String {
         self.stderr.so_far()

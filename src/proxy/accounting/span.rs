@@ -79,8 +79,8 @@ impl Line {
             // A client that went away before the head of its answer has seen none.
             None => span.set("error.type", "aborted"),
         }
-        if !self.ended {
-            span.set("countersign.aborted", true);
+        if let Some(reason) = self.aborted() {
+            span.set("countersign.aborted", reason.as_str());
         }
         span.end(self.start.elapsed());
     }
@@ -103,7 +103,7 @@ impl Line {
         match self.code {
             Some(code) => span.set("error.type", code),
             None if failed => span.set("error.type", status.as_str().to_owned()),
-            None if !self.ended => span.set("error.type", "aborted"),
+            None if self.aborted().is_some() => span.set("error.type", "aborted"),
             None => {}
         }
     }

@@ -161,7 +161,7 @@ fn upstream_face(error: &UpstreamError, face: MakeFace) -> Face {
         UpstreamError::ConnectTimeout(_) => {
             face(late, "upstream-timeout", "Upstream timeout", "connection_timeout")
         }
-        UpstreamError::ResponseTimeout => {
+        UpstreamError::SendTimeout | UpstreamError::ResponseTimeout => {
             face(late, "upstream-timeout", "Upstream timeout", "http_response_timeout")
         }
     }

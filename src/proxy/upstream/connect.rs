@@ -37,7 +37,7 @@ pub(crate) struct Connector {
 }
 
 /// Where a connection goes: a host name or an address, IPv6 in brackets, and a port.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Endpoint {
     host: String,
     port: u16,
@@ -77,6 +77,23 @@ impl Connector {
         };
         let origin = Endpoint { host: host.to_owned(), port };
         Ok(Self { scheme, origin, tls, proxy, resolver: ways.resolver.clone(), time: ways.time })
+    }
+
+    /// Whether `other` connects to the same place by the same way, and trusts the same certificates.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.scheme == other.scheme
+            && self.origin == other.origin
+            && self.tls == other.tls
+            && self.proxy == other.proxy
+    }
+
+    /// The same, but that it agrees on HTTP/1.1 only.
+    pub(super) fn http1_only(&self) -> Self {
+        let mut connector = self.clone();
+        if let Some((trust, _)) = &mut connector.tls {
+            *trust = trust.http1_only();
+        }
+        connector
     }
 
     pub(super) fn scheme(&self) -> &Scheme {

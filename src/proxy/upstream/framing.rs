@@ -14,15 +14,25 @@ pub(super) fn settle<B>(mut response: Response<B>, is_head: bool) -> Result<Resp
     if status.as_u16() > 599 {
         return Err("a status above 599");
     }
-    let bodiless = is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+    let has_none = has_no_body(status, is_head);
     let headers = response.headers_mut();
-    if !bodiless {
+    if !has_none {
         check_coding(headers)?;
     } else if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
     single_length(headers);
     Ok(response)
+}
+
+/// Whether the body of a response has no bytes whatever its fields say (RFC 9112 section 6.3).
+pub(in crate::proxy) fn has_no_body(status: StatusCode, is_head: bool) -> bool {
+    is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+}
+
+/// The length that a settled response declares, in bytes.
+pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn check_coding(headers: &HeaderMap) -> Result<(), &'static str> {

@@ -1,29 +1,35 @@
 //! Connections that wait for the next request.
 
 use std::{
-    error::Error,
     fmt,
+    future::poll_fn,
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use http::{Request, Response, Version};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1, http2},
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use tokio::{
-    sync,
-    time::{Instant, timeout},
+    select,
+    sync::{self, Notify},
+    task::AbortHandle,
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
-use tracing::debug;
 
-use super::{connection::Connection, request_body::RequestBody, tasks::Tasks};
+use super::{
+    body::Incoming,
+    connection::Connection,
+    http2::{self, Room},
+    request_body::RequestBody,
+    tasks::{Tasks, log_end},
+};
 
-/// Shorter than the idle timeouts of gateways and load balancers, so that we close first.
-const LONGEST_REST: Duration = Duration::from_secs(20);
+/// How long a connection rests before it is closed. Shorter than the idle timeouts of gateways and load balancers, so
+/// that we close first.
+const MAX_REST: Duration = Duration::from_secs(20);
 
 /// A connection that was given back is ready within one turn of its task.
 const UNTIL_READY: Duration = Duration::from_secs(1);
@@ -32,176 +38,282 @@ const UNTIL_READY: Duration = Duration::from_secs(1);
 /// so that what was made at once is not replaced at once.
 const LIFETIME: Range<u64> = 8 * 60..12 * 60;
 
-/// How often a shared connection is asked whether it lives.
-const PING: Duration = Duration::from_secs(30);
+/// How long a stream may stay open after the last byte of its response.
+const UNTIL_ENDED: Duration = Duration::from_secs(1);
 
-/// How many requests share a connection at most. Servers are advised to allow no fewer (RFC 9113 section 6.5.2).
-const SHARES: usize = 100;
-
-/// How many bytes of an answer may have come that its client has not read yet: at 20 ms to the upstream and back,
-/// 25 MB/s, and as much memory as HTTP/1.1 takes for a client that does not read.
-const STREAM_WINDOW: u32 = 512 << 10;
-
-/// Enough for all that share a connection: whoever does not read keeps nobody else's answer from coming.
-const CONNECTION_WINDOW: u32 = SHARES as u32 * STREAM_WINDOW;
+/// How often resting connections are looked through at most.
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(1);
 
 /// All connections to one upstream.
 #[derive(Clone, Default)]
-pub(super) struct Pool {
-    resting: Arc<Mutex<Resting>>,
+pub(super) struct Pool(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    connections: Mutex<Connections>,
     /// Held by the request that makes a connection which others may share.
-    turn: Arc<sync::Mutex<()>>,
+    turn: sync::Mutex<()>,
+    /// Notified when a request that has found no room should look again.
+    room: Arc<Notify>,
     tasks: Tasks,
 }
 
 #[derive(Default)]
-struct Resting {
-    /// Last in, first out: what is in use stays warm, what is not grows old.
-    /// Each with the moment when its rest began, and the one from which on it is not used any more.
-    one: Vec<(http1::SendRequest<RequestBody>, Instant, Instant)>,
-    two: Vec<Shared>,
+struct Connections {
+    /// Each with when it was given back. Last in, first out: what is in use stays warm, what is not grows old.
+    one: Vec<(Http1, Instant)>,
+    /// The oldest first.
+    two: Vec<Http2>,
     /// Whether the newest connection is one that nobody shares.
     speaks_one: bool,
+    /// How many connections have been made.
+    made: u64,
+    /// Whether a task closes those that have rested for too long.
+    is_swept: bool,
 }
 
-/// An HTTP/2 connection, which stays here while requests use it.
-struct Shared {
-    sender: http2::SendRequest<RequestBody>,
-    share: Share,
-    used: Instant,
-    /// When requests begin to use another one; those under way end as they began.
+/// An HTTP/1.1 connection and the task that drives it.
+struct Http1 {
+    sender: http1::SendRequest<RequestBody>,
+    driver: AbortHandle,
+    /// From when on it takes no more requests.
     retires: Instant,
 }
 
-/// Held by each request on a shared connection, and by the pool.
-type Share = Arc<()>;
+/// An HTTP/2 connection, which stays here while requests use it.
+struct Http2 {
+    connection: http2::Connection,
+    /// The how-manieth connection it is, from one.
+    number: u64,
+    /// From when on it takes no more requests; those under way end as they began.
+    retires: Instant,
+}
 
 /// A connection in use by one request.
 pub(super) struct Lease {
-    sender: Sender,
+    /// Absent when it has been given back.
+    sender: Option<Sender>,
     reused: bool,
     pool: Pool,
 }
 
 enum Sender {
-    /// With the moment from which on it is not used any more.
-    One(http1::SendRequest<RequestBody>, Instant),
-    Two(http2::SendRequest<RequestBody>, Share),
+    One(Http1),
+    Two(http2::Stream),
+}
+
+/// Why a request that was given to a connection has no response.
+pub(super) enum SendError {
+    Http1(hyper::Error),
+    Http2(h2::Error),
 }
 
 /// A failed send.
 pub(super) struct SendFailure {
-    pub(super) error: hyper::Error,
+    pub(super) error: SendError,
     pub(super) unsent: bool,
 }
 
+/// How a request comes to a connection.
+pub(super) enum Turn<'a> {
+    /// There is one with room.
+    Found(Lease),
+    /// It has to make one, and others wait to share it as long as the guard is held. Absent when the upstream speaks
+    /// HTTP/1.1, where each request needs its own.
+    Make(Option<sync::MutexGuard<'a, ()>>),
+}
+
 impl Pool {
-    /// A connection that rested and is still open.
-    pub(super) async fn take(&self) -> Option<Lease> {
+    /// A connection with room for a request; of those that have been made after the first `newer_than`, which may all
+    /// have failed, if that is given.
+    pub(super) async fn take(&self, newer_than: Option<u64>) -> Option<Lease> {
         loop {
-            let sender = self.pop()?;
-            let mut lease = Lease { sender, reused: true, pool: self.clone() };
-            if matches!(timeout(UNTIL_READY, lease.ready()).await, Ok(Ok(()))) {
+            let sender = self.lock().pop(newer_than)?;
+            let mut lease = Lease { sender: Some(sender), reused: true, pool: self.clone() };
+            if matches!(timeout(UNTIL_READY, lease.ready()).await, Ok(true)) {
                 return Some(lease);
             }
         }
     }
 
-    /// Whose turn it is to make a connection: when many requests find no room, the first makes one for a hundred.
-    ///
-    /// Absent when the upstream speaks HTTP/1.1, where each needs its own.
-    pub(super) async fn turn(&self) -> Option<sync::MutexGuard<'_, ()>> {
-        if self.lock().speaks_one {
-            return None;
+    /// Waits until `latest` for room on a connection, or for the turn to make one: when many requests find no room, the
+    /// first makes a connection for a hundred.
+    pub(super) async fn turn(&self, newer_than: Option<u64>, latest: Instant) -> Turn<'_> {
+        loop {
+            // Before looking, so that nothing is missed.
+            let mut room = pin!(self.0.room.notified());
+            if let Some(lease) = self.take(newer_than).await {
+                return Turn::Found(lease);
+            }
+            if self.lock().speaks_one {
+                return Turn::Make(None);
+            }
+            let turn = select! {
+                biased;
+                turn = self.0.turn.lock() => turn,
+                () = room.as_mut() => continue,
+                () = sleep_until(latest) => return Turn::Make(None),
+            };
+            if let Some(lease) = self.take(newer_than).await {
+                return Turn::Found(lease);
+            }
+            let decides_by = match &*self.lock() {
+                Connections { speaks_one: true, .. } => return Turn::Make(None),
+                connections => connections.decides_by(latest),
+            };
+            let Some(time) = decides_by else { return Turn::Make(Some(turn)) };
+            drop(turn);
+            // Whichever comes first, the next look tells more.
+            let _ = timeout_at(time, room).await;
         }
-        let turn = self.turn.lock().await;
-        // What has been made meanwhile may tell.
-        (!self.lock().speaks_one).then_some(turn)
     }
 
-    fn pop(&self) -> Option<Sender> {
-        let mut resting = self.lock();
-        resting.two.retain(Shared::is_of_use);
-        if let Some(shared) = resting.two.iter_mut().find(|shared| !shared.is_full()) {
-            return Some(shared.lend());
-        }
-        let newest = resting.one.pop()?;
-        if newest.1.elapsed() > LONGEST_REST {
-            // The ones below it rest even longer.
-            resting.one.clear();
-            return None;
-        }
-        Some(Sender::One(newest.0, newest.2))
+    /// How many connections have been made so far.
+    pub(super) fn made(&self) -> u64 {
+        self.lock().made
     }
 
-    /// Forgets the connections on which nothing may arrive any more, as one has shown that was in use for
-    /// `silence`: the shared ones, and all that have answered nothing since. What is under way goes on.
-    pub(super) fn forget_doubtful(&self, silence: Duration) {
-        let mut resting = self.lock();
-        resting.two.clear();
-        resting.one.retain(|(_, used, _)| used.elapsed() < silence);
+    /// Notes that a request has been silent for `silence`, so that the path may be dead: forgets the HTTP/1.1 connections
+    /// that have answered nothing since, and has an HTTP/2 connection prove itself. What is under way goes on.
+    pub(super) fn doubt(&self, lease: &Lease, silence: Duration) {
+        match &lease.sender {
+            Some(Sender::Two(stream)) => stream.doubt(),
+            Some(Sender::One(_)) | None => self.lock().one.retain(|(_, since)| since.elapsed() < silence),
+        }
+    }
+
+    /// Gives the connection no more requests: it has refused one. What is under way goes on.
+    pub(super) fn retire(&self, lease: &Lease) {
+        if let Some(Sender::Two(stream)) = &lease.sender {
+            self.lock().two.retain(|http2| !http2.connection.has(stream));
+        }
+    }
+
+    /// Has no more requests share a connection: the upstream wants HTTP/1.1.
+    pub(super) fn retire_http2(&self) {
+        let mut connections = self.lock();
+        connections.two.clear();
+        connections.speaks_one = true;
     }
 
     /// Starts HTTP on a new connection, in the version that TLS agreed on.
-    ///
-    /// `instead` of those with room that there are: one of them has failed.
-    pub(super) async fn handshake(
-        &self,
-        connection: Connection,
-        instead: bool,
-    ) -> Result<Lease, hyper::Error> {
-        let version = connection.version();
+    pub(super) async fn handshake(&self, connection: Connection) -> Result<Lease, SendError> {
+        let speaks_one = connection.version() != Version::HTTP_2;
+        self.lock().speaks_one = speaks_one;
         let retires = Instant::now() + Duration::from_secs(rand::random_range(LIFETIME));
-        self.lock().speaks_one = version != Version::HTTP_2;
-        let io = TokioIo::new(connection);
-        let sender = if version == Version::HTTP_2 {
-            let (sender, driver) = http2::Builder::new(self.tasks.clone())
-                .timer(TokioTimer::new())
-                .keep_alive_interval(PING)
-                .initial_stream_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
-                .handshake(io)
-                .await?;
-            self.tasks.spawn(async move { log_end(driver.await) });
-            let mut shared = Shared { sender, share: Share::default(), used: Instant::now(), retires };
-            let sender = shared.lend();
-            let mut resting = self.lock();
-            if instead {
-                resting.two.retain(Shared::is_full);
-            }
-            resting.two.push(shared);
-            sender
+        let sender = if speaks_one {
+            let io = TokioIo::new(connection);
+            let (sender, driver) = http1::Builder::new().handshake(io).await.map_err(SendError::Http1)?;
+            let driver = self.0.tasks.spawn(async move { log_end(driver.await) });
+            self.lock().made += 1;
+            Sender::One(Http1 { sender, driver, retires })
         } else {
-            let (sender, driver) = http1::Builder::new().handshake(io).await?;
-            self.tasks.spawn(async move { log_end(driver.await) });
-            Sender::One(sender, retires)
+            let room = Arc::clone(&self.0.room);
+            let connection = http2::Connection::handshake(connection, &self.0.tasks, room).await;
+            let connection = connection.map_err(SendError::Http2)?;
+            let Room::Free(stream) = connection.stream(MAX_REST) else {
+                return Err(SendError::Http2(h2::Reason::NO_ERROR.into()));
+            };
+            let mut connections = self.lock();
+            connections.made += 1;
+            let number = connections.made;
+            connections.two.push(Http2 { connection, number, retires });
+            self.sweep(&mut connections);
+            Sender::Two(stream)
         };
-        Ok(Lease { sender, reused: false, pool: self.clone() })
+        Ok(Lease { sender: Some(sender), reused: false, pool: self.clone() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Resting> {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Sees to it that connections which rest for too long are closed, also when nobody asks for one.
+    fn sweep(&self, connections: &mut Connections) {
+        if !std::mem::replace(&mut connections.is_swept, true) {
+            self.0.tasks.spawn(sweep(Arc::downgrade(&self.0)));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.0.lock()
     }
 }
 
 impl Shared {
-    fn lend(&mut self) -> Sender {
-        self.used = Instant::now();
-        Sender::Two(self.sender.clone(), Arc::clone(&self.share))
-    }
-
-    fn is_full(&self) -> bool {
-        Arc::strong_count(&self.share) > SHARES
-    }
-
-    fn is_of_use(&self) -> bool {
-        !self.sender.is_closed() && self.used.elapsed() <= LONGEST_REST && Instant::now() < self.retires
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn log_end(end: Result<(), hyper::Error>) {
-    if let Err(error) = end {
-        debug!(%error, "connection to the upstream ended");
+impl Connections {
+    fn pop(&mut self, newer_than: Option<u64>) -> Option<Sender> {
+        if let Some(stream) = self.stream(newer_than.unwrap_or(0)) {
+            return Some(Sender::Two(stream));
+        }
+        // One that rests may have been closed together with the one that has failed.
+        if newer_than.is_some() {
+            return None;
+        }
+        let (http1, since) = self.one.pop()?;
+        if since.elapsed() > MAX_REST {
+            // The ones below it rest even longer.
+            self.one.clear();
+            return None;
+        }
+        Some(Sender::One(http1))
+    }
+
+    /// A stream on the oldest connection that has room, so that the others come to rest.
+    fn stream(&mut self, newer_than: u64) -> Option<http2::Stream> {
+        let (mut found, now) = (None, Instant::now());
+        self.two.retain(|http2| {
+            if http2.retires <= now {
+                return false;
+            }
+            if found.is_some() || http2.number <= newer_than {
+                return true;
+            }
+            match http2.connection.stream(MAX_REST) {
+                Room::Free(stream) => {
+                    found = Some(stream);
+                    true
+                }
+                Room::Full => true,
+                Room::Closed => false,
+            }
+        });
+        found
+    }
+
+    /// Until when a request that has found no room should wait for a connection to say whether it has some.
+    fn decides_by(&self, latest: Instant) -> Option<Instant> {
+        let times = self.two.iter().filter_map(|http2| http2.connection.decides_by(latest));
+        times.filter(|time| *time > Instant::now()).min()
+    }
+
+    /// Closes the connections that have rested for too long; when to look again, unless none are left.
+    fn close_rested(&mut self, now: Instant) -> Option<Instant> {
+        let rests = |since: Instant| now.duration_since(since) < MAX_REST;
+        self.one.retain(|(_, since)| rests(*since));
+        self.two.retain(|http2| http2.connection.idle_since().is_none_or(rests));
+        let one = self.one.iter().map(|(_, since)| *since);
+        let two = self.two.iter().map(|http2| http2.connection.idle_since().unwrap_or(now));
+        let oldest = one.chain(two).min()?;
+        // One by one would be many times after a burst.
+        Some((oldest + MAX_REST).max(now + BETWEEN_SWEEPS))
+    }
+}
+
+async fn sweep(pool: Weak<Shared>) {
+    let mut next = Instant::now() + MAX_REST;
+    loop {
+        sleep_until(next).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut connections = pool.lock();
+        match connections.close_rested(Instant::now()) {
+            Some(time) => next = time,
+            None => {
+                connections.is_swept = false;
+                return;
+            }
+        }
     }
 }
 
@@ -212,15 +324,17 @@ impl Lease {
 
     pub(super) fn version(&self) -> Version {
         match self.sender {
-            Sender::One(..) => Version::HTTP_11,
-            Sender::Two(..) => Version::HTTP_2,
+            Some(Sender::Two(_)) => Version::HTTP_2,
+            Some(Sender::One(_)) | None => Version::HTTP_11,
         }
     }
 
-    async fn ready(&mut self) -> Result<(), hyper::Error> {
+    /// Waits until the connection takes a request; whether it does.
+    async fn ready(&mut self) -> bool {
         match &mut self.sender {
-            Sender::One(sender, _) => sender.ready().await,
-            Sender::Two(sender, _) => sender.ready().await,
+            Some(Sender::One(http1)) => http1.sender.ready().await.is_ok(),
+            Some(Sender::Two(_)) => true,
+            None => false,
         }
     }
 
@@ -228,45 +342,67 @@ impl Lease {
         &mut self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, SendFailure> {
-        let outcome = match &mut self.sender {
-            Sender::One(sender, _) => sender.try_send_request(request).await,
-            Sender::Two(sender, _) => sender.try_send_request(request).await,
-        };
-        outcome.map_err(|mut failure: TrySendError<_>| SendFailure {
-            // hyper hands the request back when it has written nothing of it.
-            unsent: failure.take_message().is_some() || is_unprocessed(failure.error()),
-            error: failure.into_error(),
-        })
+        match self.sender.as_mut().expect("it is given back after its response") {
+            Sender::One(http1) => match http1.sender.try_send_request(request).await {
+                Ok(response) => Ok(response.map(Incoming::Http1)),
+                Err(mut failure) => Err(SendFailure {
+                    // hyper hands the request back when it has written nothing of it.
+                    unsent: failure.take_message().is_some(),
+                    error: SendError::Http1(failure.into_error()),
+                }),
+            },
+            Sender::Two(stream) => match stream.send(request).await {
+                Ok(response) => Ok(response.map(Incoming::Http2)),
+                Err(http2::SendError { error, unsent }) => {
+                    Err(SendFailure { unsent, error: SendError::Http2(error) })
+                }
+            },
+        }
     }
 
-    /// Lets the connection rest; a shared one was never taken out.
-    pub(super) fn give_back(self) {
-        let mut resting = self.pool.lock();
-        match self.sender {
-            Sender::One(sender, retires) if !sender.is_closed() && Instant::now() < retires => {
-                resting.one.push((sender, Instant::now(), retires));
+    /// Lets the connection rest, of which the request and its response have come to their end. A shared one was never
+    /// taken out.
+    pub(super) fn give_back(mut self) {
+        if let Some(Sender::One(http1)) = self.sender.take()
+            && !http1.sender.is_closed()
+        {
+            let now = Instant::now();
+            if http1.retires <= now {
+                return;
             }
-            Sender::One(..) => {}
-            Sender::Two(_, share) => {
-                if let Some(shared) = resting.two.iter_mut().find(|shared| Arc::ptr_eq(&shared.share, &share))
-                {
-                    shared.used = Instant::now();
-                }
-            }
+            let mut connections = self.pool.lock();
+            connections.one.push((http1, now));
+            self.pool.sweep(&mut connections);
         }
     }
 }
 
-/// Whether an HTTP/2 upstream says that it has not begun with a request (RFC 9113 sections 6.8 and 8.7): it
-/// refused the stream, or is going away and had not seen it yet.
-fn is_unprocessed(error: &hyper::Error) -> bool {
-    let Some(error) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else {
-        return false;
-    };
-    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-    // With another reason, streams that had begun fail with the same error.
-    let leaving = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
-    error.is_remote() && (refused || leaving)
+impl Lease {
+    /// Lets the connection rest when `download` has ended, of which nothing more is wanted: to drop it before would reset
+    /// the stream, and upstreams count resets.
+    pub(super) fn give_back_after(self, mut download: http2::Download) {
+        if download.has_ended() {
+            return self.give_back();
+        }
+        let tasks = self.pool.0.tasks.clone();
+        tasks.spawn(async move {
+            let ended =
+                async { while let Some(Ok(_)) = poll_fn(|context| download.poll_frame(context)).await {} };
+            // A stream that does not end is reset.
+            let _ = timeout(UNTIL_ENDED, ended).await;
+            self.give_back();
+        });
+    }
+}
+
+impl Drop for Lease {
+    /// A connection that is in the middle of something ends at once: one whose upstream does not read would wait for it to
+    /// take the rest of the request.
+    fn drop(&mut self) {
+        if let Some(Sender::One(http1)) = &self.sender {
+            http1.driver.abort();
+        }
+    }
 }
 
 impl fmt::Debug for Pool {

@@ -11,8 +11,16 @@ use crate::roots::Roots;
 #[derive(Clone, Debug)]
 pub(crate) struct Trust {
     pub(super) upstream: Arc<ClientConfig>,
-    /// CONNECT is sent as HTTP/1.1.
+    /// Agrees on HTTP/1.1, in which CONNECT is sent.
     pub(super) proxy: Arc<ClientConfig>,
+    roots: Arc<RootCertStore>,
+}
+
+/// Two that trust the same certificates are equal.
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        self.roots.roots == other.roots.roots
+    }
 }
 
 /// Trusted roots that cannot be used.
@@ -68,15 +76,21 @@ impl Trust {
         if roots.is_empty() {
             return Err(TrustError::NoRoots);
         }
+        let roots = Arc::new(roots);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring serves TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
+            .with_root_certificates(Arc::clone(&roots))
             .with_client_cert_resolver(Arc::new(NoClientCertificate));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let proxy = Arc::new(config.clone());
         config.alpn_protocols.insert(0, b"h2".to_vec());
-        Ok(Self { upstream: Arc::new(config), proxy })
+        Ok(Self { upstream: Arc::new(config), proxy, roots })
+    }
+
+    /// The same trust, for upstreams that want HTTP/1.1 only.
+    pub(super) fn http1_only(&self) -> Self {
+        Self { upstream: Arc::clone(&self.proxy), ..self.clone() }
     }
 }

@@ -1,0 +1,12 @@
+//! The wire towards the upstream: connections that are kept, bodies that break off, and upstreams that do everything
+//! they should not.
+#![cfg(feature = "sandbox")]
+
+mod bodies;
+mod connections;
+mod matrix;
+mod random;
+#[path = "../support/mod.rs"]
+mod support;
+mod uploads;
+mod upstream;
