@@ -60,6 +60,8 @@ const BUFFER: usize = 72 * 1024;
 pub struct Settings {
     /// Connections at the same time.
     pub max_connections: usize,
+    /// Whether a client that does not read its answer gives way to others: where answers are short, none has a reason.
+    pub are_answers_short: bool,
     /// For what is under way when the end is asked for.
     pub drain: Duration,
     /// For a client to take some of an answer.

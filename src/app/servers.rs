@@ -39,6 +39,7 @@ pub(super) fn data(
     let admission = seats.first().filter(|_| guard.asks_for_users()).cloned();
     let server = server::Settings {
         max_connections: limits.max_connections,
+        are_answers_short: false,
         drain: timeouts.drain,
         write: timeouts.idle,
         discard: limits.max_body.max(MIN_DISCARD),
@@ -66,6 +67,7 @@ pub(super) fn admin(
 ) -> impl Future<Output = ()> {
     let server = server::Settings {
         max_connections: ADMIN_CONNECTIONS,
+        are_answers_short: true,
         drain: ADMIN_PATIENCE,
         write: ADMIN_PATIENCE,
         discard: MIN_DISCARD,

@@ -1,7 +1,6 @@
 //! One request of a client, from admission to the response head: straight down.
 
 use http::{Request, Response, header, request::Parts};
-use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 
 use super::{
@@ -14,8 +13,6 @@ pub(super) struct Answer {
     pub(super) result: Result<Response<Body>, ProxyError>,
     pub(super) outcome: Outcome,
     pub(super) audience: Audience,
-    /// Whether some of the request's body was not read.
-    pub(super) unread: bool,
 }
 
 impl Proxy {
@@ -28,13 +25,12 @@ impl Proxy {
     ) -> Answer {
         let mut outcome = Outcome::default();
         let (parts, body) = request.into_parts();
-        let mut unread = !body.is_end_stream();
         let (result, audience) = match self.guard.admit(&parts, endpoints) {
             Err(refusal) => (Err(refusal.into()), self.guard.audience_of_refusal(&parts)),
             Ok(audience) if audience.preflight => (Ok(response::preflight(&parts.headers)), audience),
-            Ok(audience) => (self.exchange(parts, body, id, &mut outcome, &mut unread).await, audience),
+            Ok(audience) => (self.exchange(parts, body, id, &mut outcome).await, audience),
         };
-        Answer { result, outcome, audience, unread }
+        Answer { result, outcome, audience }
     }
 
     async fn exchange(
@@ -43,13 +39,10 @@ impl Proxy {
         body: Incoming,
         id: &RequestId,
         outcome: &mut Outcome,
-        unread: &mut bool,
     ) -> Result<Response<Body>, ProxyError> {
         let client_host = parts.headers.get(header::HOST).cloned();
         let plan = self.pipeline.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
-        let payload = self.budget.collect(body).await?;
-        *unread = false;
-        let ready = plan.with_body(payload);
+        let ready = plan.with_body(self.budget.collect(body).await?);
         // A client that is slow to send or to read occupies its connection, and no place that others need.
         let _place = self.places.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
         let sent = self.pipeline.send(&ready, id.as_str(), outcome).await?;

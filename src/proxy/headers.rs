@@ -40,12 +40,12 @@ pub(super) fn upward(
     set: &[(HeaderName, HeaderValue)],
 ) -> HeaderMap {
     let takes_trailers = takes_trailers(&headers);
-    remove(&mut headers, |name| is_managed(name) || strip.contains(name));
+    let is_ours = |name: &HeaderName| {
+        strip.iter().any(|own| reads_as(name, own)) || set.iter().any(|(own, _)| reads_as(name, own))
+    };
+    remove(&mut headers, |name| is_managed(name) || is_ours(name));
     if takes_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    }
-    for (name, _) in set {
-        headers.remove(name);
     }
     for (name, value) in set {
         headers.append(name, value.clone());
@@ -88,6 +88,14 @@ fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     for name in &removed {
         headers.remove(name);
     }
+}
+
+/// Whether `name` is `own`, or is taken for it by servers that read underscores as hyphens.
+fn reads_as(name: &HeaderName, own: &HeaderName) -> bool {
+    let hyphens = |name: &HeaderName| -> SmallVec<[u8; 32]> {
+        name.as_str().bytes().map(|byte| if byte == b'_' { b'-' } else { byte }).collect()
+    };
+    name == own || name.as_str().len() == own.as_str().len() && hyphens(name) == hyphens(own)
 }
 
 /// Whether only the proxy decides about this header on the way up.
@@ -190,6 +198,21 @@ mod tests {
     fn stripped_headers_do_not_go_up() {
         let strip = [header::COOKIE];
         assert!(upward(map(&[("cookie", b"a=1")]), &strip, &[]).is_empty());
+    }
+
+    #[test]
+    fn what_servers_may_take_for_a_stripped_or_set_header_does_not_go_up() {
+        let strip = [HeaderName::from_static("x-internal-id")];
+        let set = [(HeaderName::from_static("x-api-key"), HeaderValue::from_static("ours"))];
+        let headers = map(&[
+            ("x_internal_id", b"1"),
+            ("x-internal_id", b"1"),
+            ("x_api_key", b"evil"),
+            ("x-api_key", b"evil"),
+            ("x-api-keys", b"another's"),
+        ]);
+        let expected = map(&[("x-api-keys", b"another's"), ("x-api-key", b"ours")]);
+        assert_eq!(upward(headers, &strip, &set), expected);
     }
 
     #[test]

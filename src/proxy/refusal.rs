@@ -74,13 +74,15 @@ impl Drop for Witness {
         let text = if self.refused.plain { String::from_utf8_lossy(&self.text) } else { "".into() };
         let ours = String::from_utf8_lossy(&self.canonical_request);
         let Some(meaning) = Meaning::of(self.refused.error_type.as_deref(), &text, &ours) else { return };
+        // It quotes the upstream, in names of headers for one.
+        let said = meaning::first_line(&meaning.to_string());
         warn!(
             request.id = (!self.id.is_empty()).then_some(self.id.as_str()),
             upstream.request_id = self.refused.request_id,
             meaning = meaning.name(),
             region = self.scope.region,
             service = self.scope.service,
-            "the gateway refused the request: {meaning}"
+            "the gateway refused the request: {said}"
         );
     }
 }

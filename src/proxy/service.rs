@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use tower::Service;
 use tracing::{debug, warn};
@@ -61,7 +61,7 @@ impl Proxy {
 
     async fn answer(&self, endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-        let Answer { result, outcome, audience, unread } = self.forward(request, endpoints, &id).await;
+        let Answer { result, outcome, audience } = self.forward(request, endpoints, &id).await;
         let (mut response, code) = match result {
             Ok(response) => (response, None),
             Err(error) => {
@@ -70,10 +70,6 @@ impl Proxy {
             }
         };
         response::protect(&mut response, &audience, self.guard.browser_policy());
-        // The client must not send another request behind a body that is going to be thrown away.
-        if unread {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
         let own = code.is_some() || outcome.upstream_status.is_none();
         response.extensions_mut().insert(Told { outcome, code, own });
         response

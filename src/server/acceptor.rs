@@ -107,7 +107,7 @@ struct Aside {
 impl Acceptor {
     pub(super) fn new(settings: Arc<Settings>, shutdown: Shutdown, hands: Hands) -> Self {
         Self {
-            connections: Connections::new(settings.max_connections),
+            connections: Connections::new(settings.max_connections, settings.are_answers_short),
             without_place: Arc::new(Semaphore::new(MAX_TURNED_AWAY)),
             refused: Arc::new(Semaphore::new(MAX_TURNED_AWAY)),
             settings,

@@ -12,10 +12,10 @@ use std::{
 
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
-use super::turn::Turn;
+use super::turn::{Stall, Turn};
 
 /// How long a new connection waits for a place that another one gives up.
 const MAX_WAIT: Duration = Duration::from_secs(1);
@@ -24,12 +24,24 @@ const MAX_WAIT: Duration = Duration::from_secs(1);
 /// a request that has arrived meanwhile is answered.
 const ASK_NEXT_AFTER: Duration = Duration::from_millis(20);
 
+/// How long a client may keep its answer from being sent before it gives way to others.
+const MIN_STALL: Duration = Duration::from_millis(250);
+
+/// Why a connection can be done without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Idleness {
+    Idle,
+    Stalled,
+}
+
 /// The connections of one set of listeners. Clones share them.
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Shared>);
 
 struct Shared {
     free: Arc<Semaphore>,
+    /// Whether clients that do not read their answers give way as well.
+    are_answers_short: bool,
     taken: Mutex<HashMap<u64, Taken>>,
     next: AtomicU64,
 }
@@ -51,9 +63,11 @@ pub(super) struct Place {
 }
 
 impl Connections {
-    pub(super) fn new(limit: usize) -> Self {
+    /// Places for `limit` connections. Where answers are short, whoever does not read one gives way too.
+    pub(super) fn new(limit: usize, are_answers_short: bool) -> Self {
         Self(Arc::new(Shared {
             free: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),
+            are_answers_short,
             taken: Mutex::default(),
             next: AtomicU64::new(0),
         }))
@@ -89,13 +103,25 @@ impl Connections {
     /// Asks the connection that has been idle longest to give way; whether there was one that had not been asked.
     pub(super) fn ask_longest_idle(&self) -> bool {
         let mut taken = self.lock();
-        let idle = taken.values_mut().filter(|taken| !taken.asked);
-        let longest =
-            idle.filter_map(|taken| Some((taken.turn.idle_since()?, taken))).min_by_key(|(since, _)| *since);
+        let others = taken.values_mut().filter(|taken| !taken.asked);
+        let longest = others
+            .filter_map(|taken| Some((self.can_do_without(&taken.turn)?, taken)))
+            .min_by_key(|(rank, _)| *rank);
         let Some((_, longest)) = longest else { return false };
         longest.asked = true;
         longest.leave.notify_one();
         true
+    }
+
+    /// Whether a connection may give way, and which of them first: those that are idle, then those of which the client
+    /// keeps its answer from being sent; of either those for which that has been so for longest.
+    fn can_do_without(&self, turn: &Turn) -> Option<(Idleness, Instant)> {
+        if let Some(since) = turn.idle_since() {
+            return Some((Idleness::Idle, since));
+        }
+        let (since, stall) = turn.stalled()?;
+        let counts = stall == Stall::Sending || self.0.are_answers_short;
+        (counts && since.elapsed() >= MIN_STALL).then_some((Idleness::Stalled, since))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Taken>> {
@@ -114,8 +140,10 @@ impl Place {
     pub(super) async fn is_wanted(&self, has_unread: impl Fn() -> bool) {
         loop {
             self.leave.notified().await;
-            if self.turn.idle_since().is_some() && !has_unread() {
-                return;
+            match self.connections.can_do_without(&self.turn) {
+                Some((Idleness::Idle, _)) if has_unread() => {}
+                Some(_) => return,
+                None => {}
             }
             if let Some(taken) = self.connections.lock().get_mut(&self.number) {
                 taken.asked = false;
@@ -138,13 +166,13 @@ impl fmt::Debug for Place {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::{Instant, advance};
+    use tokio::time::advance;
 
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn the_connection_that_has_been_idle_longest_gives_way() {
-        let connections = Connections::new(2);
+        let connections = Connections::new(2, false);
         let first = connections.try_place().expect("a free place");
         advance(Duration::from_secs(1)).await;
         let second = connections.try_place().expect("a free place");
@@ -163,7 +191,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn connections_with_a_request_do_not_give_way() {
-        let connections = Connections::new(1);
+        let connections = Connections::new(1, false);
         let busy = connections.try_place().expect("a free place");
         busy.turn().begin_ours();
         let before = Instant::now();
@@ -172,8 +200,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_a_short_answer_gives_way_to_others() {
+        for are_answers_short in [false, true] {
+            let connections = Connections::new(1, are_answers_short);
+            let stalled = connections.try_place().expect("a free place");
+            stalled.turn().begin_ours();
+            stalled.turn().set_stalled(Some(Stall::NotReading));
+            assert!(connections.place_of_idle().await.is_none(), "not at once");
+            advance(MIN_STALL).await;
+            let (place, ()) = tokio::join!(connections.place_of_idle(), async {
+                if are_answers_short {
+                    stalled.is_wanted(|| true).await;
+                    drop(stalled);
+                }
+            });
+            assert_eq!(place.is_some(), are_answers_short);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_connection_that_becomes_busy_when_it_is_asked_stays_and_the_next_one_is_asked() {
-        let connections = Connections::new(2);
+        let connections = Connections::new(2, false);
         let first = connections.try_place().expect("a free place");
         advance(Duration::from_secs(1)).await;
         let second = connections.try_place().expect("a free place");

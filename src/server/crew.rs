@@ -205,6 +205,7 @@ mod tests {
     fn settings() -> Settings {
         Settings {
             max_connections: 8,
+            are_answers_short: false,
             drain: Duration::from_secs(1),
             write: Duration::from_secs(1),
             discard: 0,

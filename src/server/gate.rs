@@ -25,7 +25,7 @@ use super::{
     chunked::{Chunked, Progress},
     farewell::{Farewell, Look, MAX_PAUSE, MAX_SILENCE},
     head::{self, Encoded, Framing, RefusedHead, Scan, Violation},
-    turn::{EndedBy, Turn},
+    turn::{EndedBy, Stall, Turn},
 };
 
 /// How much is read at a time while a head is incomplete, in bytes.
@@ -65,7 +65,7 @@ pub(super) struct Gate<I> {
     head_timer: Pin<Box<Sleep>>,
     write_timer: Option<Pin<Box<Sleep>>>,
     /// What is read before an answer that comes in the middle of a body.
-    rest: Option<Farewell>,
+    rest: Option<(Stage, Farewell)>,
     /// Whether the client sends its body only after an interim answer.
     waits_for_continue: bool,
     farewell: Option<Farewell>,
@@ -145,12 +145,14 @@ impl<I> Gate<I> {
                 Scan::Refused(violation) => self.refuse(violation),
                 Scan::Complete { length, framing, expects, encoded } => {
                     self.waits_for_continue = expects;
-                    self.rest = None;
                     self.passed = length;
                     if let Some(Encoded { place, text }) = encoded {
                         self.passed = length - place.len() + text.len();
                         let parts = [&self.held[..place.start], text.as_bytes(), &self.held[place.end..]];
                         self.held = BytesMut::from(&*parts.concat());
+                    }
+                    if framing != Framing::None {
+                        self.turn.set_in_body(true);
                     }
                     self.stage = match framing {
                         Framing::None => Stage::Head,
@@ -163,11 +165,18 @@ impl<I> Gate<I> {
                 let held = std::mem::take(&mut self.held);
                 self.passed = self.stage.follow(&held);
                 self.held = held;
-                if matches!(self.stage, Stage::Broken) {
-                    self.held.clear();
-                }
+                self.note_progress();
             }
             Stage::Broken | Stage::Refused => {}
+        }
+    }
+
+    /// After bytes of a body have been followed.
+    fn note_progress(&mut self) {
+        if matches!(self.stage, Stage::Broken) {
+            self.held.clear();
+        } else if !self.stage.is_in_body() {
+            self.turn.set_in_body(false);
         }
     }
 
@@ -199,9 +208,7 @@ impl<I: AsyncRead + Unpin> Gate<I> {
         let own = self.stage.follow(read);
         self.held.extend_from_slice(&read[own..]);
         buffer.set_filled(before + own);
-        if matches!(self.stage, Stage::Broken) {
-            self.held.clear();
-        }
+        self.note_progress();
         Poll::Ready(Ok(()))
     }
 
@@ -270,28 +277,34 @@ impl<I: AsyncRead + Unpin> Gate<I> {
     /// Holds an answer back that begins in the middle of a body, which is a refusal, for as long as the client keeps
     /// sending. A server in between (Node's, behind Vite's proxy) closes its client's connection as soon as it has passed
     /// an answer on, and takes it back if that client still sends.
+    ///
+    /// From here on the library reads nothing: it has lost its place in the body, and must not take what follows for a
+    /// request.
     fn hold_back(&mut self, context: &mut Context<'_>, answer: &[u8]) -> Poll<()> {
-        if !self.stage.is_in_body() {
-            return Poll::Ready(());
-        }
-        if answer.starts_with(CONTINUE) {
-            self.waits_for_continue = false;
-            return Poll::Ready(());
-        }
-        if self.waits_for_continue {
-            return Poll::Ready(());
-        }
-        let discard = self.patience.discard;
-        let rest = self.rest.get_or_insert_with(|| Farewell::new(discard, MAX_PAUSE));
-        let (stage, held) = (&mut self.stage, &mut self.held);
-        rest.poll(Pin::new(&mut self.io), context, |bytes| {
-            let own = stage.follow(bytes);
-            if stage.is_in_body() {
-                return Look::Goes;
+        if self.stage.is_in_body() {
+            if answer.starts_with(CONTINUE) {
+                self.waits_for_continue = false;
+                return Poll::Ready(());
             }
-            held.extend_from_slice(&bytes[own..]);
-            Look::Satisfied
-        })
+            let mut body = std::mem::replace(&mut self.stage, Stage::Refused);
+            body.follow(&self.held[self.passed..]);
+            self.held.clear();
+            self.passed = 0;
+            if !self.waits_for_continue {
+                self.turn.set_stalled(Some(Stall::Sending));
+                self.rest = Some((body, Farewell::new(self.patience.discard, MAX_PAUSE)));
+            }
+        }
+        let Some((body, farewell)) = &mut self.rest else { return Poll::Ready(()) };
+        if body.is_in_body() {
+            ready!(farewell.poll(Pin::new(&mut self.io), context, |bytes| {
+                body.follow(bytes);
+                if body.is_in_body() { Look::Goes } else { Look::Satisfied }
+            }));
+        }
+        self.rest = None;
+        self.turn.set_stalled(None);
+        Poll::Ready(())
     }
 }
 
@@ -303,13 +316,13 @@ impl<I: AsyncWrite + Unpin> Gate<I> {
                 self.turn.end(EndedBy::Client);
             }
             if self.write_timer.take().is_some() {
-                self.turn.set_writing(false);
+                self.turn.set_stalled(None);
             }
             return written;
         }
         let patience = self.patience.write;
         let timer = self.write_timer.get_or_insert_with(|| {
-            self.turn.set_writing(true);
+            self.turn.set_stalled(Some(Stall::NotReading));
             Box::pin(sleep(patience))
         });
         ready!(timer.as_mut().poll(context));

@@ -193,7 +193,8 @@ fn check(head: &[u8]) -> Result<Sound, Violation> {
         fields.take(line)?;
     }
     let framing = fields.framing(version)?;
-    Ok(Sound { framing, expects: fields.expects, encoded })
+    // A client of HTTP/1.0 gets no interim answer, and waits for none.
+    Ok(Sound { framing, expects: fields.expects && version == Version::OneOne, encoded })
 }
 
 /// Lines between CRLFs.

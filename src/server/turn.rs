@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -42,6 +42,15 @@ impl ConnectionEnd {
     }
 }
 
+/// How a client keeps its answer from being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stall {
+    /// It does not read.
+    NotReading,
+    /// It still sends the body of a request that is refused.
+    Sending,
+}
+
 #[derive(Debug)]
 struct State {
     /// For the call that answers it. The library calls the service for one head at a time and in order,
@@ -54,8 +63,10 @@ struct State {
     began: Option<Instant>,
     /// When the client's turn began.
     idle_since: Instant,
-    /// Whether the client has yet to take bytes of an answer that ended for the library.
-    writing: bool,
+    /// Since when the client keeps its answer from being sent, and how.
+    stalled: Option<(Instant, Stall)>,
+    /// Whether some of the body of the request that is answered has not been read.
+    in_body: bool,
     /// Since when the connection has only been kept for the client to read the last answer.
     lingering_since: Option<Instant>,
     /// What has ended the connection, before what is under way on it is dropped.
@@ -70,7 +81,8 @@ impl Default for State {
             used: false,
             began: None,
             idle_since: Instant::now(),
-            writing: false,
+            stalled: None,
+            in_body: false,
             lingering_since: None,
             ended_by: None,
         }
@@ -104,12 +116,27 @@ impl Turn {
     /// Since when the client could have sent a request and has not; `None` while an answer is made or sent.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let state = self.lock();
-        (!state.ours && !state.writing).then_some(state.idle_since)
+        (!state.ours && state.stalled.is_none()).then_some(state.idle_since)
     }
 
-    /// Notes whether bytes of an answer wait for the client to take them.
-    pub(super) fn set_writing(&self, writing: bool) {
-        self.lock().writing = writing;
+    /// Since when and how the client keeps its answer from being sent.
+    pub(super) fn stalled(&self) -> Option<(Instant, Stall)> {
+        self.lock().stalled
+    }
+
+    /// Notes whether the client keeps its answer from being sent.
+    pub(super) fn set_stalled(&self, stall: Option<Stall>) {
+        let mut state = self.lock();
+        state.stalled = stall.map(|stall| (Instant::now(), stall));
+    }
+
+    /// Notes whether some of a request's body has not been read.
+    pub(super) fn set_in_body(&self, in_body: bool) {
+        self.lock().in_body = in_body;
+    }
+
+    pub(super) fn is_in_body(&self) -> bool {
+        self.lock().in_body
     }
 
     /// Notes that the last answer has been sent, and that what the client still sends is thrown away.
@@ -199,8 +226,12 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.answer.poll(context))?;
+        let mut response = ready!(this.answer.poll(context))?;
         let end = this.end.take().expect("a future is polled to its end once");
+        // What is left of the body is thrown away, and so would be a request behind it.
+        if end.0.is_in_body() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         Poll::Ready(Ok(response.map(|body| Answer { body, _end: end })))
     }
 }

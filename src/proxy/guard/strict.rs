@@ -15,7 +15,7 @@ pub(super) fn check(parts: &Parts) -> Result<Option<Authority>, Refusal> {
     }
     check_target(parts)?;
     check_expectation(&parts.headers)?;
-    check_upgrade(&parts.headers)?;
+    check_upgrade(parts)?;
     authority(parts)
 }
 
@@ -36,11 +36,17 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// RFC 9110 section 7.8 lets a server ignore an offer. Clients that offer HTTP/2 or TLS go on without; one that asks for
 /// a WebSocket has no use for any other answer.
-fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
-    let protocols = headers
-        .get_all(header::UPGRADE)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+fn check_upgrade(parts: &Parts) -> Result<(), Refusal> {
+    let items = |name| {
+        let values = parts.headers.get_all(name).iter();
+        values.flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+    };
+    // Without this option, and in HTTP/1.0, there is no offer.
+    let offers = items(header::CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+    if parts.version != Version::HTTP_11 || !offers {
+        return Ok(());
+    }
+    let protocols = items(header::UPGRADE);
     let mut names = protocols.map(|protocol| protocol.split(|&byte| byte == b'/').next().unwrap_or_default());
     if names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket")) {
         Err(Refusal::Upgrade)

@@ -285,7 +285,9 @@ fn requests_that_are_not_http_are_refused() {
     assert!(malformed(&[("host", "a"), ("host", "a")]));
     assert!(malformed(&[("host", "user@localhost")]));
     assert_eq!(asked(&[("expect", "200-ok")]), Err(Refusal::Expectation));
-    assert_eq!(asked(&[("upgrade", "websocket")]), Err(Refusal::Upgrade));
+    let upgrade = |connection| asked(&[("connection", connection), ("upgrade", "h2c, WebSocket/13")]);
+    assert_eq!(upgrade("keep-alive, Upgrade"), Err(Refusal::Upgrade));
+    assert_eq!(upgrade("keep-alive"), Ok(plain()), "no offer without the option");
     assert_eq!(asked(&[("upgrade", "h2c"), ("expect", "100-Continue")]), Ok(plain()));
     for method in ["CONNECT", "TRACE"] {
         assert_eq!(asked_of(&guard(), method, &[]), Err(Refusal::Method));

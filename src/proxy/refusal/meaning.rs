@@ -185,10 +185,15 @@ fn quoted(words: &str) -> Option<String> {
     words.split('\'').nth(1).map(first_line)
 }
 
-/// One line of a bounded length and without control characters: what an upstream says goes into the log.
-fn first_line(words: &str) -> String {
+/// One line of a bounded length, without control characters and those that turn the direction of text: what an upstream
+/// says goes into the log.
+pub(super) fn first_line(words: &str) -> String {
     let line = words.trim().lines().next().unwrap_or_default();
-    line.chars().filter(|letter| !letter.is_control()).take(300).collect()
+    let is_harmless = |letter: &char| {
+        !letter.is_control()
+            && !matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    line.chars().filter(is_harmless).take(600).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! CORS (Fetch standard, section 3.3) for pages of allowed origins.
 
+use std::collections::HashSet;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::proxy::{body::Body, headers::PROXY_STATUS};
@@ -77,9 +79,9 @@ fn exposed(headers: &HeaderMap) -> HeaderValue {
             names.extend(HeaderName::from_bytes(name));
         }
     }
-    let mut text = String::new();
-    for (at, name) in names.iter().enumerate().filter(|(at, name)| !names[..*at].contains(name)) {
-        text.push_str(if at == 0 { "" } else { ", " });
+    let (mut text, mut seen) = (String::new(), HashSet::new());
+    for name in names.iter().filter(|name| seen.insert(*name)) {
+        text.push_str(if text.is_empty() { "" } else { ", " });
         text.push_str(name.as_str());
     }
     HeaderValue::from_str(&text).expect("header names are visible ASCII")

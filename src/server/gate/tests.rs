@@ -174,6 +174,30 @@ async fn a_refusal_waits_for_a_client_that_keeps_sending_to_end_or_to_pause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_behind_a_body_of_which_some_was_discarded_is_a_request() {
+    let head = "POST / HTTP/1.1\r\ncontent-length: 48\r\n\r\n";
+    let behind = "GET /a HTTP/1.1\r\nx: y\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
+    // The library has read some of the body, or the gate holds some, when the answer begins.
+    for (at_once, read_first) in [(0, 0), (8, 0), (8, 8), (48, 0)] {
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let turn = Turn::default();
+        let mut gate = Gate::new(server, turn.clone(), PATIENCE);
+        let body = "0123456789abcdef".repeat(3);
+        client.write_all(format!("{head}{}", &body[..at_once]).as_bytes()).await.expect("room");
+        let mut read = [0; 1024];
+        assert_eq!(gate.read(&mut read).await.expect("no error"), head.len());
+        assert!(turn.is_in_body());
+        if read_first > 0 {
+            assert!(gate.read(&mut read[..read_first]).await.expect("no error") > 0);
+        }
+        client.write_all(format!("{}{behind}", &body[at_once..]).as_bytes()).await.expect("room");
+        gate.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.expect("no error");
+        let more = tokio::time::timeout(MAX_TIME, gate.read(&mut read)).await;
+        assert!(more.is_err(), "{at_once} {read_first}: {more:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_speaks_tls_is_answered_at_once() {
     let (mut client, server) = tokio::io::duplex(1024);
     let turn = Turn::default();

@@ -118,6 +118,7 @@ fn settings() -> server::Settings {
     let full = page(StatusCode::SERVICE_UNAVAILABLE, "Too many connections are open. Try again in a moment.");
     server::Settings {
         max_connections: MAX_CONNECTIONS,
+        are_answers_short: true,
         drain: LAST_PAGE,
         write: MAX_WRITE,
         discard: MAX_DISCARD,
