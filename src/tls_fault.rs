@@ -160,8 +160,8 @@ impl TlsFault {
                 format!("If the authority has got another key, name its new PEM file with {setting}.")
             }
             CertificateFault::Authority => format!(
-                "In {setting} this certificate only vouches for others. Make the server a certificate without the CA \
-                 flag (openssl req -x509 -addext basicConstraints=critical,CA:FALSE) and name that with {setting}."
+                "Make the server a certificate without the CA flag (openssl req -x509 -addext \
+                 basicConstraints=critical,CA:FALSE) and name that with {setting}."
             ),
             CertificateFault::OtherName { .. } => "Use a name of the certificate in the URL.".to_owned(),
             CertificateFault::Expired { .. } | CertificateFault::NotYetValid { .. } => {
@@ -287,9 +287,9 @@ impl fmt::Display for CertificateFault {
                 write!(f, ", not for {expected}")
             }
             Self::UnknownAuthority => f.write_str("is signed by an authority that is not trusted"),
-            Self::Authority => {
-                f.write_str("is one of a certificate authority, which a server must not use as its own")
-            }
+            Self::Authority => f.write_str(
+                "is a certificate authority's (it has the CA flag), which a server must not use as its own",
+            ),
             Self::Sha1 => f.write_str("is signed over SHA-1, which is not secure any more"),
             Self::Forged => {
                 f.write_str("names an authority that is trusted, but is not signed with that authority's key")

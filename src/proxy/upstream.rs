@@ -285,8 +285,8 @@ impl fmt::Display for UpstreamError {
         f.write_str(match self {
             Self::Dns(_) => "the upstream's name was not found",
             Self::Refused(_) => "no connection to the upstream",
-            Self::Tls(_) => "TLS with the upstream failed",
-            Self::Proxy(_) => "no tunnel to the upstream",
+            Self::Tls(fault) => return fault.about("the upstream").fmt(f),
+            Self::Proxy(failure) => return failure.fmt(f),
             Self::ConnectTimeout(stage) => {
                 return write!(f, "no connection to the upstream in time: {stage}");
             }
@@ -303,8 +303,9 @@ impl Error for UpstreamError {
             Self::Dns(source) | Self::Refused(source) | Self::Closed(source) | Self::Protocol(source) => {
                 Some(source.as_ref())
             }
-            Self::Tls(fault) => Some(fault),
-            Self::Proxy(failure) => Some(failure),
+            // What is in these two has been said.
+            Self::Tls(fault) => fault.source(),
+            Self::Proxy(failure) => failure.source(),
             Self::ConnectTimeout(_) | Self::ResponseTimeout => None,
         }
     }

@@ -195,7 +195,8 @@ impl Shared {
     }
 
     fn is_of_use(&self) -> bool {
-        !self.sender.is_closed() && self.used.elapsed() <= LONGEST_REST && Instant::now() < self.retires
+        let now = Instant::now();
+        !self.sender.is_closed() && now - self.used <= LONGEST_REST && now < self.retires
     }
 }
 
@@ -243,10 +244,12 @@ impl Lease {
     pub(super) fn give_back(self) {
         let mut resting = self.pool.lock();
         match self.sender {
-            Sender::One(sender, retires) if !sender.is_closed() && Instant::now() < retires => {
-                resting.one.push((sender, Instant::now(), retires));
+            Sender::One(sender, retires) => {
+                let now = Instant::now();
+                if !sender.is_closed() && now < retires {
+                    resting.one.push((sender, now, retires));
+                }
             }
-            Sender::One(..) => {}
             Sender::Two(_, share) => {
                 if let Some(shared) = resting.two.iter_mut().find(|shared| Arc::ptr_eq(&shared.share, &share))
                 {
