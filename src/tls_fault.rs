@@ -97,10 +97,20 @@ impl TlsFault {
         }
     }
 
-    /// The alert that came where an answer was expected: in TLS 1.3 a server looks at the client's certificate after the
-    /// client believes the handshake to be over.
+    /// What an alert means that came where an answer was expected, if it is about the client's certificate: in TLS 1.3 a
+    /// server looks at that after the client believes the handshake to be over. Other alerts end connections for reasons
+    /// of their own, as closing does.
     pub(crate) fn after_handshake(error: &(dyn Error + 'static)) -> Option<Self> {
-        Self::find(error).filter(|error| matches!(error, rustls::Error::AlertReceived(_))).map(Self::of)
+        let rustls::Error::AlertReceived(alert) = Self::find(error)? else { return None };
+        let about_certificate = matches!(
+            alert,
+            AlertDescription::CertificateRequired
+                | AlertDescription::BadCertificate
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::AccessDenied
+                | AlertDescription::HandshakeFailure
+        );
+        about_certificate.then_some(Self::ClientCertificate)
     }
 
     /// What TLS has to do with an error, whatever that says of itself.
