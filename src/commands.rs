@@ -108,8 +108,13 @@ impl Failure {
             Self::Interrupted(_) => String::new(),
             Self::Runtime(error) => {
                 let causes = telemetry::causes(error.as_ref());
-                let separator = if causes.is_empty() { "" } else { ": " };
-                format!("countersign: {error}{separator}{causes}\n")
+                let error = error.to_string();
+                match (causes.as_str(), error.ends_with('.')) {
+                    ("", _) => format!("countersign: {error}\n"),
+                    // Behind whole sentences.
+                    (causes, true) => format!("countersign: {error} ({causes})\n"),
+                    (causes, false) => format!("countersign: {error}: {causes}\n"),
+                }
             }
         };
         telemetry::say(&text);

@@ -97,10 +97,20 @@ impl TlsFault {
         }
     }
 
-    /// The alert that came where an answer was expected: in TLS 1.3 a server looks at the client's certificate after the
-    /// client believes the handshake to be over.
+    /// What an alert means that came where an answer was expected, if it is about the client's certificate: in TLS 1.3 a
+    /// server looks at that after the client believes the handshake to be over. Other alerts end connections for reasons
+    /// of their own, as closing does.
     pub(crate) fn after_handshake(error: &(dyn Error + 'static)) -> Option<Self> {
-        Self::find(error).filter(|error| matches!(error, rustls::Error::AlertReceived(_))).map(Self::of)
+        let rustls::Error::AlertReceived(alert) = Self::find(error)? else { return None };
+        let about_certificate = matches!(
+            alert,
+            AlertDescription::CertificateRequired
+                | AlertDescription::BadCertificate
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::AccessDenied
+                | AlertDescription::HandshakeFailure
+        );
+        about_certificate.then_some(Self::ClientCertificate)
     }
 
     /// What TLS has to do with an error, whatever that says of itself.
@@ -160,8 +170,8 @@ impl TlsFault {
                 format!("If the authority has got another key, name its new PEM file with {setting}.")
             }
             CertificateFault::Authority => format!(
-                "In {setting} this certificate only vouches for others. Make the server a certificate without the CA \
-                 flag (openssl req -x509 -addext basicConstraints=critical,CA:FALSE) and name that with {setting}."
+                "Make the server a certificate without the CA flag (openssl req -x509 -addext \
+                 basicConstraints=critical,CA:FALSE) and name that with {setting}."
             ),
             CertificateFault::OtherName { .. } => "Use a name of the certificate in the URL.".to_owned(),
             CertificateFault::Expired { .. } | CertificateFault::NotYetValid { .. } => {
@@ -287,9 +297,9 @@ impl fmt::Display for CertificateFault {
                 write!(f, ", not for {expected}")
             }
             Self::UnknownAuthority => f.write_str("is signed by an authority that is not trusted"),
-            Self::Authority => {
-                f.write_str("is one of a certificate authority, which a server must not use as its own")
-            }
+            Self::Authority => f.write_str(
+                "is a certificate authority's (it has the CA flag), which a server must not use as its own",
+            ),
             Self::Sha1 => f.write_str("is signed over SHA-1, which is not secure any more"),
             Self::Forged => {
                 f.write_str("names an authority that is trusted, but is not signed with that authority's key")

@@ -25,7 +25,12 @@ use aws_smithy_runtime_api::client::{
 use http::Uri;
 use secrecy::ExposeSecret;
 
-use crate::{clock::Clock, forward_proxy::ForwardProxies, roots::Roots, tls_fault::TlsFault};
+use crate::{
+    clock::Clock,
+    forward_proxy::{ForwardProxies, ForwardProxy},
+    roots::Roots,
+    tls_fault::TlsFault,
+};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const READ: Duration = Duration::from_secs(10);
@@ -136,9 +141,43 @@ struct Routed {
 impl HttpConnector for Routed {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let uri: Option<Uri> = request.uri().parse().ok();
-        let tunnelled = uri.is_some_and(|uri| self.proxies.towards(&uri).is_some());
-        let way = if tunnelled { &self.tunnelled } else { &self.direct };
-        way.call(request)
+        let Some(proxy) = uri.and_then(|uri| self.proxies.towards(&uri).cloned()) else {
+            return self.direct.call(request);
+        };
+        let answer = self.tunnelled.call(request);
+        HttpConnectorFuture::new(async move { answer.await.map_err(|error| through_proxy(error, &proxy)) })
+    }
+}
+
+/// Says that a failure may be the forward proxy's; what kind of failure it is decides about retries and stays.
+fn through_proxy(error: ConnectorError, proxy: &ForwardProxy) -> ConnectorError {
+    let (io, timeout) = (error.is_io(), error.is_timeout());
+    let failure =
+        Box::new(ThroughProxy { address: proxy.address(), variable: proxy.variable, source: error });
+    match (io, timeout) {
+        (true, _) => ConnectorError::io(failure),
+        (_, true) => ConnectorError::timeout(failure),
+        _ => ConnectorError::other(failure, None),
+    }
+}
+
+/// There was no answer through a forward proxy.
+#[derive(Debug)]
+struct ThroughProxy {
+    address: String,
+    variable: &'static str,
+    source: ConnectorError,
+}
+
+impl fmt::Display for ThroughProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer through the proxy {} ({})", self.address, self.variable)
+    }
+}
+
+impl Error for ThroughProxy {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
     }
 }
 

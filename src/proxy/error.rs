@@ -191,7 +191,8 @@ impl fmt::Display for ProxyError {
 impl Error for ProxyError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Upstream(error) => Some(error),
+            // The detail says what the error says, in other words.
+            Self::Upstream(error) => error.source(),
             _ => None,
         }
     }

@@ -348,8 +348,8 @@ impl fmt::Display for UpstreamError {
             Self::Dns(_) => "the upstream's name was not found",
             Self::Shortage(_) => "this machine lacks what a connection to the upstream needs",
             Self::Refused(_) => "no connection to the upstream",
-            Self::Tls(_) => "TLS with the upstream failed",
-            Self::Proxy(_) => "no tunnel to the upstream",
+            Self::Tls(fault) => return fault.about("the upstream").fmt(f),
+            Self::Proxy(failure) => return failure.fmt(f),
             Self::ConnectTimeout(stage) => {
                 return write!(f, "no connection to the upstream in time: {stage}");
             }
@@ -369,8 +369,9 @@ impl Error for UpstreamError {
             | Self::Refused(source)
             | Self::Closed(source)
             | Self::Protocol(source) => Some(source.as_ref()),
-            Self::Tls(fault) => Some(fault),
-            Self::Proxy(failure) => Some(failure),
+            // What is in these two has been said.
+            Self::Tls(fault) => fault.source(),
+            Self::Proxy(failure) => failure.source(),
             Self::ConnectTimeout(_) | Self::SendTimeout | Self::ResponseTimeout => None,
         }
     }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
 use countersign::{
     clock::Clock,
     credentials::aws_http,
@@ -202,11 +203,7 @@ async fn the_way_to_aws_follows_the_same_rules() {
             proxies = countersign::forward_proxy::ForwardProxies::new(settings, exceptions);
             let settings = aws_http::Settings { ca_files: vec![api.authority.file()], proxies };
             let connector = aws_http::connector(&settings, Clock::system()).expect("roots");
-            let request = aws_smithy_runtime_api::client::orchestrator::HttpRequest::get(url);
-            let answer = aws_smithy_runtime_api::client::http::HttpConnector::call(
-                &connector,
-                request.expect("a request"),
-            );
+            let answer = connector.call(HttpRequest::get(url).expect("a request"));
             answer.await.map(|answer| answer.status().as_u16())
         };
         let exception = |port| vec![Exception { hosts: Hosts::Domain("test".to_owned()), port: Some(port) }];
@@ -217,7 +214,24 @@ async fn the_way_to_aws_follows_the_same_rules() {
         }
         // Longer than a label may be, so that no name server is asked.
         let unknown = format!("https://{}.test/x", "x".repeat(64));
-        ask(&unknown, exception(443)).await.expect_err("there is no such name");
+        let direct = ask(&unknown, exception(443)).await.expect_err("there is no such name");
+        assert!(!countersign::telemetry::causes(&direct).contains("proxy"), "{direct:?}");
         assert_eq!(proxy.heads().len(), 2, "it was looked for directly");
     }
+}
+
+#[tokio::test]
+async fn a_proxy_on_the_way_to_aws_is_named_when_there_is_no_answer() {
+    let authority = Authority::new();
+    let proxy = ForwardProxy::start(Does::Say("HTTP/1.1 407 Who are you?\r\n\r\n"), None).await;
+    let mut settings = (**through(false, proxy.port(), Vec::new()).proxy().expect("a proxy")).clone();
+    settings.host = "localhost".to_owned();
+    let proxies = countersign::forward_proxy::ForwardProxies::new(settings, Vec::new());
+    let settings = aws_http::Settings { ca_files: vec![authority.file()], proxies };
+    let connector = aws_http::connector(&settings, Clock::system()).expect("roots");
+    let error = connector.call(HttpRequest::get("https://api.test/x").expect("a request")).await;
+    let causes = countersign::telemetry::causes(&error.expect_err("no tunnel"));
+    let named = format!("no answer through the proxy localhost:{} (HTTPS_PROXY): ", proxy.port());
+    assert!(causes.starts_with(&named) && causes.contains("authorization"), "{causes}");
+    assert!(!causes.contains("p%40w"), "{causes}");
 }

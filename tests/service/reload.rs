@@ -218,3 +218,17 @@ async fn a_wrong_password_is_mended_without_a_restart() {
     program.logged("ready", "url").await;
     assert_eq!(ask(&url, "/x").await.0.status, 200);
 }
+
+#[tokio::test]
+async fn a_reload_that_leads_back_to_the_proxy_changes_nothing() {
+    let (sandbox, folder, upstream) = (sandbox().await, folder(), answering().await);
+    configure(folder.path(), &format!("upstream = \"{}\"\n", upstream.url()));
+    let program = Program::start(serve_by_file(&sandbox, folder.path()));
+    // The port was chosen at the start.
+    let url = program.logged("ready", "url").await;
+    configure(folder.path(), &format!("upstream = \"{url}\"\n"));
+    program.signal("HUP").await;
+    program.stderr_line("is where this proxy itself listens").await;
+    program.stderr_line("the configuration stays as it was").await;
+    assert_eq!(ask(&url, "/x").await.1, "fine");
+}

@@ -114,6 +114,20 @@ async fn a_passed_socket_that_others_reach_needs_a_token() {
 }
 
 #[tokio::test]
+async fn a_passed_socket_that_is_the_upstream_is_refused() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let ((data, data_url), (admin, admin_url)) = (tcp("127.0.0.1:0"), tcp("127.0.0.1:0"));
+    for upstream in [data_url, admin_url] {
+        let mut serve = serve(&sandbox, folder.path());
+        serve.env("COUNTERSIGN_UPSTREAM", &upstream);
+        let sockets = [&data, &admin].map(|socket| socket.try_clone().expect("a socket").into());
+        let ended = Program::start_with_sockets(with_sockets(&serve, "x:admin", sockets)).ended().await;
+        assert_eq!(ended.code, Some(64), "{ended:?}");
+        assert!(ended.stderr.contains("is where this proxy itself listens"), "{ended:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_listener_is_refused() {
     let (sandbox, folder) = (sandbox().await, folder());
     let (one, _other) = UnixStream::pair().expect("two sockets");

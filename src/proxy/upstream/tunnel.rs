@@ -87,10 +87,18 @@ impl ProxyFailure {
 impl fmt::Display for ProxyFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (address, variable) = (self.proxy.address(), self.proxy.variable);
-        write!(f, "the proxy {address} ({variable}) made no tunnel")?;
-        match &self.cause {
-            ProxyCause::Connection(_) => Ok(()),
-            ProxyCause::Answer(status) => write!(f, ", it answered {status}"),
+        write!(f, "the proxy {address} ({variable}) made no tunnel: ")?;
+        let error = match &self.cause {
+            ProxyCause::Connection(error) => &**error,
+            ProxyCause::Answer(status) => return write!(f, "it answered {status}"),
+        };
+        match error {
+            UpstreamError::Tls(fault) => fault.about("the proxy").fmt(f),
+            UpstreamError::ConnectTimeout(stage) => stage.fmt(f),
+            UpstreamError::Dns(_) => f.write_str("its name was not found"),
+            UpstreamError::Closed(_) => f.write_str("it closed the connection"),
+            UpstreamError::Protocol(_) => f.write_str("it did not speak HTTP"),
+            _ => f.write_str("it could not be connected to"),
         }
     }
 }
@@ -98,7 +106,7 @@ impl fmt::Display for ProxyFailure {
 impl Error for ProxyFailure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.cause {
-            ProxyCause::Connection(error) => Some(&**error),
+            ProxyCause::Connection(error) => error.source(),
             ProxyCause::Answer(_) => None,
         }
     }
