@@ -87,7 +87,7 @@ pub async fn serve<M, S>(
     crew: Crew<M>,
 ) -> io::Result<()>
 where
-    M: Fn(Endpoints) -> S + Send + 'static,
+    M: Fn(Endpoints, ConnectionEnd) -> S + Send + 'static,
     S: HttpService,
 {
     let asked = shutdown.clone();

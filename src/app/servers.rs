@@ -49,7 +49,9 @@ pub(super) fn data(
     };
     let mut services = seats.into_iter().map(|seat| {
         let accounting = accounting.clone();
-        move |endpoints| accounting.layer(Forward::new(seat.clone(), endpoints))
+        move |endpoints, end| {
+            accounting.clone().on_connection(end).layer(Forward::new(seat.clone(), endpoints))
+        }
     });
     let crew = match settings.threads {
         None => Crew::Here(services.next().expect("there is one worker at least")),
@@ -76,7 +78,7 @@ pub(super) fn admin(
         full: proxy::no_room(),
         metrics: None,
     };
-    let service = move |endpoints| admin::router(admin.clone(), &guard, endpoints);
+    let service = move |endpoints, _| admin::router(admin.clone(), &guard, endpoints);
     async move {
         server::serve(listeners, server, shutdown, Crew::Here(service)).await.expect("no thread is needed");
     }

@@ -74,6 +74,8 @@ impl RequestId {
 #[derive(Clone, Debug)]
 pub struct AccountingLayer {
     metrics: Arc<Metrics>,
+    /// Absent where nothing listens.
+    connection_end: Option<ConnectionEnd>,
     #[cfg(feature = "otlp")]
     spans: Option<Spans>,
 }
@@ -84,9 +86,16 @@ impl AccountingLayer {
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             metrics,
+            connection_end: None,
             #[cfg(feature = "otlp")]
             spans: None,
         }
+    }
+
+    /// The same layer for one connection, whose end says why a request has no whole answer.
+    #[must_use]
+    pub fn on_connection(self, end: ConnectionEnd) -> Self {
+        Self { connection_end: Some(end), ..self }
     }
 
     /// The same layer, which records a span of each request as well.
@@ -144,7 +153,7 @@ where
             bytes: 0,
             ended: false,
             broken: None,
-            connection_end: request.extensions().get().cloned(),
+            connection_end: self.layer.connection_end.clone(),
             metrics: Arc::clone(&self.layer.metrics),
             #[cfg(feature = "otlp")]
             span,
@@ -200,7 +209,6 @@ struct Line {
     ended: bool,
     /// How the body of the answer failed.
     broken: Option<AbortReason>,
-    /// Absent where nothing listens.
     connection_end: Option<ConnectionEnd>,
     metrics: Arc<Metrics>,
     #[cfg(feature = "otlp")]

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 
-use super::{HttpService, Settings, acceptor::Arrival, note_end, serve_one, socket::Socket};
+use super::{ConnectionEnd, HttpService, Settings, acceptor::Arrival, note_end, serve_one, socket::Socket};
 use crate::{listener::Endpoints, runtime_thread, shutdown::Shutdown};
 
 /// Threads of a worker in which names are looked up, at the same time.
@@ -53,7 +53,7 @@ pub(super) struct Work {
 
 impl<M, S> Crew<M>
 where
-    M: Fn(Endpoints) -> S + Send + 'static,
+    M: Fn(Endpoints, ConnectionEnd) -> S + Send + 'static,
     S: HttpService,
 {
     /// Starts the workers.
@@ -84,7 +84,7 @@ fn start_thread<M, S>(
     worker: Worker<M>,
 ) -> io::Result<(oneshot::Receiver<()>, thread::JoinHandle<()>)>
 where
-    M: Fn(Endpoints) -> S + Send + 'static,
+    M: Fn(Endpoints, ConnectionEnd) -> S + Send + 'static,
     S: HttpService,
 {
     let (ended, end) = oneshot::channel();
@@ -147,7 +147,7 @@ struct Worker<M> {
 
 impl<M, S> Worker<M>
 where
-    M: Fn(Endpoints) -> S + Send + 'static,
+    M: Fn(Endpoints, ConnectionEnd) -> S + Send + 'static,
     S: HttpService,
 {
     async fn run(mut self) {
@@ -173,7 +173,7 @@ where
 
     fn serve(&self, arrival: Arrival, load: Load) -> impl Future<Output = ()> + Send + use<M, S> {
         let Arrival { accepted, place } = arrival;
-        let service = (self.make)(accepted.endpoints());
+        let service = (self.make)(accepted.endpoints(), ConnectionEnd::of(place.turn()));
         let (settings, shutdown) = (Arc::clone(&self.settings), self.shutdown.clone());
         async move {
             match Socket::try_from(accepted) {
@@ -216,9 +216,11 @@ mod tests {
     }
 
     /// Workers of which those with these numbers panic when they are given a connection.
-    fn crew(panicking: &'static [usize]) -> Crew<impl Fn(Endpoints) -> ServiceOf + Send + 'static> {
+    fn crew(
+        panicking: &'static [usize],
+    ) -> Crew<impl Fn(Endpoints, ConnectionEnd) -> ServiceOf + Send + 'static> {
         let worker = |number| {
-            move |_| {
+            move |_, _| {
                 assert!(!panicking.contains(&number), "a worker panics");
                 service()
             }

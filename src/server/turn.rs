@@ -30,11 +30,15 @@ pub enum EndedBy {
     Server,
 }
 
-/// Tells an exchange how its connection has ended. It is among the extensions of each request.
+/// Tells the service of a connection how that has ended.
 #[derive(Clone, Debug)]
 pub struct ConnectionEnd(Turn);
 
 impl ConnectionEnd {
+    pub(super) fn of(turn: &Turn) -> Self {
+        Self(turn.clone())
+    }
+
     /// What has ended the connection, if anything has: only the server ends one without saying so.
     #[must_use]
     pub fn ended_by(&self) -> EndedBy {
@@ -203,7 +207,6 @@ where
             }
             request.extensions_mut().insert(head);
         }
-        request.extensions_mut().insert(ConnectionEnd(self.turn.clone()));
         let end = EndOfTurn(self.turn.clone());
         Pending { answer: self.inner.clone().oneshot(request), end: Some(end) }
     }

@@ -262,6 +262,9 @@ impl Connections {
 
     /// A stream on the oldest connection that has room, so that the others come to rest.
     fn stream(&mut self, newer_than: u64) -> Option<http2::Stream> {
+        if self.two.is_empty() {
+            return None;
+        }
         let (mut found, now) = (None, Instant::now());
         self.two.retain(|http2| {
             if http2.retires <= now {

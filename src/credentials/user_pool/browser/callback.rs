@@ -89,7 +89,7 @@ impl Callback {
         });
         let listeners = mem::take(&mut *self.listeners.lock().unwrap_or_else(PoisonError::into_inner));
         let (trigger, shutdown) = shutdown::channel();
-        let serving = server::serve(listeners, settings(), shutdown, Crew::Here(move |_| service.clone()));
+        let serving = server::serve(listeners, settings(), shutdown, Crew::Here(move |_, _| service.clone()));
         tokio::pin!(serving);
         let outcome = tokio::select! {
             outcome = outcome => outcome,
