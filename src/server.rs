@@ -34,7 +34,7 @@ pub use crew::Crew;
 pub use head::{RefusedHead, Violation};
 pub use http_service::HttpService;
 pub use serialized::serialized;
-pub use turn::{ConnectionEnd, EndedBy};
+pub use turn::{ConnectionEnd, EndedBy, ShortAnswer};
 
 use crate::{
     listener::{Endpoints, Listener},

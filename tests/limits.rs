@@ -235,6 +235,28 @@ async fn a_flood_of_silent_connections_keeps_nobody_out() {
 }
 
 #[tokio::test]
+async fn clients_that_ask_on_and_read_no_refusal_keep_nobody_out() {
+    let running = Setup::new()
+        .proxy(|settings| {
+            settings.proxy.limits.max_connections = 8;
+            settings.proxy.guard.bearer_token = Some("only-clients-know".into());
+        })
+        .start()
+        .await;
+    let mut deaf = Vec::new();
+    for _ in 0..8 {
+        let mut connection = running.proxy.connect().await;
+        // Until the refusals have filled all buffers on the way.
+        let blocked = async { while connection.try_write(GET.repeat(100)).await {} };
+        let _ = tokio::time::timeout(Duration::from_secs(1), blocked).await;
+        deaf.push(connection);
+    }
+    let mut owner = running.proxy.connect().await;
+    owner.write("GET /x HTTP/1.1\r\nhost: localhost\r\nx-countersign-token: only-clients-know\r\n\r\n").await;
+    assert_eq!(owner.answer().await.0.status, 200);
+}
+
+#[tokio::test]
 async fn silent_connections_to_the_admin_listener_starve_no_probe() {
     let running = start().await;
     let mut silent = Vec::new();

@@ -74,18 +74,14 @@ impl ProxyError {
         }
     }
 
-    /// Whether the connection may not be used again: what follows in it cannot be trusted, or its client may not ask, or
+    /// Whether the connection may not be used again: what follows in it cannot be trusted, or
     /// it has no place.
     #[must_use]
     pub fn closes(&self) -> bool {
         match self {
             Self::Overloaded(limit) => *limit == Limit::Connections,
-            // Whoever may not ask must not hold a place that others need by asking on and reading nothing.
-            Self::Refused(_)
-            | Self::Target(_)
-            | Self::BodyTimeout
-            | Self::BodyIncomplete
-            | Self::BodyTooLarge { .. } => true,
+            Self::Refused(refusal) => refusal.is_malformed(),
+            Self::Target(_) | Self::BodyTimeout | Self::BodyIncomplete | Self::BodyTooLarge { .. } => true,
             Self::ChunkedSignature
             | Self::NoRoute
             | Self::Credentials(_)

@@ -98,6 +98,20 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether what follows on the connection cannot be trusted.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        !matches!(
+            self,
+            Self::HostNotAllowed { .. }
+                | Self::CrossSite { .. }
+                | Self::TokenRequired
+                | Self::OtherUser
+                | Self::UnknownUser
+                | Self::NotOperator
+        )
+    }
+
     /// The label in the metric of refusals.
     #[must_use]
     pub fn reason(&self) -> &'static str {

@@ -17,7 +17,10 @@ use super::{
     Proxy, accounting::RequestId, body::Body, current::Seat, error::ProxyError, forward::Answer,
     outcome::Outcome, response,
 };
-use crate::listener::{Endpoints, Owner};
+use crate::{
+    listener::{Endpoints, Owner},
+    server::ShortAnswer,
+};
 
 /// Forwards the requests of one connection, each by the proxy of the moment in which it comes.
 #[derive(Clone, Debug)]
@@ -66,7 +69,10 @@ impl Proxy {
             Ok(response) => (response, None),
             Err(error) => {
                 self.report(&error, &id);
-                (error.response(id.as_str()), Some(error.code()))
+                let mut response = error.response(id.as_str());
+                // Whoever may not ask must not hold a place that others need by asking on and reading nothing.
+                response.extensions_mut().insert(ShortAnswer);
+                (response, Some(error.code()))
             }
         };
         response::protect(&mut response, &audience, self.guard.browser_policy());

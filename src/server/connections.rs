@@ -120,7 +120,7 @@ impl Connections {
             return Some((Idleness::Idle, since));
         }
         let (since, stall) = turn.stalled()?;
-        let counts = stall == Stall::Sending || self.0.are_answers_short;
+        let counts = stall == Stall::Sending || self.0.are_answers_short || turn.is_answer_short();
         (counts && since.elapsed() >= MIN_STALL).then_some((Idleness::Stalled, since))
     }
 

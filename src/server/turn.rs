@@ -46,6 +46,10 @@ impl ConnectionEnd {
     }
 }
 
+/// Among the extensions of an answer: it is a few lines long. A client that does not read one gives way to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShortAnswer;
+
 /// How a client keeps its answer from being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stall {
@@ -71,6 +75,8 @@ struct State {
     stalled: Option<(Instant, Stall)>,
     /// Whether some of the body of the request that is answered has not been read.
     in_body: bool,
+    /// Whether the answer is a [`ShortAnswer`].
+    short: bool,
     /// Since when the connection has only been kept for the client to read the last answer.
     lingering_since: Option<Instant>,
     /// What has ended the connection, before what is under way on it is dropped.
@@ -87,6 +93,7 @@ impl Default for State {
             idle_since: Instant::now(),
             stalled: None,
             in_body: false,
+            short: false,
             lingering_since: None,
             ended_by: None,
         }
@@ -132,6 +139,15 @@ impl Turn {
     pub(super) fn set_stalled(&self, stall: Option<Stall>) {
         let mut state = self.lock();
         state.stalled = stall.map(|stall| (Instant::now(), stall));
+    }
+
+    /// Whether the answer that is sent is a [`ShortAnswer`].
+    pub(super) fn is_answer_short(&self) -> bool {
+        self.lock().short
+    }
+
+    fn set_answer_short(&self, short: bool) {
+        self.lock().short = short;
     }
 
     /// Notes whether some of a request's body has not been read.
@@ -231,6 +247,7 @@ where
         let this = self.project();
         let mut response = ready!(this.answer.poll(context))?;
         let end = this.end.take().expect("a future is polled to its end once");
+        end.0.set_answer_short(response.extensions_mut().remove::<ShortAnswer>().is_some());
         // What is left of the body is thrown away, and so would be a request behind it.
         if end.0.is_in_body() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
