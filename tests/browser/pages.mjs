@@ -40,9 +40,21 @@ const attacked = (requests) => requests.filter((request) => request.url.startsWi
 const arrivals = (requests) => [...new Set(attacked(requests).map((request) => request.url.split(/[/?]/)[2]))];
 
 let browser;
+
+// Firefox now and then replaces a new tab's first window just while the driver asks for it.
+async function newPage(context) {
+  for (let tries = 3; ; tries -= 1) {
+    try {
+      return await context.newPage();
+    } catch (error) {
+      if (tries === 1 || !String(error).includes("no such frame")) throw error;
+    }
+  }
+}
+
 async function open(url) {
   const context = await browser.createBrowserContext();
-  const opened = await context.newPage();
+  const opened = await newPage(context);
   const response = await opened.goto(url, { timeout: 10_000 });
   return { page: opened, response, close: () => context.close().catch(() => {}) };
 }
@@ -53,7 +65,7 @@ async function visitAll(bases) {
     const context = await browser.createBrowserContext();
     await Promise.all(
       Object.keys(documents).map(async (path) => {
-        const opened = await context.newPage();
+        const opened = await newPage(context);
         await opened.goto(base + path, { timeout: 4000, waitUntil: "domcontentloaded" }).catch(() => {});
       }),
     );
@@ -84,7 +96,7 @@ async function attackOne(from, base) {
   });
   await Promise.all(
     navigations.map(async ([name, script]) => {
-      const other = await opened.page.browserContext().newPage();
+      const other = await newPage(opened.page.browserContext());
       await other.goto(from);
       await Promise.race([other.evaluate(script).catch(() => {}), pause(1000)]);
       names.push(name);
