@@ -229,7 +229,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         // Another user's, which may be in use: only its owner can tell.
         Err(error) => Err(io::Error::new(
             error.kind(),
-            format!("a socket that cannot be connected to has this name: {error}"),
+            format!("this path is a socket that may be in use, since connecting to it failed: {error}"),
         )),
     }
 }
@@ -353,7 +353,7 @@ mod tests {
         std::fs::remove_file(&path).expect("removed");
         let _other_kind = UnixDatagram::bind(&path).expect("bound");
         let error = bind(&listen).expect_err("another kind").into_source();
-        assert!(error.to_string().contains("cannot be connected to"), "{error}");
+        assert!(error.to_string().contains("may be in use"), "{error}");
         assert!(path.exists());
     }
 }

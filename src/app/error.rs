@@ -28,7 +28,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Task => "the proxy ended because a task of it exited unexpectedly",
+            Self::Task => "the proxy stopped because one of its tasks exited unexpectedly",
             _ => "the proxy cannot start",
         })
     }

@@ -6,6 +6,7 @@
 use std::{
     future::Future,
     mem::MaybeUninit,
+    ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -42,18 +43,18 @@ impl Farewell {
         Self { end: Instant::now() + MAX_TIME, silence, timer: Box::pin(sleep(silence)), left: limit }
     }
 
-    /// Reads the next bytes and has `look` at them, until it is satisfied. Ready when there is nothing more to wait for.
+    /// Reads what comes and shows it to `look`, until that breaks or there is nothing more to wait for.
     pub(super) fn poll(
         &mut self,
         mut io: Pin<&mut impl AsyncRead>,
         context: &mut Context<'_>,
-        mut look: impl FnMut(&[u8]) -> Look,
+        mut look: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Poll<()> {
         while self.left > 0 && self.timer.as_mut().poll(context).is_pending() {
             let mut step = [MaybeUninit::uninit(); STEP];
             let mut buffer = ReadBuf::uninit(&mut step);
             let read = ready!(io.as_mut().poll_read(context, &mut buffer));
-            if read.is_err() || buffer.filled().is_empty() || look(buffer.filled()) == Look::Satisfied {
+            if read.is_err() || buffer.filled().is_empty() || look(buffer.filled()).is_break() {
                 break;
             }
             self.left = self.left.saturating_sub(buffer.filled().len() as u64);
@@ -61,11 +62,4 @@ impl Farewell {
         }
         Poll::Ready(())
     }
-}
-
-/// Whether more input is to be read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
-    Goes,
-    Satisfied,
 }

@@ -9,6 +9,7 @@ use std::{
     future::Future,
     io,
     mem::MaybeUninit,
+    ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -23,7 +24,7 @@ use tokio::{
 
 use super::{
     chunked::{Chunked, Progress},
-    farewell::{Farewell, Look, MAX_PAUSE, MAX_SILENCE},
+    farewell::{Farewell, MAX_PAUSE, MAX_SILENCE},
     head::{self, Encoded, Framing, RefusedHead, Scan, Violation},
     turn::{EndedBy, Stall, Turn},
 };
@@ -299,7 +300,7 @@ impl<I: AsyncRead + Unpin> Gate<I> {
         if body.is_in_body() {
             ready!(farewell.poll(Pin::new(&mut self.io), context, |bytes| {
                 body.follow(bytes);
-                if body.is_in_body() { Look::Goes } else { Look::Satisfied }
+                if body.is_in_body() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             }));
         }
         self.rest = None;
@@ -371,7 +372,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<I> {
             this.turn.linger();
             Farewell::new(this.patience.discard, MAX_SILENCE)
         });
-        farewell.poll(Pin::new(&mut this.io), context, |_| Look::Goes).map(Ok)
+        farewell.poll(Pin::new(&mut this.io), context, |_| ControlFlow::Continue(())).map(Ok)
     }
 }
 
