@@ -1,5 +1,7 @@
 //! The admin listener: is it alive, is it ready, what does it know. Never on the data port.
 
+mod guard;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -18,13 +20,15 @@ use serde::Serialize;
 use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+pub use guard::{Access, AdminGuard};
+
 use crate::{
     clock::Clock,
     credentials::channel::{Receiver, State as CredentialsState},
-    listener::Endpoints,
-    metrics::Metrics,
-    proxy::{Access, AdminGuard, RouteSettings},
+    downstream::listener::Endpoints,
+    proxy::RouteSettings,
     shutdown::{Shutdown, Trigger},
+    telemetry::metrics::Metrics,
 };
 
 /// What the admin listener looks at.

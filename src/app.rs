@@ -1,6 +1,7 @@
 //! The composition root: makes the parts, wires them, spawns what runs, and sees it end.
 
 mod error;
+mod gauges;
 mod reload;
 mod servers;
 
@@ -10,26 +11,31 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{error, info, warn};
 
 #[cfg(feature = "otlp")]
-use crate::spans::{self, Export};
+use crate::telemetry::spans::{self, Export};
 use crate::{
     admin::{About, AboutRoute, Admin},
+    aws_http,
     clock::Clock,
     credentials::{
-        self, aws_http,
+        self,
         channel::{self, Publisher, Receiver},
         configured::Configured,
-        keeper::Keeper,
-        source::Source,
+        provider::CredentialsProvider,
+        refresher::Refresher,
     },
-    listener::{self, Listen, Listener, Passed},
-    metrics::{Gauges, Metrics},
-    peer, process,
-    proxy::{self, AccountingLayer, Budget, Proxy},
+    downstream::{
+        listener::{self, Listen, Listener, Passed},
+        peer,
+    },
+    process,
+    proxy::{self, AccessLogLayer, Budget, Proxy},
     shutdown::{Shutdown, Trigger},
+    telemetry::metrics::Metrics,
 };
 
 pub use error::StartError;
-use reload::Effect;
+use gauges::Gauges;
+use reload::LiveConfig;
 pub use reload::Reload;
 
 /// Everything that a running proxy is made of.
@@ -63,9 +69,9 @@ pub struct App {
     data: Vec<Listener>,
     admin: Vec<Listener>,
     metrics: Arc<Metrics>,
-    effect: Effect,
-    /// Sources with other secrets, for the keeper.
-    successors: (mpsc::UnboundedSender<Configured>, mpsc::UnboundedReceiver<Configured>),
+    live: LiveConfig,
+    /// Sources with other secrets, for the refresher.
+    secret_updates: (mpsc::UnboundedSender<Configured>, mpsc::UnboundedReceiver<Configured>),
 }
 
 impl App {
@@ -101,16 +107,27 @@ impl App {
         let proxy =
             Proxy::new(&settings.proxy, budget, credentials.clone(), clock.clone(), Arc::clone(&metrics))
                 .map_err(StartError::Proxy)?;
-        let effect = Effect::new(&settings, proxy, about(&settings, &data, &admin));
-        let successors = mpsc::unbounded_channel();
-        Ok(Self { settings, clock, source, publisher, credentials, data, admin, metrics, effect, successors })
+        let live = LiveConfig::new(&settings, proxy, about(&settings, &data, &admin));
+        let secret_updates = mpsc::unbounded_channel();
+        Ok(Self {
+            settings,
+            clock,
+            source,
+            publisher,
+            credentials,
+            data,
+            admin,
+            metrics,
+            live,
+            secret_updates,
+        })
     }
 
-    /// What puts another configuration into effect while it runs.
+    /// What puts another configuration into live while it runs.
     #[must_use]
     pub fn reload(&self) -> Reload {
-        let sources = self.successors.0.clone();
-        Reload::new(self.settings.clone(), self.clock.clone(), self.effect.clone(), sources)
+        let sources = self.secret_updates.0.clone();
+        Reload::new(self.settings.clone(), self.clock.clone(), self.live.clone(), sources)
     }
 
     /// Where clients connect, address by address.
@@ -161,15 +178,15 @@ impl App {
     pub async fn run(self, trigger: Trigger, shutdown: Shutdown) -> Result<(), StartError> {
         #[cfg(feature = "otlp")]
         let export = self.export();
-        let accounting = AccountingLayer::new(Arc::clone(&self.metrics));
+        let access_log = AccessLogLayer::new(Arc::clone(&self.metrics));
         #[cfg(feature = "otlp")]
-        let accounting = accounting.with_spans(export.as_ref().map(Export::spans));
-        let (credentials, effect) = (self.credentials, self.effect);
+        let access_log = access_log.with_spans(export.as_ref().map(Export::spans));
+        let (credentials, live) = (self.credentials, self.live);
         let mut background = JoinSet::new();
-        let keeper =
-            Keeper::new(self.source, self.publisher, self.clock.clone()).with_successors(self.successors.1);
-        background.spawn(keep(keeper, shutdown.clone()));
-        background.spawn(announce(effect.about.load_full(), credentials.clone(), self.clock.clone()));
+        let refresher = Refresher::new(self.source, self.publisher, self.clock.clone())
+            .with_secret_updates(self.secret_updates.1);
+        background.spawn(keep(refresher, shutdown.clone()));
+        background.spawn(announce(live.about.load_full(), credentials.clone(), self.clock.clone()));
         let (watch, quit) = (watch(background, trigger.clone()), trigger.clone());
         let admin = Admin {
             credentials,
@@ -177,12 +194,12 @@ impl App {
             clock: self.clock.clone(),
             shutdown: shutdown.clone(),
             trigger,
-            about: Arc::clone(&effect.about),
+            about: Arc::clone(&live.about),
         };
         let (ended, data_ended) = crate::shutdown::channel();
-        let admin_server = servers::admin(self.admin, admin, Arc::clone(&effect.admin_guard), data_ended);
+        let admin_server = servers::admin(self.admin, admin, Arc::clone(&live.admin_guard), data_ended);
         let data_server =
-            servers::data(self.data, &effect, &accounting, self.metrics, &self.settings, shutdown);
+            servers::data(self.data, &live, &access_log, self.metrics, &self.settings, shutdown);
         // Probes must hear that the process drains for as long as it does.
         let (served, (), watched) = tokio::join!(
             async move {
@@ -304,8 +321,8 @@ async fn watch(mut background: JoinSet<()>, trigger: Trigger) -> Result<(), Star
     watched
 }
 
-async fn keep(keeper: Keeper<impl Source>, mut shutdown: Shutdown) {
-    keeper.run(async move { shutdown.requested().await }).await;
+async fn keep(refresher: Refresher<impl CredentialsProvider>, mut shutdown: Shutdown) {
+    refresher.run(async move { shutdown.requested().await }).await;
 }
 
 /// Logs one line when requests can be signed for the first time.

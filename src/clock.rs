@@ -87,6 +87,16 @@ impl Clock {
     }
 }
 
+/// The time in the `Date` of an answer, by a lookup of its headers as text.
+///
+/// `None` beside an `Age`: a cache has kept the answer, and its `Date` is that of another moment (RFC 9111 section 5.1).
+pub fn date<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<SystemTime> {
+    if header("age").is_some() {
+        return None;
+    }
+    httpdate::parse_http_date(header("date")?).ok()
+}
+
 /// Says that requests are signed by another time from now on.
 fn report(offset_millis: i64) {
     let offset_seconds = offset_millis as f64 / 1_000.0;

@@ -4,12 +4,8 @@
 //! over the layers makes the types that the components take. Components know nothing of this module.
 
 #[cfg(feature = "otlp")]
-use crate::spans;
-use crate::{
-    credentials::{self, aws_http},
-    listener::Listen,
-    proxy, telemetry,
-};
+use crate::telemetry::spans;
+use crate::{aws_http, credentials, downstream::listener::Listen, proxy, telemetry};
 
 mod admission;
 mod amplify;

@@ -1,18 +1,17 @@
 //! AWS credentials of the user who is signed in: where they come from, how long they last, who gets them.
 
 pub mod aws_chain;
-pub mod aws_http;
 pub mod channel;
 pub mod cognito;
 pub mod configured;
 mod foreign;
 pub mod identity_pool;
-pub mod keeper;
 mod login;
 pub mod pause;
-pub mod refresh;
+pub mod provider;
+pub mod refresh_window;
+pub mod refresher;
 pub mod session;
-pub mod source;
 mod token_file;
 pub mod user_pool;
 

@@ -5,28 +5,25 @@
 
 pub mod admin;
 pub mod app;
+pub mod aws_http;
 pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+mod cooperative_yield;
 pub mod credentials;
+pub mod downstream;
 pub mod endpoint;
 pub mod forward_proxy;
-pub mod listener;
-pub mod metrics;
-mod peer;
 pub mod process;
 pub mod proxy;
 mod regular_file;
-mod roots;
 mod runtime_thread;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
-pub mod server;
 pub mod service_manager;
 pub mod shutdown;
 pub mod signing;
-#[cfg(feature = "otlp")]
-pub mod spans;
 pub mod telemetry;
-mod tls_fault;
+mod tls;
+pub mod upstream;

@@ -26,30 +26,26 @@ mod xml;
 
 use std::{io, sync::Arc};
 
+use crate::clock::Clock;
+use api::Api;
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub use self::api::fuzzing;
-use self::{
-    api::Api,
-    identity_pool::IdentityPool,
-    server::{Handler, Server},
-    skew::Skew,
-    user_pool::UserPool,
-    vault::Vault,
+pub use api::fuzzing;
+pub use api::{Received, Verdict, fixtures};
+pub use faults::{Calls, Fault, Faults, INVOKE};
+pub use handle::Sandbox;
+use identity_pool::IdentityPool;
+pub use paced::pattern;
+pub use people::{
+    AppClient, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, CustomChallenge, Flow, Medium, Mfa,
+    PUBLIC_CLIENT_ID, ROTATING_CLIENT_ID, User, UserState,
 };
-pub use self::{
-    api::{Received, Verdict, fixtures},
-    faults::{Calls, Fault, Faults, INVOKE},
-    handle::Sandbox,
-    paced::pattern,
-    people::{
-        AppClient, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, CustomChallenge, Flow, Medium, Mfa,
-        PUBLIC_CLIENT_ID, ROTATING_CLIENT_ID, User, UserState,
-    },
-    settings::{Ports, Settings},
-    user_pool::Message,
-};
-use crate::clock::Clock;
+use server::{Handler, Server};
+pub use settings::{Ports, Settings};
+use skew::Skew;
+pub use user_pool::Message;
+use user_pool::UserPool;
+use vault::Vault;
 
 /// One of the sandbox's listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

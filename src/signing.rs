@@ -6,7 +6,6 @@
 
 mod canonical;
 mod comparison;
-mod desk;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -21,8 +20,8 @@ use aws_credential_types::Credentials;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
+use cache::{SigningCache, SigningState, TimeAndToken};
 pub use comparison::{Computed, Part, Row, compare};
-use desk::{Desk, Papers, Stamps};
 pub use payload::{Payload, PayloadBuilder, PayloadHash};
 pub use target::{Encoding, MAX_TARGET, TargetError, WireTarget};
 
@@ -137,7 +136,7 @@ impl std::error::Error for SigningError {}
 #[derive(Debug)]
 pub struct Signer {
     scope: Scope,
-    desk: Desk,
+    cache: SigningCache,
 }
 
 /// The texts behind a signature, as AWS names them.
@@ -150,7 +149,7 @@ pub struct Explanation {
 }
 
 impl Clone for Signer {
-    /// A clone has a desk of its own: threads do not wait for each other.
+    /// A clone has a cache of its own: threads do not wait for each other.
     fn clone(&self) -> Self {
         Self::new(self.scope.clone())
     }
@@ -160,7 +159,7 @@ impl Signer {
     /// A signer for `scope`.
     #[must_use]
     pub fn new(scope: Scope) -> Self {
-        Self { scope, desk: Desk::default() }
+        Self { scope, cache: SigningCache::default() }
     }
 
     /// The scope that requests are signed for.
@@ -179,7 +178,7 @@ impl Signer {
         credentials: &Credentials,
         time: SystemTime,
     ) -> Result<SignedRequest, SigningError> {
-        self.sign_at(&mut self.desk.papers(), unsigned, credentials, time)
+        self.sign_at(&mut self.cache.state(), unsigned, credentials, time)
     }
 
     /// Signs like [`sign`](Self::sign) and tells what was signed.
@@ -192,35 +191,35 @@ impl Signer {
         credentials: &Credentials,
         time: SystemTime,
     ) -> Result<(SignedRequest, Explanation), SigningError> {
-        let mut papers = self.desk.papers();
-        let request = self.sign_at(&mut papers, unsigned, credentials, time)?;
+        let mut state = self.cache.state();
+        let request = self.sign_at(&mut state, unsigned, credentials, time)?;
         let explanation = Explanation {
-            canonical_request: papers.canonical_request.clone(),
-            string_to_sign: String::from_utf8_lossy(&papers.string_to_sign).into_owned(),
+            canonical_request: state.canonical_request.clone(),
+            string_to_sign: String::from_utf8_lossy(&state.string_to_sign).into_owned(),
         };
         Ok((request, explanation))
     }
 
     fn sign_at(
         &self,
-        papers: &mut Papers,
+        state: &mut SigningState,
         unsigned: &Unsigned,
         credentials: &Credentials,
         time: SystemTime,
     ) -> Result<SignedRequest, SigningError> {
-        let stamps = papers.prepare(&self.scope, credentials, time)?;
-        let mut headers = self.headers_to_sign(unsigned, &stamps);
+        let time_and_token = state.prepare(&self.scope, credentials, time)?;
+        let mut headers = self.headers_to_sign(unsigned, &time_and_token);
         let selected = canonical::select(&headers, &unsigned.host, canonical::is_signed);
-        papers.canonical_request.clear();
+        state.canonical_request.clear();
         canonical::request(
-            &mut papers.canonical_request,
+            &mut state.canonical_request,
             &unsigned.method,
             &unsigned.target,
             &selected,
             self.scope.encoding(),
             unsigned.payload.signed_as(),
         );
-        let authorization = papers.authorize(credentials, &selected)?;
+        let authorization = state.authorize(credentials, &selected)?;
         drop(selected);
         headers.insert(header::AUTHORIZATION, secret_value(authorization)?);
         Ok(SignedRequest {
@@ -232,14 +231,14 @@ impl Signer {
     }
 
     /// All headers but the signature, with room for it: the map is made once for each attempt.
-    fn headers_to_sign(&self, unsigned: &Unsigned, stamps: &Stamps<'_>) -> HeaderMap {
+    fn headers_to_sign(&self, unsigned: &Unsigned, time_and_token: &TimeAndToken<'_>) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(unsigned.headers.len() + OURS);
         headers.insert(header::HOST, unsigned.host.clone());
         for (name, value) in &unsigned.headers {
             headers.append(name, value.clone());
         }
-        headers.insert(X_AMZ_DATE, stamps.timestamp.value().clone());
-        if let Some(token) = stamps.token {
+        headers.insert(X_AMZ_DATE, time_and_token.timestamp.value().clone());
+        if let Some(token) = time_and_token.token {
             headers.insert(X_AMZ_SECURITY_TOKEN, token.value().clone());
         }
         if self.scope.wants_content_sha256() {
@@ -260,5 +259,6 @@ fn secret_value(text: Bytes) -> Result<HeaderValue, SigningError> {
     Ok(value)
 }
 
+mod cache;
 #[cfg(test)]
 mod tests;

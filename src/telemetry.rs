@@ -3,8 +3,11 @@
 #[cfg(test)]
 mod captured;
 mod json;
+pub mod metrics;
 mod repeats;
 mod sink;
+#[cfg(feature = "otlp")]
+pub mod spans;
 
 use std::{
     error::Error,

@@ -5,7 +5,7 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use countersign::{listener::Listen, sandbox::Fault};
+use countersign::{downstream::listener::Listen, sandbox::Fault};
 use http::HeaderValue;
 use support::{
     Connection, Setup,

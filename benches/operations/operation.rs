@@ -11,11 +11,11 @@ use bytes::Bytes;
 use countersign::{
     clock::Clock,
     credentials::channel,
+    downstream::listener::{Endpoints, Owner},
     forward_proxy::ForwardProxies,
-    listener::{Endpoints, Owner},
-    metrics::Metrics,
     proxy::{Guard, GuardSettings, Limits, Pipeline, Resolver, RouteSettings, Settings, Timeouts},
     signing::{Encoding, Payload, Scope, Signer, Unsigned, WireTarget},
+    telemetry::metrics::Metrics,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request::Parts};
 

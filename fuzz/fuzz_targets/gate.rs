@@ -1,7 +1,7 @@
 //! Whatever passes the gate is a row of requests that another parser reads in the same way.
 #![no_main]
 
-use countersign::server::{Violation, fuzzing::read_through_gate};
+use countersign::downstream::{HeadError, fuzzing::read_through_gate};
 use httparse::{EMPTY_HEADER, Request, Status, parse_chunk_size};
 use libfuzzer_sys::fuzz_target;
 
@@ -17,7 +17,7 @@ fuzz_target!(|input: &[u8]| {
     if bytes.is_ascii() && !bytes.iter().any(|byte| br#""<>\^`{|}"#.contains(byte)) {
         assert!(bytes.starts_with(&whole) && bytes.starts_with(&pieces));
     }
-    if let (Some(Violation::Malformed(what)), Some(Violation::Malformed(of_pieces))) =
+    if let (Some(HeadError::Malformed(what)), Some(HeadError::Malformed(of_pieces))) =
         (violation, violation_of_pieces)
     {
         assert_eq!(what, of_pieces);

@@ -1,10 +1,7 @@
 //! The wire target means what the client's target meant, and is canonical in one way only.
 #![no_main]
 
-use countersign::{
-    sandbox,
-    signing::{Encoding, MAX_TARGET, WireTarget, fuzzing::canonical_target},
-};
+use countersign::{sandbox, signing::{Encoding, MAX_TARGET, WireTarget, fuzzing::canonical_target}};
 use libfuzzer_sys::fuzz_target;
 
 // A target behind a byte that chooses the encoding.

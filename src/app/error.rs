@@ -2,11 +2,7 @@
 
 use std::{error::Error, fmt, io};
 
-use crate::{
-    credentials::{aws_http, user_pool::InvalidTotpSecret},
-    listener::BindError,
-    proxy,
-};
+use crate::{aws_http, credentials::user_pool::InvalidTotpSecret, downstream::listener::BindError, proxy};
 
 /// Why the proxy does not start, or does not go on.
 #[derive(Debug)]

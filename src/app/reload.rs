@@ -7,40 +7,40 @@ use tokio::sync::mpsc;
 
 use super::{Settings, StartError};
 use crate::{
-    admin::{About, AboutRoute},
+    admin::{About, AboutRoute, AdminGuard},
     clock::Clock,
     credentials::{self, configured::Configured},
-    proxy::{self, AdminGuard, Current, Proxy, Timeouts},
+    proxy::{self, Proxy, Timeouts, WorkerProxies},
 };
 
-/// What is in effect, and can be replaced.
+/// What is in live, and can be replaced.
 #[derive(Clone, Debug)]
-pub(super) struct Effect {
-    pub(super) proxies: Arc<Current>,
+pub(super) struct LiveConfig {
+    pub(super) proxies: Arc<WorkerProxies>,
     pub(super) admin_guard: Arc<ArcSwap<AdminGuard>>,
     pub(super) about: Arc<ArcSwap<About>>,
 }
 
-impl Effect {
+impl LiveConfig {
     pub(super) fn new(settings: &Settings, proxy: Proxy, about: About) -> Self {
         let workers = settings.threads.map_or(1, std::num::NonZeroUsize::get);
         Self {
-            proxies: Arc::new(Current::new(proxy, workers)),
+            proxies: Arc::new(WorkerProxies::new(proxy, workers)),
             admin_guard: Arc::new(ArcSwap::from_pointee(admin_guard(&settings.proxy))),
             about: Arc::new(ArcSwap::from_pointee(about)),
         }
     }
 }
 
-/// Puts other settings into effect.
+/// Puts other settings into live.
 #[derive(Debug)]
 pub struct Reload {
-    /// As they are in effect.
+    /// As they are in live.
     settings: Settings,
     /// Whether the kernel is asked whose each connection is; decided at the start.
     asks_for_users: bool,
     clock: Clock,
-    effect: Effect,
+    live: LiveConfig,
     sources: mpsc::UnboundedSender<Configured>,
 }
 
@@ -48,11 +48,11 @@ impl Reload {
     pub(super) fn new(
         settings: Settings,
         clock: Clock,
-        effect: Effect,
+        live: LiveConfig,
         sources: mpsc::UnboundedSender<Configured>,
     ) -> Self {
         let asks_for_users = settings.proxy.guard.asks_for_users();
-        Self { settings, asks_for_users, clock, effect, sources }
+        Self { settings, asks_for_users, clock, live, sources }
     }
 
     /// Lets routes, headers, guard, largest body and the timeouts towards the upstream hold from the next request
@@ -72,11 +72,11 @@ impl Reload {
         let (proxy, kept) = self.attainable(proxy);
         let credentials = self.settings.credentials.with_secrets_of(credentials);
         let source = super::source(&credentials, &self.settings.aws_http, &self.clock)?;
-        self.effect.proxies.replace(&proxy).map_err(StartError::Proxy)?;
-        self.effect.admin_guard.store(Arc::new(admin_guard(&proxy)));
-        let about = self.effect.about.load();
+        self.live.proxies.replace(&proxy).map_err(StartError::Proxy)?;
+        self.live.admin_guard.store(Arc::new(admin_guard(&proxy)));
+        let about = self.live.about.load();
         let routes = AboutRoute::all(&proxy.routes);
-        self.effect.about.store(Arc::new(About { routes, ..About::clone(&about) }));
+        self.live.about.store(Arc::new(About { routes, ..About::clone(&about) }));
         // The keeper ends when the process does.
         let _ = self.sources.send(source);
         self.settings.credentials = credentials;

@@ -5,14 +5,13 @@ use std::{future::Future, io, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use tower::Layer;
 
-use super::{Settings, reload::Effect};
+use super::{Settings, reload::LiveConfig};
 use crate::{
-    admin::{self, Admin},
-    listener::Listener,
-    metrics::Metrics,
-    proxy::{self, AccountingLayer, AdminGuard, Forward},
-    server::{self, Admission, Crew},
+    admin::{self, Admin, AdminGuard},
+    downstream::{self, Admission, Workers, listener::Listener},
+    proxy::{self, AccessLogLayer, Forward},
     shutdown::Shutdown,
+    telemetry::metrics::Metrics,
 };
 
 /// Connections of probes and scrapers at the same time.
@@ -25,39 +24,39 @@ const ADMIN_PATIENCE: Duration = Duration::from_secs(5);
 /// answer, and those that send more than `max-body` are the ones that should learn of it.
 const MIN_DISCARD: u64 = 64 * 1024 * 1024;
 
-/// Serves clients by the proxies that are in effect.
+/// Serves clients by the proxies that are in live.
 pub(super) fn data(
     listeners: Vec<Listener>,
-    effect: &Effect,
-    accounting: &AccountingLayer,
+    live: &LiveConfig,
+    access_log: &AccessLogLayer,
     metrics: Arc<Metrics>,
     settings: &Settings,
     shutdown: Shutdown,
 ) -> impl Future<Output = io::Result<()>> + use<> {
     let proxy::Settings { limits, timeouts, guard, .. } = &settings.proxy;
-    let seats = effect.proxies.seats();
-    let admission = seats.first().filter(|_| guard.asks_for_users()).cloned();
-    let server = server::Settings {
+    let handles = live.proxies.handles();
+    let admission = handles.first().filter(|_| guard.asks_for_users()).cloned();
+    let server = downstream::Settings {
         max_connections: limits.max_connections,
         are_answers_short: false,
         drain: timeouts.drain,
         write: timeouts.idle,
         discard: limits.max_body.max(MIN_DISCARD),
-        admission: admission.map(|seat| Admission::new(move |owner| seat.proxy().admit_owner(owner))),
+        admission: admission.map(|handle| Admission::new(move |owner| handle.current().admit_owner(owner))),
         full: proxy::no_room(),
         metrics: Some(metrics),
     };
-    let mut services = seats.into_iter().map(|seat| {
-        let accounting = accounting.clone();
+    let mut services = handles.into_iter().map(|handle| {
+        let access_log = access_log.clone();
         move |endpoints, end| {
-            accounting.clone().on_connection(end).layer(Forward::new(seat.clone(), endpoints))
+            access_log.clone().on_connection(end).layer(Forward::new(handle.clone(), endpoints))
         }
     });
-    let crew = match settings.threads {
-        None => Crew::Here(services.next().expect("there is one worker at least")),
-        Some(_) => Crew::Threads(services.collect()),
+    let workers = match settings.threads {
+        None => Workers::Here(services.next().expect("there is one worker at least")),
+        Some(_) => Workers::Threads(services.collect()),
     };
-    server::serve(listeners, server, shutdown, crew)
+    downstream::serve(listeners, server, shutdown, workers)
 }
 
 /// Serves probes, scrapers and people.
@@ -67,7 +66,7 @@ pub(super) fn admin(
     guard: Arc<ArcSwap<AdminGuard>>,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> {
-    let server = server::Settings {
+    let server = downstream::Settings {
         max_connections: ADMIN_CONNECTIONS,
         are_answers_short: true,
         drain: ADMIN_PATIENCE,
@@ -80,6 +79,8 @@ pub(super) fn admin(
     };
     let service = move |endpoints, _| admin::router(admin.clone(), &guard, endpoints);
     async move {
-        server::serve(listeners, server, shutdown, Crew::Here(service)).await.expect("no thread is needed");
+        downstream::serve(listeners, server, shutdown, Workers::Here(service))
+            .await
+            .expect("no thread is needed");
     }
 }

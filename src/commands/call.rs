@@ -14,10 +14,9 @@ use crate::{
     cli,
     clock::Clock,
     config::{Arguments, CallConfig, Config, Environment},
-    credentials::{channel, source::Issued},
-    metrics::Metrics,
+    credentials::{channel, provider::IssuedCredentials},
     proxy::{Body, Pipeline, Ready},
-    telemetry,
+    telemetry::{self, metrics::Metrics},
 };
 
 /// As curl ends with `--fail-with-body`.
@@ -64,7 +63,7 @@ async fn exchange(pipeline: &Pipeline, ready: &Ready<'_>, request: &cli::Call) -
 }
 
 /// Credentials, or the reason why there are none.
-pub(super) async fn sign_in(config: &CallConfig, clock: &Clock) -> Result<Issued, Failure> {
+pub(super) async fn sign_in(config: &CallConfig, clock: &Clock) -> Result<IssuedCredentials, Failure> {
     sign_in::credentials(&config.credentials, &config.aws_http, clock).await
 }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{Arguments, Config, Environment},
-    credentials::source::Issued,
+    credentials::provider::IssuedCredentials,
     telemetry,
 };
 
@@ -39,7 +39,7 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn signed_in(issued: &Issued, clock: &Clock) -> String {
+fn signed_in(issued: &IssuedCredentials, clock: &Clock) -> String {
     let left = issued.expiry.and_then(|expiry| expiry.duration_since(clock.now()).ok());
     let seconds = left.map(|left| format!(", valid for {} s", left.as_secs())).unwrap_or_default();
     format!("credentials obtained for {}{seconds}", issued.identity)

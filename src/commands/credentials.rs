@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{Arguments, Config, Environment},
-    credentials::source::Issued,
+    credentials::provider::IssuedCredentials,
     telemetry,
 };
 
@@ -62,7 +62,7 @@ impl AsRef<[u8]> for SecretText {
     }
 }
 
-fn json(issued: &Issued) -> Result<Zeroizing<String>, Failure> {
+fn json(issued: &IssuedCredentials) -> Result<Zeroizing<String>, Failure> {
     let credentials = ProcessCredentials {
         version: 1,
         access_key_id: issued.credentials.access_key_id(),
@@ -83,13 +83,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::credentials::source::Identity;
+    use crate::credentials::provider::Identity;
 
     fn printed(token: Option<&str>, expiry: Option<SystemTime>) -> Value {
         let token = token.map(str::to_owned);
         let credentials = Credentials::new("AKIDEXAMPLE", "secret", token, None, "test");
         let identity = Identity::default();
-        let issued = Issued { credentials, issued_at: SystemTime::UNIX_EPOCH, expiry, identity };
+        let issued = IssuedCredentials { credentials, issued_at: SystemTime::UNIX_EPOCH, expiry, identity };
         serde_json::from_str(&super::json(&issued).expect("JSON")).expect("JSON")
     }
 

@@ -21,7 +21,7 @@ use crate::{
     cli::Program,
     config::{Arguments, Config, Environment, table},
     credentials::channel::Receiver,
-    listener::{Listen, Passed},
+    downstream::listener::{Listen, Passed},
     process,
     shutdown::{self, Shutdown, Signal, Signals, Trigger},
     telemetry,

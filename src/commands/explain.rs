@@ -18,10 +18,9 @@ use crate::{
     clock::Clock,
     config::{Arguments, Config, Environment, ExplainConfig},
     credentials::channel,
-    metrics::Metrics,
     proxy::Pipeline,
     signing::{Computed, compare},
-    telemetry,
+    telemetry::{self, metrics::Metrics},
 };
 
 /// A refusal is never longer.

@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::listener::Listen;
+use crate::downstream::listener::Listen;
 
 /// The longest answer that is read, in bytes.
 const MOST: usize = 1024 * 1024;

@@ -5,7 +5,7 @@ use std::{error::Error, fmt, time::Duration};
 use serde::Deserialize;
 
 use super::local_http;
-use crate::listener::Listen;
+use crate::downstream::listener::Listen;
 
 /// The longest that an answer may take.
 pub(super) const DEADLINE: Duration = Duration::from_secs(2);

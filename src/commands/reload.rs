@@ -9,7 +9,7 @@ use super::serve::own_addresses;
 use crate::{
     app::{App, Reload},
     config::{Arguments, Config, Effective, Environment},
-    listener::Listen,
+    downstream::listener::Listen,
     process, service_manager,
     telemetry::causes,
 };

@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     config::{Arguments, Config, Environment, SandboxConfig},
     credentials::{self, AuthFlow, Cognito, IdentityPool, Login, RoleChoice, UserPool, channel::Receiver},
-    listener::Listen,
+    downstream::listener::Listen,
     proxy::RouteSettings,
     sandbox::{self, Sandbox},
     shutdown, telemetry,
@@ -66,7 +66,7 @@ fn app_settings(config: SandboxConfig, sandbox: &Sandbox) -> Result<app::Setting
         admin_listen: config.admin_listen,
         credentials: credentials_settings(sandbox)?,
         proxy,
-        aws_http: credentials::aws_http::Settings::default(),
+        aws_http: crate::aws_http::Settings::default(),
         #[cfg(feature = "otlp")]
         spans: config.spans,
         threads: std::thread::available_parallelism().ok(),

@@ -14,7 +14,7 @@ use crate::{
     app::{self, App},
     clock::Clock,
     config::{Arguments, Config, Environment},
-    listener::{Listen, Passed},
+    downstream::listener::{Listen, Passed},
     proxy::GuardSettings,
     service_manager,
     shutdown::{self, Shutdown, Signal, Signals, Trigger},

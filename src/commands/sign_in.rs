@@ -6,11 +6,11 @@ use tokio::time::timeout;
 
 use super::Failure;
 use crate::{
-    app,
+    app, aws_http,
     clock::Clock,
     credentials::{
-        Settings, aws_http,
-        source::{Issued, Source},
+        Settings,
+        provider::{CredentialsProvider, IssuedCredentials},
     },
     shutdown::Signals,
 };
@@ -23,7 +23,7 @@ pub(super) async fn credentials(
     settings: &Settings,
     http: &aws_http::Settings,
     clock: &Clock,
-) -> Result<Issued, Failure> {
+) -> Result<IssuedCredentials, Failure> {
     let mut source = app::source(settings, http, clock)?;
     match timeout(LONGEST, source.fetch()).await {
         Ok(fetched) => fetched.map_err(Failure::runtime),

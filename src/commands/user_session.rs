@@ -2,9 +2,10 @@
 
 use super::Failure;
 use crate::{
+    aws_http,
     clock::Clock,
     config::{Arguments, Config, Environment},
-    credentials::{Login, Settings, UserPool, aws_http, session::SessionStore, user_pool::UserPoolClient},
+    credentials::{Login, Settings, UserPool, session::SessionStore, user_pool::UserPoolClient},
     telemetry,
 };
 

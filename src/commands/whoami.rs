@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{Arguments, Config, Environment},
-    credentials::{Login, Settings, source::Issued},
+    credentials::{Login, Settings, provider::IssuedCredentials},
     telemetry,
 };
 
@@ -38,7 +38,7 @@ pub(super) async fn run(
     .await
 }
 
-fn about(settings: &Settings, issued: &Issued, clock: &Clock) -> serde_json::Value {
+fn about(settings: &Settings, issued: &IssuedCredentials, clock: &Clock) -> serde_json::Value {
     let (user_pool, identity_pool) = match settings {
         Settings::Cognito(cognito) => {
             let user_pool = match &cognito.login {

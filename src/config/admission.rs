@@ -12,13 +12,13 @@ use super::{
     url, value,
 };
 use crate::{
-    credentials::aws_http,
+    aws_http,
+    downstream::listener::Listen,
     forward_proxy::ForwardProxies,
-    listener::Listen,
     proxy::{GuardSettings, Limits, Resolver, RouteSettings, Settings, Timeouts},
     regular_file::RegularFile,
-    roots::Roots,
     telemetry,
+    tls::roots::Roots,
 };
 
 impl Config {

@@ -9,7 +9,7 @@ mod spans;
 
 use super::{environment::Environment, reader::Reader};
 #[cfg(feature = "otlp")]
-use crate::spans::Settings;
+use crate::telemetry::spans::Settings;
 
 /// A variable that is set.
 #[derive(Clone, Debug, PartialEq, Eq)]

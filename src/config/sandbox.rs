@@ -6,8 +6,8 @@ use http::{HeaderName, HeaderValue, Uri};
 
 use super::{Arguments, Config, ConfigError, Environment, reader::Reader, table::Use, url, value};
 #[cfg(feature = "otlp")]
-use crate::spans;
-use crate::{listener::Listen, proxy, telemetry};
+use crate::telemetry::spans;
+use crate::{downstream::listener::Listen, proxy, telemetry};
 
 /// What `sandbox` needs.
 #[derive(Clone, Debug)]

@@ -8,8 +8,8 @@ use tracing_subscriber::EnvFilter;
 use super::problem::nearest;
 use crate::{
     credentials::{AuthFlow, IdentityPoolId, UserPoolId},
+    downstream::listener::Listen,
     endpoint,
-    listener::Listen,
     telemetry::LogFormat,
 };
 

@@ -7,10 +7,10 @@ use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 
 use super::{
-    aws_http,
     pause::Pause,
-    source::{FetchError, Identity, Issued, Source},
+    provider::{CredentialsProvider, FetchError, Identity, IssuedCredentials},
 };
+use crate::aws_http;
 use crate::clock::Clock;
 
 /// After this time a chain that found nothing is asked again: somebody may have run `aws sso login`.
@@ -40,11 +40,11 @@ impl AwsChain {
     }
 }
 
-impl Source for AwsChain {
-    async fn fetch(&mut self) -> Result<Issued, FetchError> {
+impl CredentialsProvider for AwsChain {
+    async fn fetch(&mut self) -> Result<IssuedCredentials, FetchError> {
         self.pause = Some(Pause::new(ANOTHER_LOOK, None, &self.clock));
         let credentials = self.chain().await.provide_credentials().await.map_err(failed)?;
-        Ok(Issued {
+        Ok(IssuedCredentials {
             expiry: credentials.expiry(),
             issued_at: self.clock.now(),
             identity: Identity { username: Some("aws".to_owned()), ..Identity::default() },

@@ -13,8 +13,8 @@ use tokio::{
 
 use super::{
     pause::Pause,
-    refresh::{Phase, Windows},
-    source::Issued,
+    provider::IssuedCredentials,
+    refresh_window::{Phase, Windows},
 };
 use crate::clock::Clock;
 
@@ -28,7 +28,7 @@ const BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// The last credentials that were obtained, perhaps expired.
-    pub issued: Option<Arc<Issued>>,
+    pub issued: Option<Arc<IssuedCredentials>>,
     /// Why the last attempt failed; `None` when it succeeded.
     pub problem: Option<Arc<Problem>>,
     /// Attempts that ended well.
@@ -104,7 +104,7 @@ struct Demand {
 /// The last credentials that the gateway refused.
 #[derive(Debug, Default)]
 struct Rejection {
-    pending: Option<Arc<Issued>>,
+    pending: Option<Arc<IssuedCredentials>>,
     /// When a replacement was last asked for, and how many attempts had ended by then.
     asked: Option<(Instant, u64)>,
 }
@@ -112,7 +112,7 @@ struct Rejection {
 impl Demand {
     /// Asks for a replacement of `rejected`, unless one was asked for and made moments ago: a gateway that
     /// refuses every credential must not make a call to Cognito of every request.
-    fn reject(&self, rejected: &Arc<Issued>, attempts: u64) -> bool {
+    fn reject(&self, rejected: &Arc<IssuedCredentials>, attempts: u64) -> bool {
         let mut rejection = self.rejection.lock().unwrap_or_else(PoisonError::into_inner);
         match rejection.asked {
             Some((at, during)) if at.elapsed() < BETWEEN_REPLACEMENTS => return during == attempts,
@@ -149,7 +149,7 @@ impl Publisher {
     }
 
     /// Publishes new credentials.
-    pub fn issued(&self, issued: Issued, now: SystemTime) {
+    pub fn issued(&self, issued: IssuedCredentials, now: SystemTime) {
         self.state.send_modify(|state| {
             *state = State {
                 issued: Some(Arc::new(issued)),
@@ -186,7 +186,7 @@ impl Receiver {
     /// # Errors
     /// When there are none: at once after a terminal failure or while an outage's pause lasts, else after
     /// ten seconds at most.
-    pub async fn valid(&self) -> Result<Arc<Issued>, Unavailable> {
+    pub async fn valid(&self) -> Result<Arc<IssuedCredentials>, Unavailable> {
         let deadline = Instant::now() + LONGEST_WAIT;
         let mut state = self.state.clone();
         loop {
@@ -227,7 +227,7 @@ impl Receiver {
     /// Credentials that replace `rejected`, which the gateway refused as expired or invalid.
     ///
     /// `None` when there are none in time: then the refusal is the answer.
-    pub async fn replacing(&self, rejected: &Arc<Issued>) -> Option<Arc<Issued>> {
+    pub async fn replacing(&self, rejected: &Arc<IssuedCredentials>) -> Option<Arc<IssuedCredentials>> {
         let mut state = self.state.clone();
         let deadline = Instant::now() + LONGEST_WAIT;
         let attempts = state.borrow().attempts();
@@ -275,15 +275,15 @@ impl Problem {
     }
 }
 
-pub(super) fn phase(issued: &Issued, now: SystemTime) -> Phase {
+pub(super) fn phase(issued: &IssuedCredentials, now: SystemTime) -> Phase {
     issued.expiry.map_or(Phase::Fresh, |expiry| windows(issued).phase(expiry, now))
 }
 
-pub(super) fn windows(issued: &Issued) -> Windows {
+pub(super) fn windows(issued: &IssuedCredentials) -> Windows {
     let lifetime = issued.expiry.and_then(|expiry| expiry.duration_since(issued.issued_at).ok());
     Windows::of(lifetime.unwrap_or_default())
 }
 
-fn phase_is_usable(issued: &Issued, now: SystemTime) -> bool {
+fn phase_is_usable(issued: &IssuedCredentials, now: SystemTime) -> bool {
     phase(issued, now) != Phase::Expired
 }

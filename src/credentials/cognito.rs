@@ -6,7 +6,7 @@ use super::{
     Cognito, IdentityPool, Login,
     identity_pool::{IdentityPoolClient, IdentityPoolError, LoginToken, Vended},
     login::UserLogin,
-    source::{FetchError, Identity, Issued, Source},
+    provider::{CredentialsProvider, FetchError, Identity, IssuedCredentials},
     token_file::TokenFile,
     user_pool::InvalidTotpSecret,
 };
@@ -98,14 +98,14 @@ impl CognitoSource {
     }
 }
 
-impl Source for CognitoSource {
-    async fn fetch(&mut self) -> Result<Issued, FetchError> {
+impl CredentialsProvider for CognitoSource {
+    async fn fetch(&mut self) -> Result<IssuedCredentials, FetchError> {
         let mut first = true;
         loop {
             let (login, identity) = self.token().await?;
             let error = match self.vend(login.as_ref()).await {
                 Ok(vended) => {
-                    return Ok(Issued {
+                    return Ok(IssuedCredentials {
                         credentials: vended.credentials,
                         issued_at: self.clock.now(),
                         expiry: Some(vended.expiry),
@@ -134,14 +134,14 @@ impl Source for CognitoSource {
     async fn changed(&mut self) -> bool {
         match &mut self.who {
             Who::Guest => false,
-            Who::User(login) => login.has_new_prospects().await,
+            Who::User(login) => login.worth_retrying().await,
             Who::TokenFile(file) => file.changed().await,
         }
     }
 
-    fn adopt(&mut self, other: Self) {
+    fn update_secrets(&mut self, other: Self) {
         if let (Who::User(own), Who::User(other)) = (&mut self.who, other.who) {
-            own.adopt(*other);
+            own.update_secrets(*other);
         }
     }
 }

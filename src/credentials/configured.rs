@@ -6,7 +6,7 @@ use super::{
     Settings,
     aws_chain::AwsChain,
     cognito::CognitoSource,
-    source::{FetchError, Issued, Source},
+    provider::{CredentialsProvider, FetchError, IssuedCredentials},
     user_pool::InvalidTotpSecret,
 };
 use crate::clock::Clock;
@@ -42,8 +42,8 @@ impl Configured {
     }
 }
 
-impl Source for Configured {
-    async fn fetch(&mut self) -> Result<Issued, FetchError> {
+impl CredentialsProvider for Configured {
+    async fn fetch(&mut self) -> Result<IssuedCredentials, FetchError> {
         match self {
             Self::Cognito(source) => source.fetch().await,
             Self::Aws(source) => source.fetch().await,
@@ -57,9 +57,9 @@ impl Source for Configured {
         }
     }
 
-    fn adopt(&mut self, other: Self) {
+    fn update_secrets(&mut self, other: Self) {
         if let (Self::Cognito(own), Self::Cognito(other)) = (self, other) {
-            own.adopt(*other);
+            own.update_secrets(*other);
         }
     }
 }

@@ -9,7 +9,8 @@ use aws_sdk_cognitoidentity::config::{BehaviorVersion, Region, retry::RetryConfi
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{IdentityPool, RoleChoice, aws_http};
+use super::{IdentityPool, RoleChoice};
+use crate::aws_http;
 
 pub use failure::IdentityPoolError;
 use failure::classify;

@@ -12,8 +12,8 @@ use tokio::{task::JoinHandle, time::timeout};
 use super::{
     UserPool,
     identity_pool::LoginToken,
+    provider::{FetchError, Identity},
     session::{self, Ended, RenewError, Renewed, SessionStore},
-    source::{FetchError, Identity},
     user_pool::{self, InvalidTotpSecret, RefreshGrant, Tokens, Unattended, User, UserPoolClient, Verdict},
 };
 use crate::clock::Clock;
@@ -74,7 +74,7 @@ impl UserLogin {
     }
 
     /// Takes over the secrets of another login of the same user; tokens and what is under way stay.
-    pub(super) fn adopt(&mut self, other: Self) {
+    pub(super) fn update_secrets(&mut self, other: Self) {
         self.has_new_secrets |= !self.pool.has_secrets_of(&other.pool);
         self.client = other.client;
         self.answers = other.answers;
@@ -83,7 +83,7 @@ impl UserLogin {
 
     /// Whether somebody has signed in since the stored session was used, or other secrets have come; asked once
     /// for each.
-    pub(super) async fn has_new_prospects(&mut self) -> bool {
+    pub(super) async fn worth_retrying(&mut self) -> bool {
         let changed_at = self.session_changed_at().await;
         let has_new_session = changed_at.is_some() && changed_at != self.used_session;
         if !has_new_session && !std::mem::take(&mut self.has_new_secrets) {

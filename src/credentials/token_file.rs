@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{
     identity_pool::LoginToken,
-    source::{FetchError, Identity},
+    provider::{FetchError, Identity},
     user_pool::Claims,
 };
 use crate::{

@@ -22,7 +22,8 @@ mod verdict;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{clock::Clock, credentials::UserPool};
+use super::UserPool;
+use crate::clock::Clock;
 
 pub use answers::{AnswerFuture, Answers, Choice, Factor, Question, Unanswered};
 pub use api::Operation;

@@ -1,6 +1,6 @@
 //! What goes wrong on the data path, and the answer that a client gets for it.
 
-mod face;
+mod problem_kind;
 
 use std::{borrow::Cow, error::Error, fmt};
 
@@ -8,8 +8,14 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use super::{body::Body, guard::Refusal, headers::PROXY_STATUS, upstream::UpstreamError};
-use crate::{credentials::channel::Unavailable, metrics::Limit, server, signing::TargetError};
+use super::{
+    admission::Refusal,
+    response::{body::Body, proxy_status::PROXY_STATUS},
+};
+use crate::{
+    credentials::channel::Unavailable, downstream, signing::TargetError, telemetry::metrics::Limit,
+    upstream::UpstreamError,
+};
 
 /// Everything that ends a request without an answer of the upstream.
 #[derive(Debug)]
@@ -57,7 +63,7 @@ impl ProxyError {
     /// The code in the answer, the log and the metrics.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        self.face().code
+        self.kind().code
     }
 
     /// The limit that the request has met, if that is why it failed.
@@ -93,7 +99,7 @@ impl ProxyError {
     /// The answer to a connection that is not served, head included.
     #[must_use]
     pub(super) fn whole_answer(&self) -> Bytes {
-        server::serialized(&self.response("none").map(|body| match body {
+        downstream::serialized(&self.response("none").map(|body| match body {
             Body::Full(full) => full.into_inner().unwrap_or_default(),
             Body::Stream(_) => Bytes::new(),
         }))
@@ -102,20 +108,20 @@ impl ProxyError {
     /// The answer to the client.
     #[must_use]
     pub fn response(&self, request_id: &str) -> Response<Body> {
-        let face = self.face();
+        let kind = self.kind();
         let detail = self.detail();
         let problem = Problem {
-            r#type: format!("urn:countersign:{}", face.code),
-            title: face.title,
-            status: face.status.as_u16(),
+            r#type: format!("urn:countersign:{}", kind.code),
+            title: kind.title,
+            status: kind.status.as_u16(),
             detail: &detail,
-            code: face.code,
+            code: kind.code,
             message: &detail,
             request_id,
         };
         let text = serde_json::to_vec(&problem).expect("strings and a number serialise");
         let mut response = Response::new(Body::from(text));
-        *response.status_mut() = face.status;
+        *response.status_mut() = kind.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -123,20 +129,20 @@ impl ProxyError {
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
         headers.insert(
             PROXY_STATUS,
-            HeaderValue::from_str(&format!("countersign; error={}", face.proxy_status))
+            HeaderValue::from_str(&format!("countersign; error={}", kind.proxy_status))
                 .expect("error types are tokens"),
         );
-        if let Some(pause) = face.retry_after {
+        if let Some(pause) = kind.retry_after {
             let seconds = pause.as_secs_f64().ceil().clamp(1.0, 60.0) as u64;
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if face.status == StatusCode::UNAUTHORIZED {
+        if kind.status == StatusCode::UNAUTHORIZED {
             headers.insert(
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer, Basic realm=\"countersign\""),
             );
         }
-        if face.status == StatusCode::METHOD_NOT_ALLOWED {
+        if kind.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(
                 header::ALLOW,
                 HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
@@ -192,6 +198,12 @@ impl Error for ProxyError {
             _ => None,
         }
     }
+}
+
+/// The whole answer to a connection for which there is no room, head included.
+#[must_use]
+pub fn no_room() -> Bytes {
+    ProxyError::Overloaded(Limit::Connections).whole_answer()
 }
 
 /// First letter upper case, full stop at the end.

@@ -1,10 +1,9 @@
 //! Header hygiene, both ways: what belongs to one connection ends there.
 
-mod proxy_status;
-
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-pub(super) use proxy_status::PROXY_STATUS;
 use smallvec::SmallVec;
+
+use super::response::proxy_status;
 
 /// Headers that describe one connection, whatever `Connection` says (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 6] = [

@@ -1,4 +1,4 @@
-//! What became of a request, for its line in the log.
+//! What became of a request: what its line in the log and its span say.
 
 use http::{HeaderValue, Response, StatusCode};
 
@@ -25,4 +25,14 @@ impl Outcome {
     pub(super) fn request_id(&self) -> Option<&str> {
         self.upstream_request_id.as_ref().and_then(|id| id.to_str().ok())
     }
+}
+
+/// What the layers outside learn about an answer.
+#[derive(Clone, Debug)]
+pub(super) struct AnswerMeta {
+    pub(super) outcome: Outcome,
+    /// The code of the proxy's own answer; absent when the upstream answered.
+    pub(super) code: Option<&'static str>,
+    /// A preflight or a problem, not the upstream's answer.
+    pub(super) own: bool,
 }

@@ -1,112 +1,12 @@
-//! What becomes of an answer on its way down.
+//! An answer on its way down.
 
+pub(super) mod body;
 mod cookie;
 mod cors;
 mod documents;
 mod location;
-
-use std::time::{Duration, SystemTime};
-
-use bytes::{Bytes, BytesMut};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, Version,
-    header::{self, Entry},
-};
-use http_body_util::BodyExt;
-use tokio::time::timeout;
+pub(super) mod proxy_status;
+mod rewrite;
 
 pub(super) use cors::preflight;
-
-use super::{
-    body::Body,
-    guard::{Audience, BrowserPolicy},
-    headers::{self, CROSS_ORIGIN_RESOURCE_POLICY},
-    route::Route,
-    upstream::UpstreamBody,
-};
-/// A gateway's refusal is a line or two; what is longer is not looked into further.
-const LONGEST_REFUSAL: usize = 64 * 1024;
-
-/// The time of an answer that no cache kept.
-pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
-    let date = headers.get(header::DATE).filter(|_| !headers.contains_key(header::AGE))?;
-    httpdate::parse_http_date(date.to_str().ok()?).ok()
-}
-
-/// Reads the beginning of a refusal; the response that is given back is still whole.
-pub(super) async fn look_into(response: Response<UpstreamBody>, idle: Duration) -> (Bytes, Response<Body>) {
-    let (parts, mut body) = response.into_parts();
-    let mut text = BytesMut::new();
-    let mut broken = None;
-    while text.len() < LONGEST_REFUSAL {
-        match timeout(idle, body.frame()).await {
-            Ok(Some(Ok(frame))) => text.extend(frame.into_data().unwrap_or_default()),
-            Ok(None) => {
-                let text = text.freeze();
-                return (text.clone(), Response::from_parts(parts, Body::from(text)));
-            }
-            Ok(Some(Err(error))) => {
-                broken = Some(error);
-                break;
-            }
-            Err(_) => break,
-        }
-    }
-    let text = text.freeze();
-    (text.clone(), Response::from_parts(parts, Body::stream_after(text, broken, body, idle)))
-}
-
-/// Makes an answer of the upstream one of the proxy's origin.
-pub(super) fn rewrite(
-    mut response: Response<Body>,
-    route: &Route,
-    client_host: Option<&HeaderValue>,
-) -> Response<Body> {
-    *response.version_mut() = Version::HTTP_11;
-    let headers = response.headers_mut();
-    headers::downward(headers);
-    replace_each(headers, header::LOCATION, |location| {
-        location::at_proxy(location, &route.mount, client_host)
-    });
-    replace_each(headers, header::SET_COOKIE, |cookie| cookie::at_proxy(cookie, &route.mount));
-    response
-}
-
-/// Replaces those values of a header for which there is another.
-fn replace_each(
-    headers: &mut HeaderMap,
-    name: HeaderName,
-    replacement: impl Fn(&HeaderValue) -> Option<HeaderValue>,
-) {
-    // Most answers have none, and an entry would make room for one.
-    if !headers.contains_key(&name) {
-        return;
-    }
-    if let Entry::Occupied(mut values) = headers.entry(name) {
-        for value in values.iter_mut() {
-            if let Some(new) = replacement(value) {
-                *value = new;
-            }
-        }
-    }
-}
-
-/// What browsers are told about every answer, the proxy's own included.
-pub(super) fn protect(response: &mut Response<Body>, audience: &Audience, policy: BrowserPolicy) {
-    let origin = audience.origin.as_ref();
-    let headers = response.headers_mut();
-    let resource_policy = if origin.is_some() { "cross-origin" } else { "same-origin" };
-    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static(resource_policy));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if !policy.trust_documents && (audience.document || documents::may_have_scripts(headers)) {
-        headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
-    }
-    match origin {
-        Some(origin) if audience.preflight => cors::allow(headers, origin),
-        Some(origin) => cors::share(headers, origin),
-        None => {}
-    }
-    if policy.varies_by_origin {
-        cors::vary(headers);
-    }
-}
+pub(super) use rewrite::{protect, rewrite};

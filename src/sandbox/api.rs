@@ -22,8 +22,6 @@ use std::{
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-pub use self::received::{Received, Verdict};
-use self::{backend::Backend, received::Unreadable, verifier::Scope};
 use super::{
     answer::{AwsError, Body, Form, Hangup, plain},
     faults::{Calls, Faults, INVOKE},
@@ -31,6 +29,10 @@ use super::{
     vault::{Issued, Vault},
 };
 use crate::clock::Clock;
+use backend::Backend;
+use received::Unreadable;
+pub use received::{Received, Verdict};
+use verifier::Scope;
 
 /// The only stage; its name is the first segment of every path.
 pub(super) const STAGE: &str = "prod";

@@ -16,10 +16,6 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::{
-    identities::Identities,
-    logins::{Login, Providers},
-};
 use super::{
     answer::{AwsError, Body, Form, Hangup},
     faults::{Calls, Faults},
@@ -30,6 +26,8 @@ use super::{
     vault::{Issued, Principal, Vault},
 };
 use crate::clock::Clock;
+use identities::Identities;
+use logins::{Login, Providers};
 
 /// The account that everything in the sandbox belongs to.
 pub(super) const ACCOUNT: &str = "123456789012";

@@ -20,15 +20,6 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub use self::outbox::Message;
-use self::{
-    clients::{Clients, check_secret},
-    directory::Directory,
-    grants::{Grant, Grants, invalid_refresh_token},
-    managed_login::Codes,
-    outbox::Outbox,
-    sessions::Sessions,
-};
 use super::{
     answer::{AwsError, Body, Form, Hangup, plain},
     faults::{Calls, Faults},
@@ -38,6 +29,13 @@ use super::{
     tokens,
 };
 use crate::{clock::Clock, endpoint};
+use clients::{Clients, check_secret};
+use directory::Directory;
+use grants::{Grant, Grants, invalid_refresh_token};
+use managed_login::Codes;
+pub use outbox::Message;
+use outbox::Outbox;
+use sessions::Sessions;
 
 /// The pool's name, which SRP hashes.
 const POOL_NAME: &str = "Sandbox01";

@@ -59,7 +59,7 @@ fn seconds(time: SystemTime) -> Option<u64> {
 }
 
 /// The key of a day and a scope, derived once.
-pub(super) struct DayKey {
+pub(super) struct SigningKey {
     access_key_id: String,
     secret_access_key: Zeroizing<String>,
     date: String,
@@ -68,7 +68,7 @@ pub(super) struct DayKey {
     keyed: Hmac<Sha256>,
 }
 
-impl DayKey {
+impl SigningKey {
     pub(super) fn new(scope: &Scope, credentials: &Credentials, timestamp: &Timestamp) -> Self {
         let Scope { region, service } = scope;
         let key = v4::generate_signing_key(credentials.secret_access_key(), timestamp.time, region, service);

@@ -9,7 +9,7 @@ use std::{
 
 use countersign::{
     config::{Arguments, Config, Environment},
-    listener::Listen,
+    downstream::listener::Listen,
 };
 use rustix::fs::{CWD, FileType, Mode};
 

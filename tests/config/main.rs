@@ -9,7 +9,7 @@ use countersign::{
     cli::{self, Command},
     config::{Arguments, CallConfig, Config, ConfigError, Environment, SandboxConfig, SessionConfig, table},
     credentials::{AuthFlow, Cognito, Login, RoleChoice, Settings, UserPool},
-    listener::Listen,
+    downstream::listener::Listen,
     telemetry::LogFormat,
 };
 use proptest::prelude::{any, proptest};

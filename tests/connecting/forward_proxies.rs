@@ -8,8 +8,8 @@ use std::{
 
 use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
 use countersign::{
+    aws_http,
     clock::Clock,
-    credentials::aws_http,
     forward_proxy::{Exception, Hosts},
     proxy::Resolver,
 };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
-use countersign::{app, clock::Clock, credentials::aws_http};
+use countersign::{app, aws_http, clock::Clock};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig, SupportedProtocolVersion,

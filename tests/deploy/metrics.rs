@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use countersign::metrics::{Limit, Metrics};
+use countersign::telemetry::metrics::{Limit, Metrics};
 use http::{Method, StatusCode};
 
 use super::{json, support, text, words};

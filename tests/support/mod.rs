@@ -23,8 +23,8 @@ use countersign::{
     app::{self, App},
     clock::Clock,
     credentials::{self, AuthFlow, Cognito, IdentityPool, Login, RoleChoice, UserPool, channel::Receiver},
+    downstream::listener::Listen,
     forward_proxy::ForwardProxies,
-    listener::Listen,
     proxy::{GuardSettings, Limits, Resolver, RouteSettings, Settings as ProxySettings, Timeouts},
     sandbox::{self, Faults, Sandbox},
     shutdown::{self, Trigger},
@@ -269,7 +269,7 @@ fn settings(sandbox: &Sandbox) -> app::Settings {
             forward_proxies: ForwardProxies::default(),
             resolver: Resolver::system(),
         },
-        aws_http: credentials::aws_http::Settings::default(),
+        aws_http: countersign::aws_http::Settings::default(),
         #[cfg(feature = "otlp")]
         spans: None,
         threads: None,

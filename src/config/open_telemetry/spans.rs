@@ -6,9 +6,9 @@ use http::{HeaderName, HeaderValue, Uri};
 
 use super::{Variable, Variables, attributes::pairs};
 use crate::{
+    aws_http,
     config::url,
-    credentials::aws_http,
-    spans::{Sampling, Settings, Waiting},
+    telemetry::spans::{Sampling, Settings, Waiting},
 };
 
 /// In milliseconds; longer waits are typing errors.

@@ -5,7 +5,8 @@ use std::{error, sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::sleep};
 
 use super::{
-    Ended, Error, LockedSession, RenewError, Replacement, Session, SessionStore, rotation, rotation::Rotation,
+    Ended, Error, LockedSession, RenewError, Replacement, Session, SessionStore,
+    rotation::{self, Rotation},
 };
 use crate::credentials::user_pool::{self, Cause, RefreshGrant, Tokens, UserPoolClient, Verdict};
 

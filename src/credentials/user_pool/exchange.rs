@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use tokio::time::timeout;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 
 /// From the first byte sent to the last one received.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -78,7 +78,7 @@ impl Exchange {
             true => NoAnswer::TimedOut,
             false => NoAnswer::Unreachable(error.into()),
         })?;
-        if let Some(date) = date(response.headers()) {
+        if let Some(date) = clock::date(|name| response.headers().get(name)) {
             self.clock.observe(date, sent);
         }
         self.read(response).await
@@ -119,14 +119,6 @@ fn request(url: &str, headers: &[(&'static str, &str)], body: Vec<u8>) -> Result
         request.headers_mut().try_insert(*name, (*value).to_owned())?;
     }
     Ok(request)
-}
-
-/// The answer's `Date`, unless a cache has kept it for a while.
-fn date(headers: &Headers) -> Option<std::time::SystemTime> {
-    if headers.contains_key("age") {
-        return None;
-    }
-    httpdate::parse_http_date(headers.get("date")?).ok()
 }
 
 impl fmt::Display for NoAnswer {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::HeaderValue;
 
-use crate::proxy::route::Mount;
+use crate::proxy::request::route::Mount;
 
 /// The cookie without a `Domain` that covers the upstream, and with its `Path` as the proxy has it; `None` when
 /// nothing changes. Everything else keeps its bytes.

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
-use crate::proxy::{body::Body, headers::PROXY_STATUS};
+use super::body::Body;
+use super::proxy_status::PROXY_STATUS;
 
 /// What pages of allowed origins may read of an answer besides the usual headers and those that the API exposes.
 const EXPOSED: [HeaderName; 5] = [

@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use crate::proxy::route::Mount;
+use crate::proxy::request::route::Mount;
 
 /// A `Location` below the route's upstream, as the client reaches it; `None` for any other, which goes down
 /// as it came.

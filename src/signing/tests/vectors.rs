@@ -74,7 +74,7 @@ fn check(case: &Path) {
         None,
         "test",
     );
-    let key = key::DayKey::new(&scope, &keys, &timestamp);
+    let key = key::SigningKey::new(&scope, &keys, &timestamp);
     let signature = percent::hex_digits(&key.sign(read("header-string-to-sign.txt").as_bytes()));
     assert_eq!(signature, *read("header-signature.txt").as_bytes(), "{}", case.display());
 }

@@ -20,8 +20,10 @@ use tower::service_fn;
 
 use super::{BrowserError, is_same};
 use crate::{
-    listener::{self, Listen, Listener, Owner},
-    server::{self, Admission, Crew, RefusedHead},
+    downstream::{
+        self, Admission, RefusedHead, Workers,
+        listener::{self, Listen, Listener, Owner},
+    },
     shutdown,
 };
 
@@ -89,7 +91,8 @@ impl Callback {
         });
         let listeners = mem::take(&mut *self.listeners.lock().unwrap_or_else(PoisonError::into_inner));
         let (trigger, shutdown) = shutdown::channel();
-        let serving = server::serve(listeners, settings(), shutdown, Crew::Here(move |_, _| service.clone()));
+        let serving =
+            downstream::serve(listeners, settings(), shutdown, Workers::Here(move |_, _| service.clone()));
         tokio::pin!(serving);
         let outcome = tokio::select! {
             outcome = outcome => outcome,
@@ -112,11 +115,11 @@ fn closed() -> std::io::Error {
 /// The redirect carries the code that becomes the user's tokens, and the address that it goes to can be read from the
 /// arguments of the browser: another user of this machine must not bring a code of its own. Where the kernel does not
 /// say whose a connection is, `state` alone decides.
-fn settings() -> server::Settings {
+fn settings() -> downstream::Settings {
     let foreign = page(StatusCode::FORBIDDEN, "This sign-in belongs to another user of this machine.");
-    let foreign = server::serialized(&foreign);
+    let foreign = downstream::serialized(&foreign);
     let full = page(StatusCode::SERVICE_UNAVAILABLE, "Too many connections are open. Try again in a moment.");
-    server::Settings {
+    downstream::Settings {
         max_connections: MAX_CONNECTIONS,
         are_answers_short: true,
         drain: LAST_PAGE,
@@ -126,7 +129,7 @@ fn settings() -> server::Settings {
             Owner::Own | Owner::Unknown => Ok(()),
             Owner::Other(_) | Owner::Remote | Owner::Gone => Err(foreign.clone()),
         })),
-        full: server::serialized(&full),
+        full: downstream::serialized(&full),
         metrics: None,
     }
 }

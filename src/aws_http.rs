@@ -1,0 +1,231 @@
+//! The HTTP stack towards Cognito and STS: one for the SDK and for the calls of our own.
+
+use std::{
+    error::Error,
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+    time::Duration,
+};
+
+use aws_smithy_http_client::{
+    Connector,
+    proxy::ProxyConfig,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{
+    http::{
+        HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+        http_client_fn,
+    },
+    orchestrator::HttpRequest,
+    result::ConnectorError,
+};
+
+use http::Uri;
+use secrecy::ExposeSecret;
+
+use crate::{
+    clock::{self, Clock},
+    forward_proxy::{ForwardProxies, ForwardProxy},
+    tls::{fault::TlsFault, roots::Roots},
+};
+
+const CONNECT: Duration = Duration::from_secs(5);
+const READ: Duration = Duration::from_secs(10);
+
+/// How the endpoints of AWS are reached.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// PEM files with more trusted roots.
+    pub ca_files: Vec<PathBuf>,
+    /// Which endpoints are reached through a forward proxy.
+    pub proxies: ForwardProxies,
+}
+
+/// Builds the connector, and has `clock` set by the `Date` of every answer.
+///
+/// # Errors
+/// When a file of trusted roots cannot be read or holds no certificate.
+pub fn connector(settings: &Settings, clock: Clock) -> Result<SharedHttpConnector, TrustError> {
+    Ok(SharedHttpConnector::new(Observing { inner: unobserved(settings)?, clock }))
+}
+
+/// The same connector for services that are not AWS's, whose `Date` says nothing about AWS's time.
+///
+/// # Errors
+/// As [`connector`].
+pub(crate) fn unobserved(settings: &Settings) -> Result<SharedHttpConnector, TrustError> {
+    let mut roots = TrustStore::default();
+    for path in &settings.ca_files {
+        let file = Roots::read(path).map_err(|source| TrustError { path: path.clone(), source })?;
+        roots = roots.with_pem_certificate(file.pem);
+    }
+    let unhurried = |proxy: ProxyConfig| {
+        let roots = roots.clone();
+        SharedHttpConnector::new(Unhurried(LazyLock::new(Box::new(move || build(roots, proxy)))))
+    };
+    let direct = unhurried(ProxyConfig::disabled());
+    let Some(proxy) = settings.proxies.proxy() else { return Ok(direct) };
+    let url = proxy.url_with_user_info();
+    let through_proxy =
+        ProxyConfig::https(url.expose_secret()).expect("a forward proxy has a scheme and a host");
+    let tunnelled = unhurried(through_proxy);
+    Ok(SharedHttpConnector::new(Routed { direct, tunnelled, proxies: settings.proxies.clone() }))
+}
+
+fn build(roots: TrustStore, proxy: ProxyConfig) -> SharedHttpConnector {
+    let tls =
+        TlsContext::builder().with_trust_store(roots).build().expect("a trust store alone is a context");
+    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(READ).build();
+    let connector = Connector::builder()
+        .connector_settings(settings)
+        .proxy_config(proxy)
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls)
+        .build();
+    SharedHttpConnector::new(connector)
+}
+
+/// The same connector as the SDK's clients take it.
+#[must_use]
+pub fn client(connector: SharedHttpConnector) -> SharedHttpClient {
+    http_client_fn(move |_, _| connector.clone())
+}
+
+/// Reads the system's roots at the first call: milliseconds and memory that a proxy does not need whose credentials come
+/// from elsewhere.
+#[derive(Debug)]
+struct Unhurried(LazyLock<SharedHttpConnector, Box<dyn FnOnce() -> SharedHttpConnector + Send>>);
+
+impl HttpConnector for Unhurried {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let host = request.uri().parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+        let answer = self.0.call(request);
+        HttpConnectorFuture::new(async move { answer.await.map_err(|error| in_words(error, host)) })
+    }
+}
+
+/// Replaces what rustls has to say about a failure of TLS, which is meant for programmers.
+fn in_words(error: ConnectorError, host: Option<String>) -> ConnectorError {
+    let Some(fault) = TlsFault::behind(&error) else { return error };
+    let failure = Box::new(TlsFailure { host: host.unwrap_or_else(|| "the endpoint".to_owned()), fault });
+    if error.is_io() { ConnectorError::io(failure) } else { ConnectorError::other(failure, None) }
+}
+
+/// TLS with an endpoint of AWS, or with the forward proxy on the way to it, has failed.
+#[derive(Debug)]
+struct TlsFailure {
+    host: String,
+    fault: TlsFault,
+}
+
+impl fmt::Display for TlsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.fault.about(&self.host))?;
+        self.fault.advice("AWS_CA_BUNDLE").map_or(Ok(()), |advice| write!(f, " ({advice})"))
+    }
+}
+
+impl Error for TlsFailure {}
+
+/// Chooses the way for each request by the same rules as the way to the upstream.
+#[derive(Debug)]
+struct Routed {
+    direct: SharedHttpConnector,
+    tunnelled: SharedHttpConnector,
+    proxies: ForwardProxies,
+}
+
+impl HttpConnector for Routed {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let uri: Option<Uri> = request.uri().parse().ok();
+        let Some(proxy) = uri.and_then(|uri| self.proxies.towards(&uri).cloned()) else {
+            return self.direct.call(request);
+        };
+        let answer = self.tunnelled.call(request);
+        HttpConnectorFuture::new(async move { answer.await.map_err(|error| through_proxy(error, &proxy)) })
+    }
+}
+
+/// Says that a failure may be the forward proxy's; what kind of failure it is decides about retries and stays.
+fn through_proxy(error: ConnectorError, proxy: &ForwardProxy) -> ConnectorError {
+    let (io, timeout) = (error.is_io(), error.is_timeout());
+    let failure =
+        Box::new(ThroughProxy { address: proxy.address(), variable: proxy.variable, source: error });
+    match (io, timeout) {
+        (true, _) => ConnectorError::io(failure),
+        (_, true) => ConnectorError::timeout(failure),
+        _ => ConnectorError::other(failure, None),
+    }
+}
+
+/// There was no answer through a forward proxy.
+#[derive(Debug)]
+struct ThroughProxy {
+    address: String,
+    variable: &'static str,
+    source: ConnectorError,
+}
+
+impl fmt::Display for ThroughProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer through the proxy {} ({})", self.address, self.variable)
+    }
+}
+
+impl Error for ThroughProxy {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Learns the clock's offset on the way.
+#[derive(Debug)]
+struct Observing<C> {
+    inner: C,
+    clock: Clock,
+}
+
+impl<C: HttpConnector> HttpConnector for Observing<C> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let clock = self.clock.clone();
+        let sent = clock.local();
+        let answer = self.inner.call(request);
+        HttpConnectorFuture::new(async move {
+            let response = answer.await?;
+            let headers = response.headers();
+            if let Some(date) = clock::date(|name| headers.get(name)) {
+                clock.observe(date, sent);
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// A file of trusted roots that cannot be used.
+#[derive(Debug)]
+pub struct TrustError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl TrustError {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl fmt::Display for TrustError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be used as trusted roots", self.path.display())
+    }
+}
+
+impl Error for TrustError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}

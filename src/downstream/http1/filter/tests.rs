@@ -1,0 +1,282 @@
+use proptest::{
+    collection,
+    prelude::{Just, Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::Instant,
+};
+
+use super::*;
+use crate::downstream::http1::linger::{MAX_PAUSE, MAX_SILENCE, MAX_TIME};
+
+const PATIENCE: Timeouts =
+    Timeouts { head: Duration::from_secs(30), write: Duration::from_secs(300), discard: 1024 * 1024 };
+
+/// What the library gets to read when a client sends `pieces` and closes, and what the gate thinks of it.
+async fn read_through(pieces: &[&[u8]]) -> (Vec<u8>, Option<HeadError>) {
+    let (mut client, server) = tokio::io::duplex(256 * 1024);
+    let phase = ConnectionPhase::default();
+    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    for piece in pieces {
+        client.write_all(piece).await.expect("room");
+    }
+    drop(client);
+    let mut read = Vec::new();
+    let mut step = [0; 700];
+    while !read.ends_with(REPLACEMENT) {
+        match filter.read(&mut step).await.expect("no error") {
+            0 => break,
+            length => read.extend(&step[..length]),
+        }
+    }
+    (read, error(&phase))
+}
+
+fn error(phase: &ConnectionPhase) -> Option<HeadError> {
+    phase.take_refused().map(|head| head.error)
+}
+
+#[tokio::test]
+async fn sound_requests_pass_byte_for_byte() {
+    let requests = b"GET / HTTP/1.1\r\nhost: a\r\n\r\nPOST /b HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc\
+        POST /c HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /d HTTP/1.0\r\n\r\n";
+    assert_eq!(read_through(&[requests]).await, (requests.to_vec(), None));
+}
+
+#[tokio::test]
+async fn a_refused_head_is_replaced_and_nothing_behind_it_is_a_request() {
+    let sound = b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc";
+    let smuggled = b"POST / HTTP/1.1\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n";
+    let (read, error) = read_through(&[sound, smuggled]).await;
+    assert_eq!(read, [&sound[..], REPLACEMENT].concat());
+    assert!(matches!(error, Some(HeadError::Malformed(_))));
+}
+
+#[tokio::test]
+async fn a_head_hidden_in_a_body_is_not_looked_at() {
+    let request = b"POST / HTTP/1.1\r\ncontent-length: 28\r\n\r\nGET /# HTTP/9\r\n a: b\r\n\r\n....";
+    assert_eq!(read_through(&[request]).await, (request.to_vec(), None));
+}
+
+#[tokio::test]
+async fn nothing_behind_a_body_that_is_not_framed_as_it_should_be_is_a_request() {
+    let head = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
+    for body in
+        ["3 \r\nabc\r\n", "0000000000000003\r\nabc\r\n", "3;\0\r\nabc\r\n", "3\r\nabc\r\n0\r\na\n: b\r\n"]
+    {
+        let rest = format!("{body}0\r\n\r\nGET /x HTTP/1.1\r\n\r\n");
+        let (read, error) = read_through(&[head, rest.as_bytes()]).await;
+        assert_eq!((read, error), (head.to_vec(), None), "{body:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_drips_is_refused_and_silence_is_an_end() {
+    let (mut client, server) = tokio::io::duplex(1024);
+    let phase = ConnectionPhase::default();
+    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    client.write_all(b"GET / HT").await.expect("room");
+    let mut read = vec![0; 1024];
+    let length = filter.read(&mut read).await.expect("no error");
+    assert_eq!((&read[..length], error(&phase)), (REPLACEMENT, Some(HeadError::Slow)));
+
+    let (_silent, server) = tokio::io::duplex(1024);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    assert_eq!(filter.read(&mut read).await.expect("no error"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_given_up() {
+    let (_client, server) = tokio::io::duplex(16);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let error = filter.write_all(&[0; 64]).await.expect_err("given up");
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_waits_for_the_client_to_read_the_refusal_but_not_for_long() {
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    client.write_all(b"bad\r\n\r\n").await.expect("room");
+    let mut read = vec![0; 1024];
+    let length = filter.read(&mut read).await.expect("no error");
+    assert_eq!(&read[..length], REPLACEMENT);
+    let before = Instant::now();
+    filter.shutdown().await.expect("no error");
+    assert_eq!(before.elapsed().as_secs(), MAX_SILENCE.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_keeps_sending_after_a_refusal_is_listened_to_up_to_two_limits() {
+    for (pause, discard, expected) in [(1, u64::MAX, MAX_TIME), (1, 40, Duration::from_secs(4))] {
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let mut filter =
+            HeadFilter::new(server, ConnectionPhase::default(), Timeouts { discard, ..PATIENCE });
+        client.write_all(b"bad\r\n\r\n").await.expect("room");
+        let mut read = vec![0; 1024];
+        assert!(filter.read(&mut read).await.expect("no error") > 0);
+        let before = Instant::now();
+        let sending = async {
+            loop {
+                sleep(Duration::from_secs(pause)).await;
+                client.write_all(b"0123456789").await.expect("room");
+            }
+        };
+        tokio::select! {
+            closed = filter.shutdown() => closed.expect("no error"),
+            () = sending => {}
+        }
+        assert_eq!(before.elapsed().as_secs(), expected.as_secs(), "{discard} bytes");
+    }
+}
+
+/// A client of a gate that has been given the head of this request, and how long the gate holds an answer back while the
+/// client does what `sends` says.
+async fn held_back<F: Future<Output = ()>>(
+    head: &str,
+    sends: impl FnOnce(tokio::io::DuplexStream) -> F,
+) -> Duration {
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    client.write_all(head.as_bytes()).await.expect("room");
+    assert_eq!(filter.read(&mut [0; 1024]).await.expect("no error"), head.len());
+    let before = Instant::now();
+    tokio::select! {
+        written = filter.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n") => written.expect("no error"),
+        () = sends(client) => {}
+    }
+    before.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_waits_for_a_client_that_keeps_sending_to_end_or_to_pause() {
+    let sent = |pieces: u32, pause: Duration| {
+        move |mut client: tokio::io::DuplexStream| async move {
+            for _ in 0..pieces {
+                sleep(pause).await;
+                client.write_all(&[b'x'; 10]).await.expect("room");
+            }
+            std::future::pending::<()>().await;
+        }
+    };
+    let tenth = Duration::from_millis(100);
+    for (head, held) in [
+        ("POST / HTTP/1.1\r\ncontent-length: 100\r\n\r\n", tenth * 10),
+        ("POST / HTTP/1.1\r\ncontent-length: 1000\r\n\r\n", tenth * 20 + MAX_PAUSE),
+        ("GET / HTTP/1.1\r\n\r\n", Duration::ZERO),
+        ("POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n", Duration::ZERO),
+    ] {
+        assert_eq!(held_back(head, sent(20, tenth)).await.as_millis(), held.as_millis(), "{head:?}");
+    }
+    // One that never stops gets its answer at the limits.
+    let endless = held_back("POST / HTTP/1.1\r\ncontent-length: 9999999\r\n\r\n", sent(1_000, tenth)).await;
+    assert_eq!(endless, MAX_TIME);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_behind_a_body_of_which_some_was_discarded_is_a_request() {
+    let head = "POST / HTTP/1.1\r\ncontent-length: 48\r\n\r\n";
+    let behind = "GET /a HTTP/1.1\r\nx: y\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
+    // The library has read some of the body, or the gate holds some, when the answer begins.
+    for (at_once, read_first) in [(0, 0), (8, 0), (8, 8), (48, 0)] {
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let phase = ConnectionPhase::default();
+        let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+        let body = "0123456789abcdef".repeat(3);
+        client.write_all(format!("{head}{}", &body[..at_once]).as_bytes()).await.expect("room");
+        let mut read = [0; 1024];
+        assert_eq!(filter.read(&mut read).await.expect("no error"), head.len());
+        assert!(phase.is_in_body());
+        if read_first > 0 {
+            assert!(filter.read(&mut read[..read_first]).await.expect("no error") > 0);
+        }
+        client.write_all(format!("{}{behind}", &body[at_once..]).as_bytes()).await.expect("room");
+        filter.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.expect("no error");
+        let more = tokio::time::timeout(MAX_TIME, filter.read(&mut read)).await;
+        assert!(more.is_err(), "{at_once} {read_first}: {more:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_speaks_tls_is_answered_at_once() {
+    let (mut client, server) = tokio::io::duplex(1024);
+    let phase = ConnectionPhase::default();
+    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    client.write_all(b"\x16\x03\x01\x02\x00\x01\x00").await.expect("room");
+    let before = Instant::now();
+    let mut read = vec![0; 1024];
+    let length = filter.read(&mut read).await.expect("no error");
+    assert_eq!((&read[..length], before.elapsed()), (REPLACEMENT, Duration::ZERO));
+    let head = phase.take_refused().expect("a refused head");
+    assert_eq!((head.error, head.method, head.path.as_str()), (HeadError::Tls, None, ""));
+}
+
+#[tokio::test]
+async fn illegal_bytes_of_a_target_pass_percent_encoded() {
+    let request = b"GET /\xc3\xa9?up{job=\"x\"} HTTP/1.1\r\nhost: a\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
+    let passed = b"GET /%C3%A9?up%7Bjob=%22x%22%7D HTTP/1.1\r\nhost: a\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
+    assert_eq!(read_through(&[request]).await, (passed.to_vec(), None));
+}
+
+#[tokio::test]
+async fn a_refused_head_tells_what_it_was_about() {
+    for (head, method, path, id) in [
+        ("PUT /a%zz?b HTTP/1.1\r\nX-Request-Id:  7 \r\n\r\n", Some("PUT"), "/a%zz", Some("7")),
+        ("\r\nPOST /a\tb HTTP/1.1\r\n\r\n", Some("POST"), "/a%09b", None),
+        ("nonsense\r\n\r\n", Some("nonsense"), "", None),
+        (" \r\n\r\n", None, "", None),
+    ] {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let phase = ConnectionPhase::default();
+        let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+        client.write_all(head.as_bytes()).await.expect("room");
+        assert!(filter.read(&mut [0; 1024]).await.expect("no error") > 0);
+        let refused = phase.take_refused().expect("a refused head");
+        let (method, id) =
+            (method.map(|method| method.parse().expect("a method")), id.map(http::HeaderValue::from_static));
+        assert_eq!(
+            (refused.method, refused.path.as_str(), refused.request_id),
+            (method, path, id),
+            "{head:?}"
+        );
+    }
+}
+
+fn request() -> impl Strategy<Value = String> {
+    let target = "/[a-z0-9/?&=._~-]{0,20}";
+    let fields = collection::vec("x-[a-z]{1,5}: [ -~]{0,10}\r\n", 0..4);
+    let body = prop_oneof![
+        Just("\r\n".to_owned()),
+        "[ -~\r\n]{1,50}".prop_map(|body| format!("content-length: {}\r\n\r\n{body}", body.len())),
+        collection::vec("[ -~\r\n]{1,20}", 0..4).prop_map(|chunks| {
+            let chunks: String =
+                chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
+            format!("transfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
+        }),
+    ];
+    (target, fields, body)
+        .prop_map(|(target, fields, body)| format!("POST {target} HTTP/1.1\r\n{}{body}", fields.concat()))
+}
+
+proptest! {
+    #[test]
+    fn however_sound_requests_are_cut_they_pass(
+        requests in collection::vec(request(), 1..5),
+        cuts in collection::vec(1_usize..40, 1..40),
+    ) {
+        let bytes = requests.concat().into_bytes();
+        let mut pieces = Vec::new();
+        let mut rest = &bytes[..];
+        for cut in cuts {
+            let (piece, behind) = rest.split_at(cut.min(rest.len()));
+            pieces.push(piece);
+            rest = behind;
+        }
+        pieces.push(rest);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let (read, error) = runtime.block_on(read_through(&pieces));
+        prop_assert_eq!(read, bytes);
+        prop_assert!(error.is_none());
+    }
+}

@@ -1,0 +1,544 @@
+//! Is this a request head as RFC 9112 has it, and where does the request end.
+
+use std::{borrow::Cow, ops::Range};
+
+use http::Uri;
+use memchr::{memchr, memchr_iter};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+
+/// The longest head, in bytes.
+pub(super) const MAX_HEAD: usize = 64 * 1024;
+
+/// The most fields.
+const MAX_FIELDS: usize = 100;
+
+/// The longest target, in bytes: API Gateway's own limit for regional endpoints.
+pub(super) const MAX_TARGET: usize = 10_240;
+
+/// What RFC 3986 allows neither in a path nor in a query; it means the same when it is percent-encoded. Browsers and
+/// curl send some of it as it is. The set includes everything beyond ASCII.
+pub(super) const ILLEGAL: &AsciiSet =
+    &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+
+/// Why a head is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeadError {
+    /// It is not a request head; the words say what is wrong.
+    Malformed(Cow<'static, str>),
+    /// It is the beginning of a TLS handshake.
+    Tls,
+    /// It has a transfer coding other than one `chunked`.
+    TransferCoding,
+    /// Its target is too long.
+    TargetTooLong,
+    /// It is too long, or has too many fields.
+    TooLarge,
+    /// It did not come to its end in time.
+    Slow,
+}
+
+/// How the body that follows a head is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// What is known about the bytes of a head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Scan {
+    Incomplete,
+    Complete {
+        /// The bytes of the head, empty lines before it included.
+        length: usize,
+        framing: Framing,
+        /// Whether the client waits for an interim answer before it sends the body.
+        expects: bool,
+        /// What is to stand in the place of the target's illegal bytes.
+        encoded: Option<Encoded>,
+    },
+    Refused(HeadError),
+}
+
+/// The part of a request line that has to be percent-encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Encoded {
+    /// Where it stands in the head.
+    pub(super) place: Range<usize>,
+    pub(super) text: String,
+}
+
+/// The first byte of a TLS record with a handshake (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Whether these bytes begin no request: the first one cannot be part of a method. Somebody who speaks another protocol
+/// may wait for an answer before sending more.
+pub(super) fn cannot_begin_with(bytes: &[u8]) -> bool {
+    let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+    bytes.get(start).is_some_and(|&byte| !is_token(byte) && (byte != b'\r' || start > 0))
+}
+
+impl Encoded {
+    fn moved_by(self, length: usize) -> Self {
+        Self { place: self.place.start + length..self.place.end + length, ..self }
+    }
+}
+
+/// Looks at the bytes that have come so far.
+pub(super) fn scan(bytes: &[u8]) -> Scan {
+    // RFC 9112 section 2.2 lets a server ignore an empty line before the request line.
+    let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+    if cannot_begin_with(bytes) {
+        return Scan::Refused(no_method(bytes[start]));
+    }
+    match find_end(&bytes[start..]) {
+        Some(end) if end > MAX_HEAD => Scan::Refused(HeadError::TooLarge),
+        None if bytes.len() > MAX_HEAD => Scan::Refused(too_large(&bytes[start..])),
+        None if has_too_many_lines(bytes) => Scan::Refused(HeadError::TooLarge),
+        None => Scan::Incomplete,
+        Some(end) => match check(&bytes[start..start + end]) {
+            Ok(Sound { framing, expects, encoded }) => {
+                let encoded = encoded.map(|encoded| encoded.moved_by(start));
+                Scan::Complete { length: start + end, framing, expects, encoded }
+            }
+            Err(error) => Scan::Refused(error),
+        },
+    }
+}
+
+fn no_method(first: u8) -> HeadError {
+    if first == TLS_HANDSHAKE {
+        return HeadError::Tls;
+    }
+    HeadError::Malformed(
+        format!("A request begins with its method, and no method begins with {}", shown(first)).into(),
+    )
+}
+
+/// The end of the head: an empty line. A bare line feed counts, so that the head is seen and refused.
+fn find_end(bytes: &[u8]) -> Option<usize> {
+    let mut lines = memchr_iter(b'\n', bytes);
+    let mut previous = lines.next()?;
+    for at in lines {
+        match &bytes[previous + 1..at] {
+            b"" | b"\r" => return Some(at + 1),
+            _ => previous = at,
+        }
+    }
+    None
+}
+
+/// The request line and the fields; more of them need no waiting for the end.
+fn has_too_many_lines(bytes: &[u8]) -> bool {
+    memchr_iter(b'\n', bytes).nth(MAX_FIELDS + 2).is_some()
+}
+
+fn too_large(bytes: &[u8]) -> HeadError {
+    let line = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
+    if line > MAX_TARGET + 64 { HeadError::TargetTooLong } else { HeadError::TooLarge }
+}
+
+/// What a sound head says.
+struct Sound {
+    framing: Framing,
+    expects: bool,
+    encoded: Option<Encoded>,
+}
+
+fn check(head: &[u8]) -> Result<Sound, HeadError> {
+    let head =
+        head.strip_suffix(b"\r\n\r\n").ok_or_else(|| malformed("A line of the head does not end in CRLF"))?;
+    let mut lines = Lines(Some(head));
+    let request_line = lines.next().unwrap_or_default();
+    let (version, encoded) = check_request_line(request_line)?;
+    let mut fields = Fields::default();
+    for line in lines {
+        fields.take(line)?;
+    }
+    let framing = fields.framing(version)?;
+    // A client of HTTP/1.0 gets no interim answer, and waits for none.
+    Ok(Sound { framing, expects: fields.expects && version == Version::OneOne, encoded })
+}
+
+/// Lines between CRLFs.
+struct Lines<'a>(Option<&'a [u8]>);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.0?;
+        match memchr_iter(b'\r', rest).find(|end| rest.get(end + 1) == Some(&b'\n')) {
+            Some(end) => {
+                self.0 = Some(&rest[end + 2..]);
+                Some(&rest[..end])
+            }
+            None => self.0.take(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    One,
+    OneOne,
+}
+
+fn check_request_line(line: &[u8]) -> Result<(Version, Option<Encoded>), HeadError> {
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(malformed(
+            "The request line is not a method, a target and a version with one space between them; \
+             send a space in the target as %20",
+        ));
+    };
+    if let Some(&byte) = method.iter().find(|&&byte| !is_token(byte)) {
+        return Err(HeadError::Malformed(format!("The method has {}", shown(byte)).into()));
+    }
+    if method.is_empty() {
+        return Err(malformed("The request line begins with a space"));
+    }
+    let version = match version {
+        b"HTTP/1.1" => Version::OneOne,
+        b"HTTP/1.0" => Version::One,
+        _ => return Err(malformed("The version is neither HTTP/1.1 nor HTTP/1.0")),
+    };
+    let encoded = check_target(target)?.map(|encoded| encoded.moved_by(method.len() + 1));
+    Ok((version, encoded))
+}
+
+/// What has to be percent-encoded of a target that can be understood in one way only.
+fn check_target(target: &[u8]) -> Result<Option<Encoded>, HeadError> {
+    if target.len() > MAX_TARGET {
+        return Err(HeadError::TargetTooLong);
+    }
+    if let Some(&byte) = target.iter().find(|byte| byte.is_ascii_control() || **byte == b'#') {
+        let what = format!("The request target has {}; send it as %{byte:02X}", shown(byte));
+        return Err(HeadError::Malformed(what.into()));
+    }
+    if !has_sound_escapes(target) {
+        return Err(malformed(
+            "A percent sign in the request target is not followed by two hexadecimal digits; \
+             send a percent sign itself as %25",
+        ));
+    }
+    let encoded = encoded(target);
+    let parsed = match &encoded {
+        None => Uri::try_from(target),
+        Some(encoded) => {
+            let length = encoded.place.start + encoded.text.len();
+            if length > MAX_TARGET {
+                return Err(HeadError::TargetTooLong);
+            }
+            Uri::try_from([&target[..encoded.place.start], encoded.text.as_bytes()].concat())
+        }
+    };
+    parsed.map(|_| encoded).map_err(|_| malformed("The request target is neither a path nor an http URL"))
+}
+
+/// The path and query, if some of it has to be percent-encoded. An authority has no other spelling.
+fn encoded(target: &[u8]) -> Option<Encoded> {
+    let start = if target.starts_with(b"/") {
+        0
+    } else {
+        let authority = target.windows(3).position(|window| window == b"://")? + 3;
+        authority + target[authority..].iter().position(|byte| matches!(byte, b'/' | b'?'))?
+    };
+    match Cow::from(percent_encode(&target[start..], ILLEGAL)) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(text) => Some(Encoded { place: start..target.len(), text }),
+    }
+}
+
+/// A byte in words, for a message.
+fn shown(byte: u8) -> String {
+    match byte {
+        b' ' => "a space".to_owned(),
+        b'\t' => "a tab".to_owned(),
+        byte if byte.is_ascii_graphic() => format!("the character {:?}", char::from(byte)),
+        byte => format!("the byte 0x{byte:02X}"),
+    }
+}
+
+fn has_sound_escapes(target: &[u8]) -> bool {
+    let digit = |at: usize| target.get(at).is_some_and(u8::is_ascii_hexdigit);
+    memchr_iter(b'%', target).all(|at| digit(at + 1) && digit(at + 2))
+}
+
+/// What the fields say about the body.
+#[derive(Default)]
+struct Fields {
+    count: usize,
+    length: Option<u64>,
+    chunked: bool,
+    /// Any expectation: one that is not understood is refused before the body as well.
+    expects: bool,
+}
+
+impl Fields {
+    fn take(&mut self, line: &[u8]) -> Result<(), HeadError> {
+        self.count += 1;
+        if self.count > MAX_FIELDS {
+            return Err(HeadError::TooLarge);
+        }
+        if line.starts_with(b" ") || line.starts_with(b"\t") {
+            return Err(malformed("A header goes on in the next line"));
+        }
+        let colon = memchr(b':', line).ok_or_else(|| malformed("A header has no colon"))?;
+        let (name, value) = (&line[..colon], trim_blanks(&line[colon + 1..]));
+        if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
+            return Err(malformed("A header's name is not a token"));
+        }
+        if value.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t') {
+            return Err(malformed("A header's value has a control character"));
+        }
+        if name.eq_ignore_ascii_case(b"content-length") {
+            return self.take_length(value);
+        }
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(HeadError::TransferCoding);
+            }
+            self.chunked = true;
+        } else if name.eq_ignore_ascii_case(b"expect") {
+            self.expects = true;
+        } else if looks_like_framing(name) {
+            return Err(malformed("A header's name is almost Content-Length or Transfer-Encoding"));
+        }
+        Ok(())
+    }
+
+    fn take_length(&mut self, value: &[u8]) -> Result<(), HeadError> {
+        if self.length.is_some() {
+            return Err(malformed("Content-Length stands twice"));
+        }
+        let plain = (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+        let canonical = plain && (value == b"0" || value[0] != b'0');
+        let length =
+            std::str::from_utf8(value).ok().filter(|_| canonical).and_then(|digits| digits.parse().ok());
+        self.length = Some(length.ok_or_else(|| malformed("Content-Length is not a plain number"))?);
+        Ok(())
+    }
+
+    fn framing(&self, version: Version) -> Result<Framing, HeadError> {
+        match (self.chunked, self.length) {
+            (true, Some(_)) => Err(malformed("Content-Length and Transfer-Encoding exclude each other")),
+            (true, None) if version == Version::One => Err(malformed("HTTP/1.0 knows no Transfer-Encoding")),
+            (true, None) => Ok(Framing::Chunked),
+            (false, Some(0) | None) => Ok(Framing::None),
+            (false, Some(length)) => Ok(Framing::Length(length)),
+        }
+    }
+}
+
+/// Whether a server that is lax about hyphens may take it for a header that says where the body ends.
+fn looks_like_framing(name: &[u8]) -> bool {
+    if name.len() < b"contentlength".len() {
+        return false;
+    }
+    let letters = || name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
+    letters().eq(*b"contentlength") || letters().eq(*b"transferencoding")
+}
+
+/// Spaces and tabs only, as RFC 9110 section 5.6.3 has it: a form feed is part of the value.
+fn trim_blanks(value: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
+    &value[start..end]
+}
+
+fn is_token(byte: u8) -> bool {
+    TOKEN[usize::from(byte)]
+}
+
+/// The bytes of RFC 9110's `token`.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let (others, mut at) = (b"!#$%&'*+-.^_`|~", 0);
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+fn malformed(what: &'static str) -> HeadError {
+    HeadError::Malformed(what.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framing(text: &str) -> Framing {
+        match scan(text.as_bytes()) {
+            Scan::Complete { length, framing, .. } if length == text.len() => framing,
+            other => panic!("{text:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn sound_heads_pass_and_say_how_the_body_is_framed() {
+        for (head, expected) in [
+            ("GET / HTTP/1.1\r\nhost: a\r\n\r\n", Framing::None),
+            ("\r\nGET / HTTP/1.0\r\n\r\n", Framing::None),
+            ("POST /a?b=%20 HTTP/1.1\r\nHost:a\r\nContent-Length:  12 \r\n\r\n", Framing::Length(12)),
+            ("POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n", Framing::None),
+            ("POST / HTTP/1.1\r\ntransfer-encoding: Chunked\r\n\r\n", Framing::Chunked),
+            ("GET http://localhost/a HTTP/1.1\r\nx: caf\u{e9}\t1\r\n\r\n", Framing::None),
+            ("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n", Framing::None),
+            ("FANCY-METHOD /{a}|\"b\" HTTP/1.1\r\n\r\n", Framing::None),
+        ] {
+            assert_eq!(framing(head), expected, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_incomplete_until_its_empty_line() {
+        let head = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        for end in 0..head.len() {
+            assert_eq!(scan(&head.as_bytes()[..end]), Scan::Incomplete, "{end}");
+        }
+    }
+
+    #[test]
+    fn what_two_parsers_may_read_differently_is_malformed() {
+        for head in [
+            "GET / HTTP/1.1\nhost: a\n\n",
+            "GET / HTTP/1.1\r\nhost: a\n\r\n",
+            "GET  / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1 \r\n\r\n",
+            "GET /a b HTTP/1.1\r\n\r\n",
+            "GET /\r\n\r\n",
+            "GET / HTTP/1.2\r\n\r\n",
+            "GET / http/1.1\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\n",
+            "G\tET / HTTP/1.1\r\n\r\n",
+            "GET /#a HTTP/1.1\r\n\r\n",
+            "GET /%zz HTTP/1.1\r\n\r\n",
+            "GET /?a=% HTTP/1.1\r\n\r\n",
+            "GET /\u{7f} HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\n a: b\r\n\r\n",
+            "GET / HTTP/1.1\r\na: b\r\n c\r\n\r\n",
+            "GET / HTTP/1.1\r\na : b\r\n\r\n",
+            "GET / HTTP/1.1\r\na\r\n\r\n",
+            "GET / HTTP/1.1\r\n: b\r\n\r\n",
+            "GET / HTTP/1.1\r\na: b\0c\r\n\r\n",
+            "GET / HTTP/1.1\r\na: b\rc\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\u{c}\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent_length: 1\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer--Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: \r1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 1, 1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: +1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 01\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 0x1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 99999999999999999999\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length:\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n",
+        ] {
+            assert!(matches!(scan(head.as_bytes()), Scan::Refused(HeadError::Malformed(_))), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_no_target_may_have_are_percent_encoded() {
+        for (target, expected) in [
+            (&b"/query?up{job=\"x\"}"[..], "/query?up%7Bjob=%22x%22%7D"),
+            (b"/?q=\xc3\xa9", "/?q=%C3%A9"),
+            (b"/\xff\x80", "/%FF%80"),
+            (b"/a<b>`c`\\^|%2f%22;", "/a%3Cb%3E%60c%60%5C%5E%7C%2f%22;"),
+            (b"http://localhost/\"", "http://localhost/%22"),
+            (b"http://localhost?\"", "http://localhost?%22"),
+        ] {
+            for before in [&b""[..], b"\r\n"] {
+                let line = [before, b"GET ", target, b" HTTP/1.1\r\n\r\n"].concat();
+                let Scan::Complete { length, encoded: Some(encoded), .. } = scan(&line) else {
+                    panic!("{target:?}")
+                };
+                assert_eq!(length, line.len());
+                let rewritten =
+                    [&line[..encoded.place.start], encoded.text.as_bytes(), &line[encoded.place.end..]];
+                let whole = [before, b"GET ", expected.as_bytes(), b" HTTP/1.1\r\n\r\n"].concat();
+                assert_eq!(rewritten.concat(), whole);
+                assert!(matches!(scan(&whole), Scan::Complete { encoded: None, .. }), "{expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_target_passes_or_is_named() {
+        for byte in 0..=u8::MAX {
+            for place in [&b"/"[..], b"/?a="] {
+                let line = [b"GET ", place, &[byte], b"x HTTP/1.1\r\n\r\n"].concat();
+                match scan(&line) {
+                    Scan::Complete { .. } => {
+                        assert!(byte > b' ' && !matches!(byte, b'#' | b'%' | 0x7f), "{byte}");
+                    }
+                    Scan::Refused(HeadError::Malformed(what)) => {
+                        let named = match byte {
+                            b' ' => what.contains("a space"),
+                            b'%' => what.contains("percent sign"),
+                            // A line end makes another line of it.
+                            b'\n' => true,
+                            byte => what.contains(&shown(byte)) && what.contains(&format!("%{byte:02X}")),
+                        };
+                        assert!(named, "{byte}: {what}");
+                    }
+                    other => panic!("{byte}: {other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_request_begins_with_is_refused_at_its_first_byte() {
+        assert_eq!(scan(b"\x16"), Scan::Refused(HeadError::Tls));
+        assert_eq!(scan(b"\r\n\x16\x03\x01"), Scan::Refused(HeadError::Tls));
+        for bytes in [&b"\x05"[..], b"\x00", b" ", b"\n", b"\r\n\r", b"\"", b"\x80"] {
+            assert!(matches!(scan(bytes), Scan::Refused(HeadError::Malformed(_))), "{bytes:?}");
+        }
+        for bytes in [&b""[..], b"\r", b"\r\n", b"G", b"\r\nP"] {
+            assert_eq!(scan(bytes), Scan::Incomplete, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn codings_other_than_one_chunked_are_not_understood() {
+        for coding in ["gzip", "gzip, chunked", "chunked, chunked", "chunked;a=b", "identity", "", "xchunked"]
+        {
+            let head = format!("POST / HTTP/1.1\r\ntransfer-encoding: {coding}\r\n\r\n");
+            assert_eq!(scan(head.as_bytes()), Scan::Refused(HeadError::TransferCoding), "{coding}");
+        }
+        let twice = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert_eq!(scan(twice.as_bytes()), Scan::Refused(HeadError::TransferCoding));
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_before_it_ends() {
+        let fields = "a: b\r\n".repeat(MAX_FIELDS);
+        assert_eq!(framing(&format!("GET / HTTP/1.1\r\n{fields}\r\n")), Framing::None);
+        for (head, error) in [
+            (format!("GET / HTTP/1.1\r\n{fields}c: d\r\n\r\n"), HeadError::TooLarge),
+            (format!("GET / HTTP/1.1\r\n{}", "a: b\r\n".repeat(MAX_FIELDS + 2)), HeadError::TooLarge),
+            (format!("GET / HTTP/1.1\r\na: {}", "b".repeat(MAX_HEAD)), HeadError::TooLarge),
+            (format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(MAX_HEAD)), HeadError::TooLarge),
+            (format!("GET /{} HTTP/1.1\r\n\r\n", "b".repeat(MAX_TARGET)), HeadError::TargetTooLong),
+            (format!("GET /{}", "b".repeat(MAX_HEAD)), HeadError::TargetTooLong),
+            (format!("GET /{} HTTP/1.1\r\n\r\n", "\"".repeat(MAX_TARGET / 2)), HeadError::TargetTooLong),
+        ] {
+            assert_eq!(scan(head.as_bytes()), Scan::Refused(error), "{head:.40}");
+        }
+    }
+}

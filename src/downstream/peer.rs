@@ -1,0 +1,197 @@
+//! The client's end of a connection: whose process holds it, and whether any does. Linux knows.
+
+mod proc_net;
+mod sock_diag;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener, TcpStream},
+};
+
+/// Who holds the client's end of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// A process of this process's user, or of root, who can act as anybody.
+    Own,
+    /// A process of the user with this id.
+    Other(u32),
+    /// A process on another machine.
+    Remote,
+    /// No process: the client has closed its socket already.
+    Gone,
+    /// The kernel does not say, or was not asked.
+    #[default]
+    Unknown,
+}
+
+impl Owner {
+    /// The owner of a socket that belongs to the user with this id.
+    pub(crate) fn of_user(user: u32) -> Self {
+        if user == 0 || user == rustix::process::geteuid().as_raw() { Self::Own } else { Self::Other(user) }
+    }
+
+    /// Asks the kernel who holds the end at `peer` of a connection that was accepted at `local`.
+    ///
+    /// The answer holds for the moment of the call. A client that sends a request and closes at once leaves a socket
+    /// that belongs to nobody, and soon none at all, so that the question must come before anything is read.
+    pub(crate) fn of(local: SocketAddr, peer: SocketAddr) -> Self {
+        match (look_up(peer, local), is_on_this_machine(local, peer)) {
+            (Found::Row(Row { inode: 0, .. }), _) | (Found::Nothing, true) => Self::Gone,
+            (Found::Row(row), _) => Self::of_user(row.user),
+            (Found::Unknown, true) => Self::Unknown,
+            (Found::Nothing | Found::Unknown, false) => Self::Remote,
+        }
+    }
+}
+
+/// Whether the kernel says who holds a loopback connection: makes one, and asks.
+///
+/// # Errors
+/// When no loopback connection can be made.
+pub(crate) fn kernel_tells_owners() -> io::Result<bool> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let local = listener.local_addr()?;
+    let client = TcpStream::connect(local)?;
+    Ok(Owner::of(local, client.local_addr()?) == Owner::Own)
+}
+
+/// A connection to a loopback address comes from this machine, whatever source address its client has bound; so does
+/// one from the address that it goes to.
+fn is_on_this_machine(local: SocketAddr, peer: SocketAddr) -> bool {
+    let (local, peer) = (local.ip().to_canonical(), peer.ip().to_canonical());
+    local.is_loopback() || peer.is_loopback() || local == peer
+}
+
+/// What the kernel says about a connected socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    user: u32,
+    /// 0 once no process holds the socket.
+    inode: u64,
+}
+
+/// What a look for a socket has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Row(Row),
+    /// There is no such socket on this machine.
+    Nothing,
+    /// The system does not tell.
+    Unknown,
+}
+
+/// Whether `state` is that of a socket which is, or was, connected to the other end.
+///
+/// Others may have its ends all the same: a new client that binds the port of one that has gone is in SYN_SENT until
+/// the accepted connection is closed, and must not answer for its predecessor.
+fn was_connected(state: u8) -> bool {
+    const SYN_SENT: u8 = 2;
+    const SYN_RECV: u8 = 3;
+    const CLOSE: u8 = 7;
+    const LISTEN: u8 = 10;
+    const NEW_SYN_RECV: u8 = 12;
+    !matches!(state, SYN_SENT | SYN_RECV | CLOSE | LISTEN | NEW_SYN_RECV)
+}
+
+/// Whether a process still holds the client's end.
+///
+/// After the end of its input a connection looks the same whether the client has closed one half or both;
+/// the kernel tells these apart. `None` when that end is on another machine, or the kernel does not say.
+#[must_use]
+pub(crate) fn is_held(local: SocketAddr, peer: SocketAddr) -> Option<bool> {
+    match look_up(peer, local) {
+        Found::Row(row) => Some(row.inode != 0),
+        Found::Nothing => is_on_this_machine(local, peer).then_some(false),
+        Found::Unknown => None,
+    }
+}
+
+fn look_up(local: SocketAddr, remote: SocketAddr) -> Found {
+    match sock_diag::look_up(local, remote) {
+        Found::Unknown => proc_net::look_up(local, remote),
+        found => found,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    type LookUp = fn(SocketAddr, SocketAddr) -> Found;
+
+    #[test]
+    fn the_kernel_tells_whose_connection_it_is_either_way() {
+        let ways: [(&str, LookUp); 2] = [("table", proc_net::look_up), ("diagnosis", sock_diag::look_up)];
+        for (way, look_up) in ways {
+            for address in ["127.0.0.1:0", "[::1]:0"] {
+                let Ok(listener) = TcpListener::bind(address) else { continue };
+                let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+                let (accepted, peer) = listener.accept().expect("accepts");
+                let local = accepted.local_addr().expect("connected");
+                let Found::Row(row) = look_up(peer, local) else { panic!("{way}, {address}: not found") };
+                assert_eq!(row.user, rustix::process::geteuid().as_raw(), "{way}, {address}");
+                assert_ne!(row.inode, 0, "{way}, {address}");
+                drop(client);
+                assert!(matches!(look_up(peer, local), Found::Row(Row { inode: 0, .. })), "{way}, {address}");
+                assert_eq!(look_up(peer, peer), Found::Nothing, "{way}, {address}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_ipv4_connection_of_an_ipv6_socket_is_found() {
+        let Ok(listener) = TcpListener::bind("[::]:0") else { return };
+        let port = listener.local_addr().expect("bound").port();
+        let _client = TcpStream::connect(("127.0.0.1", port)).expect("connects");
+        let (accepted, peer) = listener.accept().expect("accepts");
+        let local = accepted.local_addr().expect("connected");
+        assert_eq!(Owner::of(local, peer), Owner::Own);
+        assert_eq!(is_held(local, peer), Some(true));
+    }
+
+    #[test]
+    fn a_client_that_has_closed_its_socket_is_gone_however_it_did() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let local = listener.local_addr().expect("bound");
+        for by_reset in [false, true] {
+            let client = TcpStream::connect(local).expect("connects");
+            let (_accepted, peer) = listener.accept().expect("accepts");
+            assert_eq!(Owner::of(local, peer), Owner::Own);
+            client.shutdown(std::net::Shutdown::Write).expect("half closed");
+            assert_eq!(Owner::of(local, peer), Owner::Own, "a half-closed client still waits for its answer");
+            if by_reset {
+                let at_once = Some(std::time::Duration::ZERO);
+                socket2::SockRef::from(&client).set_linger(at_once).expect("set");
+            }
+            drop(client);
+            assert_eq!(Owner::of(local, peer), Owner::Gone, "by reset: {by_reset}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_binds_another_source_address_is_on_this_machine() {
+        let local: SocketAddr = "127.0.0.1:8181".parse().expect("an address");
+        for (local, peer, owner) in [
+            (local, "192.0.2.7:50000", Owner::Gone),
+            ("192.0.2.7:8181".parse().expect("an address"), "192.0.2.7:50000", Owner::Gone),
+            ("192.0.2.7:8181".parse().expect("an address"), "192.0.2.8:50000", Owner::Remote),
+        ] {
+            assert_eq!(Owner::of(local, peer.parse().expect("an address")), owner, "{local} {peer}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_tells_owners_of_loopback_connections() {
+        assert!(kernel_tells_owners().expect("a loopback connection"));
+    }
+
+    #[test]
+    fn a_listener_in_the_place_of_a_client_is_no_client() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let elsewhere = "127.0.0.1:9".parse().expect("an address");
+        assert_eq!(is_held(elsewhere, address), Some(false));
+    }
+}

@@ -1,0 +1,301 @@
+//! Who serves the accepted connections: the runtime that accepts them, or threads with runtimes of their own.
+//!
+//! A connection stays with one worker, and so does everything that its requests set in motion: no task moves
+//! between threads, and no lock is waited for.
+
+use std::{future::Future, io, sync::Arc, thread};
+
+use smallvec::SmallVec;
+use tokio::{
+    sync::{
+        mpsc::{self, error::SendError},
+        oneshot,
+    },
+    task::JoinSet,
+    time::timeout,
+};
+use tracing::{debug, error, warn};
+
+use super::{
+    ConnectionEnd, HttpService, Settings,
+    acceptor::AcceptedConnection,
+    connection::{self, note_end},
+    listener::Endpoints,
+    socket::Socket,
+};
+use crate::{runtime_thread, shutdown::Shutdown};
+
+/// Threads of a worker in which names are looked up, at the same time.
+const LOOKUPS: usize = 4;
+
+/// What makes the service of each connection, once for each worker.
+#[derive(Debug)]
+pub enum Workers<M> {
+    /// One worker, in the runtime that accepts.
+    Here(M),
+    /// A thread for each.
+    Threads(Vec<M>),
+}
+
+/// Reaches the workers; they end when all clones are gone and their connections with them.
+#[derive(Clone)]
+pub(super) struct Dispatcher(Vec<WorkerHandle>);
+
+#[derive(Clone)]
+struct WorkerHandle {
+    tx: mpsc::UnboundedSender<(AcceptedConnection, ConnectionCount)>,
+    load: ConnectionCount,
+}
+
+/// Clones are counted: there is one for each connection of a worker.
+type ConnectionCount = Arc<()>;
+
+/// What has been started and is to be awaited.
+#[derive(Default)]
+pub(super) struct RunningWorkers {
+    tasks: JoinSet<()>,
+    threads: Vec<(oneshot::Receiver<()>, thread::JoinHandle<()>)>,
+}
+
+impl<M, S> Workers<M>
+where
+    M: Fn(Endpoints, ConnectionEnd) -> S + Send + 'static,
+    S: HttpService,
+{
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no means to wait for sockets.
+    pub(super) fn start(
+        self,
+        settings: &Arc<Settings>,
+        shutdown: &Shutdown,
+    ) -> io::Result<(Dispatcher, RunningWorkers)> {
+        let (mut dispatcher, mut work) = (Vec::new(), RunningWorkers::default());
+        let mut worker = |make| {
+            let (tx, rx) = mpsc::unbounded_channel();
+            dispatcher.push(WorkerHandle { tx, load: ConnectionCount::default() });
+            Worker { rx, make, settings: Arc::clone(settings), shutdown: shutdown.clone() }
+        };
+        match self {
+            Self::Here(make) => drop(work.tasks.spawn(worker(make).run())),
+            Self::Threads(makers) => {
+                for (number, make) in makers.into_iter().enumerate() {
+                    work.threads.push(start_thread(number, worker(make))?);
+                }
+            }
+        }
+        Ok((Dispatcher(dispatcher), work))
+    }
+}
+
+fn start_thread<M, S>(
+    number: usize,
+    worker: Worker<M>,
+) -> io::Result<(oneshot::Receiver<()>, thread::JoinHandle<()>)>
+where
+    M: Fn(Endpoints, ConnectionEnd) -> S + Send + 'static,
+    S: HttpService,
+{
+    let (ended, end) = oneshot::channel();
+    let run = move || {
+        Ok(async move {
+            worker.run().await;
+            // Nobody listens when the process is about to end.
+            let _ = ended.send(());
+        })
+    };
+    Ok((end, runtime_thread::spawn(format!("worker-{number}"), LOOKUPS, run)?))
+}
+
+impl Dispatcher {
+    /// Gives a connection to the worker with the fewest.
+    ///
+    /// A worker ends after the last hand only, or in a panic of its own, which leaves it with no connections: it must
+    /// not be given every new one for that.
+    pub(super) fn give(&self, accepted: AcceptedConnection) {
+        let mut dispatcher: SmallVec<[&WorkerHandle; 8]> =
+            self.0.iter().filter(|hand| !hand.tx.is_closed()).collect();
+        dispatcher.sort_by_key(|hand| Arc::strong_count(&hand.load));
+        let mut accepted = accepted;
+        for hand in dispatcher {
+            match hand.tx.send((accepted, Arc::clone(&hand.load))) {
+                Ok(()) => return,
+                Err(SendError((unsent, _))) => accepted = unsent,
+            }
+        }
+        error!("no worker is left to serve a connection");
+    }
+}
+
+impl RunningWorkers {
+    /// Waits for all workers, and notes each that ends in a panic when it does.
+    pub(super) async fn ended(mut self) {
+        for (number, (end, thread)) in self.threads.into_iter().enumerate() {
+            self.tasks.spawn(async move {
+                // A thread that ends without a word has panicked; joining it tells.
+                let _ = end.await;
+                if thread.join().is_err() {
+                    error!(
+                        worker = number,
+                        "worker exited unexpectedly; the others take its new connections"
+                    );
+                }
+            });
+        }
+        while let Some(ended) = self.tasks.join_next().await {
+            note_end(ended);
+        }
+    }
+}
+
+struct Worker<M> {
+    rx: mpsc::UnboundedReceiver<(AcceptedConnection, ConnectionCount)>,
+    make: M,
+    settings: Arc<Settings>,
+    shutdown: Shutdown,
+}
+
+impl<M, S> Worker<M>
+where
+    M: Fn(Endpoints, ConnectionEnd) -> S + Send + 'static,
+    S: HttpService,
+{
+    async fn run(mut self) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                Some(ended) = connections.join_next() => note_end(ended),
+                accepted = self.rx.recv() => match accepted {
+                    Some((accepted, load)) => drop(connections.spawn(self.serve(accepted, load))),
+                    None => break,
+                },
+            }
+        }
+        let drained = timeout(self.settings.drain, async {
+            while let Some(ended) = connections.join_next().await {
+                note_end(ended);
+            }
+        });
+        if drained.await.is_err() {
+            warn!(connections = connections.len(), "connections are cut: drain-timeout is over");
+        }
+    }
+
+    fn serve(
+        &self,
+        accepted: AcceptedConnection,
+        load: ConnectionCount,
+    ) -> impl Future<Output = ()> + Send + use<M, S> {
+        let AcceptedConnection { accepted, place } = accepted;
+        let service = (self.make)(accepted.endpoints(), ConnectionEnd::of(place.phase()));
+        let (settings, shutdown) = (Arc::clone(&self.settings), self.shutdown.clone());
+        async move {
+            match Socket::try_from(accepted) {
+                Ok(socket) => connection::serve(socket, service, &place, &settings, shutdown).await,
+                Err(error) => debug!(%error, "a connection could not be taken up"),
+            }
+            drop((place, load));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, time::Duration};
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use hyper::body::Incoming;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+    use tower::service_fn;
+
+    use super::*;
+    use crate::{
+        downstream::{self, listener},
+        shutdown,
+    };
+
+    fn settings() -> Settings {
+        Settings {
+            max_connections: 8,
+            are_answers_short: false,
+            drain: Duration::from_secs(1),
+            write: Duration::from_secs(1),
+            discard: 0,
+            admission: None,
+            full: Bytes::new(),
+            metrics: None,
+        }
+    }
+
+    /// Workers of which those with these numbers panic when they are given a connection.
+    fn crew(
+        panicking: &'static [usize],
+    ) -> Workers<impl Fn(Endpoints, ConnectionEnd) -> ServiceOf + Send + 'static> {
+        let worker = |number| {
+            move |_, _| {
+                assert!(!panicking.contains(&number), "a worker panics");
+                service()
+            }
+        };
+        Workers::Threads((0..2).map(worker).collect())
+    }
+
+    type ServiceOf = tower::util::ServiceFn<
+        fn(Request<Incoming>) -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>>,
+    >;
+
+    fn service() -> ServiceOf {
+        service_fn(|_| std::future::ready(Ok(Response::new(Full::new(Bytes::from_static(b"served"))))))
+    }
+
+    async fn ask(address: std::net::SocketAddr) -> String {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        let mut answer = String::new();
+        // A worker that panics resets the connection.
+        let _ = stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await;
+        let _ = stream.read_to_string(&mut answer).await;
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_panicked_is_given_no_more_connections() {
+        let listeners = listener::bind(&"127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let address = listeners[0].local_address().expect("TCP");
+        let (trigger, shutdown) = shutdown::channel();
+        let asking = async {
+            // The worker panics at the first connection, and may be given others until it is through with that.
+            let mut served = 0;
+            while served < 3 {
+                served = if ask(address).await.ends_with("served") { served + 1 } else { 0 };
+            }
+            for number in 0..10 {
+                assert!(ask(address).await.ends_with("served"), "{number}");
+            }
+            trigger.request();
+        };
+        let (served, ()) =
+            tokio::join!(downstream::serve(listeners, settings(), shutdown, crew(&[0])), asking);
+        served.expect("the other worker is left");
+    }
+
+    #[tokio::test]
+    async fn serving_ends_when_all_workers_have_panicked() {
+        let listeners = listener::bind(&"127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let address = listeners[0].local_address().expect("TCP");
+        let (_trigger, shutdown) = shutdown::channel();
+        let asking = async {
+            for _ in 0..2 {
+                ask(address).await;
+            }
+        };
+        let (served, ()) =
+            tokio::join!(downstream::serve(listeners, settings(), shutdown, crew(&[0, 1])), asking);
+        served.expect_err("nobody serves");
+    }
+}

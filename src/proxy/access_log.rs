@@ -1,0 +1,299 @@
+//! A tower layer for what every request shares: an id, metrics, a line in the log.
+
+mod abort_reason;
+#[cfg(feature = "otlp")]
+mod span;
+mod trace_id;
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tower::{Layer, Service};
+use tracing::info;
+
+use abort_reason::AbortReason;
+
+use trace_id::TraceId;
+
+use super::{
+    outcome::{AnswerMeta, Outcome},
+    request_id::RequestId,
+    response::body::{Body, BodyError},
+};
+#[cfg(feature = "otlp")]
+use crate::telemetry::spans::{Span, Spans};
+use crate::{
+    downstream::{ConnectionEnd, RefusedHead},
+    telemetry::{
+        ACCESS,
+        metrics::{GaugeGuard, Metrics},
+    },
+    upstream::has_no_body,
+};
+
+/// Gives each request its id, and accounts for it when its last byte is sent.
+#[derive(Clone, Debug)]
+pub struct AccessLogLayer {
+    metrics: Arc<Metrics>,
+    /// Absent where nothing listens.
+    connection_end: Option<ConnectionEnd>,
+    #[cfg(feature = "otlp")]
+    spans: Option<Spans>,
+}
+
+impl AccessLogLayer {
+    /// A layer that counts in `metrics`.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics,
+            connection_end: None,
+            #[cfg(feature = "otlp")]
+            spans: None,
+        }
+    }
+
+    /// The same layer for one connection, whose end says why a request has no whole answer.
+    #[must_use]
+    pub fn on_connection(self, end: ConnectionEnd) -> Self {
+        Self { connection_end: Some(end), ..self }
+    }
+
+    /// The same layer, which records a span of each request as well.
+    #[cfg(feature = "otlp")]
+    #[must_use]
+    pub fn with_spans(self, spans: Option<Spans>) -> Self {
+        Self { spans, ..self }
+    }
+}
+
+impl<S> Layer<S> for AccessLogLayer {
+    type Service = AccessLog<S>;
+
+    fn layer(&self, inner: S) -> AccessLog<S> {
+        AccessLog { inner, layer: self.clone() }
+    }
+}
+
+/// See [`AccessLogLayer`].
+#[derive(Clone, Debug)]
+pub struct AccessLog<S> {
+    inner: S,
+    layer: AccessLogLayer,
+}
+
+impl<S, B> Service<Request<B>> for AccessLog<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<LoggedBody>;
+    type Error = Infallible;
+    type Future = LoggedAnswer<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let id = RequestId::of(request.headers());
+        // Before the trace is looked at: it may begin here.
+        #[cfg(feature = "otlp")]
+        let span = self.layer.spans.as_ref().and_then(|spans| span::begin(spans, &mut request));
+        let refused = request.extensions().get::<RefusedHead>();
+        let line = AccessEntry {
+            id: id.clone(),
+            trace_id: TraceId::of(request.headers()),
+            method: refused.map_or_else(|| Some(request.method().clone()), |head| head.method.clone()),
+            path: refused.map_or_else(|| request.uri().path(), |head| &head.path).to_owned(),
+            start: Instant::now(),
+            head: Duration::ZERO,
+            status: None,
+            outcome: Outcome::default(),
+            code: None,
+            own: true,
+            bytes: 0,
+            ended: false,
+            broken: None,
+            connection_end: self.layer.connection_end.clone(),
+            metrics: Arc::clone(&self.layer.metrics),
+            #[cfg(feature = "otlp")]
+            span,
+        };
+        let present = self.layer.metrics.in_flight();
+        request.extensions_mut().insert(id);
+        LoggedAnswer { answer: self.inner.call(request), account: Some((line, present)) }
+    }
+}
+
+pin_project! {
+    /// An answer that is being made. Its client may leave before it is there, which drops it.
+    #[derive(Debug)]
+    pub struct LoggedAnswer<F> {
+        #[pin]
+        answer: F,
+        account: Option<(AccessEntry, GaugeGuard)>,
+    }
+}
+
+impl<F> Future for LoggedAnswer<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    type Output = Result<Response<LoggedBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.answer.poll(context))?;
+        let (mut line, present) = this.account.take().expect("a future is polled to its end once");
+        line.take_over(&mut response);
+        Poll::Ready(Ok(response.map(|body| LoggedBody { body, line, _in_flight: present })))
+    }
+}
+
+/// What the line in the log says. It is written when this is dropped, whatever became of the request until then.
+#[derive(Debug)]
+struct AccessEntry {
+    id: RequestId,
+    trace_id: Option<TraceId>,
+    /// Absent when the head was refused and had none.
+    method: Option<Method>,
+    path: String,
+    start: Instant,
+    head: Duration,
+    /// Absent until there is an answer.
+    status: Option<StatusCode>,
+    outcome: Outcome,
+    code: Option<&'static str>,
+    own: bool,
+    bytes: u64,
+    /// Whether the whole answer has been handed over.
+    ended: bool,
+    /// How the body of the answer failed.
+    broken: Option<AbortReason>,
+    connection_end: Option<ConnectionEnd>,
+    metrics: Arc<Metrics>,
+    #[cfg(feature = "otlp")]
+    span: Option<Span>,
+}
+
+impl AccessEntry {
+    fn take_over(&mut self, response: &mut Response<Body>) {
+        self.head = self.start.elapsed();
+        self.status = Some(response.status());
+        if let Some(told) = response.extensions_mut().remove::<AnswerMeta>() {
+            self.outcome = told.outcome;
+            self.code = told.code;
+            self.own = told.own;
+        }
+        let is_head = self.method == Some(Method::HEAD);
+        // Nobody asks for a body that is not sent.
+        self.ended = has_no_body(response.status(), is_head);
+        self.count();
+    }
+
+    /// Why the client does not have its whole answer; `None` when it has.
+    fn aborted(&self) -> Option<AbortReason> {
+        if self.ended {
+            return None;
+        }
+        self.broken.or_else(|| self.connection_end.as_ref().map(AbortReason::from))
+    }
+
+    fn count(&self) {
+        self.metrics.answered(self.method.as_ref(), self.status, self.origin(), self.start.elapsed());
+    }
+
+    fn origin(&self) -> &'static str {
+        if self.own { "proxy" } else { "upstream" }
+    }
+
+    fn write(&self) {
+        info!(
+            target: ACCESS,
+            {
+            request.id = self.id.as_str(),
+            request.method = self.method.as_ref().map(Method::as_str),
+            request.path = self.path,
+            status = self.status.map(|status| status.as_u16()),
+            origin = self.origin(),
+            error = self.code,
+            upstream.status = self.outcome.upstream_status.map(|status| status.as_u16()),
+            upstream.request_id = self.outcome.request_id(),
+            bytes = self.bytes,
+            head_ms = self.status.map(|_| self.head.as_millis() as u64),
+            total_ms = self.start.elapsed().as_millis() as u64,
+            attempts = self.status.map(|_| self.outcome.attempts),
+            trace_id = self.trace_id.as_ref().map(TraceId::as_str),
+            aborted = self.aborted().map(AbortReason::as_str),
+            },
+            "request"
+        );
+    }
+}
+
+/// A response body that is accounted for when it has ended or is dropped.
+#[derive(Debug)]
+pub struct LoggedBody {
+    body: Body,
+    line: AccessEntry,
+    _in_flight: GaugeGuard,
+}
+
+impl Drop for AccessEntry {
+    fn drop(&mut self) {
+        if self.status.is_none() {
+            self.count();
+        }
+        self.write();
+        #[cfg(feature = "otlp")]
+        if let Some(span) = self.span.take() {
+            self.end(span);
+        }
+    }
+}
+
+impl Drop for LoggedBody {
+    fn drop(&mut self) {
+        self.line.ended |= self.body.is_end_stream();
+    }
+}
+
+impl HttpBody for LoggedBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.line.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+            }
+            Poll::Ready(None) => self.line.ended = true,
+            Poll::Ready(Some(Err(error))) => self.line.broken = Some(AbortReason::from(error)),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

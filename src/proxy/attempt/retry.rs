@@ -1,0 +1,155 @@
+//! Which attempts are followed by another: none that may run a request twice.
+
+use std::time::Duration;
+
+use http::Method;
+use smallvec::SmallVec;
+
+use super::gateway_403::RetryableRefusal;
+use crate::upstream::{Failure, UpstreamError};
+
+/// How many failures to connect are followed by another attempt.
+const MAX_CONNECT_RETRIES: u32 = 2;
+
+/// What is left of a request's chances.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    idempotent: bool,
+    connects: u32,
+    /// How many connections had been made when one that was used before failed.
+    stale: Option<u64>,
+    /// What has been cured, and is not tried again.
+    cured: SmallVec<[RetryableRefusal; 2]>,
+}
+
+/// Another attempt that is allowed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RetryAfter {
+    /// The label in the metric of retries.
+    pub(super) reason: &'static str,
+    /// The pause before it.
+    pub(super) pause: Duration,
+}
+
+impl Attempts {
+    pub(super) fn new(method: &Method) -> Self {
+        let idempotent = matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE");
+        Self { idempotent, connects: 0, stale: None, cured: SmallVec::new() }
+    }
+
+    /// That the next attempt needs a connection which is newer than the first so many.
+    pub(super) fn needs_newer_than(&self) -> Option<u64> {
+        self.stale
+    }
+
+    /// Whether a failed attempt is followed by another.
+    ///
+    /// `chance` in 0..1 spreads the pause, so that requests that failed together do not return together.
+    pub(super) fn after_failure(&mut self, failure: &Failure, chance: f64) -> Option<RetryAfter> {
+        if failure.reused && self.stale.replace(failure.connections).is_none() {
+            let closed = matches!(failure.error, UpstreamError::Closed(_));
+            let safe = failure.unsent || (closed && self.idempotent);
+            return safe.then_some(RetryAfter { reason: "stale-connection", pause: Duration::ZERO });
+        }
+        if !failure.unsent || !failure.error.may_pass() || self.connects >= MAX_CONNECT_RETRIES {
+            return None;
+        }
+        self.connects += 1;
+        let pause = Duration::from_millis(50) + Duration::from_millis(150).mul_f64(chance);
+        Some(RetryAfter { reason: "connect", pause })
+    }
+
+    /// Whether this may still be cured; asked once for each. A virtual machine that slept needs both: its clock is late,
+    /// and its credentials have expired meanwhile.
+    pub(super) fn allow_once(&mut self, ailment: RetryableRefusal) -> bool {
+        let first = !self.cured.contains(&ailment);
+        self.cured.push(ailment);
+        first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::fault::{CertificateFault, TlsFault};
+
+    fn failure(error: UpstreamError, unsent: bool, reused: bool) -> Failure {
+        Failure { error, unsent, reused, connections: 3 }
+    }
+
+    fn closed() -> UpstreamError {
+        UpstreamError::Closed("reset".into())
+    }
+
+    fn refused() -> UpstreamError {
+        UpstreamError::Refused("refused".into())
+    }
+
+    #[test]
+    fn a_failure_to_connect_is_tried_twice_more_whatever_the_method() {
+        let mut attempts = Attempts::new(&Method::POST);
+        assert!(attempts.after_failure(&failure(refused(), true, false), 0.5).is_some());
+        assert!(attempts.after_failure(&failure(refused(), true, false), 0.5).is_some());
+        assert!(attempts.after_failure(&failure(refused(), true, false), 0.5).is_none());
+    }
+
+    #[test]
+    fn a_stale_connection_is_replaced_once_for_idempotent_methods() {
+        for (method, again) in [
+            (Method::GET, true),
+            (Method::PUT, true),
+            (Method::DELETE, true),
+            (Method::POST, false),
+            (Method::PATCH, false),
+        ] {
+            let mut attempts = Attempts::new(&method);
+            assert_eq!(
+                attempts.after_failure(&failure(closed(), false, true), 0.0).is_some(),
+                again,
+                "{method}"
+            );
+            assert!(attempts.after_failure(&failure(closed(), false, true), 0.0).is_none(), "{method}");
+        }
+    }
+
+    #[test]
+    fn a_request_of_which_nothing_was_sent_may_be_sent_again_by_any_method() {
+        let mut attempts = Attempts::new(&Method::POST);
+        assert!(attempts.after_failure(&failure(closed(), true, true), 0.0).is_some());
+        assert_eq!(attempts.needs_newer_than(), Some(3));
+    }
+
+    #[test]
+    fn a_request_that_several_connections_have_not_begun_with_goes_on_until_two_more_have_failed() {
+        let mut attempts = Attempts::new(&Method::POST);
+        let reasons = [(); 4]
+            .map(|()| attempts.after_failure(&failure(closed(), true, true), 0.0).map(|again| again.reason));
+        assert_eq!(reasons, [Some("stale-connection"), Some("connect"), Some("connect"), None]);
+    }
+
+    #[test]
+    fn a_request_that_may_have_run_is_not_sent_again() {
+        for error in [closed(), UpstreamError::ResponseTimeout, UpstreamError::Protocol("x".into())] {
+            assert!(Attempts::new(&Method::GET).after_failure(&failure(error, false, false), 0.0).is_none());
+        }
+    }
+
+    #[test]
+    fn an_untrusted_certificate_is_not_asked_for_again() {
+        let untrusted = failure(
+            UpstreamError::Tls(TlsFault::Certificate(CertificateFault::UnknownAuthority)),
+            true,
+            false,
+        );
+        assert!(Attempts::new(&Method::GET).after_failure(&untrusted, 0.0).is_none());
+    }
+
+    #[test]
+    fn each_ailment_is_cured_once() {
+        let mut attempts = Attempts::new(&Method::POST);
+        assert!(attempts.allow_once(RetryableRefusal::Clock));
+        assert!(attempts.allow_once(RetryableRefusal::Credentials));
+        assert!(!attempts.allow_once(RetryableRefusal::Credentials));
+        assert!(!attempts.allow_once(RetryableRefusal::Clock));
+    }
+}

@@ -1,0 +1,190 @@
+//! Signs a request and sends it, again where another attempt is allowed and may go better.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::{HeaderMap, Response};
+use tokio::time::sleep;
+
+use super::{
+    gateway_403::{RefusalLogger, Refused, RetryableRefusal},
+    retry::Attempts,
+};
+use crate::{
+    clock::{self, Clock},
+    credentials::{channel::Receiver, provider::IssuedCredentials},
+    proxy::{
+        error::ProxyError,
+        outcome::Outcome,
+        request::plan::Ready,
+        response::body::{Body, peek},
+    },
+    signing::{SignedRequest, X_AMZ_SECURITY_TOKEN},
+    telemetry::metrics::Metrics,
+    upstream::OutgoingRequest,
+};
+
+/// Signs requests and sends them. Clones share everything.
+#[derive(Clone, Debug)]
+pub(in crate::proxy) struct Sender {
+    idle_timeout: Duration,
+    credentials: Receiver,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+/// The last attempt, and what it was answered.
+#[derive(Debug)]
+pub struct Sent {
+    /// The upstream's answer.
+    pub response: Response<Body>,
+    /// What it was signed with.
+    pub issued: Arc<IssuedCredentials>,
+    /// When it was signed, in AWS's time.
+    pub signed_at: SystemTime,
+}
+
+/// The state of the clock when a request was signed and sent.
+struct Signing {
+    /// In milliseconds.
+    offset: i64,
+    /// In local time.
+    sent: SystemTime,
+}
+
+impl Sender {
+    /// A sender that signs with what `credentials` gives; `idle_timeout` is for the bodies of answers.
+    pub(in crate::proxy) fn new(
+        idle_timeout: Duration,
+        credentials: Receiver,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { idle_timeout, credentials, clock, metrics }
+    }
+
+    /// The same with another timeout for the bodies of answers.
+    pub(in crate::proxy) fn with_idle_timeout(&self, idle_timeout: Duration) -> Self {
+        Self { idle_timeout, ..self.clone() }
+    }
+
+    /// Signs and sends until there is an answer to pass on, within what [`Attempts`] allows.
+    ///
+    /// `id` marks lines in the log.
+    ///
+    /// # Errors
+    /// When there are no credentials, or the upstream does not answer.
+    pub(in crate::proxy) async fn send(
+        &self,
+        ready: &Ready<'_>,
+        id: &str,
+        outcome: &mut Outcome,
+    ) -> Result<Sent, ProxyError> {
+        let mut attempts = Attempts::new(&ready.unsigned.method);
+        let mut issued = self.credentials.valid().await?;
+        loop {
+            outcome.attempts += 1;
+            let signing = Signing { offset: self.clock.offset_millis(), sent: self.clock.local() };
+            let signed_at = self.clock.now();
+            let signed = self.sign(ready, &issued, signed_at)?;
+            let upstream = &ready.route.upstream;
+            let response = match upstream.send(outgoing(signed), attempts.needs_newer_than()).await {
+                Ok(response) => response,
+                Err(failure) => match attempts.after_failure(&failure, rand::random()) {
+                    None => return Err(failure.error.into()),
+                    Some(retry) => {
+                        self.metrics.retried(retry.reason);
+                        sleep(retry.pause).await;
+                        continue;
+                    }
+                },
+            };
+            outcome.answered(&response);
+            let refused = Refused::of(&response);
+            let response = if refused.as_ref().is_some_and(Refused::may_be_retryable) {
+                let received = self.clock.local();
+                let (text, response) = peek(response, self.idle_timeout).await;
+                let retryable = refused.as_ref().and_then(|refused| refused.retryable(&text));
+                let retryable = retryable.filter(|&refusal| attempts.allow_once(refusal));
+                let renewed = match retryable {
+                    Some(RetryableRefusal::Credentials) => self.credentials.replacing(&issued).await,
+                    Some(RetryableRefusal::Clock) => {
+                        self.set_clock(response.headers(), &signing, received).await
+                    }
+                    None => None,
+                };
+                if let (Some(refusal), Some(renewed)) = (retryable, renewed) {
+                    self.metrics.retried(refusal.reason());
+                    issued = renewed;
+                    continue;
+                }
+                response
+            } else {
+                response.map(|body| Body::stream(body, self.idle_timeout))
+            };
+            let sent = Sent { response, issued, signed_at };
+            return Ok(match refused {
+                Some(refused) => log_meaning(refused, ready, sent, id),
+                None => sent,
+            });
+        }
+    }
+
+    fn sign(
+        &self,
+        ready: &Ready<'_>,
+        issued: &IssuedCredentials,
+        time: SystemTime,
+    ) -> Result<SignedRequest, ProxyError> {
+        let _timer = self.metrics.signing();
+        let signed = ready.route.signer.sign(&ready.unsigned, &issued.credentials, time);
+        signed.map_err(|error| ProxyError::Internal(error.to_string().into()))
+    }
+
+    /// Learns the time from a gateway that refused a request for its own, and gives what to sign with by the right one:
+    /// the credentials may have expired by it. `None` when nothing has changed, or nothing is at hand.
+    async fn set_clock(
+        &self,
+        headers: &HeaderMap,
+        signing: &Signing,
+        received: SystemTime,
+    ) -> Option<Arc<IssuedCredentials>> {
+        if let Some(date) =
+            clock::date(|name| headers.get(name).map(|value| value.to_str().unwrap_or_default()))
+        {
+            self.clock.observe_between(date, signing.sent, received);
+        }
+        if self.clock.offset_millis() == signing.offset {
+            return None;
+        }
+        self.credentials.valid().await.ok()
+    }
+}
+
+/// The one way out of the data path: what is signed, and nothing else, becomes an [`OutgoingRequest`].
+fn outgoing(signed: SignedRequest) -> OutgoingRequest {
+    let (method, target, mut headers, payload) = signed.into_parts();
+    // The token is the same for many requests: as an indexed field of HTTP/2 it takes two bytes instead of a kilobyte,
+    // which is not compressed anew for each. Only whole values are compared in that table, and nobody guesses this one
+    // (RFC 7541 section 7.1).
+    if let Some(token) = headers.get_mut(X_AMZ_SECURITY_TOKEN) {
+        token.set_sensitive(false);
+    }
+    OutgoingRequest {
+        method,
+        target: target.as_path_and_query().clone(),
+        headers,
+        chunks: Arc::clone(payload.chunks()),
+        length: payload.length(),
+    }
+}
+
+/// Has the meaning of a refusal logged when its body has gone down.
+fn log_meaning(refused: Refused, ready: &Ready<'_>, sent: Sent, id: &str) -> Sent {
+    let explained = ready.explain(&sent.issued.credentials, sent.signed_at);
+    let canonical = explained.map(|(_, explanation)| explanation.canonical_request).unwrap_or_default();
+    let logger = RefusalLogger::new(id, refused, ready.scope().clone(), canonical);
+    Sent { response: sent.response.map(|body| body.watched_by(logger)), ..sent }
+}

@@ -1,0 +1,213 @@
+//! Which upstream a path belongs to: the longest prefix wins.
+
+use std::{collections::HashMap, error::Error, fmt, sync::Arc};
+
+use http::{HeaderName, HeaderValue, header::InvalidHeaderValue, uri::Scheme};
+
+use crate::{
+    proxy::settings::{RouteSettings, Settings},
+    signing::{Encoding, Scope, Signer, TargetError, WireTarget},
+    upstream::{Connector, Trust, TrustError, Upstream, Ways},
+};
+
+/// A route, ready to be used.
+#[derive(Clone, Debug)]
+pub(in crate::proxy) struct Route {
+    path: String,
+    /// Host to sign and send.
+    pub(in crate::proxy) host: HeaderValue,
+    pub(in crate::proxy) mount: Mount,
+    /// Headers set on the way up.
+    pub(in crate::proxy) set_headers: Vec<(HeaderName, HeaderValue)>,
+    pub(in crate::proxy) signer: Signer,
+    pub(in crate::proxy) upstream: Arc<Upstream>,
+}
+
+/// How the upstream's URLs and the proxy's correspond.
+#[derive(Clone, Debug)]
+pub(in crate::proxy) struct Mount {
+    /// `scheme://authority` as an upstream's redirect names it.
+    pub(in crate::proxy) origin: String,
+    /// `scheme://authority` that is connected to.
+    pub(in crate::proxy) address: String,
+    /// The base path at the upstream, without a slash at its end.
+    pub(in crate::proxy) base: String,
+    /// What stands for the base path on the proxy's side, without a slash at its end.
+    pub(in crate::proxy) prefix: String,
+}
+
+impl Route {
+    /// A route as `settings` describe it, over `upstream`.
+    ///
+    /// # Errors
+    /// When the host to sign is no header value.
+    pub(in crate::proxy) fn new(
+        settings: &RouteSettings,
+        upstream: Arc<Upstream>,
+    ) -> Result<Self, InvalidHeaderValue> {
+        let authority =
+            settings.upstream.authority().map(without_default_port(&settings.upstream)).unwrap_or_default();
+        let host = settings.sign_host.as_deref().unwrap_or(&authority);
+        let scheme = settings.upstream.scheme_str().unwrap_or("https");
+        Ok(Self {
+            path: settings.path.trim_end_matches('/').to_owned(),
+            host: HeaderValue::from_str(host)?,
+            mount: Mount {
+                origin: format!("{scheme}://{host}"),
+                address: format!("{scheme}://{authority}"),
+                base: settings.upstream.path().trim_end_matches('/').to_owned(),
+                prefix: settings.strip_prefix.as_deref().unwrap_or_default().trim_end_matches('/').to_owned(),
+            },
+            set_headers: settings.set_headers.clone(),
+            signer: Signer::new(Scope { region: settings.region.clone(), service: settings.service.clone() }),
+            upstream,
+        })
+    }
+
+    /// The target at the upstream for a client's raw path and query.
+    pub(in crate::proxy) fn target(
+        &self,
+        path: &str,
+        query: Option<&str>,
+    ) -> Result<WireTarget, TargetError> {
+        let rest = strip(path, &self.mount.prefix).unwrap_or(path);
+        let rest = if rest.is_empty() { "/" } else { rest };
+        let encoding: Encoding = self.signer.scope().encoding();
+        WireTarget::new(&self.mount.base, rest.as_bytes(), query.map(str::as_bytes), encoding)
+    }
+}
+
+fn without_default_port(uri: &http::Uri) -> impl Fn(&http::uri::Authority) -> String {
+    let default = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+    move |authority| match authority.port_u16() {
+        Some(port) if port == default => authority.host().to_owned(),
+        Some(port) => format!("{}:{port}", authority.host()),
+        None => authority.host().to_owned(),
+    }
+}
+
+/// Why there is no proxy.
+#[derive(Debug)]
+pub enum BuildError {
+    /// The trusted roots cannot be used.
+    Trust(TrustError),
+    /// A host to sign is no header value.
+    Host(InvalidHeaderValue),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trust(_) => "upstreams cannot be trusted",
+            Self::Host(_) => "a host to sign is not a host name",
+        })
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Trust(error) => Some(error),
+            Self::Host(error) => Some(error),
+        }
+    }
+}
+
+/// All routes, longest path first.
+#[derive(Debug)]
+pub(in crate::proxy) struct Routes(Vec<Route>);
+
+impl Routes {
+    /// The routes of `settings`. Those to one origin share its connections.
+    ///
+    /// # Errors
+    /// When trusted roots are missing or cannot be read, or a host cannot be signed.
+    pub(in crate::proxy) fn build(settings: &Settings) -> Result<Self, BuildError> {
+        let secure = |route: &RouteSettings| route.upstream.scheme() != Some(&Scheme::HTTP);
+        let trust = if settings.routes.iter().any(secure) {
+            Some(Trust::load(&settings.ca_files).map_err(BuildError::Trust)?)
+        } else {
+            None
+        };
+        let mut upstreams: HashMap<String, Arc<Upstream>> = HashMap::new();
+        let mut routes = Vec::with_capacity(settings.routes.len());
+        for route in &settings.routes {
+            let origin = format!("{:?}://{:?}", route.upstream.scheme(), route.upstream.authority());
+            let upstream = match upstreams.get(&origin) {
+                Some(upstream) => Arc::clone(upstream),
+                None => {
+                    let ways = Ways {
+                        trust: trust.as_ref(),
+                        proxies: &settings.forward_proxies,
+                        resolver: &settings.resolver,
+                        time: settings.timeouts.connect,
+                    };
+                    let connector = Connector::new(&route.upstream, ways).map_err(BuildError::Trust)?;
+                    let upstream = Arc::new(Upstream::new(connector, settings.timeouts.upstream()));
+                    upstreams.insert(origin, Arc::clone(&upstream));
+                    upstream
+                }
+            };
+            routes.push(Route::new(route, upstream).map_err(BuildError::Host)?);
+        }
+        Ok(Self::new(routes))
+    }
+
+    fn new(mut routes: Vec<Route>) -> Self {
+        routes.sort_by_key(|route| std::cmp::Reverse(route.path.len()));
+        Self(routes)
+    }
+
+    /// The same routes with connections of their own; those to one origin share them as before.
+    pub(in crate::proxy) fn sibling(&self) -> Self {
+        let mut upstreams: Vec<(&Arc<Upstream>, Arc<Upstream>)> = Vec::new();
+        let mut routes = Vec::with_capacity(self.0.len());
+        for route in &self.0 {
+            let known = upstreams.iter().find(|(original, _)| Arc::ptr_eq(original, &route.upstream));
+            let upstream =
+                known.map_or_else(|| Arc::new(route.upstream.sibling()), |(_, own)| Arc::clone(own));
+            upstreams.push((&route.upstream, Arc::clone(&upstream)));
+            routes.push(Route { upstream, ..route.clone() });
+        }
+        Self(routes)
+    }
+
+    /// Uses the upstreams of `previous` that are reached in the same way, with their connections.
+    pub(in crate::proxy) fn keep_connections_of(&mut self, previous: &Self) {
+        for route in &mut self.0 {
+            let mut upstreams = previous.0.iter().map(|route| &route.upstream);
+            if let Some(upstream) = upstreams.find(|upstream| upstream.is_like(&route.upstream)) {
+                route.upstream = Arc::clone(upstream);
+            }
+        }
+    }
+
+    /// The route whose path is the longest prefix of `path`, by whole segments.
+    pub(in crate::proxy) fn select(&self, path: &str) -> Option<&Route> {
+        self.0.iter().find(|route| strip(path, &route.path).is_some())
+    }
+}
+
+/// What follows `prefix` in `path`, when `prefix` ends where a segment ends.
+fn strip<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::strip;
+
+    #[test]
+    fn prefixes_end_where_a_segment_ends() {
+        for (path, prefix, rest) in [
+            ("/orders/1", "/orders", Some("/1")),
+            ("/orders", "/orders", Some("")),
+            ("/ordersx", "/orders", None),
+            ("/", "", Some("/")),
+            ("/a//b", "/a", Some("//b")),
+            ("/b", "/a", None),
+        ] {
+            assert_eq!(strip(path, prefix), rest, "{path} {prefix}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Where signatures are written: what was made for the last request and serves the next one as well.
+
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use aws_credential_types::Credentials;
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
+
+use super::{
+    ALGORITHM, Scope, SigningError,
+    canonical::{self, Selected},
+    key::{SigningKey, Timestamp, Token},
+    percent::hex_digits,
+};
+
+/// Room for header values, in bytes: those of requests under way share it.
+const ROOM: usize = 8 * 1024;
+
+/// One signature is written at a time; threads have signers of their own.
+#[derive(Default)]
+pub(super) struct SigningCache(Mutex<SigningState>);
+
+/// See [`SigningCache`].
+#[derive(Default)]
+pub(super) struct SigningState {
+    timestamp: Option<Timestamp>,
+    key: Option<SigningKey>,
+    token: Option<Token>,
+    pub(super) canonical_request: Vec<u8>,
+    pub(super) string_to_sign: Vec<u8>,
+    values: BytesMut,
+}
+
+/// What goes into headers before they are signed.
+pub(super) struct TimeAndToken<'a> {
+    pub(super) timestamp: &'a Timestamp,
+    pub(super) token: Option<&'a Token>,
+}
+
+impl SigningCache {
+    pub(super) fn state(&self) -> MutexGuard<'_, SigningState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SigningState {
+    /// Makes anew what does not fit these credentials or this time.
+    ///
+    /// # Errors
+    /// When they cannot be written into headers.
+    pub(super) fn prepare(
+        &mut self,
+        scope: &Scope,
+        credentials: &Credentials,
+        time: SystemTime,
+    ) -> Result<TimeAndToken<'_>, SigningError> {
+        if !self.timestamp.as_ref().is_some_and(|timestamp| timestamp.is(time)) {
+            self.timestamp = Some(Timestamp::new(time).ok_or(SigningError::TimeOutOfRange)?);
+        }
+        let timestamp = self.timestamp.as_ref().ok_or(SigningError::TimeOutOfRange)?;
+        if !self.key.as_ref().is_some_and(|key| key.is(credentials, timestamp)) {
+            self.key = None;
+        }
+        self.key.get_or_insert_with(|| SigningKey::new(scope, credentials, timestamp));
+        let token = match credentials.session_token() {
+            None => None,
+            Some(text) => {
+                if !self.token.as_ref().is_some_and(|token| token.is(text)) {
+                    self.token = Some(Token::new(text)?);
+                }
+                self.token.as_ref()
+            }
+        };
+        Ok(TimeAndToken { timestamp, token })
+    }
+
+    /// Writes the string to sign for the canonical request that lies here, and the value of `Authorization`.
+    ///
+    /// # Errors
+    /// When nothing has been prepared.
+    pub(super) fn authorize(
+        &mut self,
+        credentials: &Credentials,
+        selected: &Selected<'_>,
+    ) -> Result<Bytes, SigningError> {
+        let (Some(timestamp), Some(key)) = (&self.timestamp, &self.key) else {
+            return Err(SigningError::TimeOutOfRange);
+        };
+        let digest = hex_digits(&Sha256::digest(&self.canonical_request).into());
+        self.string_to_sign.clear();
+        for line in [ALGORITHM, timestamp.date_time(), key.scope()] {
+            self.string_to_sign.extend(line.as_bytes());
+            self.string_to_sign.push(b'\n');
+        }
+        self.string_to_sign.extend(digest);
+        let signature = hex_digits(&key.sign(&self.string_to_sign));
+        let pieces =
+            [ALGORITHM, " Credential=", credentials.access_key_id(), "/", key.scope(), ", SignedHeaders="];
+        if self.values.capacity() < pieces.iter().map(|piece| piece.len()).sum::<usize>() + 512 {
+            self.values.reserve(ROOM);
+        }
+        pieces.iter().for_each(|piece| self.values.extend_from_slice(piece.as_bytes()));
+        canonical::signed_names(selected).for_each(|piece| self.values.extend_from_slice(piece.as_bytes()));
+        self.values.extend_from_slice(b", Signature=");
+        self.values.extend_from_slice(&signature);
+        Ok(self.values.split().freeze())
+    }
+}
+
+impl fmt::Debug for SigningCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningCache")
+    }
+}

@@ -1,0 +1,202 @@
+//! A connection to the upstream: name, address, a tunnel where one is configured, TLS.
+
+use std::{cell::Cell, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{Uri, uri::Scheme};
+use rustls::{ClientConfig, SignatureScheme, client::ResolvesClientCert, sign::CertifiedKey};
+use rustls_pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{
+    ConnectStage, UpstreamError,
+    connection::Connection,
+    error::{ProxyCause, ProxyFailure},
+    resolver::Resolver,
+    tcp,
+    tls::{Trust, TrustError},
+    tunnel,
+};
+use crate::{
+    forward_proxy::{ForwardProxies, ForwardProxy},
+    tls::fault::TlsFault,
+};
+
+/// Connects to one origin.
+#[derive(Clone, Debug)]
+pub(crate) struct Connector {
+    scheme: Scheme,
+    origin: Endpoint,
+    tls: Option<(Trust, ServerName<'static>)>,
+    proxy: Option<(Arc<ForwardProxy>, ServerName<'static>)>,
+    resolver: Resolver,
+    time: Duration,
+}
+
+/// Where a connection goes: a host name or an address, IPv6 in brackets, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Endpoint {
+    host: String,
+    port: u16,
+}
+
+/// How connections are made, to whichever origin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways<'a> {
+    /// For https.
+    pub(crate) trust: Option<&'a Trust>,
+    /// Which origins are reached through a forward proxy.
+    pub(crate) proxies: &'a ForwardProxies,
+    /// How names are looked up.
+    pub(crate) resolver: &'a Resolver,
+    /// How long a connection may take, of which each address gets its share.
+    pub(crate) time: Duration,
+}
+
+impl Connector {
+    /// A connector to the scheme and authority of `upstream`.
+    ///
+    /// # Errors
+    /// When TLS is needed and there is no trust, or a host is no name for TLS.
+    pub(crate) fn new(upstream: &Uri, ways: Ways<'_>) -> Result<Self, TrustError> {
+        let scheme = upstream.scheme().cloned().unwrap_or(Scheme::HTTPS);
+        let host = upstream.host().unwrap_or_default();
+        let secure = scheme != Scheme::HTTP;
+        let port = upstream.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let tls = if secure {
+            Some((ways.trust.ok_or(TrustError::NoRoots)?.clone(), server_name(host)?))
+        } else {
+            None
+        };
+        let proxy = match ways.proxies.towards(upstream) {
+            Some(proxy) => Some((Arc::clone(proxy), server_name(&proxy.host)?)),
+            None => None,
+        };
+        let origin = Endpoint { host: host.to_owned(), port };
+        Ok(Self { scheme, origin, tls, proxy, resolver: ways.resolver.clone(), time: ways.time })
+    }
+
+    /// Whether `other` connects to the same place by the same way, and trusts the same certificates.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.scheme == other.scheme
+            && self.origin == other.origin
+            && self.tls == other.tls
+            && self.proxy == other.proxy
+    }
+
+    /// The same, but that it agrees on HTTP/1.1 only.
+    pub(super) fn http1_only(&self) -> Self {
+        let mut connector = self.clone();
+        if let Some((trust, _)) = &mut connector.tls {
+            *trust = trust.http1_only();
+        }
+        connector
+    }
+
+    pub(super) fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// Connects, tunnels and agrees on TLS, all until `deadline`.
+    pub(super) async fn connect(&self, deadline: Instant) -> Result<Connection, UpstreamError> {
+        let Some((trust, name)) = &self.tls else {
+            return Ok(Connection::Plain(self.reach(&self.origin, deadline).await?));
+        };
+        let Some((proxy, proxy_name)) = &self.proxy else {
+            let tcp = self.reach(&self.origin, deadline).await?;
+            return Ok(Connection::Tls(Box::new(secured(&trust.upstream, name, tcp, deadline).await?)));
+        };
+        let failure = |cause| UpstreamError::Proxy(ProxyFailure::new(proxy, cause));
+        let lost = |error| failure(ProxyCause::Connection(Box::new(error)));
+        let address = Endpoint { host: proxy.host.clone(), port: proxy.port };
+        let tcp = self.reach(&address, deadline).await.map_err(lost)?;
+        if proxy.secure {
+            let outer = secured(&trust.proxy, proxy_name, tcp, deadline).await.map_err(lost)?;
+            let tunnel = self.tunnel(outer, proxy, deadline).await.map_err(failure)?;
+            Ok(Connection::TlsInTls(Box::new(secured(&trust.upstream, name, tunnel, deadline).await?)))
+        } else {
+            let tunnel = self.tunnel(tcp, proxy, deadline).await.map_err(failure)?;
+            Ok(Connection::Tls(Box::new(secured(&trust.upstream, name, tunnel, deadline).await?)))
+        }
+    }
+
+    /// A TCP connection to one of the endpoint's addresses.
+    async fn reach(&self, endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, UpstreamError> {
+        let found = timeout_at(deadline, self.resolver.addresses(&endpoint.host)).await;
+        let found = found.map_err(|_| UpstreamError::ConnectTimeout(ConnectStage::Lookup))?;
+        let addresses = found.map_err(|error| match error.is_shortage() {
+            true => UpstreamError::Shortage(error.into()),
+            false => UpstreamError::Dns(error.into()),
+        })?;
+        let addresses: Vec<_> =
+            addresses.into_iter().map(|address| SocketAddr::new(address, endpoint.port)).collect();
+        let connected = timeout_at(deadline, tcp::connect(&addresses, self.time)).await;
+        let connected = connected.map_err(|_| UpstreamError::ConnectTimeout(ConnectStage::Tcp))?;
+        connected.map_err(|error| match error.is_shortage() {
+            true => UpstreamError::Shortage(error.into()),
+            false => UpstreamError::Refused(error.into()),
+        })
+    }
+
+    /// A tunnel to the origin through the proxy at the other end of `stream`.
+    async fn tunnel<S>(&self, stream: S, proxy: &ForwardProxy, deadline: Instant) -> Result<S, ProxyCause>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin,
+    {
+        let destination = format!("{}:{}", self.origin.host, self.origin.port);
+        let opening = tunnel::open(stream, &destination, proxy.authorization());
+        timeout_at(deadline, opening).await.unwrap_or_else(|_| {
+            let error = UpstreamError::ConnectTimeout(ConnectStage::Tunnel);
+            Err(ProxyCause::Connection(Box::new(error)))
+        })
+    }
+}
+
+fn server_name(host: &str) -> Result<ServerName<'static>, TrustError> {
+    let host = host.trim_matches(['[', ']']).to_owned();
+    ServerName::try_from(host.clone()).map_err(|_| TrustError::Name(host))
+}
+
+async fn secured<S>(
+    config: &Arc<ClientConfig>,
+    name: &ServerName<'static>,
+    stream: S,
+    deadline: Instant,
+) -> Result<TlsStream<S>, UpstreamError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let handshake = async {
+        let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream);
+        let asked = || ASKED.with(Cell::get);
+        connecting.await.map_err(|error| UpstreamError::Tls(TlsFault::of_handshake(error, asked())))
+    };
+    let agreed = timeout_at(deadline, ASKED.scope(Cell::new(false), handshake)).await;
+    agreed.unwrap_or(Err(UpstreamError::ConnectTimeout(ConnectStage::Tls)))
+}
+
+tokio::task_local! {
+    /// Whether the other end of the handshake under way has asked for a client certificate.
+    static ASKED: Cell<bool>;
+}
+
+/// Has no client certificate, and notes that one was asked for: TLS 1.2 servers then end the handshake with alerts that
+/// do not say why.
+#[derive(Debug)]
+pub(super) struct NoClientCertificate;
+
+impl ResolvesClientCert for NoClientCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        // Outside a handshake of this module nobody reads the note.
+        let _ = ASKED.try_with(|asked| asked.set(true));
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,125 @@
+//! What RFC 9112 asks of a response and the HTTP library lets through: one status, one length.
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+/// Refuses a response whose end two readers could see in different places, and leaves one length at most.
+///
+/// # Errors
+/// With what is wrong, for the log.
+pub(super) fn validate_framing<B>(
+    mut response: Response<B>,
+    is_head: bool,
+) -> Result<Response<B>, &'static str> {
+    let status = response.status();
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err("an unasked switch of protocols");
+    }
+    if status.as_u16() > 599 {
+        return Err("a status above 599");
+    }
+    let has_none = has_no_body(status, is_head);
+    let headers = response.headers_mut();
+    if !has_none {
+        check_coding(headers)?;
+    } else if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    single_length(headers);
+    Ok(response)
+}
+
+/// Whether the body of a response has no bytes whatever its fields say (RFC 9112 section 6.3).
+pub(crate) fn has_no_body(status: StatusCode, is_head: bool) -> bool {
+    is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+}
+
+/// The length that a settled response declares, in bytes.
+pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn check_coding(headers: &HeaderMap) -> Result<(), &'static str> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Err("a transfer coding other than chunked");
+    }
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        return Err("Content-Length beside Transfer-Encoding");
+    }
+    Ok(())
+}
+
+/// A length that is repeated is written once; one that is no number describes nothing.
+fn single_length(headers: &mut HeaderMap) {
+    let lengths: Vec<&[u8]> = headers
+        .get_all(header::CONTENT_LENGTH)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .collect();
+    let Some(first) = lengths.first() else { return };
+    let sound = lengths.iter().all(|length| length == first) && first.iter().all(u8::is_ascii_digit);
+    match HeaderValue::from_bytes(first) {
+        Ok(value) if sound && !first.is_empty() => {
+            headers.insert(header::CONTENT_LENGTH, value);
+        }
+        _ => {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, headers: &[(&'static str, &'static str)]) -> Response<()> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::from_u16(status).expect("three digits");
+        for (name, value) in headers {
+            response.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    #[test]
+    fn responses_without_one_clear_end_are_refused() {
+        for (status, headers) in [
+            (101, &[][..]),
+            (600, &[]),
+            (999, &[]),
+            (200, &[("content-length", "5"), ("transfer-encoding", "chunked")]),
+            (200, &[("transfer-encoding", "gzip, chunked")]),
+            (200, &[("transfer-encoding", "gzip")]),
+            (200, &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]),
+        ] {
+            assert!(validate_framing(response(status, headers), false).is_err(), "{status} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_length_is_written_once() {
+        for (headers, expected) in [
+            (&[("content-length", "5"), ("content-length", "5")][..], Some("5")),
+            (&[("content-length", "5, 5")], Some("5")),
+            (&[("content-length", "5")], Some("5")),
+            (&[("content-length", "5, 6")], None),
+            (&[("content-length", "+5")], None),
+            (&[], None),
+        ] {
+            let settled = validate_framing(response(200, headers), true).expect("sound");
+            let lengths: Vec<_> = settled.headers().get_all("content-length").iter().collect();
+            assert_eq!(lengths, expected.into_iter().collect::<Vec<_>>(), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_describes_no_body_does_no_harm() {
+        let headers = &[("content-length", "5"), ("transfer-encoding", "chunked")];
+        for (status, is_head) in [(200, true), (204, false), (304, false)] {
+            let settled = validate_framing(response(status, headers), is_head).expect("sound");
+            assert!(!settled.headers().contains_key("content-length"), "{status}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The certificates that upstreams are trusted by: the system's roots and further files.
+
+use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
+
+use rustls::{ClientConfig, RootCertStore};
+
+use super::connector::NoClientCertificate;
+use crate::tls::roots::Roots;
+
+/// The certificates that upstreams are trusted by, and the forward proxies on the way to them.
+#[derive(Clone, Debug)]
+pub(crate) struct Trust {
+    pub(super) upstream: Arc<ClientConfig>,
+    /// Agrees on HTTP/1.1, in which CONNECT is sent.
+    pub(super) proxy: Arc<ClientConfig>,
+    roots: Arc<RootCertStore>,
+}
+
+/// Two that trust the same certificates are equal.
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        self.roots.roots == other.roots.roots
+    }
+}
+
+/// Trusted roots that cannot be used.
+#[derive(Debug)]
+pub enum TrustError {
+    /// A file cannot be read, or holds no certificate.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// There is not one trusted root.
+    NoRoots,
+    /// The host is neither a DNS name nor an address, so that no certificate can be for it.
+    Name(String),
+}
+
+impl fmt::Display for TrustError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, .. } => write!(f, "{} cannot be used as trusted roots", path.display()),
+            Self::NoRoots => f.write_str(
+                "no trusted root certificates were found; install the system's, or name a PEM file with ca-file or \
+                 SSL_CERT_FILE",
+            ),
+            Self::Name(host) => write!(f, "no certificate can be for the host {host}"),
+        }
+    }
+}
+
+impl Error for TrustError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::File { source, .. } => Some(source),
+            Self::NoRoots | Self::Name(_) => None,
+        }
+    }
+}
+
+impl Trust {
+    /// The system's roots and those of `ca_files`.
+    ///
+    /// # Errors
+    /// When a file cannot be used, or when there is no root at all.
+    pub(crate) fn load(ca_files: &[PathBuf]) -> Result<Self, TrustError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for path in ca_files {
+            let file = Roots::read(path).map_err(|source| TrustError::File { path: path.clone(), source })?;
+            roots.extend(file.store.roots);
+        }
+        if roots.is_empty() {
+            return Err(TrustError::NoRoots);
+        }
+        let roots = Arc::new(roots);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring serves TLS 1.2 and 1.3")
+            .with_root_certificates(Arc::clone(&roots))
+            .with_client_cert_resolver(Arc::new(NoClientCertificate));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let proxy = Arc::new(config.clone());
+        config.alpn_protocols.insert(0, b"h2".to_vec());
+        Ok(Self { upstream: Arc::new(config), proxy, roots })
+    }
+
+    /// The same trust, for upstreams that want HTTP/1.1 only.
+    pub(super) fn http1_only(&self) -> Self {
+        Self { upstream: Arc::clone(&self.proxy), ..self.clone() }
+    }
+}
