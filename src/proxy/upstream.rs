@@ -152,7 +152,8 @@ impl Upstream {
             }
             Ok(Err(SendFailure { error, unsent })) => {
                 self.learn_from(&error, &lease);
-                return Err(failed(&lease, unsent, classify(error)));
+                let fault = lease.alert().and_then(|alert| alert.fault(!lease.reused()));
+                return Err(failed(&lease, unsent, classify(error, fault)));
             }
             Ok(Ok(response)) => response,
         };
@@ -206,7 +207,8 @@ impl Upstream {
                 Turn::Make(turn) => turn,
             };
             let connection = self.http1.get().unwrap_or(&self.connector).connect(deadline).await?;
-            self.pool.handshake(connection).await.map_err(classify)
+            let alert = connection.alert();
+            self.pool.handshake(connection).await.map_err(|error| classify(error, alert.fault(true)))
         };
         let connected = timeout_at(deadline, connecting).await;
         connected.unwrap_or(Err(UpstreamError::ConnectTimeout(ConnectStage::Http))).map_err(|error| Failure {
@@ -250,11 +252,8 @@ fn into_wire(request: SignedRequest, version: Version, scheme: &Scheme) -> Reque
     wire
 }
 
-fn classify(error: SendError) -> UpstreamError {
-    let fault = match &error {
-        SendError::Http1(error) => TlsFault::after_handshake(error),
-        SendError::Http2(error) => TlsFault::after_handshake(error),
-    };
+/// What a failed request means; `fault` is what TLS has to say about it, where it has.
+fn classify(error: SendError, fault: Option<TlsFault>) -> UpstreamError {
     if let Some(fault) = fault {
         return UpstreamError::Tls(fault);
     }
@@ -307,7 +306,7 @@ impl UpstreamError {
     /// Whether another attempt may go better: what failed is not the same the next time.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::Tls(TlsFault::Certificate(_)) | Self::Protocol(_) => false,
+            Self::Tls(TlsFault::Certificate(_) | TlsFault::ClientCertificate) | Self::Protocol(_) => false,
             Self::Proxy(failure) => failure.may_pass(),
             Self::Dns(_)
             | Self::Shortage(_)
