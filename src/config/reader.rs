@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use http::Uri;
+
 use super::{
     amplify::Outputs,
     environment::Environment,
@@ -27,6 +29,8 @@ pub(super) struct Reader<'a> {
     pub(super) amplify: Outputs,
     /// Which hosts are reached through a forward proxy.
     pub(super) forward_proxies: ForwardProxies,
+    /// Services that settings or variables name and that the proxy itself calls, each with where it was given.
+    pub(super) services: Vec<(Origin, Uri)>,
     /// The command that asks.
     command: Use,
     /// Highest first: flags, variables, file.
@@ -52,6 +56,7 @@ impl<'a> Reader<'a> {
             warnings,
             amplify: Outputs::default(),
             forward_proxies: ForwardProxies::default(),
+            services: Vec::new(),
             command,
             layers: [arguments.flags.clone(), variables, file.layer],
             problems,
