@@ -17,7 +17,7 @@ use crate::{
     credentials::aws_http,
     forward_proxy::ForwardProxies,
     listener::Listen,
-    proxy::{GuardSettings, Limits, Resolver, RouteSettings, Settings, Timeouts},
+    proxy::{GuardSettings, Limits, RouteSettings, Settings, Timeouts},
     regular_file::RegularFile,
     roots::Roots,
     telemetry,
@@ -166,7 +166,7 @@ impl Reader<'_> {
         let own = self.explicit("ca-file").and_then(|given| self.roots_file(&given));
         let ca_files = own.into_iter().chain(self.aws_ca_files()).collect();
         let (guard, strip_headers) = (GuardSettings::default(), Vec::new());
-        let (forward_proxies, resolver) = (self.forward_proxies.clone(), Resolver::system());
+        let (forward_proxies, resolver) = (self.forward_proxies.clone(), self.resolver.clone());
         Some(Settings {
             guard,
             limits: limits?,
@@ -181,7 +181,8 @@ impl Reader<'_> {
 
     /// How the endpoints of AWS are reached.
     pub(super) fn aws_http(&mut self) -> aws_http::Settings {
-        aws_http::Settings { ca_files: self.aws_ca_files(), proxies: self.forward_proxies.clone() }
+        let (proxies, resolver) = (self.forward_proxies.clone(), self.resolver.clone());
+        aws_http::Settings { ca_files: self.aws_ca_files(), proxies, resolver }
     }
 
     /// What the SDKs trust besides the system's roots.
