@@ -17,7 +17,15 @@ mod tcp;
 mod trust;
 mod tunnel;
 
-use std::{borrow::Cow, error::Error, fmt, future::Future, pin::pin, sync::OnceLock};
+use std::{
+    borrow::Cow,
+    error::Error,
+    fmt,
+    future::Future,
+    pin::pin,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{
@@ -44,12 +52,18 @@ use crate::{
     tls_fault::TlsFault,
 };
 
+/// For how long an upstream that has asked for HTTP/1.1 gets nothing else. As long as a connection is used, since what
+/// asked may have been one machine of many, or a deployment that is over.
+const HTTP1_FOR: Duration = Duration::from_secs(10 * 60);
+
 /// One origin that requests go to.
 #[derive(Debug)]
 pub(super) struct Upstream {
     connector: Connector,
-    /// What connects since the upstream has asked for HTTP/1.1.
+    /// What connects after the upstream has asked for HTTP/1.1.
     http1: OnceLock<Connector>,
+    /// Until when that is used.
+    http1_until: Mutex<Option<Instant>>,
     pool: Pool,
     timeouts: Timeouts,
 }
@@ -110,7 +124,13 @@ impl Upstream {
     /// An upstream reached through `connector`.
     #[must_use]
     pub(super) fn new(connector: Connector, timeouts: Timeouts) -> Self {
-        Self { connector, http1: OnceLock::new(), pool: Pool::default(), timeouts }
+        Self {
+            connector,
+            http1: OnceLock::new(),
+            http1_until: Mutex::default(),
+            pool: Pool::default(),
+            timeouts,
+        }
     }
 
     /// The same upstream with connections of its own.
@@ -187,7 +207,7 @@ impl Upstream {
         let SendError::Http2(error) = error else { return };
         match error.reason() {
             Some(h2::Reason::HTTP_1_1_REQUIRED) if error.is_remote() => {
-                self.http1.get_or_init(|| self.connector.http1_only());
+                *self.http1_until() = Some(Instant::now() + HTTP1_FOR);
                 self.pool.retire_http2();
             }
             Some(h2::Reason::REFUSED_STREAM) => self.pool.retire(lease),
@@ -195,10 +215,30 @@ impl Upstream {
         }
     }
 
+    fn http1_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.http1_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What makes the next connection.
+    fn connector(&self) -> &Connector {
+        let wants_http1 = self.http1_until().is_some();
+        if wants_http1 { self.http1.get_or_init(|| self.connector.http1_only()) } else { &self.connector }
+    }
+
+    /// Offers HTTP/2 again to an upstream that asked for HTTP/1.1 long enough ago.
+    fn forget_http1(&self) {
+        let mut until = self.http1_until();
+        if until.is_some_and(|until| until <= Instant::now()) {
+            *until = None;
+            self.pool.expect_sharing();
+        }
+    }
+
     /// A connection that is new, or that others have made meanwhile.
     async fn connect(&self, newer_than: Option<u64>) -> Result<Lease, Failure> {
         let limit = self.timeouts.connect;
         let deadline = Instant::now() + limit;
+        self.forget_http1();
         let connecting = async {
             // The turn is kept until others can find the connection, but not waited for so long that too little time
             // would be left: whoever has it may wait for nothing.
@@ -206,7 +246,7 @@ impl Upstream {
                 Turn::Found(lease) => return Ok(lease),
                 Turn::Make(turn) => turn,
             };
-            let connection = self.http1.get().unwrap_or(&self.connector).connect(deadline).await?;
+            let connection = self.connector().connect(deadline).await?;
             let alert = connection.alert();
             self.pool.handshake(connection).await.map_err(|error| classify(error, alert.fault(true)))
         };

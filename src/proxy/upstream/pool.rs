@@ -198,6 +198,11 @@ impl Pool {
         connections.speaks_one = true;
     }
 
+    /// Has requests wait for each other's connections again, since the next one may be shared.
+    pub(super) fn expect_sharing(&self) {
+        self.lock().speaks_one = false;
+    }
+
     /// Starts HTTP on a new connection, in the version that TLS agreed on.
     pub(super) async fn handshake(&self, connection: Connection) -> Result<Lease, SendError> {
         let speaks_one = connection.version() != Version::HTTP_2;
