@@ -14,6 +14,7 @@ use aws_smithy_http_client::{
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{
+    dns::{DnsFuture, ResolveDns, ResolveDnsError},
     http::{
         HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
         http_client_fn,
@@ -29,6 +30,7 @@ use crate::{
     clock::{self, Clock},
     forward_proxy::{ForwardProxies, ForwardProxy},
     tls::{fault::TlsFault, roots::Roots},
+    upstream::Resolver,
 };
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -41,6 +43,8 @@ pub struct Settings {
     pub ca_files: Vec<PathBuf>,
     /// Which endpoints are reached through a forward proxy.
     pub proxies: ForwardProxies,
+    /// How names are looked up.
+    pub resolver: Resolver,
 }
 
 /// Builds the connector, and has `clock` set by the `Date` of every answer.
@@ -62,8 +66,8 @@ pub(crate) fn unobserved(settings: &Settings) -> Result<SharedHttpConnector, Tru
         roots = roots.with_pem_certificate(file.pem);
     }
     let unhurried = |proxy: ProxyConfig| {
-        let roots = roots.clone();
-        SharedHttpConnector::new(Unhurried(LazyLock::new(Box::new(move || build(roots, proxy)))))
+        let (roots, names) = (roots.clone(), Names(settings.resolver.clone()));
+        SharedHttpConnector::new(Unhurried(LazyLock::new(Box::new(move || build(roots, proxy, names)))))
     };
     let direct = unhurried(ProxyConfig::disabled());
     let Some(proxy) = settings.proxies.proxy() else { return Ok(direct) };
@@ -74,7 +78,7 @@ pub(crate) fn unobserved(settings: &Settings) -> Result<SharedHttpConnector, Tru
     Ok(SharedHttpConnector::new(Routed { direct, tunnelled, proxies: settings.proxies.clone() }))
 }
 
-fn build(roots: TrustStore, proxy: ProxyConfig) -> SharedHttpConnector {
+fn build(roots: TrustStore, proxy: ProxyConfig, names: Names) -> SharedHttpConnector {
     let tls =
         TlsContext::builder().with_trust_store(roots).build().expect("a trust store alone is a context");
     let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(READ).build();
@@ -83,8 +87,19 @@ fn build(roots: TrustStore, proxy: ProxyConfig) -> SharedHttpConnector {
         .proxy_config(proxy)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
-        .build();
+        .build_with_resolver(names);
     SharedHttpConnector::new(connector)
+}
+
+/// Looks names up as on the way to the upstream. The SDK's own lookups run in tokio's pool of blocking threads, where one
+/// that hangs takes a thread for each attempt and keeps the runtime from ending.
+#[derive(Clone, Debug)]
+struct Names(Resolver);
+
+impl ResolveDns for Names {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        DnsFuture::new(async move { self.0.addresses(name).await.map_err(ResolveDnsError::new) })
+    }
 }
 
 /// The same connector as the SDK's clients take it.

@@ -3,6 +3,8 @@
 //! One table has the settings; each source becomes a layer of texts that know where they were given; one pass
 //! over the layers makes the types that the components take. Components know nothing of this module.
 
+use http::Uri;
+
 #[cfg(feature = "otlp")]
 use crate::telemetry::spans;
 use crate::{aws_http, credentials, downstream::listener::Listen, proxy, telemetry};
@@ -36,6 +38,7 @@ pub use sandbox::SandboxConfig;
 pub use source::Arguments;
 
 use reader::Reader;
+use source::Origin;
 use table::Use;
 
 /// What `serve` and `exec` need.
@@ -53,6 +56,8 @@ pub struct Config {
     pub allow_unauthenticated: bool,
     /// Logging.
     pub telemetry: telemetry::Settings,
+    /// Services that the proxy itself calls, where settings or variables name them.
+    services: Vec<(Origin, Uri)>,
     /// How the endpoints of AWS are reached.
     pub aws_http: aws_http::Settings,
     /// Where spans of requests are exported, if they are.
@@ -132,15 +137,19 @@ impl Config {
         let route_settings = routes.iter().flatten().map(|route| route.settings.clone()).collect();
         let proxy = reader.proxy(route_settings);
         let credentials = reader.credentials();
+        if let Some(listeners) = &listeners {
+            reader.refuse_circles_of_services(listeners);
+        }
         let allow_unauthenticated = reader.value("allow-unauthenticated", value::switch);
         let telemetry = reader.telemetry();
         let aws_http = reader.aws_http();
         #[cfg(feature = "otlp")]
-        let spans = reader.spans();
+        let spans = reader.spans_away_from(listeners.as_ref());
         #[cfg(not(feature = "otlp"))]
         reader.spans();
         let exit_zero_on_sigterm = reader.value("exit-zero-on-sigterm", value::switch);
         let warnings = std::mem::take(&mut reader.warnings);
+        let services = std::mem::take(&mut reader.services);
         let effective = reader.effective(routes.as_deref().unwrap_or_default());
         let config = || {
             let (listen, admin_listen) = listeners?;
@@ -152,6 +161,7 @@ impl Config {
                 proxy: proxy?,
                 allow_unauthenticated: allow_unauthenticated?,
                 telemetry: telemetry?,
+                services,
                 aws_http,
                 #[cfg(feature = "otlp")]
                 spans,

@@ -21,7 +21,7 @@ mod tunnel;
 use std::{
     future::Future,
     pin::pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -68,12 +68,18 @@ pub(crate) struct OutgoingRequest {
     pub(crate) length: u64,
 }
 
+/// For how long an upstream that has asked for HTTP/1.1 gets nothing else. As long as a connection is used, since what
+/// asked may have been one machine of many, or a deployment that is over.
+const HTTP1_FOR: Duration = Duration::from_secs(10 * 60);
+
 /// One origin that requests go to.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     connector: Connector,
-    /// What connects since the upstream has asked for HTTP/1.1.
+    /// What connects after the upstream has asked for HTTP/1.1.
     http1: OnceLock<Connector>,
+    /// Until when that is used.
+    http1_until: Mutex<Option<Instant>>,
     pool: Pool,
     timeouts: Timeouts,
 }
@@ -94,7 +100,13 @@ impl Upstream {
     /// An upstream reached through `connector`.
     #[must_use]
     pub(crate) fn new(connector: Connector, timeouts: Timeouts) -> Self {
-        Self { connector, http1: OnceLock::new(), pool: Pool::default(), timeouts }
+        Self {
+            connector,
+            http1: OnceLock::new(),
+            http1_until: Mutex::default(),
+            pool: Pool::default(),
+            timeouts,
+        }
     }
 
     /// The same upstream with connections of its own.
@@ -136,7 +148,8 @@ impl Upstream {
             }
             Ok(Err(SendFailure { error, unsent })) => {
                 self.learn_from(&error, &lease);
-                return Err(failed(&lease, unsent, classify(error)));
+                let fault = lease.alert().and_then(|alert| alert.fault(!lease.reused()));
+                return Err(failed(&lease, unsent, classify(error, fault)));
             }
             Ok(Ok(response)) => response,
         };
@@ -170,7 +183,7 @@ impl Upstream {
         let SendError::Http2(error) = error else { return };
         match error.reason() {
             Some(h2::Reason::HTTP_1_1_REQUIRED) if error.is_remote() => {
-                self.http1.get_or_init(|| self.connector.http1_only());
+                *self.http1_until() = Some(Instant::now() + HTTP1_FOR);
                 self.pool.retire_http2();
             }
             Some(h2::Reason::REFUSED_STREAM) => self.pool.retire(lease),
@@ -178,10 +191,30 @@ impl Upstream {
         }
     }
 
+    fn http1_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.http1_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What makes the next connection.
+    fn connector(&self) -> &Connector {
+        let wants_http1 = self.http1_until().is_some();
+        if wants_http1 { self.http1.get_or_init(|| self.connector.http1_only()) } else { &self.connector }
+    }
+
+    /// Offers HTTP/2 again to an upstream that asked for HTTP/1.1 long enough ago.
+    fn forget_http1(&self) {
+        let mut until = self.http1_until();
+        if until.is_some_and(|until| until <= Instant::now()) {
+            *until = None;
+            self.pool.expect_sharing();
+        }
+    }
+
     /// A connection that is new, or that others have made meanwhile.
     async fn connect(&self, newer_than: Option<u64>) -> Result<Lease, Failure> {
         let limit = self.timeouts.connect;
         let deadline = Instant::now() + limit;
+        self.forget_http1();
         let connecting = async {
             // The turn is kept until others can find the connection, but not waited for so long that too little time
             // would be left: whoever has it may wait for nothing.
@@ -189,8 +222,9 @@ impl Upstream {
                 ConnectLock::Found(lease) => return Ok(lease),
                 ConnectLock::Make(turn) => turn,
             };
-            let connection = self.http1.get().unwrap_or(&self.connector).connect(deadline).await?;
-            self.pool.handshake(connection).await.map_err(classify)
+            let connection = self.connector().connect(deadline).await?;
+            let alert = connection.alert();
+            self.pool.handshake(connection).await.map_err(|error| classify(error, alert.fault(true)))
         };
         let connected = timeout_at(deadline, connecting).await;
         connected.unwrap_or(Err(UpstreamError::ConnectTimeout(ConnectStage::Http))).map_err(|error| Failure {
@@ -227,11 +261,8 @@ fn into_wire(request: OutgoingRequest, version: Version, scheme: &Scheme) -> Req
     wire
 }
 
-fn classify(error: SendError) -> UpstreamError {
-    let fault = match &error {
-        SendError::Http1(error) => TlsFault::after_handshake(error),
-        SendError::Http2(error) => TlsFault::after_handshake(error),
-    };
+/// What a failed request means; `fault` is what TLS has to say about it, where it has.
+fn classify(error: SendError, fault: Option<TlsFault>) -> UpstreamError {
     if let Some(fault) = fault {
         return UpstreamError::Tls(fault);
     }

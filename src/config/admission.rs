@@ -11,11 +11,13 @@ use super::{
     source::{Given, Origin},
     url, value,
 };
+#[cfg(feature = "otlp")]
+use crate::telemetry::spans;
 use crate::{
     aws_http,
     downstream::listener::Listen,
     forward_proxy::ForwardProxies,
-    proxy::{GuardSettings, Limits, Resolver, RouteSettings, Settings, Timeouts},
+    proxy::{GuardSettings, Limits, RouteSettings, Settings, Timeouts},
     regular_file::RegularFile,
     telemetry,
     tls::roots::Roots,
@@ -37,17 +39,21 @@ impl Config {
 }
 
 impl Config {
-    /// Whether what requests go to is none of `addresses`, at which this proxy listens itself.
+    /// Checks that nothing to which this proxy sends requests is one of `addresses`, at which it listens itself.
     ///
     /// # Errors
-    /// When an upstream or the forward proxy is one of them: each request would come back as another one.
+    /// When an upstream, a service or the forward proxy is one of them: each request would come back as another one.
     pub fn leads_away_from(&self, addresses: &[Listen]) -> Result<(), ConfigError> {
         let upstreams =
             self.proxy.routes.iter().filter_map(|route| {
                 circle(&route.upstream, addresses).map(|why| Problem::new("upstream", why))
             });
-        let problems: Vec<Problem> =
-            upstreams.chain(proxy_circle(&self.proxy.forward_proxies, addresses)).collect();
+        let services = self
+            .services
+            .iter()
+            .filter_map(|(origin, url)| circle(url, addresses).map(|why| Problem::new(origin, why)));
+        let proxy = proxy_circle(&self.proxy.forward_proxies, addresses);
+        let problems: Vec<Problem> = upstreams.chain(services).chain(proxy).collect();
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::new(problems)) }
     }
 }
@@ -101,6 +107,29 @@ impl Reader<'_> {
         Some((listen, admin))
     }
 
+    /// Refuses services that lead back to this proxy's own listeners: it would wait for credentials from itself.
+    pub(super) fn refuse_circles_of_services(&mut self, listeners: &(Listen, Option<Listen>)) {
+        let addresses = both(listeners);
+        for (origin, url) in self.services.clone() {
+            if let Some(why) = circle(&url, &addresses) {
+                self.problem(origin, why);
+            }
+        }
+    }
+
+    /// How spans are exported, unless that is to this proxy's own listeners: each export would be a request with a span
+    /// of its own.
+    #[cfg(feature = "otlp")]
+    pub(super) fn spans_away_from(
+        &mut self,
+        listeners: Option<&(Listen, Option<Listen>)>,
+    ) -> Option<spans::Settings> {
+        let spans = self.spans()?;
+        let Some(why) = circle(&spans.endpoint, &both(listeners?)) else { return Some(spans) };
+        self.warnings.push(format!("the collector at {why}; no spans are exported"));
+        None
+    }
+
     /// Refuses routes and a forward proxy that lead back to this proxy's own listeners.
     pub(super) fn refuse_circles(&mut self, listeners: &(Listen, Option<Listen>), routes: &[Route]) {
         let addresses = both(listeners);
@@ -137,7 +166,7 @@ impl Reader<'_> {
         let own = self.explicit("ca-file").and_then(|given| self.roots_file(&given));
         let ca_files = own.into_iter().chain(self.aws_ca_files()).collect();
         let (guard, strip_headers) = (GuardSettings::default(), Vec::new());
-        let (forward_proxies, resolver) = (self.forward_proxies.clone(), Resolver::system());
+        let (forward_proxies, resolver) = (self.forward_proxies.clone(), self.resolver.clone());
         Some(Settings {
             guard,
             limits: limits?,
@@ -152,7 +181,8 @@ impl Reader<'_> {
 
     /// How the endpoints of AWS are reached.
     pub(super) fn aws_http(&mut self) -> aws_http::Settings {
-        aws_http::Settings { ca_files: self.aws_ca_files(), proxies: self.forward_proxies.clone() }
+        let (proxies, resolver) = (self.forward_proxies.clone(), self.resolver.clone());
+        aws_http::Settings { ca_files: self.aws_ca_files(), proxies, resolver }
     }
 
     /// What the SDKs trust besides the system's roots.

@@ -32,6 +32,7 @@ impl Reader<'_> {
         let mut spans = variables.spans();
         if let Some(spans) = &mut spans {
             spans.http.proxies = self.forward_proxies.clone();
+            spans.http.resolver = self.resolver.clone();
         }
         self.warnings.append(&mut variables.warnings);
         spans

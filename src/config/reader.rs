@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use http::Uri;
+
 use super::{
     amplify::Outputs,
     environment::Environment,
@@ -12,7 +14,7 @@ use super::{
     table::{self, Use},
     value::Parsed,
 };
-use crate::forward_proxy::ForwardProxies;
+use crate::{forward_proxy::ForwardProxies, proxy::Resolver};
 
 /// The layers, and what was found wrong with them so far.
 pub(super) struct Reader<'a> {
@@ -27,6 +29,10 @@ pub(super) struct Reader<'a> {
     pub(super) amplify: Outputs,
     /// Which hosts are reached through a forward proxy.
     pub(super) forward_proxies: ForwardProxies,
+    /// Shared by all, so that each name has one lookup at a time.
+    pub(super) resolver: Resolver,
+    /// Services that settings or variables name and that the proxy itself calls, each with where it was given.
+    pub(super) services: Vec<(Origin, Uri)>,
     /// The command that asks.
     command: Use,
     /// Highest first: flags, variables, file.
@@ -52,6 +58,8 @@ impl<'a> Reader<'a> {
             warnings,
             amplify: Outputs::default(),
             forward_proxies: ForwardProxies::default(),
+            resolver: Resolver::system(),
+            services: Vec::new(),
             command,
             layers: [arguments.flags.clone(), variables, file.layer],
             problems,

@@ -52,7 +52,7 @@ impl Config {
         let credentials_lifetime = reader.value("credentials-lifetime", value::duration);
         let telemetry = reader.telemetry();
         #[cfg(feature = "otlp")]
-        let spans = reader.spans();
+        let spans = reader.spans_away_from(listeners.as_ref());
         #[cfg(not(feature = "otlp"))]
         reader.spans();
         let exit_zero_on_sigterm = reader.value("exit-zero-on-sigterm", value::switch);

@@ -2,6 +2,8 @@
 
 use std::{io::ErrorKind, path::PathBuf};
 
+use http::Uri;
+
 use super::{
     reader::Reader,
     source::{Given, Origin},
@@ -26,6 +28,16 @@ const USER_POOL: &[&str] = &[
     "redirect-port",
 ];
 
+/// Where the SDK's default chain looks for credentials, if these variables say so. It parses them itself.
+const OF_THE_CHAIN: &[&str] = &[
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_ENDPOINT_URL_SSO",
+    "AWS_ENDPOINT_URL_SSO_OIDC",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+];
+
 impl Reader<'_> {
     pub(super) fn credentials(&mut self) -> Option<Settings> {
         match self.value("credentials", value::source)? {
@@ -44,6 +56,11 @@ impl Reader<'_> {
                     &[USER_POOL, pools, roles].concat(),
                     "contradicts credentials = aws, which takes the SDK's default chain",
                 );
+                for name in OF_THE_CHAIN {
+                    if let Some(Ok(url)) = self.environment.variable(name).map(str::parse) {
+                        self.calls(Origin::Variable((*name).to_owned()), url);
+                    }
+                }
                 Some(Settings::Aws)
             }
         }
@@ -89,6 +106,9 @@ impl Reader<'_> {
         let password = self.secret("password-file");
         let totp_secret = self.secret_as("totp-secret-file", value::totp_secret);
         let domain = self.value("domain", url::login_domain);
+        if let (Some(origin), Some(Ok(url))) = (self.origin("domain"), domain.as_deref().map(str::parse)) {
+            self.calls(origin, url);
+        }
         let login_provider = self.value("login-provider", value::login_provider);
         if self.origin("username").is_none() {
             self.refuse(&["password-file"], "is of no use without username");
@@ -141,9 +161,19 @@ impl Reader<'_> {
             .find_map(|name| self.environment.variable(name).map(|url| (name, url.to_owned())));
         match redirect {
             Some((name, text)) => {
-                self.parsed(&Given { text, origin: Origin::Variable(name.to_owned()) }, url::endpoint_url)
+                let given = Given { text, origin: Origin::Variable(name.to_owned()) };
+                let endpoint = self.parsed(&given, url::endpoint_url)?;
+                self.calls(given.origin, endpoint.parse().expect("a URL that has been parsed"));
+                Some(endpoint)
             }
             None => Some(service_endpoint(service, region)),
+        }
+    }
+
+    /// Notes that the proxy itself sends requests to `url`.
+    fn calls(&mut self, origin: Origin, url: Uri) {
+        if !self.services.iter().any(|(known, _)| *known == origin) {
+            self.services.push((origin, url));
         }
     }
 

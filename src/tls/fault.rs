@@ -97,20 +97,34 @@ impl TlsFault {
         }
     }
 
-    /// What an alert means that came where an answer was expected, if it is about the client's certificate: in TLS 1.3 a
-    /// server looks at that after the client believes the handshake to be over. Other alerts end connections for reasons
-    /// of their own, as closing does.
-    pub(crate) fn after_handshake(error: &(dyn Error + 'static)) -> Option<Self> {
-        let rustls::Error::AlertReceived(alert) = Self::find(error)? else { return None };
+    /// What an alert means that came where an answer was expected; `asked` tells whether the handshake asked for a client
+    /// certificate, and `is_first` whether nothing had been answered on the connection. `None` where the alert says no
+    /// more than that the connection has ended.
+    ///
+    /// In TLS 1.3 a server looks at the client's certificate after the client believes the handshake to be over; in
+    /// TLS 1.2 one may ask for it later, by a renegotiation that is not supported here and that it ends with
+    /// handshake_failure.
+    pub(crate) fn after_handshake(alert: AlertDescription, asked: bool, is_first: bool) -> Option<Self> {
         let about_certificate = matches!(
             alert,
-            AlertDescription::CertificateRequired
-                | AlertDescription::BadCertificate
+            AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateExpired
                 | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
                 | AlertDescription::AccessDenied
-                | AlertDescription::HandshakeFailure
         );
-        about_certificate.then_some(Self::ClientCertificate)
+        match alert {
+            AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
+                Some(Self::ClientCertificate)
+            }
+            // A server that misses the certificate may send any alert.
+            _ if asked && (is_first || about_certificate) => Some(Self::ClientCertificate),
+            _ if is_first || about_certificate => Some(Self::Alert(alert.into())),
+            // A connection that has been used may end for reasons of its own.
+            _ => None,
+        }
     }
 
     /// What TLS has to do with an error, whatever that says of itself.
@@ -247,6 +261,33 @@ fn date(time: UnixTime) -> String {
     date.unwrap_or_else(|| format!("second {seconds} of the Unix epoch"))
 }
 
+/// The name that RFC 8446 section 6 and the RFCs before it give an alert that ends a connection.
+fn alert_name(number: u8) -> Option<&'static str> {
+    Some(match number {
+        10 => "unexpected_message",
+        20 => "bad_record_mac",
+        22 => "record_overflow",
+        40 => "handshake_failure",
+        42 => "bad_certificate",
+        43 => "unsupported_certificate",
+        44 => "certificate_revoked",
+        45 => "certificate_expired",
+        46 => "certificate_unknown",
+        47 => "illegal_parameter",
+        48 => "unknown_ca",
+        49 => "access_denied",
+        50 => "decode_error",
+        51 => "decrypt_error",
+        80 => "internal_error",
+        86 => "inappropriate_fallback",
+        109 => "missing_extension",
+        110 => "unsupported_extension",
+        116 => "certificate_required",
+        120 => "no_application_protocol",
+        _ => return None,
+    })
+}
+
 struct About<'a> {
     fault: &'a TlsFault,
     peer: &'a str,
@@ -267,7 +308,10 @@ impl fmt::Display for About<'_> {
             TlsFault::UnknownName => {
                 write!(f, "{peer} has no certificate for the host name that it was asked for")
             }
-            TlsFault::Alert(number) => write!(f, "{peer} refused the TLS connection with alert {number}"),
+            TlsFault::Alert(number) => {
+                write!(f, "{peer} refused the TLS connection with alert {number}")?;
+                alert_name(*number).map_or(Ok(()), |name| write!(f, " ({name})"))
+            }
             TlsFault::NotTls => write!(f, "{peer} did not answer with TLS"),
             TlsFault::Closed => write!(f, "{peer} closed the connection during the TLS handshake"),
             TlsFault::Broken(_) => write!(f, "the connection to {peer} broke during the TLS handshake"),
@@ -322,6 +366,37 @@ impl Error for TlsFault {
         match self {
             Self::Broken(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_after_the_handshake_is_about_the_client_certificate_that_was_asked_for() {
+        let certificate = "the upstream demands a client certificate";
+        for (alert, asked, is_first, expected) in [
+            (116, true, true, Some(certificate)),
+            (116, false, false, Some(certificate)),
+            (40, false, false, Some(certificate)),
+            (42, true, false, Some(certificate)),
+            (48, true, true, Some(certificate)),
+            (48, true, false, Some(certificate)),
+            (45, true, false, Some(certificate)),
+            (49, true, true, Some(certificate)),
+            (80, true, true, Some(certificate)),
+            (80, true, false, None),
+            (80, false, true, Some("the upstream refused the TLS connection with alert 80 (internal_error)")),
+            (80, false, false, None),
+            (49, false, true, Some("the upstream refused the TLS connection with alert 49 (access_denied)")),
+            (48, false, false, Some("the upstream refused the TLS connection with alert 48 (unknown_ca)")),
+            (201, false, true, Some("the upstream refused the TLS connection with alert 201")),
+        ] {
+            let fault = TlsFault::after_handshake(AlertDescription::from(alert), asked, is_first);
+            let said = fault.map(|fault| fault.about("the upstream").to_string());
+            assert_eq!(said.as_deref(), expected, "alert {alert}, asked: {asked}, first: {is_first}");
         }
     }
 }

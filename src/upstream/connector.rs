@@ -10,11 +10,11 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::TlsConnector;
 
 use super::{
     ConnectStage, UpstreamError,
-    connection::Connection,
+    connection::{Connection, Secured},
     error::{ProxyCause, ProxyFailure},
     resolver::Resolver,
     tcp,
@@ -116,7 +116,12 @@ impl Connector {
         let tcp = self.reach(&address, deadline).await.map_err(lost)?;
         if proxy.secure {
             let outer = secured(&trust.proxy, proxy_name, tcp, deadline).await.map_err(lost)?;
-            let tunnel = self.tunnel(outer, proxy, deadline).await.map_err(failure)?;
+            let alert = outer.alert();
+            let tunnel = self.tunnel(outer, proxy, deadline).await;
+            let tunnel = tunnel.map_err(|cause| match alert.fault(true) {
+                Some(fault) => lost(UpstreamError::Tls(fault)),
+                None => failure(cause),
+            })?;
             Ok(Connection::TlsInTls(Box::new(secured(&trust.upstream, name, tunnel, deadline).await?)))
         } else {
             let tunnel = self.tunnel(tcp, proxy, deadline).await.map_err(failure)?;
@@ -166,14 +171,17 @@ async fn secured<S>(
     name: &ServerName<'static>,
     stream: S,
     deadline: Instant,
-) -> Result<TlsStream<S>, UpstreamError>
+) -> Result<Secured<S>, UpstreamError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let handshake = async {
         let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream);
         let asked = || ASKED.with(Cell::get);
-        connecting.await.map_err(|error| UpstreamError::Tls(TlsFault::of_handshake(error, asked())))
+        match connecting.await {
+            Ok(tls) => Ok(Secured::new(tls, asked())),
+            Err(error) => Err(UpstreamError::Tls(TlsFault::of_handshake(error, asked()))),
+        }
     };
     let agreed = timeout_at(deadline, ASKED.scope(Cell::new(false), handshake)).await;
     agreed.unwrap_or(Err(UpstreamError::ConnectTimeout(ConnectStage::Tls)))

@@ -85,7 +85,7 @@ impl UpstreamError {
     /// Whether another attempt may go better: what failed is not the same the next time.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Tls(TlsFault::Certificate(_)) | Self::Protocol(_) => false,
+            Self::Tls(TlsFault::Certificate(_) | TlsFault::ClientCertificate) | Self::Protocol(_) => false,
             Self::Proxy(failure) => failure.may_pass(),
             Self::Dns(_)
             | Self::Shortage(_)

@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     body::Incoming,
-    connection::Connection,
+    connection::{Alert, Connection},
     http2::{self, Room},
     request_body::RequestBody,
     tasks::{Tasks, log_end},
@@ -76,6 +76,7 @@ struct Connections {
 struct Http1 {
     sender: http1::SendRequest<RequestBody>,
     driver: AbortHandle,
+    alert: Alert,
     /// From when on it takes no more requests.
     retires: Instant,
 }
@@ -83,6 +84,7 @@ struct Http1 {
 /// An HTTP/2 connection, which stays here while requests use it.
 struct Http2 {
     connection: http2::Connection,
+    alert: Alert,
     /// The how-manieth connection it is, from one.
     number: u64,
     /// From when on it takes no more requests; those under way end as they began.
@@ -99,7 +101,7 @@ pub(super) struct Lease {
 
 enum Sender {
     Http1(Http1),
-    Http2(http2::Stream),
+    Http2(http2::Stream, Alert),
 }
 
 /// Why a request that was given to a connection has no response.
@@ -177,14 +179,14 @@ impl Pool {
     /// that have answered nothing since, and has an HTTP/2 connection prove itself. What is under way goes on.
     pub(super) fn doubt(&self, lease: &Lease, silence: Duration) {
         match &lease.sender {
-            Some(Sender::Http2(stream)) => stream.doubt(),
+            Some(Sender::Http2(stream, _)) => stream.doubt(),
             Some(Sender::Http1(_)) | None => self.lock().one.retain(|(_, since)| since.elapsed() < silence),
         }
     }
 
     /// Gives the connection no more requests: it has refused one. What is under way goes on.
     pub(super) fn retire(&self, lease: &Lease) {
-        if let Some(Sender::Http2(stream)) = &lease.sender {
+        if let Some(Sender::Http2(stream, _)) = &lease.sender {
             self.lock().two.retain(|http2| !http2.connection.has(stream));
         }
     }
@@ -196,17 +198,23 @@ impl Pool {
         connections.speaks_one = true;
     }
 
+    /// Has requests wait for each other's connections again, since the next one may be shared.
+    pub(super) fn expect_sharing(&self) {
+        self.lock().speaks_one = false;
+    }
+
     /// Starts HTTP on a new connection, in the version that TLS agreed on.
     pub(super) async fn handshake(&self, connection: Connection) -> Result<Lease, SendError> {
         let speaks_one = connection.version() != Version::HTTP_2;
         self.lock().speaks_one = speaks_one;
+        let alert = connection.alert();
         let retires = Instant::now() + Duration::from_secs(rand::random_range(LIFETIME));
         let sender = if speaks_one {
             let io = TokioIo::new(connection);
             let (sender, driver) = http1::Builder::new().handshake(io).await.map_err(SendError::Http1)?;
             let driver = self.0.tasks.spawn(async move { log_end(driver.await) });
             self.lock().made += 1;
-            Sender::Http1(Http1 { sender, driver, retires })
+            Sender::Http1(Http1 { sender, driver, alert, retires })
         } else {
             let room = Arc::clone(&self.0.room);
             let connection = http2::Connection::handshake(connection, &self.0.tasks, room).await;
@@ -217,9 +225,9 @@ impl Pool {
             let mut connections = self.lock();
             connections.made += 1;
             let number = connections.made;
-            connections.two.push(Http2 { connection, number, retires });
+            connections.two.push(Http2 { connection, alert: alert.clone(), number, retires });
             self.sweep(&mut connections);
-            Sender::Http2(stream)
+            Sender::Http2(stream, alert)
         };
         Ok(Lease { sender: Some(sender), reused: false, pool: self.clone() })
     }
@@ -244,8 +252,8 @@ impl Shared {
 
 impl Connections {
     fn pop(&mut self, newer_than: Option<u64>) -> Option<Sender> {
-        if let Some(stream) = self.stream(newer_than.unwrap_or(0)) {
-            return Some(Sender::Http2(stream));
+        if let Some((stream, alert)) = self.stream(newer_than.unwrap_or(0)) {
+            return Some(Sender::Http2(stream, alert));
         }
         // One that rests may have been closed together with the one that has failed.
         if newer_than.is_some() {
@@ -261,7 +269,7 @@ impl Connections {
     }
 
     /// A stream on the oldest connection that has room, so that the others come to rest.
-    fn stream(&mut self, newer_than: u64) -> Option<http2::Stream> {
+    fn stream(&mut self, newer_than: u64) -> Option<(http2::Stream, Alert)> {
         if self.two.is_empty() {
             return None;
         }
@@ -275,7 +283,7 @@ impl Connections {
             }
             match http2.connection.stream(MAX_REST) {
                 Room::Free(stream) => {
-                    found = Some(stream);
+                    found = Some((stream, http2.alert.clone()));
                     true
                 }
                 Room::Full => true,
@@ -325,9 +333,17 @@ impl Lease {
         self.reused
     }
 
+    /// Where the upstream's TLS alert is noted, should one come.
+    pub(super) fn alert(&self) -> Option<&Alert> {
+        self.sender.as_ref().map(|sender| match sender {
+            Sender::Http1(http1) => &http1.alert,
+            Sender::Http2(_, alert) => alert,
+        })
+    }
+
     pub(super) fn version(&self) -> Version {
         match self.sender {
-            Some(Sender::Http2(_)) => Version::HTTP_2,
+            Some(Sender::Http2(..)) => Version::HTTP_2,
             Some(Sender::Http1(_)) | None => Version::HTTP_11,
         }
     }
@@ -336,7 +352,7 @@ impl Lease {
     async fn ready(&mut self) -> bool {
         match &mut self.sender {
             Some(Sender::Http1(http1)) => http1.sender.ready().await.is_ok(),
-            Some(Sender::Http2(_)) => true,
+            Some(Sender::Http2(..)) => true,
             None => false,
         }
     }
@@ -354,7 +370,7 @@ impl Lease {
                     error: SendError::Http1(failure.into_error()),
                 }),
             },
-            Sender::Http2(stream) => match stream.send(request).await {
+            Sender::Http2(stream, _) => match stream.send(request).await {
                 Ok(response) => Ok(response.map(Incoming::Http2)),
                 Err(http2::SendError { error, unsent }) => {
                     Err(SendFailure { unsent, error: SendError::Http2(error) })

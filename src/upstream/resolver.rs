@@ -34,7 +34,7 @@ type Flight = watch::Receiver<Option<Result<Vec<IpAddr>, Arc<io::Error>>>>;
 
 /// A name whose addresses could not be found.
 #[derive(Debug)]
-pub(super) struct LookupError {
+pub(crate) struct LookupError {
     name: String,
     source: Arc<io::Error>,
 }
@@ -60,7 +60,7 @@ impl Resolver {
 
     /// The addresses of `host`, at least one, in the order in which they are to be tried. Addresses and `localhost` are
     /// not looked up.
-    pub(super) async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, LookupError> {
+    pub(crate) async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, LookupError> {
         let host = host.trim_matches(['[', ']']);
         if let Ok(address) = host.parse() {
             return Ok(vec![address]);
@@ -97,6 +97,13 @@ impl Resolver {
             result.send_replace(Some(outcome));
         })?;
         Ok(flight)
+    }
+}
+
+/// Asks the system.
+impl Default for Resolver {
+    fn default() -> Self {
+        Self::system()
     }
 }
 

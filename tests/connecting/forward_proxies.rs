@@ -198,10 +198,10 @@ async fn the_way_to_aws_follows_the_same_rules() {
         let ask = async |url: &str, exceptions: Vec<Exception>| {
             let mut proxies = through(secure, proxy.port(), exceptions.clone());
             let mut settings = (**proxies.proxy().expect("a proxy")).clone();
-            // This client looks names up on its own.
             settings.host = "localhost".to_owned();
             proxies = countersign::forward_proxy::ForwardProxies::new(settings, exceptions);
-            let settings = aws_http::Settings { ca_files: vec![api.authority.file()], proxies };
+            let ca_files = vec![api.authority.file()];
+            let settings = aws_http::Settings { ca_files, proxies, ..aws_http::Settings::default() };
             let connector = aws_http::connector(&settings, Clock::system()).expect("roots");
             let answer = connector.call(HttpRequest::get(url).expect("a request"));
             answer.await.map(|answer| answer.status().as_u16())
@@ -227,7 +227,8 @@ async fn a_proxy_on_the_way_to_aws_is_named_when_there_is_no_answer() {
     let mut settings = (**through(false, proxy.port(), Vec::new()).proxy().expect("a proxy")).clone();
     settings.host = "localhost".to_owned();
     let proxies = countersign::forward_proxy::ForwardProxies::new(settings, Vec::new());
-    let settings = aws_http::Settings { ca_files: vec![authority.file()], proxies };
+    let ca_files = vec![authority.file()];
+    let settings = aws_http::Settings { ca_files, proxies, ..aws_http::Settings::default() };
     let connector = aws_http::connector(&settings, Clock::system()).expect("roots");
     let error = connector.call(HttpRequest::get("https://api.test/x").expect("a request")).await;
     let causes = countersign::telemetry::causes(&error.expect_err("no tunnel"));

@@ -1,25 +1,10 @@
 //! Connections that are used all the time.
 
-use std::time::Duration;
-
-use tokio::time;
-
 use super::support::{
-    Running, Setup,
+    Setup,
     tls::{Authority, TlsUpstream},
     upstream::{FINE, Upstream},
 };
-
-/// Asks every ten seconds for so many minutes, which are over at once.
-async fn ask_for_minutes(running: &Running, minutes: u64) {
-    for _ in 0..minutes * 6 {
-        // Only while nothing is under way, so that nothing times out.
-        time::pause();
-        time::advance(Duration::from_secs(10)).await;
-        time::resume();
-        assert_eq!(running.proxy.get("/x").await.status, 200);
-    }
-}
 
 #[tokio::test]
 async fn a_connection_in_constant_use_is_replaced_after_eight_to_twelve_minutes() {
@@ -30,9 +15,9 @@ async fn a_connection_in_constant_use_is_replaced_after_eight_to_twelve_minutes(
     })
     .await;
     let running = Setup::new().upstream(upstream.url()).start().await;
-    ask_for_minutes(&running, 7).await;
+    running.proxy.ask_for_minutes(7).await;
     assert_eq!(upstream.connections(), 1);
-    ask_for_minutes(&running, 6).await;
+    running.proxy.ask_for_minutes(6).await;
     assert_eq!(upstream.connections(), 2);
 }
 
@@ -52,8 +37,8 @@ async fn a_shared_connection_in_constant_use_is_replaced_as_well() {
         .proxy(move |settings| settings.proxy.ca_files = vec![roots])
         .start()
         .await;
-    ask_for_minutes(&running, 7).await;
+    running.proxy.ask_for_minutes(7).await;
     assert_eq!(upstream.connections(), 1);
-    ask_for_minutes(&running, 6).await;
+    running.proxy.ask_for_minutes(6).await;
     assert_eq!(upstream.connections(), 2);
 }

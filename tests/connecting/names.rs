@@ -12,7 +12,8 @@ use std::{
     time::Duration,
 };
 
-use countersign::proxy::Resolver;
+use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
+use countersign::{aws_http, clock::Clock, proxy::Resolver};
 use tokio::task::JoinSet;
 
 use super::{
@@ -86,6 +87,42 @@ async fn a_name_whose_lookup_hangs_stalls_nobody_else() {
         assert_eq!(status, 504);
     }
     assert_eq!(lookups.load(Ordering::SeqCst), 1, "all wait for the same lookup");
+}
+
+#[tokio::test]
+async fn a_name_of_aws_whose_lookup_hangs_stalls_nobody_else_and_not_the_end() {
+    let upstream = Upstream::saying(FINE).await;
+    let port = upstream.url().rsplit_once(':').expect("a port").1.to_owned();
+    let (release, hanging) = channel::<()>();
+    let (hanging, lookups) = (Mutex::new(hanging), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&lookups);
+    let resolver = Resolver::new(move |name| match name {
+        "hangs.test" => {
+            counted.fetch_add(1, Ordering::SeqCst);
+            // Ends when the sender is dropped.
+            let _ = hanging.lock().expect("a lock").recv();
+            Err(io::Error::other("late"))
+        }
+        name => {
+            assert_eq!(name, "works.test");
+            Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)])
+        }
+    });
+    let settings = aws_http::Settings { resolver, ..aws_http::Settings::default() };
+    let connector = aws_http::connector(&settings, Clock::system()).expect("roots");
+    let ask = |name: &str| connector.call(HttpRequest::get(format!("http://{name}:{port}/")).expect("a URL"));
+    let mut stuck = JoinSet::new();
+    for _ in 0..5 {
+        stuck.spawn(ask("hangs.test"));
+    }
+    while lookups.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let answer = soon("an answer", ask("works.test")).await.expect("an answer");
+    assert_eq!(answer.status().as_u16(), 200);
+    stuck.shutdown().await;
+    assert_eq!(lookups.load(Ordering::SeqCst), 1, "all waited for the same lookup");
+    drop(release);
 }
 
 #[tokio::test]

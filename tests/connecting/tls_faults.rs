@@ -12,11 +12,14 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     problem,
     support::{
         Running, Setup,
+        forward_proxy::{Does, ForwardProxy, at},
+        http::request,
         program::{Program, ask, folder, sandbox, serve},
         tls::{Authority, fine_over_tls, names, of_server, server},
         upstream::Upstream,
@@ -137,7 +140,7 @@ fn demanding_client_certificates(
     version: &'static SupportedProtocolVersion,
 ) -> ServerConfig {
     let key = KeyPair::generate().expect("a key");
-    let certificate = names(&["127.0.0.1"]).self_signed(&key).expect("a certificate");
+    let certificate = names(&["127.0.0.1", "localhost"]).self_signed(&key).expect("a certificate");
     std::fs::write(authority.folder().join("server.pem"), certificate.pem()).expect("written");
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority.file()).expect("a certificate")).expect("a root");
@@ -152,12 +155,43 @@ fn demanding_client_certificates(
 
 #[tokio::test]
 async fn an_upstream_that_demands_a_client_certificate_is_said_to_do_so() {
+    let large = "x".repeat(1 << 20);
+    for (version, protocol) in [(&TLS12, "http/1.1"), (&TLS12, "h2"), (&TLS13, "http/1.1"), (&TLS13, "h2")] {
+        let authority = Authority::new();
+        let mut config = demanding_client_certificates(&authority, version);
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        let (running, _accepting) = in_front_of(config, vec![authority.folder().join("server.pem")]).await;
+        let expected = problem(502, "upstream-tls", "tls_protocol_error");
+        // A connection that the server resets while the request is being sent has its alert all the same.
+        for body in ["", &large, "", &large] {
+            let answer = running.proxy.send(request("POST", "/x", body.to_owned())).await;
+            assert_eq!(answer.problem(), expected, "{version:?}, {protocol}: {}", answer.text());
+            let detail = answer.json()["detail"].to_string();
+            assert!(detail.contains("The upstream demands a client certificate. "), "{detail}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_forward_proxy_that_demands_a_client_certificate_is_said_to_do_so() {
     for version in [&TLS12, &TLS13] {
         let authority = Authority::new();
         let config = demanding_client_certificates(&authority, version);
-        let (running, _accepting) = in_front_of(config, vec![authority.folder().join("server.pem")]).await;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let proxy = ForwardProxy::start(Does::Nothing, Some(acceptor)).await;
+        let (roots, port) = (authority.folder().join("server.pem"), proxy.port());
+        let running = Setup::new()
+            .upstream("https://api.test/prod")
+            .proxy(move |settings| {
+                settings.proxy.ca_files = vec![roots];
+                settings.proxy.forward_proxies = at(true, "localhost", port, Vec::new());
+            })
+            .start()
+            .await;
         let detail = detail(&running, "tls_protocol_error").await;
-        assert!(detail.starts_with("The upstream demands a client certificate. "), "{version:?}: {detail}");
+        let named =
+            format!("The proxy localhost:{port}, which HTTPS_PROXY names, demands a client certificate.");
+        assert!(detail.starts_with(&named), "{version:?}: {detail}");
     }
 }
 

@@ -68,8 +68,13 @@ impl ForwardProxy {
 
 /// Settings that lead everything but `exceptions` through a proxy on this port of `proxy.test`.
 pub(crate) fn through(secure: bool, port: u16, exceptions: Vec<Exception>) -> ForwardProxies {
+    at(secure, "proxy.test", port, exceptions)
+}
+
+/// The same for a proxy on a host that can be looked up.
+pub(crate) fn at(secure: bool, host: &str, port: u16, exceptions: Vec<Exception>) -> ForwardProxies {
     let user_info = Some("me:p%40w".to_owned().into());
-    let (variable, host) = ("HTTPS_PROXY", "proxy.test".to_owned());
+    let (variable, host) = ("HTTPS_PROXY", host.to_owned());
     ForwardProxies::new(Settings { variable, secure, host, port, user_info }, exceptions)
 }
 

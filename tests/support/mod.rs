@@ -34,7 +34,10 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{self, timeout},
+};
 
 pub(crate) use self::http::{Answer, Connection};
 
@@ -206,6 +209,17 @@ impl Proxy {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(http::get(path)).await
+    }
+
+    /// Asks every ten seconds for so many minutes, which are over at once.
+    pub(crate) async fn ask_for_minutes(&self, minutes: u64) {
+        for _ in 0..minutes * 6 {
+            // Only while nothing is under way, so that nothing times out.
+            time::pause();
+            time::advance(Duration::from_secs(10)).await;
+            time::resume();
+            assert_eq!(self.get("/x").await.status, 200);
+        }
     }
 
     /// Sends a request to the admin port.

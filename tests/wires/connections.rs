@@ -191,3 +191,30 @@ async fn an_upstream_that_wants_http_1_1_gets_it_from_then_on() {
     all_fine(&at_once(&running, 1).await);
     all_fine(&at_once(&running, 10).await);
 }
+
+#[tokio::test]
+async fn an_upstream_that_wanted_http_1_1_is_offered_http_2_again_after_a_while() {
+    let authority = Authority::new();
+    let both = Manner { protocols: &["h2", "http/1.1"], ..HTTP2 };
+    let shared = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&shared);
+    let upstream = Upstream::start(&authority, both, move |request: Request| {
+        if request.connection == 0 {
+            request.play(&[Step::Reset(crate::upstream::HTTP_1_1_REQUIRED)]);
+        } else {
+            counted.fetch_add(usize::from(request.is_http2()), Ordering::SeqCst);
+            request.play(FINE);
+        }
+        async {}
+    })
+    .await;
+    let running = in_front_of(&upstream, &authority, LONG).await;
+    running.proxy.ask_for_minutes(9).await;
+    assert_eq!(shared.load(Ordering::SeqCst), 0, "it has been told");
+    // Connections made meanwhile are used for up to twelve minutes.
+    running.proxy.ask_for_minutes(14).await;
+    assert!(shared.load(Ordering::SeqCst) > 0, "it speaks HTTP/1.1 for ever");
+    let connections = upstream.connections();
+    all_fine(&at_once(&running, 10).await);
+    assert_eq!(upstream.connections(), connections, "requests share the connection again");
+}
