@@ -331,3 +331,19 @@ async fn an_id_token_file_that_is_no_file_is_an_error() {
 fn set_private(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("ours");
 }
+
+/// The time that a page of a corporate proxy gives is that proxy's own.
+#[tokio::test]
+async fn the_date_of_a_page_in_place_of_cognitos_answer_moves_no_clock() {
+    let desk = Desk::start().await;
+    desk.sign_in().await;
+    desk.sandbox.set_clock_skew(2 * 3_600 * 1_000);
+    for operation in [RENEWAL, "GetId"] {
+        let page = Fault::Page(403, "Blocked by ACME".to_owned());
+        desk.sandbox.faults().next(operation, 1, page);
+        let ended = desk.run(&["whoami"]).await;
+        failed(&ended, &["Blocked by ACME"]);
+        let is_of_cognito = operation != RENEWAL;
+        assert_eq!(ended.stderr.contains("correcting for it"), is_of_cognito, "{operation}: {ended:?}");
+    }
+}

@@ -73,14 +73,10 @@ impl Exchange {
     }
 
     async fn send(&self, request: HttpRequest) -> Result<Answer, NoAnswer> {
-        let sent = self.clock.local();
         let response = self.connector.call(request).await.map_err(|error| match error.is_timeout() {
             true => NoAnswer::TimedOut,
             false => NoAnswer::Unreachable(error.into()),
         })?;
-        if let Some(date) = date(response.headers()) {
-            self.clock.observe(date, sent);
-        }
         self.read(response).await
     }
 
@@ -119,14 +115,6 @@ fn request(url: &str, headers: &[(&'static str, &str)], body: Vec<u8>) -> Result
         request.headers_mut().try_insert(*name, (*value).to_owned())?;
     }
     Ok(request)
-}
-
-/// The answer's `Date`, unless a cache has kept it for a while.
-fn date(headers: &Headers) -> Option<std::time::SystemTime> {
-    if headers.contains_key("age") {
-        return None;
-    }
-    httpdate::parse_http_date(headers.get("date")?).ok()
 }
 
 impl fmt::Display for NoAnswer {
