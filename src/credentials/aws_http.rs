@@ -52,7 +52,12 @@ pub struct Settings {
 /// # Errors
 /// When a file of trusted roots cannot be read or holds no certificate.
 pub fn connector(settings: &Settings, clock: Clock) -> Result<SharedHttpConnector, TrustError> {
-    Ok(SharedHttpConnector::new(Observing { inner: unobserved(settings)?, clock }))
+    Ok(observing(unobserved(settings)?, clock))
+}
+
+/// A connector that answers as `inner` does, and sets `clock` by the `Date` of AWS's answers.
+pub(super) fn observing(inner: SharedHttpConnector, clock: Clock) -> SharedHttpConnector {
+    SharedHttpConnector::new(Observing { inner, clock })
 }
 
 /// The same connector for services that are not AWS's, whose `Date` says nothing about AWS's time.

@@ -12,7 +12,7 @@ use tokio::{task::JoinHandle, time::timeout};
 use super::{
     UserPool,
     identity_pool::LoginToken,
-    session::{self, Ended, RenewError, Renewed, SessionStore},
+    session::{self, Ended, RenewError, Renewed, SessionStore, Wait},
     source::{FetchError, Identity},
     user_pool::{self, InvalidTotpSecret, RefreshGrant, Tokens, Unattended, User, UserPoolClient, Verdict},
 };
@@ -94,6 +94,11 @@ impl UserLogin {
         self.tokens = None;
         self.grant = None;
         true
+    }
+
+    /// What an attempt that is under way waits for at the stored session.
+    pub(super) fn waits_for(&self) -> Option<Wait> {
+        self.store.as_ref().and_then(SessionStore::waits_for)
     }
 
     async fn session_changed_at(&self) -> Option<SystemTime> {
