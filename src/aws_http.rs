@@ -1,5 +1,7 @@
 //! The HTTP stack towards Cognito and STS: one for the SDK and for the calls of our own.
 
+pub(crate) mod foreign;
+
 use std::{
     error::Error,
     fmt, io,
@@ -23,6 +25,7 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 
+use foreign::is_marked_as_aws;
 use http::Uri;
 use secrecy::ExposeSecret;
 
@@ -47,12 +50,19 @@ pub struct Settings {
     pub resolver: Resolver,
 }
 
-/// Builds the connector, and has `clock` set by the `Date` of every answer.
+/// Builds the connector, and has `clock` set by the `Date` of AWS's answers.
+///
+/// A block page, a captive portal or a forward proxy that answers in AWS's place keeps its own time, which moves nothing.
 ///
 /// # Errors
 /// When a file of trusted roots cannot be read or holds no certificate.
 pub fn connector(settings: &Settings, clock: Clock) -> Result<SharedHttpConnector, TrustError> {
-    Ok(SharedHttpConnector::new(Observing { inner: unobserved(settings)?, clock }))
+    Ok(observing(unobserved(settings)?, clock))
+}
+
+/// A connector that answers as `inner` does, and sets `clock` by the `Date` of AWS's answers.
+pub(super) fn observing(inner: SharedHttpConnector, clock: Clock) -> SharedHttpConnector {
+    SharedHttpConnector::new(Observing { inner, clock })
 }
 
 /// The same connector for services that are not AWS's, whose `Date` says nothing about AWS's time.
@@ -210,7 +220,9 @@ impl<C: HttpConnector> HttpConnector for Observing<C> {
         HttpConnectorFuture::new(async move {
             let response = answer.await?;
             let headers = response.headers();
-            if let Some(date) = clock::date(|name| headers.get(name)) {
+            if is_marked_as_aws(headers)
+                && let Some(date) = clock::date(|name| headers.get(name))
+            {
                 clock.observe(date, sent);
             }
             Ok(response)
@@ -242,5 +254,60 @@ impl fmt::Display for TrustError {
 impl Error for TrustError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use aws_smithy_async::time::StaticTimeSource;
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    /// Answers with these headers and the time of an hour from now.
+    #[derive(Debug)]
+    struct AnHourAhead(&'static [(&'static str, &'static str)]);
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+
+    impl HttpConnector for AnHourAhead {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            let mut response = HttpResponse::new(403.try_into().expect("a status"), SdkBody::empty());
+            response.headers_mut().insert("date", httpdate::fmt_http_date(now() + HOUR));
+            for (name, value) in self.0 {
+                response.headers_mut().insert(*name, *value);
+            }
+            HttpConnectorFuture::ready(Ok(response))
+        }
+    }
+
+    #[tokio::test]
+    async fn only_answers_that_are_marked_as_those_of_aws_move_the_clock() {
+        let cases: [(&[(&str, &str)], bool); 11] = [
+            (&[("x-amzn-requestid", "id"), ("content-type", "application/json")], true),
+            (&[("x-amzn-requestid", "id"), ("content-type", "text/xml")], true),
+            (&[("x-amz-cognito-request-id", "id"), ("content-type", "application/json")], true),
+            (&[("x-amzn-errortype", "NotAuthorizedException:")], true),
+            (&[("content-type", "application/x-amz-json-1.1")], true),
+            (&[("x-amzn-requestid", "id"), ("age", "3600")], false),
+            (&[], false),
+            (&[("content-type", "text/html"), ("server", "squid")], false),
+            (&[("content-type", "application/json"), ("x-request-id", "id")], false),
+            (&[("proxy-authenticate", "Basic"), ("content-type", "text/html")], false),
+            (&[("location", "https://portal.example/?to=application/x-amz-json-1.1")], false),
+        ];
+        for (headers, moves) in cases {
+            let clock = Clock::from_source(StaticTimeSource::new(now()));
+            let observing = Observing { inner: AnHourAhead(headers), clock: clock.clone() };
+            observing.call(HttpRequest::empty()).await.expect("an answer");
+            assert_eq!(clock.offset_millis() != 0, moves, "{headers:?}");
+        }
     }
 }

@@ -4,7 +4,6 @@ pub mod aws_chain;
 pub mod channel;
 pub mod cognito;
 pub mod configured;
-mod foreign;
 pub mod identity_pool;
 mod login;
 pub mod pause;

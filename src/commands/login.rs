@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use secrecy::ExposeSecret;
 
-use super::{Failure, print, user_session::UserSession};
+use super::{Failure, print, sign_in::until_signal, user_session::UserSession};
 use crate::{
     config::{Arguments, Environment},
     credentials::{
@@ -72,8 +72,8 @@ async fn keep(session: &UserSession, signed_in: &SignedIn, name: &str) -> Result
     if signed_in.tokens.refresh_token.is_none() {
         tracing::warn!("the user pool gave no refresh token: this sign-in lasts only for this command");
     }
-    let locked = session.store.lock().await.map_err(Failure::runtime)?;
-    locked.write(&Session::new(signed_in, name)).await.map_err(Failure::runtime)
+    let session_of_user = Session::new(signed_in, name);
+    until_signal(async { session.store.keep(session_of_user).await.map_err(Failure::runtime) }).await
 }
 
 fn advised(advice: &str, error: impl std::error::Error + Send + Sync + 'static) -> Failure {

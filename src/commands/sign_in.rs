@@ -28,7 +28,9 @@ pub(super) async fn credentials(
     match timeout(LONGEST, source.fetch()).await {
         Ok(fetched) => fetched.map_err(Failure::runtime),
         Err(_) => {
-            Err(Failure::runtime(format!("the sign-in did not end within {} seconds", LONGEST.as_secs())))
+            let seconds = LONGEST.as_secs();
+            let obstacle = source.waits_for().map(|obstacle| format!(": {obstacle}")).unwrap_or_default();
+            Err(Failure::runtime(format!("the sign-in did not end within {seconds} seconds{obstacle}")))
         }
     }
 }

@@ -100,7 +100,8 @@ impl CognitoSource {
 
 impl CredentialsProvider for CognitoSource {
     async fn fetch(&mut self) -> Result<IssuedCredentials, FetchError> {
-        let mut first = true;
+        // A user pool that was replaced takes both cures: its tokens are not known any more, nor its identities.
+        let (mut token_replaced, mut identity_replaced) = (false, false);
         loop {
             let (login, identity) = self.token().await?;
             let error = match self.vend(login.as_ref()).await {
@@ -115,9 +116,18 @@ impl CredentialsProvider for CognitoSource {
                 Err(error) => error,
             };
             match (&error, &mut self.who) {
-                (IdentityPoolError::TokenExpired(_), Who::User(login)) if first => login.distrust_token(),
-                (IdentityPoolError::IdentityGone(_), _) if first && self.identity_id.is_some() => {
+                (
+                    IdentityPoolError::TokenExpired(_) | IdentityPoolError::TokenUnverified(_),
+                    Who::User(login),
+                ) if !token_replaced => {
+                    login.distrust_token();
+                    token_replaced = true;
+                }
+                (IdentityPoolError::IdentityGone(_), _)
+                    if !identity_replaced && self.identity_id.is_some() =>
+                {
                     self.forget_identity();
+                    identity_replaced = true;
                 }
                 (IdentityPoolError::Transient { retry_after, .. }, _) => {
                     return Err(FetchError::Transient { retry_after: *retry_after, source: error.into() });
@@ -127,7 +137,6 @@ impl CredentialsProvider for CognitoSource {
                 }
                 _ => return Err(FetchError::terminal(error.remedy(), error)),
             }
-            first = false;
         }
     }
 
@@ -136,6 +145,13 @@ impl CredentialsProvider for CognitoSource {
             Who::Guest => false,
             Who::User(login) => login.worth_retrying().await,
             Who::TokenFile(file) => file.changed().await,
+        }
+    }
+
+    fn waits_for(&self) -> Option<String> {
+        match &self.who {
+            Who::User(login) => login.waits_for().map(|wait| wait.to_string()),
+            Who::Guest | Who::TokenFile(_) => None,
         }
     }
 

@@ -57,6 +57,13 @@ impl CredentialsProvider for Configured {
         }
     }
 
+    fn waits_for(&self) -> Option<String> {
+        match self {
+            Self::Cognito(source) => source.waits_for(),
+            Self::Aws(source) => source.waits_for(),
+        }
+    }
+
     fn update_secrets(&mut self, other: Self) {
         if let (Self::Cognito(own), Self::Cognito(other)) = (self, other) {
             own.update_secrets(*other);

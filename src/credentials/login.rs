@@ -13,7 +13,7 @@ use super::{
     UserPool,
     identity_pool::LoginToken,
     provider::{FetchError, Identity},
-    session::{self, Ended, RenewError, Renewed, SessionStore},
+    session::{self, Ended, RenewError, Renewed, SessionStore, Wait},
     user_pool::{self, InvalidTotpSecret, RefreshGrant, Tokens, Unattended, User, UserPoolClient, Verdict},
 };
 use crate::clock::Clock;
@@ -94,6 +94,11 @@ impl UserLogin {
         self.tokens = None;
         self.grant = None;
         true
+    }
+
+    /// What an attempt that is under way waits for at the stored session.
+    pub(super) fn waits_for(&self) -> Option<Wait> {
+        self.store.as_ref().and_then(SessionStore::waits_for)
     }
 
     async fn session_changed_at(&self) -> Option<SystemTime> {

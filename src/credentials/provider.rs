@@ -19,6 +19,11 @@ pub trait CredentialsProvider: Send + 'static {
         ready(false)
     }
 
+    /// What an attempt that is under way waits for, when that is not the service: for whoever gives up waiting.
+    fn waits_for(&self) -> Option<String> {
+        None
+    }
+
     /// Takes over the secrets of another source for the same user; what has been obtained stays.
     fn update_secrets(&mut self, other: Self)
     where

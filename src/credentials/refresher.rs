@@ -145,15 +145,24 @@ impl<S: CredentialsProvider> Refresher<S> {
 
     async fn attempt(&mut self) {
         let started = Instant::now();
-        let outcome = timeout(ATTEMPT, self.source.fetch())
-            .await
-            .unwrap_or_else(|_| Err(FetchError::transient("no answer within 20 seconds")));
+        let outcome = match timeout(ATTEMPT, self.source.fetch()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(FetchError::transient(self.delay())),
+        };
         match outcome {
             Ok(issued) if phase(&issued, self.clock.now()) == Phase::Expired => {
                 self.failed(&FetchError::transient("the credentials that were issued have already expired"));
             }
             Ok(issued) => self.succeeded(issued, started),
             Err(error) => self.failed(&error),
+        }
+    }
+
+    /// What has kept the attempt from ending in time.
+    fn delay(&self) -> String {
+        match self.source.waits_for() {
+            Some(obstacle) => format!("{obstacle}; trying again"),
+            None => format!("no answer within {} seconds", ATTEMPT.as_secs()),
         }
     }
 

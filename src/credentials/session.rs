@@ -8,6 +8,7 @@ mod file;
 mod record;
 mod renewal;
 mod rotation;
+mod wait;
 
 use std::{
     collections::BTreeMap,
@@ -25,10 +26,12 @@ use super::{
 };
 use file::{Lock, Replacement, blocking};
 use renewal::Newer;
+use wait::Waits;
 
 pub use failure::{Ended, Error, RenewError};
 pub use renewal::Renewed;
 pub use rotation::{NotStored, settled};
+pub use wait::{Holder, Wait};
 
 pub(super) use rotation::run_to_end;
 
@@ -57,6 +60,7 @@ pub struct SessionStore {
     folder: PathBuf,
     name: String,
     newer: Arc<Mutex<Newer>>,
+    waits: Waits,
 }
 
 /// The session while no other process can change it. Clones hold the same lock.
@@ -64,6 +68,7 @@ pub struct SessionStore {
 pub struct LockedSession {
     path: PathBuf,
     lock: Lock,
+    waits: Waits,
 }
 
 impl SessionStore {
@@ -73,7 +78,12 @@ impl SessionStore {
         let harmless = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '+' | '-');
         let client: String =
             client_id.chars().map(|letter| if harmless(letter) { letter } else { '.' }).collect();
-        Self { folder: folder.to_owned(), name: format!("{pool}@{client}"), newer: Arc::default() }
+        Self {
+            folder: folder.to_owned(),
+            name: format!("{pool}@{client}"),
+            newer: Arc::default(),
+            waits: Waits::default(),
+        }
     }
 
     /// Waits until no other process uses the session; makes the folder if there is none.
@@ -83,8 +93,27 @@ impl SessionStore {
     /// # Errors
     /// When that takes longer than half a minute, or the folder cannot be used.
     pub async fn lock(&self) -> Result<LockedSession, Error> {
-        let lock = file::lock(self.folder.clone(), self.path("lock")).await?;
-        Ok(LockedSession { path: self.path("json"), lock })
+        let lock = file::lock(&self.folder, &self.path("lock"), &self.waits).await?;
+        Ok(self.locked_by(lock))
+    }
+
+    /// As [`lock`](Self::lock), but fails at once while another process uses the session.
+    async fn lock_now(&self) -> Result<LockedSession, Error> {
+        let path = self.path("lock");
+        match file::lock_now(&self.folder, &path, &self.waits).await? {
+            Some(lock) => Ok(self.locked_by(lock)),
+            None => Err(file::busy(&path).await),
+        }
+    }
+
+    fn locked_by(&self, lock: Lock) -> LockedSession {
+        LockedSession { path: self.path("json"), lock, waits: self.waits.clone() }
+    }
+
+    /// What keeps an operation of this store, or of a clone of it, from going on at this moment.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<Wait> {
+        self.waits.current()
     }
 
     /// Lets the stored session remember the user's identity in `identity_pool`.
@@ -139,7 +168,7 @@ impl LockedSession {
     /// A process that has died between writing a session and renaming the file has left the newer one beside it,
     /// and the refresh token in the older one may have been used up.
     async fn finish_interrupted_write(&self) -> Result<Option<Session>, Error> {
-        let content = self.blocking(|path| Ok(file::read_replacement(path))).await?;
+        let content = self.blocking(file::read_replacement).await?;
         let Some(session) = content.and_then(|content| record::decode(&content)) else { return Ok(None) };
         self.blocking(file::finish_replacement).await?;
         tracing::info!(file = %self.path.display(), "took up a session that a process had no time to put in place");
@@ -173,6 +202,12 @@ impl LockedSession {
         self.blocking(file::remove).await
     }
 
+    /// Whether no other process can have changed the session since it was locked.
+    async fn is_still_locked(&self) -> Result<bool, Error> {
+        let lock = self.lock.clone();
+        self.blocking(move |path| Ok(lock.is_at(&path.with_extension("lock")))).await
+    }
+
     async fn prepare(&self) -> Result<Replacement, Error> {
         self.blocking(Replacement::prepare).await
     }
@@ -195,6 +230,7 @@ impl LockedSession {
         &self,
         operation: impl FnOnce(&Path) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        let _waiting = self.waits.begin(Wait::Disk(self.path.clone()));
         let (path, lock) = (self.path.clone(), self.lock.clone());
         blocking(move || {
             let done = operation(&path);

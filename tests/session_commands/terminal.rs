@@ -6,13 +6,13 @@ use countersign::sandbox::{CustomChallenge, Medium, Mfa, PUBLIC_CLIENT_ID, Setti
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, ChildStdin, ChildStdout, Command},
-    task::yield_now,
+    task::JoinSet,
 };
 use totp_rs::{Builder, Secret};
 
 use crate::{
     desk::{Desk, failed, succeeded},
-    ends::{is_signed_in, renewal_begins, signed_in_with_a_late_answer},
+    ends::{Moment, Stage, is_signed_in, signed_in},
     support::{program, soon},
 };
 
@@ -228,27 +228,49 @@ async fn ctrl_c_reaches_a_program_of_exec_once() {
 }
 
 #[tokio::test]
-async fn a_terminal_that_is_closed_during_a_rotation_loses_no_session() {
-    for arguments in
-        ["whoami", "credentials", "call GET /hello", "serve --listen 127.0.0.1:0 --admin-listen off"]
-    {
-        let desk = signed_in_with_a_late_answer().await;
-        let before = desk.session();
-        let upstream = desk.sandbox.api_url();
-        let settings = [
-            ("COUNTERSIGN_UPSTREAM", upstream.as_str()),
-            ("COUNTERSIGN_REGION", desk.sandbox.region()),
-            ("COUNTERSIGN_SERVICE", "execute-api"),
-        ];
-        let mut person = Person::runs(&desk, arguments, &settings);
-        renewal_begins(&desk).await;
-        person.terminal.kill().await.expect("a terminal");
-        soon("the new refresh token to be stored", async {
-            while desk.session() == before {
-                yield_now().await;
+async fn a_terminal_that_is_closed_at_any_moment_loses_no_session() {
+    let mut ends = JoinSet::new();
+    for arguments in [
+        "whoami",
+        "credentials",
+        "call GET /hello",
+        "check --online",
+        "serve --listen 127.0.0.1:0 --admin-listen off",
+        "exec --listen 127.0.0.1:0 --admin-listen off -- sleep 60",
+    ] {
+        ends.spawn(async move {
+            let mut desk = signed_in().await;
+            for moment in Moment::ALL {
+                let stage = Stage::set(desk, moment);
+                let upstream = stage.desk.sandbox.api_url();
+                let settings = [
+                    ("COUNTERSIGN_UPSTREAM", upstream.as_str()),
+                    ("COUNTERSIGN_REGION", stage.desk.sandbox.region()),
+                    ("COUNTERSIGN_SERVICE", "execute-api"),
+                    ("COUNTERSIGN_LOG_LEVEL", "info,countersign=debug"),
+                ];
+                let mut person = Person::runs(&stage.desk, arguments, &settings);
+                stage.comes(person.sees("waiting for another process")).await;
+                person.terminal.kill().await.expect("a terminal");
+                // It holds the lock for as long as it runs on.
+                stage.rotation_is_over(arguments).await;
+                desk = stage.ends_well().await;
             }
-        })
-        .await;
-        is_signed_in(&desk).await;
+        });
     }
+    while let Some(end) = ends.join_next().await {
+        end.expect("a session that is usable");
+    }
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_closed_at_a_question_of_login_loses_no_session() {
+    let desk = desk_of(demo()).await;
+    desk.sign_in().await;
+    let before = desk.session();
+    let mut person = Person::runs(&desk, "login", &[("COUNTERSIGN_USERNAME", "demo")]);
+    person.sees("Password: ").await;
+    person.terminal.kill().await.expect("a terminal");
+    assert_eq!(desk.session(), before);
+    is_signed_in(&desk).await;
 }

@@ -5,13 +5,15 @@ use std::{error::Error, fmt, time::Duration};
 use aws_sdk_cognitoidentity::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::credentials::foreign::ForeignAnswer;
+use crate::aws_http::foreign::ForeignAnswer;
 
 /// How the identity pool answered instead, by what the caller can do about it.
 #[derive(Debug)]
 pub enum IdentityPoolError {
     /// The token has expired: a newer one may be taken.
     TokenExpired(String),
+    /// The token's signature is not the pool's: its keys have changed since, or the token is another issuer's.
+    TokenUnverified(String),
     /// The identity is gone or belongs to another login: it is looked up again.
     IdentityGone(String),
     /// The pool is busy, or out of reach.
@@ -30,7 +32,7 @@ impl IdentityPoolError {
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         let message = self.to_string();
-        let remedies: [(&str, &str); 10] = [
+        let remedies: [(&str, &str); 11] = [
             ("Unauthenticated access", "allow guests in the identity pool, or set credentials to cognito"),
             ("supported provider", "add the user pool and its client to the identity pool's login providers"),
             ("Issuer doesn't match", "check login-provider, user-pool-id and the pool's login providers"),
@@ -40,6 +42,10 @@ impl IdentityPoolError {
             ("custom role", "check custom-role-arn: the user's token must allow the role"),
             ("classic) flow is not enabled", "allow the classic flow, or unset classic-flow-role-arn"),
             ("AssumeRoleWithWebIdentity", "check classic-flow-role-arn and the role's trust policy"),
+            (
+                "verify signed token",
+                "add the user pool that issued the token to the identity pool's login providers",
+            ),
             ("Token expired", "sign in again with `countersign login`"),
         ];
         let known = remedies.iter().find(|(words, _)| message.contains(words));
@@ -50,9 +56,10 @@ impl IdentityPoolError {
 impl fmt::Display for IdentityPoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TokenExpired(message) | Self::IdentityGone(message) | Self::Refused(message) => {
-                write!(f, "the identity pool refused: {message}")
-            }
+            Self::TokenExpired(message)
+            | Self::TokenUnverified(message)
+            | Self::IdentityGone(message)
+            | Self::Refused(message) => write!(f, "the identity pool refused: {message}"),
             Self::Transient { message, .. } => write!(f, "the identity pool could not be asked: {message}"),
         }
     }
@@ -102,6 +109,9 @@ fn sort(code: Option<&str>, message: &str) -> IdentityPoolError {
     let text = format!("{code}: {message}");
     match code {
         "NotAuthorizedException" if message.contains("Token expired") => IdentityPoolError::TokenExpired(text),
+        "NotAuthorizedException" if message.contains("Couldn't verify signed token") => {
+            IdentityPoolError::TokenUnverified(text)
+        }
         "NotAuthorizedException" if message.starts_with("Logins don't match") => {
             IdentityPoolError::IdentityGone(text)
         }
@@ -132,6 +142,7 @@ mod tests {
     fn kind(code: &str, message: &str) -> &'static str {
         match sort(Some(code), message) {
             IdentityPoolError::TokenExpired(_) => "token-expired",
+            IdentityPoolError::TokenUnverified(_) => "token-unverified",
             IdentityPoolError::IdentityGone(_) => "identity-gone",
             IdentityPoolError::Transient { .. } => "transient",
             IdentityPoolError::Refused(_) => "refused",
@@ -173,9 +184,11 @@ mod tests {
     #[test]
     fn refusals_are_sorted_by_what_can_be_done() {
         let expired = "Invalid login token. Token expired: 1446742058 >= 1446727732";
+        let unverified = "Invalid login token. Couldn't verify signed token.";
         let mismatch = "Logins don't match. Please include at least one valid login";
         for (code, message, expected) in [
             ("NotAuthorizedException", expired, "token-expired"),
+            ("NotAuthorizedException", unverified, "token-unverified"),
             ("NotAuthorizedException", mismatch, "identity-gone"),
             ("ResourceNotFoundException", "Identity 'eu-west-1:x' not found.", "identity-gone"),
             ("ResourceNotFoundException", "IdentityPool 'eu-west-1:x' not found.", "refused"),

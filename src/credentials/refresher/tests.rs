@@ -1,6 +1,8 @@
+mod rehearsal;
+
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 use aws_credential_types::Credentials;
@@ -16,13 +18,29 @@ use crate::credentials::{
 #[derive(Clone, Debug)]
 struct PausedWall {
     start: Instant,
+    /// By how much a sleep has put it on, for everybody.
     jump_seconds: Arc<AtomicU64>,
+    /// By how much somebody has set it wrong.
+    step_seconds: Arc<AtomicI64>,
+}
+
+impl PausedWall {
+    fn new() -> Self {
+        Self { start: Instant::now(), jump_seconds: Arc::default(), step_seconds: Arc::default() }
+    }
+
+    /// The right time.
+    fn at_aws(&self) -> SystemTime {
+        let jump = Duration::from_secs(self.jump_seconds.load(Ordering::SeqCst));
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000) + jump + self.start.elapsed()
+    }
 }
 
 impl TimeSource for PausedWall {
     fn now(&self) -> SystemTime {
-        let jump = Duration::from_secs(self.jump_seconds.load(Ordering::SeqCst));
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000) + jump + self.start.elapsed()
+        let step = self.step_seconds.load(Ordering::SeqCst);
+        let by = Duration::from_secs(step.unsigned_abs());
+        if step >= 0 { self.at_aws() + by } else { self.at_aws() - by }
     }
 }
 
@@ -61,7 +79,7 @@ struct Bench {
 
 impl Bench {
     fn start(answer: impl FnMut(u64) -> Result<Duration, FetchError> + Send + 'static) -> Self {
-        let wall = PausedWall { start: Instant::now(), jump_seconds: Arc::default() };
+        let wall = PausedWall::new();
         let clock = Clock::from_source(wall.clone());
         let calls = Arc::new(AtomicU64::new(0));
         let answer: Arc<Mutex<Answer>> = Arc::new(Mutex::new(Box::new(answer)));
@@ -225,7 +243,7 @@ async fn valid_credentials_are_served_to_their_end_after_a_terminal_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_hangs_is_given_up() {
-    let wall = PausedWall { start: Instant::now(), jump_seconds: Arc::default() };
+    let wall = PausedWall::new();
     let clock = Clock::from_source(wall);
     struct Hanging;
     impl CredentialsProvider for Hanging {
@@ -240,7 +258,30 @@ async fn a_call_that_hangs_is_given_up() {
     assert!(matches!(receiver.valid().await, Err(Unavailable::Temporarily { .. })));
     assert!(asked.elapsed() <= Duration::from_secs(11));
     sleep(Duration::from_secs(21)).await;
-    assert!(receiver.state().problem.is_some());
+    let problem = receiver.state().problem.expect("a problem");
+    assert!(problem.message.ends_with(": no answer within 20 seconds"), "{}", problem.message);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_a_file_keeps_waiting_says_so() {
+    struct Obstructed;
+    impl CredentialsProvider for Obstructed {
+        fn fetch(&mut self) -> impl Future<Output = Result<IssuedCredentials, FetchError>> + Send {
+            std::future::pending()
+        }
+
+        fn waits_for(&self) -> Option<String> {
+            Some("process 12 holds the session lock /state/x.lock".to_owned())
+        }
+    }
+    let clock = Clock::from_source(PausedWall::new());
+    let (publisher, mut receiver) = channel(clock.clone());
+    let mut keeper = tokio::task::JoinSet::new();
+    keeper.spawn(Refresher::new(Obstructed, publisher, clock).run(std::future::pending()));
+    assert!(receiver.changed().await);
+    let problem = receiver.state().problem.expect("a problem");
+    let words = ": process 12 holds the session lock /state/x.lock; trying again";
+    assert!(problem.message.ends_with(words) && problem.remedy.is_none(), "{problem:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,39 +328,6 @@ async fn credentials_that_are_issued_expired_count_as_a_failure() {
     let bench = Bench::start(|_| Ok(Duration::ZERO));
     assert!(bench.key().await.is_err());
     assert!(bench.receiver.state().issued.is_none());
-}
-
-#[tokio::test(start_paused = true)]
-async fn seventy_two_hours_with_failing_calls_outages_and_sleeps_fail_no_request() {
-    let bench = Bench::start(an_hour);
-    let clock = bench.clock.clone();
-    let start = clock.now();
-    bench.now_answer(move |call| {
-        let elapsed = clock.now().duration_since(start).unwrap_or_default().as_secs();
-        let outage = elapsed % 7_200 > 6_900;
-        match call % 100 {
-            _ if outage => down(call),
-            7 => down(call),
-            31 => throttled(call),
-            63 => panic!("a fault of ours"),
-            _ => an_hour(call),
-        }
-    });
-    let mut slept = 0;
-    for minute in 0..72 * 60 {
-        // A multiple of the outages' period, at a time when there is none.
-        if minute % 420 == 60 {
-            slept += 8 * 3_600;
-            bench.wall.jump_seconds.store(slept, Ordering::SeqCst);
-            if bench.key().await.is_err() {
-                sleep(Duration::from_secs(6)).await;
-            }
-        }
-        bench.key().await.expect("valid at every moment");
-        sleep(Duration::from_secs(60)).await;
-    }
-    // One refresh in 45 to 52.5 minutes and after each sleep, and a few attempts more in each outage.
-    assert!((90..260).contains(&bench.calls()), "{} calls", bench.calls());
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::{error, fmt, io, path::PathBuf};
 
+use super::wait::Holder;
 use crate::credentials::user_pool;
 
 /// Why a stored session cannot be used or kept.
@@ -11,8 +12,8 @@ pub enum Error {
     Exposed(PathBuf),
     /// The file belongs to another user.
     Foreign(PathBuf),
-    /// Another process has held the lock for too long.
-    Busy(PathBuf),
+    /// Another process, this one if the system tells, holds the lock.
+    Busy(PathBuf, Holder),
     /// The file or its folder cannot be read or written.
     Io(PathBuf, io::Error),
 }
@@ -28,7 +29,7 @@ impl Error {
             Self::Foreign(_) => {
                 Some("the stored session belongs to another user; sign in with `countersign login`")
             }
-            Self::Busy(_) | Self::Io(..) => None,
+            Self::Busy(..) | Self::Io(..) => None,
         }
     }
 }
@@ -88,8 +89,8 @@ impl fmt::Display for Error {
             Self::Foreign(path) => {
                 write!(f, "the session in {} belongs to another user", path.display())
             }
-            Self::Busy(path) => {
-                write!(f, "another process has held {} for half a minute", path.display())
+            Self::Busy(path, holder) => {
+                write!(f, "the session lock {} is still held by {holder}", path.display())
             }
             Self::Io(path, _) => write!(f, "the session in {} cannot be used", path.display()),
         }
@@ -100,7 +101,7 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Io(_, source) => Some(source),
-            Self::Exposed(_) | Self::Foreign(_) | Self::Busy(_) => None,
+            Self::Exposed(_) | Self::Foreign(_) | Self::Busy(..) => None,
         }
     }
 }

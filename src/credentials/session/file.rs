@@ -17,7 +17,10 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use super::Error;
+use super::{
+    Error,
+    wait::{Holder, Wait, Waits},
+};
 use crate::regular_file::RegularFile;
 
 /// A renewal holds the lock for two calls of ten seconds at most.
@@ -34,7 +37,7 @@ const RESERVED: [u8; 16 * 1024] = [0; 16 * 1024];
 #[derive(Clone, Debug)]
 pub(super) struct Lock {
     /// Absent where nothing can be written, and so nothing can change.
-    _file: Option<Arc<File>>,
+    file: Option<Arc<File>>,
 }
 
 /// A file that will replace the one at `path`. Dropping it leaves the one at `path` as it is.
@@ -55,33 +58,59 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-pub(super) async fn lock(folder: PathBuf, path: PathBuf) -> Result<Lock, Error> {
+/// Waits for the lock at `path` in `folder`, and makes both where they are missing.
+pub(super) async fn lock(folder: &Path, path: &Path, waits: &Waits) -> Result<Lock, Error> {
     let start = Instant::now();
-    let mut waited = Duration::ZERO;
+    let _opening = waits.begin(Wait::Disk(path.to_owned()));
+    let mut waiting = None;
     loop {
-        let (folder, lock_path) = (folder.clone(), path.clone());
+        let (folder, lock_path) = (folder.to_owned(), path.to_owned());
         if let Some(lock) = blocking(move || try_lock(&folder, &lock_path)).await? {
             return Ok(lock);
         }
-        if waited.is_zero() {
+        if waiting.is_none() {
             tracing::debug!("waiting for another process that uses the session");
+            waiting = Some(waits.begin(Wait::Lock(path.to_owned())));
         }
         sleep(POLL_INTERVAL).await;
-        waited = start.elapsed();
-        if waited >= LONGEST_WAIT {
-            return Err(Error::Busy(path));
+        if start.elapsed() >= LONGEST_WAIT {
+            return Err(busy(path).await);
         }
+    }
+}
+
+/// The lock at `path`; `None` while another process has it.
+pub(super) async fn lock_now(folder: &Path, path: &Path, waits: &Waits) -> Result<Option<Lock>, Error> {
+    let _waiting = waits.begin(Wait::Disk(path.to_owned()));
+    let (folder, path) = (folder.to_owned(), path.to_owned());
+    blocking(move || try_lock(&folder, &path)).await
+}
+
+pub(super) async fn busy(path: &Path) -> Error {
+    let path = path.to_owned();
+    let found = blocking(move || {
+        let holder = Holder::of(&path);
+        Ok(Error::Busy(path, holder))
+    });
+    found.await.unwrap_or_else(|error| error)
+}
+
+impl Lock {
+    /// Whether it still keeps other processes out: another lock may have been made since in a folder that was deleted,
+    /// or that could not be written then.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        self.file.as_ref().is_some_and(|file| is_at(file, path))
     }
 }
 
 /// `None` while another process has it.
 fn try_lock(folder: &Path, path: &Path) -> Result<Option<Lock>, Error> {
     let io = |error| Error::Io(path.to_owned(), error);
-    let Some(file) = open_lock(folder, path).map_err(io)? else { return Ok(Some(Lock { _file: None })) };
+    let Some(file) = open_lock(folder, path).map_err(io)? else { return Ok(Some(Lock { file: None })) };
     match file.try_lock() {
         // Whoever has deleted the folder meanwhile has made this the lock of nothing.
         Ok(()) if !is_at(&file, path) => Ok(None),
-        Ok(()) => Ok(Some(Lock { _file: Some(Arc::new(file)) })),
+        Ok(()) => Ok(Some(Lock { file: Some(Arc::new(file)) })),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(io(error)),
     }
@@ -115,8 +144,19 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
 }
 
 /// What a process has written to replace `path` and was kept from renaming.
-pub(super) fn read_replacement(path: &Path) -> Option<Zeroizing<Vec<u8>>> {
-    read(&temporary(path)).ok().flatten()
+///
+/// `None` when there is nothing, or something that this program has not written. A file that cannot be read for the
+/// moment is an error: it may hold the only good refresh token, and whoever took it for absent would delete it.
+pub(super) fn read_replacement(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+    let is_not_ours = |error: &io::Error| {
+        use io::ErrorKind::{FileTooLarge, InvalidInput, PermissionDenied};
+        matches!(error.kind(), FileTooLarge | InvalidInput | PermissionDenied)
+    };
+    match read(&temporary(path)) {
+        Err(Error::Exposed(_) | Error::Foreign(_)) => Ok(None),
+        Err(Error::Io(_, error)) if is_not_ours(&error) => Ok(None),
+        read => read,
+    }
 }
 
 /// Puts in place what [`read_replacement`] has read.
@@ -160,6 +200,10 @@ impl Replacement {
             file.write_all(content)?;
             file.set_len(content.len() as u64)?;
             file.sync_all()?;
+            if !is_at(&file, &temporary(&path)) {
+                // The folder has been replaced, and what has this name by now is another process's.
+                return Err(io::Error::new(io::ErrorKind::NotFound, "the new file has been deleted"));
+            }
             fs::rename(temporary(&path), &path)?;
             sync_folder(&path)
         };

@@ -185,15 +185,23 @@ async fn a_lock_is_waited_for_but_not_forever() {
     let scene = Scene::new();
     let held = scene.store.lock().await.expect("free");
     let started = tokio::time::Instant::now();
-    assert!(matches!(scene.store.lock().await, Err(Error::Busy(_))));
+    assert!(matches!(scene.store.lock().await, Err(Error::Busy(..))));
     assert_eq!(started.elapsed().as_secs(), 30);
 
     let waiting = scene.store.lock();
     let (lock, ()) = tokio::join!(waiting, async {
         tokio::time::sleep(Duration::from_secs(5)).await;
+        let wait = scene.store.waits_for().expect("the lock");
+        let lock = scene.store.path("lock");
+        assert_eq!(wait, Wait::Lock(lock.clone()));
+        if cfg!(target_os = "linux") {
+            let holder = format!("process {} holds the session lock {}", std::process::id(), lock.display());
+            assert_eq!(wait.to_string(), holder);
+        }
         drop(held);
     });
     assert!(lock.is_ok());
+    assert_eq!(scene.store.waits_for(), None);
 }
 
 #[tokio::test]
@@ -265,6 +273,23 @@ async fn a_reused_token_ends_the_session_unless_the_store_has_its_successor() {
 }
 
 #[tokio::test]
+async fn no_refusal_ends_a_session_that_another_process_has_stored_meanwhile() {
+    for (code, words) in [
+        ("NotAuthorizedException", "Refresh Token has been revoked"),
+        ("NotAuthorizedException", "Invalid Refresh Token"),
+    ] {
+        let scene = Scene::with("refresh-1").await;
+        let script = Script::new([refused(code, words), tokens(None)]);
+        let client = Meddling::client(&scene, &script, |file| {
+            write_private(file, &record::encode(&session("refresh-2")));
+        });
+        scene.store.renew(&client, None).await.expect("tokens");
+        assert_eq!(script.requests()[1].1["RefreshToken"], "refresh-2", "{words}");
+        assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-2"), "{words}");
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_takes_no_other_token_fails_before_the_old_one_is_used_up() {
     let scene = Scene::with("refresh-1").await;
     fs::create_dir_all(scene.file().with_extension("new").join("in the way")).expect("a folder");
@@ -299,7 +324,7 @@ async fn a_token_that_cannot_be_stored_is_kept_used_and_stored_later() {
     assert_eq!(renewed.session.refresh_token.expect("rotated").expose_secret(), "refresh-2");
 
     let elsewhere = SessionStore::new(&scene.store.folder, &pool().id, "client");
-    assert!(matches!(elsewhere.lock().await, Err(Error::Busy(_))), "nobody else uses up what is stored");
+    assert!(matches!(elsewhere.lock().await, Err(Error::Busy(..))), "nobody else uses up what is stored");
     scene.store.remember_identity("eu-west-1:pool", "eu-west-1:other").await.expect("remembered");
     scene.store.renew(&script.client(pool()), None).await.expect("tokens");
     assert_eq!(script.requests()[1].1["RefreshToken"], "refresh-2");
@@ -309,6 +334,84 @@ async fn a_token_that_cannot_be_stored_is_kept_used_and_stored_later() {
         elsewhere.lock().await.expect("stored by now").read().await.expect("readable").expect("present");
     assert_eq!(stored.refresh_token.expect("stored").expose_secret(), "refresh-3");
     assert_eq!(stored.identity_ids["eu-west-1:pool"], "eu-west-1:other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_cannot_be_stored_rotates_on_in_memory() {
+    let scene = Scene::with("refresh-1").await;
+    let script = Script::new([tokens(Some("refresh-2")), tokens(Some("refresh-3")), tokens(None)]);
+    let client = Meddling::client(&scene, &script, |file| {
+        let obstacle = file.with_extension("new");
+        if obstacle.is_file() {
+            fs::remove_file(&obstacle).expect("prepared");
+            fs::create_dir_all(obstacle.join("in the way")).expect("a folder");
+        }
+    });
+    for _ in 0..3 {
+        scene.store.renew(&client, None).await.expect("tokens");
+    }
+    let sent: Vec<_> = script
+        .requests()
+        .into_iter()
+        .map(|(operation, body)| {
+            (operation.ends_with("GetTokensFromRefreshToken"), body["RefreshToken"].clone())
+        })
+        .collect();
+    assert_eq!(sent, ["refresh-1", "refresh-2", "refresh-3"].map(|token| (true, json!(token))));
+    fs::remove_dir_all(scene.file().with_extension("new")).expect("out of the way");
+    assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_in_after_the_folder_was_deleted_is_not_written_over() {
+    let scene = Scene::with("refresh-1").await;
+    let script = Script::new([tokens(Some("refresh-2")), tokens(None)]);
+    let client = Meddling::client(&scene, &script, |file| {
+        let folder = file.parent().expect("a folder");
+        fs::remove_dir_all(folder).expect("there");
+        fs::create_dir(folder).expect("free");
+        write_private(file, &record::encode(&session("refresh-9")));
+        // What another process is about to put in place, and has not written to its end.
+        write_private(&file.with_extension("new"), b"{\"version\": 1, \"refresh_to");
+    });
+    scene.store.renew(&client, None).await.expect("tokens");
+    let stored = fs::read(scene.file()).expect("there");
+    let stored = record::decode(&stored).expect("whole").refresh_token.expect("there");
+    assert_eq!(stored.expose_secret(), "refresh-9");
+    scene.store.renew(&script.client(pool()), None).await.expect("tokens");
+    assert_eq!(script.requests()[1].1["RefreshToken"], "refresh-9");
+    assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-9"));
+}
+
+#[tokio::test]
+async fn a_newer_session_that_cannot_be_read_for_the_moment_is_not_passed_over() {
+    let scene = Scene::with("refresh-1").await;
+    let newer = scene.file().with_extension("new");
+    std::os::unix::fs::symlink(&newer, &newer).expect("a link to itself");
+    let script = Script::default();
+    let error = scene.store.renew(&script.client(pool()), None).await.expect_err("unreadable");
+    assert!(matches!(error, RenewError::Store(Error::Io(at, _)) if at == newer));
+    assert!(script.requests().is_empty(), "the older refresh token may have been used up");
+    assert!(newer.is_symlink());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_session_of_a_sign_in_is_offered_to_a_store_that_fails_for_the_moment() {
+    let scene = Scene::new();
+    let folder = scene.store.folder.clone();
+    fs::write(&folder, "").expect("a file in place of the folder");
+    let (kept, ()) = tokio::join!(scene.store.keep(session("refresh-1")), async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        fs::remove_file(&folder).expect("removed");
+    });
+    kept.expect("stored");
+    assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-1"));
+
+    fs::remove_dir_all(&folder).expect("removed");
+    fs::write(&folder, "").expect("a file in place of the folder");
+    let started = tokio::time::Instant::now();
+    assert!(matches!(scene.store.keep(session("refresh-1")).await, Err(Error::Io(..))));
+    assert_eq!(started.elapsed().as_secs(), 30);
 }
 
 #[tokio::test]
@@ -353,7 +456,7 @@ fn only_a_file_that_others_can_read_or_that_is_anothers_needs_a_person() {
     for (error, needs_a_person) in [
         (Error::Exposed(path.clone()), true),
         (Error::Foreign(path.clone()), true),
-        (Error::Busy(path.clone()), false),
+        (Error::Busy(path.clone(), Holder::of(&path)), false),
         (Error::Io(path.clone(), io::Error::from(io::ErrorKind::StorageFull)), false),
         (Error::Io(path.clone(), io::Error::from(io::ErrorKind::PermissionDenied)), false),
         (Error::Io(path, io::Error::from_raw_os_error(rustix::io::Errno::NOLCK.raw_os_error())), false),

@@ -14,7 +14,7 @@ use super::{
     exchange::{Answer, Exchange},
     refusal::Refusal,
 };
-use crate::credentials::foreign::ForeignAnswer;
+use crate::aws_http::foreign::ForeignAnswer;
 
 pub(super) use messages::{
     AssociateSoftwareToken, AuthAnswer, AuthenticationResult, ConfirmDevice, GetTokensFromRefreshToken,

@@ -9,7 +9,7 @@ use super::{
     srp::InvalidServerValue,
     verdict::Verdict,
 };
-use crate::credentials::foreign::ForeignAnswer;
+use crate::aws_http::foreign::ForeignAnswer;
 
 /// Why a user could not be signed in or stay so.
 #[derive(Debug)]

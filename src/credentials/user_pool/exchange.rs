@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use tokio::time::timeout;
 
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 
 /// From the first byte sent to the last one received.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -73,14 +73,10 @@ impl Exchange {
     }
 
     async fn send(&self, request: HttpRequest) -> Result<Answer, NoAnswer> {
-        let sent = self.clock.local();
         let response = self.connector.call(request).await.map_err(|error| match error.is_timeout() {
             true => NoAnswer::TimedOut,
             false => NoAnswer::Unreachable(error.into()),
         })?;
-        if let Some(date) = clock::date(|name| response.headers().get(name)) {
-            self.clock.observe(date, sent);
-        }
         self.read(response).await
     }
 

@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 
-use super::script::{NOW, Script, answer, clock, grant, pool, refused, token, tokens};
+use super::script::{Script, answer, grant, pool, refused, token, tokens};
 use super::*;
 use crate::credentials::AuthFlow;
 
@@ -260,22 +260,6 @@ async fn answers_of_unreasonable_size_are_not_read() {
     let response = HttpResponse::new(200.try_into().expect("a status"), SdkBody::from(vec![b' '; 1_100_000]));
     let error = Script::new([response]).client(pool()).refresh(&grant()).await.expect_err("too large");
     assert!(matches!(error, Error::NoAnswer(NoAnswer::TooLarge)));
-}
-
-#[tokio::test]
-async fn the_clock_learns_from_dates_that_no_cache_kept() {
-    for (age, offset) in [(None, 3_600_000), (Some("10"), 0)] {
-        let mut response = tokens(None);
-        let date = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + 3600);
-        response.headers_mut().insert("date", httpdate::fmt_http_date(date));
-        if let Some(age) = age {
-            response.headers_mut().insert("age", age);
-        }
-        let clock = clock();
-        let connector = SharedHttpConnector::new(Script::new([response]));
-        UserPoolClient::new(pool(), connector, clock.clone()).refresh(&grant()).await.expect("tokens");
-        assert_eq!(clock.offset_millis(), offset);
-    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io};
 
-use crate::credentials::{foreign::ForeignAnswer, user_pool::exchange::NoAnswer};
+use crate::{aws_http::foreign::ForeignAnswer, credentials::user_pool::exchange::NoAnswer};
 
 /// Why a sign-in in a browser came to nothing.
 #[derive(Debug)]

@@ -5,13 +5,15 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::BrowserError;
-use crate::credentials::{
-    UserPool,
-    foreign::ForeignAnswer,
-    user_pool::{
-        api::AuthenticationResult,
-        exchange::{Answer, Exchange},
-        tokens::Tokens,
+use crate::{
+    aws_http::foreign::ForeignAnswer,
+    credentials::{
+        UserPool,
+        user_pool::{
+            api::AuthenticationResult,
+            exchange::{Answer, Exchange},
+            tokens::Tokens,
+        },
     },
 };
 

@@ -4,11 +4,28 @@
 
 use std::{error::Error, fmt};
 
+use aws_smithy_runtime_api::http::Headers;
+
 /// The longest title that is repeated.
 const LONGEST_TITLE: usize = 100;
 
 /// Titles stand at the beginning of a page.
 const SEARCHED: usize = 64 * 1024;
+
+/// Headers that every answer of a service of AWS has one of: Cognito and STS, Cognito's managed login, S3's family, and
+/// errors of the JSON protocol.
+const MARKS: [&str; 4] =
+    ["x-amzn-requestid", "x-amz-cognito-request-id", "x-amz-request-id", "x-amzn-errortype"];
+
+/// The media type of Cognito's protocol in all its versions, which emulators without request ids send as well.
+const JSON_PROTOCOL: &str = "application/x-amz-json-";
+
+/// Whether the headers alone show that AWS answered. Pages of whatever stands on the way have none of these marks.
+pub(super) fn is_marked_as_aws(headers: &Headers) -> bool {
+    let speaks_the_protocol =
+        headers.get("content-type").is_some_and(|media_type| media_type.starts_with(JSON_PROTOCOL));
+    speaks_the_protocol || MARKS.iter().any(|mark| headers.contains_key(*mark))
+}
 
 /// An answer that is not AWS's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +36,7 @@ pub struct ForeignAnswer {
 }
 
 impl ForeignAnswer {
-    pub(super) fn new(status: u16, body: &[u8]) -> Self {
+    pub(crate) fn new(status: u16, body: &[u8]) -> Self {
         let page = String::from_utf8_lossy(&body[..body.len().min(SEARCHED)]);
         Self { status, title: title(&page) }
     }
