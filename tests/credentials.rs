@@ -3,14 +3,14 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use countersign::sandbox::{Fault, INVOKE, ROTATING_CLIENT_ID, Sandbox, Verdict};
 use support::{
-    Answer, Proxy, Setup, WrongClock,
+    Answer, Proxy, Running, Setup, StoppedClock, WrongClock,
     http::{get, request},
     soon, start,
-    upstream::Upstream,
+    upstream::{FINE, Upstream},
     with_user_pool,
 };
 use tokio::task::JoinSet;
@@ -347,13 +347,76 @@ async fn a_refresh_that_hangs_holds_no_request_up() {
     assert_eq!(calls.count(VEND), 2);
 }
 
+/// Makes Cognito unreachable: it renews nothing, and no `Date` of its answers corrects a clock.
+fn cut_cognito_off(sandbox: &Sandbox) {
+    for operation in ["InitiateAuth", "GetTokensFromRefreshToken", VEND] {
+        sandbox.faults().always(operation, Fault::Disconnect);
+    }
+}
+
+fn expiry(running: &Running) -> SystemTime {
+    running.proxy.credentials.state().issued.and_then(|issued| issued.expiry).expect("an expiry")
+}
+
+#[tokio::test]
+async fn credentials_that_end_on_the_way_to_the_gateway_are_a_failure_of_the_proxy() {
+    let clock = StoppedClock::now();
+    let running = Setup::new().clock(clock.clock()).start().await;
+    cut_cognito_off(&running.sandbox);
+    // The gateway, whose clock goes on, sees the end of credentials that have a second left by the local clock.
+    let end = expiry(&running);
+    let left = end.duration_since(running.sandbox.clock().now()).expect("valid credentials");
+    running.sandbox.advance_clock(left + Duration::from_secs(1));
+    clock.set(end - Duration::from_secs(1));
+    let answer = running.proxy.send(request("POST", "/x", "hi")).await;
+    assert_eq!(answer.problem(), unavailable());
+    assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| (1..=5).contains(&seconds)));
+    assert_eq!(verdicts(&running.sandbox), ["ExpiredTokenException"]);
+}
+
+#[tokio::test]
+async fn credentials_that_have_ended_by_a_corrected_clock_are_a_failure_of_the_proxy() {
+    let clock = WrongClock::default();
+    let running = Setup::new().clock(clock.clock()).start().await;
+    cut_cognito_off(&running.sandbox);
+    running.sandbox.advance_clock(Duration::from_secs(2 * 3_600));
+    let answer = running.proxy.get("/x").await;
+    assert_eq!(answer.problem(), unavailable());
+    assert_eq!(verdicts(&running.sandbox), ["InvalidSignatureException"]);
+}
+
+#[tokio::test]
+async fn credentials_that_end_before_another_attempt_are_not_sent_again() {
+    let clock = StoppedClock::now();
+    let local = clock.clone();
+    let upstream = Upstream::start(move |_, mut wire| {
+        let local = local.clone();
+        async move {
+            if wire.request().await.is_some() {
+                wire.write(FINE).await;
+            }
+            // The next request finds the connection stale, and is to be sent again on another one.
+            if wire.request().await.is_some() {
+                local.advance(Duration::from_secs(2 * 3_600));
+            }
+        }
+    })
+    .await;
+    let running = Setup::new().upstream(upstream.url()).clock(clock.clock()).start().await;
+    cut_cognito_off(&running.sandbox);
+    assert_eq!(running.proxy.get("/first").await.status, 200);
+    assert_eq!(running.proxy.get("/second").await.problem(), unavailable());
+    let paths: Vec<String> =
+        upstream.requests().iter().filter_map(|head| head.split(' ').nth(1).map(str::to_owned)).collect();
+    assert_eq!(paths, ["/first", "/second"]);
+}
+
 #[tokio::test]
 async fn credentials_are_served_to_their_end_while_cognito_is_down() {
     let running =
         Setup::new().sandbox(|sandbox| sandbox.credentials_lifetime = Duration::from_secs(3)).start().await;
     running.sandbox.faults().always(VEND, Fault::Status(500));
-    let expiry =
-        running.proxy.credentials.state().issued.and_then(|issued| issued.expiry).expect("an expiry");
+    let expiry = expiry(&running);
     let mut served = 0;
     let refused = loop {
         let answer = running.proxy.get("/x").await;

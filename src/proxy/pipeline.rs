@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    credentials::{channel::Receiver, source::Issued},
+    credentials::{
+        channel::{Receiver, Unavailable},
+        source::Issued,
+    },
     metrics::Metrics,
     signing::{Explanation, Payload, Scope, SignedRequest, Unsigned, WireTarget},
 };
@@ -162,6 +165,8 @@ impl Pipeline {
                     Some(again) => {
                         self.metrics.retried(again.reason);
                         sleep(again.pause).await;
+                        // Failing to connect takes seconds, in which credentials can end.
+                        issued = self.credentials.valid().await?;
                         continue;
                     }
                 },
@@ -170,17 +175,22 @@ impl Pipeline {
             let response = if retry::is_refusal(&response) {
                 let received = self.clock.local();
                 let (text, response) = response::look_into(response, self.timeouts.idle).await;
-                let ailment =
-                    retry::ailment(response.headers(), &text).filter(|&ailment| attempts.take_cure(ailment));
-                let cured = match ailment {
+                let ailment = retry::ailment(response.headers(), &text);
+                let cured = match ailment.filter(|&ailment| attempts.take_cure(ailment)) {
                     Some(Ailment::Credentials) => self.credentials.replacing(&issued).await,
-                    Some(Ailment::Clock) => self.set_clock(response.headers(), &signing, received).await,
+                    Some(Ailment::Clock) => self.set_clock(response.headers(), &signing, received).await?,
                     None => None,
                 };
                 if let (Some(ailment), Some(cured)) = (ailment, cured) {
                     self.metrics.retried(ailment.reason());
                     issued = cured;
                     continue;
+                }
+                // The client would take the gateway's words for a decision of the API's, and not ask again.
+                if ailment == Some(Ailment::Credentials)
+                    && let Some(unavailable) = self.credentials.ended(&issued)
+                {
+                    return Err(unavailable.into());
                 }
                 response
             } else {
@@ -234,20 +244,23 @@ impl Pipeline {
     }
 
     /// Learns the time from a gateway that refused a request for its own, and gives what to sign with by the right one:
-    /// the credentials may have expired by it. `None` when nothing has changed, or nothing is at hand.
+    /// the credentials may have expired by it. `None` when the time is as it was.
+    ///
+    /// # Errors
+    /// When the credentials have expired by the right time, and no others are to be had.
     async fn set_clock(
         &self,
         headers: &HeaderMap,
         signing: &Signing,
         received: SystemTime,
-    ) -> Option<Arc<Issued>> {
+    ) -> Result<Option<Arc<Issued>>, Unavailable> {
         if let Some(date) = response::date(headers) {
             self.clock.observe_between(date, signing.sent, received);
         }
         if self.clock.offset_millis() == signing.offset {
-            return None;
+            return Ok(None);
         }
-        self.credentials.valid().await.ok()
+        self.credentials.valid().await.map(Some)
     }
 }
 

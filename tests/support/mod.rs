@@ -11,7 +11,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -146,6 +146,35 @@ impl TimeSource for WrongClock {
         let by = Duration::from_secs(seconds.unsigned_abs());
         let now = Clock::system().local();
         if seconds >= 0 { now + by } else { now - by }
+    }
+}
+
+/// A local clock that a test stops, and sets; clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct StoppedClock(Arc<Mutex<SystemTime>>);
+
+impl StoppedClock {
+    /// Stands at the present.
+    pub(crate) fn now() -> Self {
+        Self(Arc::new(Mutex::new(Clock::system().local())))
+    }
+
+    pub(crate) fn set(&self, time: SystemTime) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = time;
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += by;
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::from_source(self.clone())
+    }
+}
+
+impl TimeSource for StoppedClock {
+    fn now(&self) -> SystemTime {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
