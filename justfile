@@ -8,9 +8,14 @@ default:
 ci:
     .ci/run
 
-# The tests, by the same command as in the README
-test:
-    cargo test
+# The tests, with cargo-nextest where it is installed (it runs the test programs side by side), else as in the README
+test *filter:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if cargo nextest --version >/dev/null 2>&1; then
+        exec cargo nextest run {{ filter }}
+    fi
+    exec cargo test {{ filter }}
 
 # Clients and services that are not ours; needs python3 with venv, curl, node and npm
 clients *tests:

@@ -3,14 +3,17 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use countersign::sandbox::{Fault, INVOKE, ROTATING_CLIENT_ID, Sandbox, Verdict};
+use countersign::{
+    clock::Clock,
+    sandbox::{Fault, INVOKE, ROTATING_CLIENT_ID, Sandbox, Verdict},
+};
 use support::{
-    Answer, Proxy, Setup, WrongClock,
+    Answer, Proxy, Running, Setup, StoppedClock, WrongClock,
     http::{get, request},
     soon, start,
-    upstream::Upstream,
+    upstream::{FINE, Upstream},
     with_user_pool,
 };
 use tokio::task::JoinSet;
@@ -163,13 +166,22 @@ async fn a_wrong_password_is_tried_once_and_says_so() {
 
 #[tokio::test]
 async fn requests_succeed_through_every_rotation() {
-    let running =
-        Setup::new().sandbox(|sandbox| sandbox.credentials_lifetime = Duration::from_secs(2)).start().await;
+    let (running, clock) = with_one_clock().await;
     let calls = running.sandbox.calls();
-    while calls.count(VEND) < 4 {
+    // In the advisory window, in the mandatory one, and when it is too late.
+    for (renewals, left) in (2..).zip([400, 30, 0]) {
+        leave(&running, &clock, left);
         all_fine(&at_once(&running.proxy, 100).await);
+        let mut credentials = running.proxy.credentials.clone();
+        soon("new credentials", async {
+            while credentials.state().refreshes < renewals {
+                credentials.changed().await;
+            }
+        })
+        .await;
+        assert_eq!(calls.count(VEND), renewals);
     }
-    assert_eq!(calls.count("InitiateAuth"), 1);
+    assert_eq!(calls.count("RespondToAuthChallenge"), 1);
 }
 
 #[tokio::test]
@@ -347,23 +359,98 @@ async fn a_refresh_that_hangs_holds_no_request_up() {
     assert_eq!(calls.count(VEND), 2);
 }
 
+/// Makes Cognito unreachable: it renews nothing, and no `Date` of its answers corrects a clock.
+fn cut_cognito_off(sandbox: &Sandbox) {
+    for operation in ["InitiateAuth", "GetTokensFromRefreshToken", VEND] {
+        sandbox.faults().always(operation, Fault::Disconnect);
+    }
+}
+
+/// A proxy and a sandbox that share a clock which the test moves.
+fn one_clock(clock: &WrongClock) -> Setup {
+    let sandbox = clock.clock();
+    Setup::new().sandbox(|settings| settings.clock = sandbox).clock(clock.clock())
+}
+
+async fn with_one_clock() -> (Running, WrongClock) {
+    let clock = WrongClock::default();
+    (one_clock(&clock).start().await, clock)
+}
+
+/// Moves the clock to so many seconds before the end of the credentials.
+fn leave(running: &Running, clock: &WrongClock, seconds: u64) {
+    let ahead = expiry(running).duration_since(Clock::system().local()).expect("an end to come");
+    let ahead = i64::try_from(ahead.as_secs() + 1).expect("seconds");
+    clock.set(ahead - i64::try_from(seconds).expect("seconds"));
+}
+
+fn expiry(running: &Running) -> SystemTime {
+    running.proxy.credentials.state().issued.and_then(|issued| issued.expiry).expect("an expiry")
+}
+
+#[tokio::test]
+async fn credentials_that_end_on_the_way_to_the_gateway_are_a_failure_of_the_proxy() {
+    let clock = StoppedClock::now();
+    let running = Setup::new().clock(clock.clock()).start().await;
+    cut_cognito_off(&running.sandbox);
+    // The gateway, whose clock goes on, sees the end of credentials that have a second left by the local clock.
+    let end = expiry(&running);
+    let left = end.duration_since(running.sandbox.clock().now()).expect("valid credentials");
+    running.sandbox.advance_clock(left + Duration::from_secs(1));
+    clock.set(end - Duration::from_secs(1));
+    let answer = running.proxy.send(request("POST", "/x", "hi")).await;
+    assert_eq!(answer.problem(), unavailable());
+    assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| (1..=5).contains(&seconds)));
+    assert_eq!(verdicts(&running.sandbox), ["ExpiredTokenException"]);
+}
+
+#[tokio::test]
+async fn credentials_that_have_ended_by_a_corrected_clock_are_a_failure_of_the_proxy() {
+    let clock = WrongClock::default();
+    let running = Setup::new().clock(clock.clock()).start().await;
+    cut_cognito_off(&running.sandbox);
+    running.sandbox.advance_clock(Duration::from_secs(2 * 3_600));
+    let answer = running.proxy.get("/x").await;
+    assert_eq!(answer.problem(), unavailable());
+    assert_eq!(verdicts(&running.sandbox), ["InvalidSignatureException"]);
+}
+
+#[tokio::test]
+async fn credentials_that_end_before_another_attempt_are_not_sent_again() {
+    let clock = StoppedClock::now();
+    let local = clock.clone();
+    let upstream = Upstream::start(move |_, mut wire| {
+        let local = local.clone();
+        async move {
+            if wire.request().await.is_some() {
+                wire.write(FINE).await;
+            }
+            // The next request finds the connection stale, and is to be sent again on another one.
+            if wire.request().await.is_some() {
+                local.advance(Duration::from_secs(2 * 3_600));
+            }
+        }
+    })
+    .await;
+    let running = Setup::new().upstream(upstream.url()).clock(clock.clock()).start().await;
+    cut_cognito_off(&running.sandbox);
+    assert_eq!(running.proxy.get("/first").await.status, 200);
+    assert_eq!(running.proxy.get("/second").await.problem(), unavailable());
+    let paths: Vec<String> =
+        upstream.requests().iter().filter_map(|head| head.split(' ').nth(1).map(str::to_owned)).collect();
+    assert_eq!(paths, ["/first", "/second"]);
+}
+
 #[tokio::test]
 async fn credentials_are_served_to_their_end_while_cognito_is_down() {
-    let running =
-        Setup::new().sandbox(|sandbox| sandbox.credentials_lifetime = Duration::from_secs(3)).start().await;
+    let (running, clock) = with_one_clock().await;
     running.sandbox.faults().always(VEND, Fault::Status(500));
-    let expiry =
-        running.proxy.credentials.state().issued.and_then(|issued| issued.expiry).expect("an expiry");
-    let mut served = 0;
-    let refused = loop {
-        let answer = running.proxy.get("/x").await;
-        if answer.status != 200 {
-            break answer;
-        }
-        served += 1;
-    };
-    assert_eq!(refused.problem(), unavailable());
-    assert!(running.sandbox.clock().now() + Duration::from_millis(50) >= expiry, "after {served} requests");
+    for left in [400, 60, 30, 10, 5] {
+        leave(&running, &clock, left);
+        assert_eq!(running.proxy.get("/x").await.status, 200, "{left} s are left");
+    }
+    leave(&running, &clock, 0);
+    assert_eq!(running.proxy.get("/x").await.problem(), unavailable());
     assert_eq!(running.proxy.admin("/readyz").await.status, 503);
     running.sandbox.faults().clear_all();
     recovery(&running.proxy).await;
@@ -373,16 +460,14 @@ async fn credentials_are_served_to_their_end_while_cognito_is_down() {
 
 #[tokio::test]
 async fn rotating_refresh_tokens_are_used_once_each() {
-    let running = Setup::new()
-        .sandbox(|sandbox| {
-            sandbox.credentials_lifetime = Duration::from_secs(2);
-            sandbox.token_lifetime = Duration::from_secs(60);
-        })
+    let clock = WrongClock::default();
+    let running = one_clock(&clock)
         .proxy(|settings| with_user_pool(settings, |pool| pool.client_id = ROTATING_CLIENT_ID.to_owned()))
         .start()
         .await;
     let calls = running.sandbox.calls();
     while calls.count(VEND) < 4 {
+        leave(&running, &clock, 30);
         assert_eq!(running.proxy.send(get("/x")).await.status, 200);
     }
     assert_eq!(calls.count("RespondToAuthChallenge"), 1);

@@ -27,12 +27,13 @@ use tokio::{
 async fn clients_that_have_finished_sending_still_get_their_answer() {
     let upstream = Upstream::start(|_, mut wire| async move {
         wire.request().await;
-        // Longer than it takes to find out that a client has gone.
+        // Longer than it takes to find out that a client has gone; the clock is paused.
         sleep(Duration::from_secs(2)).await;
         wire.write(FINE).await;
     })
     .await;
     let running = Setup::new().upstream(upstream.url()).start().await;
+    tokio::time::pause();
     for version in ["HTTP/1.1", "HTTP/1.0"] {
         let mut client = running.proxy.connect().await;
         client.write(format!("GET /slow {version}\r\nhost: localhost\r\n\r\n")).await;

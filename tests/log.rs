@@ -18,7 +18,7 @@ use tokio::{process::Command, time::Instant};
 const READY: &str = "\"message\":\"ready\"";
 
 /// More than a process has after its last second, on a machine with other things to do.
-const AT_ONCE: Duration = Duration::from_secs(5);
+const AT_ONCE: Duration = Duration::from_secs(20);
 
 /// `serve`, whose requests `upstream` answers.
 fn serve_to(upstream: &Upstream, sandbox: &Sandbox, folder: &Path) -> Command {

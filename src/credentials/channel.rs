@@ -24,6 +24,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How long after one replacement of refused credentials no other is asked for.
 const BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(10);
 
+/// How far the gateway's clock and ours can be apart unnoticed, since `Date` has whole seconds.
+const UNNOTICED_SKEW: Duration = Duration::from_secs(2);
+
 /// What is known about the credentials at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct State {
@@ -226,7 +229,7 @@ impl Receiver {
 
     /// Credentials that replace `rejected`, which the gateway refused as expired or invalid.
     ///
-    /// `None` when there are none in time: then the refusal is the answer.
+    /// `None` when there are none in time: then the refusal is the answer, unless [`ended`](Self::ended) says why not.
     pub async fn replacing(&self, rejected: &Arc<IssuedCredentials>) -> Option<Arc<IssuedCredentials>> {
         let mut state = self.state.clone();
         let deadline = Instant::now() + LONGEST_WAIT;
@@ -246,6 +249,20 @@ impl Receiver {
                 return None;
             }
         }
+    }
+
+    /// Why nothing can be signed with `refused`, which the gateway refused and nothing could replace: it has reached
+    /// its end by our clock as well, or is about to, between signing and arriving for one.
+    ///
+    /// `None` while it should be valid; then the refusal is the gateway's own to explain.
+    #[must_use]
+    pub fn ended(&self, refused: &IssuedCredentials) -> Option<Unavailable> {
+        if refused.expiry? > self.clock.now() + UNNOTICED_SKEW {
+            return None;
+        }
+        let problem = self.state.borrow().problem.clone();
+        let reason = problem.and_then(|problem| problem.forbids_waiting(&self.clock));
+        Some(reason.unwrap_or(Unavailable::Temporarily { retry_after: Duration::from_secs(1) }))
     }
 
     /// What is known at this moment.

@@ -35,7 +35,7 @@ async fn with_a_hanging_name(upstream: &Upstream) -> (Running, Arc<AtomicUsize>,
         .proxy(move |settings| {
             // As the program has it: requests are served by threads of their own.
             settings.threads = NonZeroUsize::new(2);
-            settings.proxy.timeouts.connect = Duration::from_millis(400);
+            settings.proxy.timeouts.connect = Duration::from_millis(1_500);
             let route = settings.proxy.routes.remove(0);
             for (path, host) in [("/hangs", "hangs.test"), ("/works", "works.test"), ("/local", "localhost")]
             {

@@ -8,13 +8,7 @@ mod corpus;
 mod support;
 
 use corpus::{Case, Tier};
-use std::time::Duration;
-
-use support::{Connection, Running, Setup};
-use tokio::time::timeout;
-
-/// For an answer, and for the end of its connection.
-const ENOUGH: Duration = Duration::from_secs(3);
+use support::{Connection, PATIENCE, Running, Setup};
 
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
@@ -48,16 +42,16 @@ async fn severe_and_ambiguous_requests_are_refused_and_nothing_behind_them_is_a_
     for case in dangerous {
         count += 1;
         let mut connection = ask(&running, case, SMUGGLED).await;
-        let answer = timeout(ENOUGH, connection.try_head()).await.ok().flatten();
+        let answer = connection.try_head().await;
         let refused = answer.as_ref().is_some_and(|head| {
             let ours = head.field("proxy-status") == Some("countersign; error=http_request_error");
             matches!(head.status, 400..=499 | 501) && ours
         });
         let rest = match &answer {
-            Some(_) if refused && case.is_head() => connection.rest_within(ENOUGH).await,
+            Some(_) if refused && case.is_head() => connection.rest_within(PATIENCE).await,
             Some(head) if refused => {
                 connection.body(head).await;
-                connection.rest_within(ENOUGH).await
+                connection.rest_within(PATIENCE).await
             }
             _ => None,
         };

@@ -1,11 +1,8 @@
 //! Thousands of requests of which most are malformed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
-use tokio::{
-    task::{JoinSet, yield_now},
-    time::timeout,
-};
+use tokio::task::{JoinSet, yield_now};
 
 use crate::support::{Connection, Setup, soon};
 
@@ -14,9 +11,6 @@ const REQUESTS: usize = 10_000;
 
 /// Connections at the same time.
 const CLIENTS: usize = 64;
-
-/// A client waits so long for an answer to a request that may have become incomplete.
-const QUIET: Duration = Duration::from_millis(250);
 
 /// Hidden in bodies: nothing of it may reach the API.
 const DECOY: &str = "GET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -250,10 +244,11 @@ async fn play(address: std::net::SocketAddr, connection: usize) -> Vec<String> {
 
 /// Answers to what was changed at random; one connection may have become several requests, or none.
 async fn whatever_comes(client: &mut Connection) -> Vec<String> {
+    // A request that has become incomplete would be waited for.
+    client.try_finish_writing().await;
     let mut answered = Vec::new();
     loop {
-        let Ok(head) = timeout(QUIET, client.try_head()).await else { return answered };
-        let Some(head) = head else { return answered };
+        let Some(head) = client.try_head().await else { return answered };
         if head.status == 100 {
             continue;
         }

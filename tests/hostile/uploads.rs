@@ -1,16 +1,18 @@
 //! More bodies than there is memory for, at the built program, whose memory is its own.
 
-use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, sync::Arc};
 
 use countersign::sandbox;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::JoinSet,
-    time::timeout,
 };
 
-use crate::support::program::{Program, serve};
+use crate::support::{
+    program::{Program, serve},
+    soon,
+};
 
 const MIB: usize = 1024 * 1024;
 
@@ -75,7 +77,7 @@ async fn two_hundred_large_uploads_stay_within_the_memory_for_bodies() {
             format!("POST /{number} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", 10 * MIB);
         uploads.spawn(upload(address, head, Arc::clone(&piece), 10 * MIB / piece.len()));
     }
-    let answers = timeout(Duration::from_secs(50), uploads.join_all()).await.expect("no upload hangs");
+    let answers = soon("an end of each upload", uploads.join_all()).await;
     let count = |status| answers.iter().filter(|answer| **answer == status).count();
     let (fine, full, cut) = (count(Some(200)), count(Some(503)), count(None));
     let after = peak(program.id());
@@ -99,7 +101,7 @@ async fn a_body_in_the_smallest_chunks_costs_what_it_holds() {
         uploads.spawn(upload(address, head, Arc::clone(&piece), 64));
     }
     // None of them ends: all that has come is held, until the client has been silent for too long.
-    let answers = timeout(Duration::from_secs(50), uploads.join_all()).await.expect("they are given up");
+    let answers = soon("an end of each upload", uploads.join_all()).await;
     let after = peak(program.id());
     println!("8 bodies of 64 Ki chunks of a byte: {before} MiB before, {after} MiB at most");
     assert_eq!(answers, [Some(408); 8]);

@@ -206,7 +206,12 @@ impl Connection {
 
     /// Says that nothing more will be sent.
     pub(crate) async fn finish_writing(&mut self) {
-        self.stream.shutdown().await.expect("an open connection");
+        assert!(self.try_finish_writing().await, "the connection is not open");
+    }
+
+    /// As [`finish_writing`](Self::finish_writing); whether the connection is still open.
+    pub(crate) async fn try_finish_writing(&mut self) -> bool {
+        self.stream.shutdown().await.is_ok()
     }
 }
 

@@ -138,6 +138,7 @@ pub(crate) struct TlsUpstream {
     requests: Arc<AtomicUsize>,
     leave: watch::Sender<usize>,
     deaf: Arc<AtomicUsize>,
+    together: watch::Sender<usize>,
     _accepting: JoinSet<()>,
 }
 
@@ -154,8 +155,10 @@ impl TlsUpstream {
             api: api.authority().expect("an authority").to_string(),
             client: Client::builder(TokioExecutor::new()).build_http(),
             requests: Arc::default(),
+            together: watch::Sender::new(1),
         };
         let (counted, requests) = (connections.clone(), bridge.requests.clone());
+        let together = bridge.together.clone();
         let deaf = Arc::new(AtomicUsize::new(0));
         let still_deaf = deaf.clone();
         let mut accepting = JoinSet::new();
@@ -171,12 +174,17 @@ impl TlsUpstream {
                 open.spawn(serve(acceptor.clone(), stream, bridge.clone(), leaving.clone()));
             }
         });
-        Self { address, connections, requests, leave, deaf, _accepting: accepting }
+        Self { address, connections, requests, leave, deaf, together, _accepting: accepting }
     }
 
     /// Takes the next so many connections and never says a word on them.
     pub(crate) fn ignore(&self, connections: usize) {
         self.deaf.store(connections, Ordering::SeqCst);
+    }
+
+    /// Passes requests on in groups of so many, each when it is complete.
+    pub(crate) fn answer_together(&self, requests: usize) {
+        self.together.send_replace(requests);
     }
 
     /// The base URL, with the stage of the sandbox's API.
@@ -207,6 +215,8 @@ struct Bridge {
     api: String,
     client: Client<HttpConnector, Incoming>,
     requests: Arc<AtomicUsize>,
+    /// How many requests are passed on together; told anew at each that arrives.
+    together: watch::Sender<usize>,
 }
 
 impl Bridge {
@@ -214,7 +224,11 @@ impl Bridge {
         &self,
         mut request: Request<Incoming>,
     ) -> Result<Response<BoxBody<Bytes, hyper::Error>>, hyper_util::client::legacy::Error> {
-        self.requests.fetch_add(1, Ordering::SeqCst);
+        let number = self.requests.fetch_add(1, Ordering::SeqCst);
+        self.together.send_modify(|_| {});
+        let is_complete =
+            |group: &usize| self.requests.load(Ordering::SeqCst) >= (number / group + 1) * group;
+        self.together.subscribe().wait_for(is_complete).await.expect("the sender is here");
         let authority = request.uri().authority().map(ToString::to_string);
         if let Some(authority) = authority {
             let host = HeaderValue::try_from(authority).expect("an authority");

@@ -34,6 +34,17 @@ async fn in_front_of(upstream: &Upstream, authority: &Authority, response: Durat
 
 const LONG: Duration = Duration::from_secs(60);
 
+/// A response timeout that only [`at_the_timeout`] reaches.
+const SHORT: Duration = Duration::from_secs(15);
+
+/// An answer that is made when time is up; it is up at once.
+async fn at_the_timeout(answer: impl Future<Output = Answer>) -> Answer {
+    time::pause();
+    let answer = answer.await;
+    time::resume();
+    answer
+}
+
 /// So many GETs at the same time.
 async fn at_once(running: &Arc<Running>, count: usize) -> Vec<Answer> {
     let mut requests = JoinSet::new();
@@ -115,13 +126,14 @@ async fn an_endpoint_that_times_out_costs_the_others_nothing() {
         }
     })
     .await;
-    let running = in_front_of(&upstream, &authority, Duration::from_millis(300)).await;
+    let running = in_front_of(&upstream, &authority, SHORT).await;
     all_fine(&at_once(&running, 1).await);
     let mut streaming = running.proxy.connect().await;
     streaming.write("GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let head = streaming.head().await;
     for _ in 0..3 {
-        assert_eq!(running.proxy.get("/slow").await.problem().1, "upstream-timeout");
+        let answer = at_the_timeout(running.proxy.get("/slow")).await;
+        assert_eq!(answer.problem().1, "upstream-timeout");
         all_fine(&at_once(&running, 1).await);
     }
     go_on.notify_one();
@@ -139,9 +151,10 @@ async fn a_path_that_has_gone_dead_over_http_2_costs_one_timeout() {
         }
     })
     .await;
-    let running = in_front_of(&upstream, &authority, Duration::from_millis(300)).await;
+    let running = in_front_of(&upstream, &authority, SHORT).await;
     all_fine(&at_once(&running, 1).await);
-    assert_eq!(running.proxy.get("/dead").await.problem().1, "upstream-timeout");
+    let answer = at_the_timeout(running.proxy.get("/dead")).await;
+    assert_eq!(answer.problem().1, "upstream-timeout");
     all_fine(&at_once(&running, 10).await);
     assert_eq!(upstream.connections(), 2);
 }

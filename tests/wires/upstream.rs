@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     future::Future,
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -156,11 +156,14 @@ impl Upstream {
                     let (reader, writer) = split(stream);
                     let (sender, commands) = mpsc::unbounded_channel();
                     let reader = Reader { stream: reader, number, manner, counts: counts.clone(), sender };
-                    tokio::select! {
-                        () = async { if is_two { reader.http2(script).await } else { reader.http1(script).await } } => {}
-                        () = write(writer, socket, commands) => {}
-                    }
+                    let closed = tokio::select! {
+                        () = async { if is_two { reader.http2(script).await } else { reader.http1(script).await } } => None,
+                        closed = write(writer, socket, commands) => closed,
+                    };
                     counts.open.fetch_sub(1, Ordering::SeqCst);
+                    if let Some(socket) = closed {
+                        discard(socket).await;
+                    }
                 });
             }
         });
@@ -270,25 +273,42 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
+/// Does what is commanded; gives the socket of a connection that was closed in good order.
 async fn write(
     mut stream: WriteHalf<TlsStream<TcpStream>>,
     socket: Socket,
     mut commands: mpsc::UnboundedReceiver<Command>,
-) {
+) -> Option<Socket> {
     while let Some(command) = commands.recv().await {
         match command {
             Command::Write(bytes) => {
                 if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
-                    return;
+                    return None;
                 }
             }
-            Command::Close => return drop(stream.shutdown().await),
+            Command::Close => {
+                let _ = stream.shutdown().await;
+                return Some(socket);
+            }
             Command::HalfClose => drop(stream.shutdown().await),
-            Command::Cut => return,
-            Command::Abort => return socket.set_linger(Some(Duration::ZERO)).expect("a live socket"),
+            Command::Cut => {
+                // The other end may have closed meanwhile.
+                let _ = socket.shutdown(Shutdown::Write);
+                return Some(socket);
+            }
+            Command::Abort => {
+                socket.set_linger(Some(Duration::ZERO)).expect("a live socket");
+                return None;
+            }
         }
     }
-    std::future::pending::<()>().await;
+    std::future::pending().await
+}
+
+/// Reads what still comes, such as a WINDOW_UPDATE: the kernel resets a connection that is closed with bytes unread.
+async fn discard(socket: Socket) {
+    let mut stream = TcpStream::from_std(socket.into()).expect("a socket of this runtime");
+    let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
 }
 
 struct Reader {

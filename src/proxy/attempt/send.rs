@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     clock::{self, Clock},
-    credentials::{channel::Receiver, provider::IssuedCredentials},
+    credentials::{
+        channel::{Receiver, Unavailable},
+        provider::IssuedCredentials,
+    },
     proxy::{
         error::ProxyError,
         outcome::Outcome,
@@ -97,6 +100,8 @@ impl Sender {
                     Some(retry) => {
                         self.metrics.retried(retry.reason);
                         sleep(retry.pause).await;
+                        // Failing to connect takes seconds, in which credentials can end.
+                        issued = self.credentials.valid().await?;
                         continue;
                     }
                 },
@@ -107,11 +112,10 @@ impl Sender {
                 let received = self.clock.local();
                 let (text, response) = peek(response, self.idle_timeout).await;
                 let retryable = refused.as_ref().and_then(|refused| refused.retryable(&text));
-                let retryable = retryable.filter(|&refusal| attempts.allow_once(refusal));
-                let renewed = match retryable {
+                let renewed = match retryable.filter(|&refusal| attempts.allow_once(refusal)) {
                     Some(RetryableRefusal::Credentials) => self.credentials.replacing(&issued).await,
                     Some(RetryableRefusal::Clock) => {
-                        self.set_clock(response.headers(), &signing, received).await
+                        self.set_clock(response.headers(), &signing, received).await?
                     }
                     None => None,
                 };
@@ -119,6 +123,12 @@ impl Sender {
                     self.metrics.retried(refusal.reason());
                     issued = renewed;
                     continue;
+                }
+                // The client would take the gateway's words for a decision of the API's, and not ask again.
+                if retryable == Some(RetryableRefusal::Credentials)
+                    && let Some(unavailable) = self.credentials.ended(&issued)
+                {
+                    return Err(unavailable.into());
                 }
                 response
             } else {
@@ -144,22 +154,25 @@ impl Sender {
     }
 
     /// Learns the time from a gateway that refused a request for its own, and gives what to sign with by the right one:
-    /// the credentials may have expired by it. `None` when nothing has changed, or nothing is at hand.
+    /// the credentials may have expired by it. `None` when the time is as it was.
+    ///
+    /// # Errors
+    /// When the credentials have expired by the right time, and no others are to be had.
     async fn set_clock(
         &self,
         headers: &HeaderMap,
         signing: &Signing,
         received: SystemTime,
-    ) -> Option<Arc<IssuedCredentials>> {
+    ) -> Result<Option<Arc<IssuedCredentials>>, Unavailable> {
         if let Some(date) =
             clock::date(|name| headers.get(name).map(|value| value.to_str().unwrap_or_default()))
         {
             self.clock.observe_between(date, signing.sent, received);
         }
         if self.clock.offset_millis() == signing.offset {
-            return None;
+            return Ok(None);
         }
-        self.credentials.valid().await.ok()
+        self.credentials.valid().await.map(Some)
     }
 }
 
