@@ -142,6 +142,12 @@ impl App {
         self.admin.iter().filter_map(Listener::listen).collect()
     }
 
+    /// All addresses that this process listens on, where no request may be sent to.
+    #[must_use]
+    pub fn own_addresses(&self) -> Vec<Listen> {
+        [self.addresses(), self.admin_addresses()].concat()
+    }
+
     /// What requests are signed with, once it is running.
     #[must_use]
     pub fn credentials(&self) -> Receiver {

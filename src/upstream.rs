@@ -4,11 +4,13 @@
 //! requests share for HTTP/2.
 
 mod body;
+mod broken_body;
 mod connection;
 mod connector;
 mod error;
 mod framing;
 mod http2;
+mod incoming;
 mod liveness;
 mod pool;
 mod request_body;
@@ -32,7 +34,8 @@ use http::{
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub(crate) use body::{Breakage, BrokenBody, UpstreamBody};
+pub(crate) use body::UpstreamBody;
+pub(crate) use broken_body::{Breakage, BrokenBody};
 pub(crate) use connector::{Connector, Ways};
 pub use error::{ConnectStage, ProxyCause, UpstreamError};
 pub(crate) use framing::has_no_body;

@@ -5,7 +5,6 @@ use std::{fs::File, io};
 use tokio::signal::unix::{self, SignalKind};
 use tracing::{error, info, warn};
 
-use super::serve::own_addresses;
 use crate::{
     app::{App, Reload},
     config::{Arguments, Config, Effective, Environment},
@@ -67,7 +66,7 @@ impl<'a> Reloader<'a> {
     ) -> io::Result<Self> {
         let kind = SignalKind::hangup();
         let hangup = if process::ignores(kind.as_raw_value()) { None } else { Some(unix::signal(kind)?) };
-        let (addresses, own_addresses, reload) = (app.addresses(), own_addresses(app), app.reload());
+        let (addresses, own_addresses, reload) = (app.addresses(), app.own_addresses(), app.reload());
         let has_terminal = has_terminal();
         Ok(Self { arguments, environment, started, addresses, own_addresses, reload, hangup, has_terminal })
     }

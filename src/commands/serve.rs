@@ -88,7 +88,7 @@ pub(super) fn start(config: &Config, passed: Passed) -> Result<App, Failure> {
         passed,
         Clock::system(),
     )?;
-    config.leads_away_from(&own_addresses(&app))?;
+    config.leads_away_from(&app.own_addresses())?;
     let exposure = exposure(&app.addresses(), &config.proxy.guard);
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -98,11 +98,6 @@ pub(super) fn start(config: &Config, passed: Passed) -> Result<App, Failure> {
         "starting"
     );
     Ok(app)
-}
-
-/// Where this proxy listens.
-pub(super) fn own_addresses(app: &App) -> Vec<Listen> {
-    [app.addresses(), app.admin_addresses()].concat()
 }
 
 /// Who may act as the user, in the words of the log.

@@ -14,10 +14,10 @@ use tracing::{debug, warn};
 use super::{
     Settings,
     connection::note_end,
-    connection_limit::{Connections, Place},
+    connection_limit::Connections,
     listener::{Accepted, Listener, Owner},
     socket::Socket,
-    workers::Dispatcher,
+    workers::{AcceptedConnection, Dispatcher},
 };
 use crate::{shutdown::Shutdown, telemetry::metrics::Limit};
 
@@ -72,13 +72,6 @@ enum Verdict {
     Admit,
     Drop,
     Refuse(Bytes),
-}
-
-/// A connection that has one of the places.
-#[derive(Debug)]
-pub(super) struct AcceptedConnection {
-    pub(super) accepted: Accepted,
-    pub(super) place: Place,
 }
 
 /// Clones share the limits.
@@ -167,7 +160,7 @@ impl Acceptor {
             Verdict::Refuse(answer) => return turn_away(accepted, answer, &self.refused, aside),
         }
         if let Some(place) = self.connections.try_place() {
-            return self.dispatcher.give(AcceptedConnection { accepted, place });
+            return self.dispatcher.dispatch(AcceptedConnection { accepted, place });
         }
         if let Some(metrics) = &self.settings.metrics {
             metrics.reached(Limit::Connections);
@@ -175,7 +168,7 @@ impl Acceptor {
         let (connections, dispatcher) = (self.connections.clone(), self.dispatcher.clone());
         aside.waiting.spawn(async move {
             let Some(place) = connections.place_of_idle().await else { return Some(accepted) };
-            dispatcher.give(AcceptedConnection { accepted, place });
+            dispatcher.dispatch(AcceptedConnection { accepted, place });
             None
         });
     }

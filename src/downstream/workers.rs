@@ -18,9 +18,9 @@ use tracing::{debug, error, warn};
 
 use super::{
     ConnectionEnd, HttpService, Settings,
-    acceptor::AcceptedConnection,
     connection::{self, note_end},
-    listener::Endpoints,
+    connection_limit::Place,
+    listener::{Accepted, Endpoints},
     socket::Socket,
 };
 use crate::{runtime_thread, shutdown::Shutdown};
@@ -35,6 +35,13 @@ pub enum Workers<M> {
     Here(M),
     /// A thread for each.
     Threads(Vec<M>),
+}
+
+/// A connection that has one of the places.
+#[derive(Debug)]
+pub(super) struct AcceptedConnection {
+    pub(super) accepted: Accepted,
+    pub(super) place: Place,
 }
 
 /// Reaches the workers; they end when all clones are gone and their connections with them.
@@ -113,7 +120,7 @@ impl Dispatcher {
     ///
     /// A worker ends after the last hand only, or in a panic of its own, which leaves it with no connections: it must
     /// not be given every new one for that.
-    pub(super) fn give(&self, accepted: AcceptedConnection) {
+    pub(super) fn dispatch(&self, accepted: AcceptedConnection) {
         let mut dispatcher: SmallVec<[&WorkerHandle; 8]> =
             self.0.iter().filter(|hand| !hand.tx.is_closed()).collect();
         dispatcher.sort_by_key(|hand| Arc::strong_count(&hand.load));

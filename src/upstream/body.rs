@@ -1,8 +1,6 @@
 //! A response body as it comes down, and how it can break off.
 
 use std::{
-    error::Error,
-    fmt, io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -12,14 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::{http2::Download, pool::Lease, request_body::Progress};
-
-/// A response body in the version of HTTP that it comes in.
-#[derive(Debug)]
-pub(super) enum Incoming {
-    Http1(hyper::body::Incoming),
-    Http2(Download),
-}
+use super::{broken_body::BrokenBody, incoming::Incoming, pool::Lease, request_body::Progress};
 
 #[derive(Debug)]
 enum State {
@@ -37,25 +28,6 @@ pub(crate) struct UpstreamBody {
     left: Option<u64>,
     /// How far the request body has come, which may still be on its way.
     progress: Option<Arc<Progress>>,
-}
-
-/// A body that did not come to its end.
-#[derive(Debug)]
-pub struct BrokenBody {
-    /// What broke it.
-    pub breakage: Breakage,
-    source: Box<dyn Error + Send + Sync>,
-}
-
-/// What an upstream does to a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Breakage {
-    /// It reset the connection or the stream.
-    Reset,
-    /// It closed the connection before the end of the body, or without saying that this is the end (TLS's close_notify).
-    Closed,
-    /// What it sent is not framed as HTTP.
-    Malformed,
 }
 
 impl UpstreamBody {
@@ -142,82 +114,5 @@ impl Body for UpstreamBody {
 
     fn size_hint(&self) -> SizeHint {
         self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
-}
-
-impl Incoming {
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
-        match self {
-            Self::Http1(body) => Pin::new(body).poll_frame(context).map_err(BrokenBody::from),
-            Self::Http2(body) => body.poll_frame(context).map_err(BrokenBody::from),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Http1(body) => body.is_end_stream(),
-            Self::Http2(body) => body.is_end_stream(),
-        }
-    }
-}
-
-impl BrokenBody {
-    /// The error of a body that is asked for more after one.
-    fn again() -> Self {
-        Self { breakage: Breakage::Closed, source: "it has broken off before".into() }
-    }
-}
-
-impl From<hyper::Error> for BrokenBody {
-    fn from(error: hyper::Error) -> Self {
-        Self { breakage: of_io(&error).unwrap_or(Breakage::Closed), source: error.into() }
-    }
-}
-
-impl From<h2::Error> for BrokenBody {
-    fn from(error: h2::Error) -> Self {
-        let breakage = if error.is_library() {
-            Breakage::Malformed
-        } else if error.is_reset() {
-            Breakage::Reset
-        } else {
-            error.get_io().map_or(Breakage::Closed, |error| of_io_kind(error.kind()))
-        };
-        Self { breakage, source: error.into() }
-    }
-}
-
-fn of_io(error: &hyper::Error) -> Option<Breakage> {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(level) = cause {
-        if let Some(error) = level.downcast_ref::<io::Error>() {
-            return Some(of_io_kind(error.kind()));
-        }
-        cause = level.source();
-    }
-    None
-}
-
-fn of_io_kind(kind: io::ErrorKind) -> Breakage {
-    match kind {
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Breakage::Malformed,
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => Breakage::Closed,
-        _ => Breakage::Reset,
-    }
-}
-
-impl fmt::Display for BrokenBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.breakage {
-            Breakage::Reset => "the upstream reset the connection or stream in the middle of a body",
-            Breakage::Closed => "the upstream closed the connection in the middle of a body",
-            Breakage::Malformed => "the upstream sent a malformed body",
-        })
-    }
-}
-
-impl Error for BrokenBody {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(self.source.as_ref())
     }
 }

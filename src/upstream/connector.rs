@@ -1,9 +1,9 @@
 //! A connection to the upstream: name, address, a tunnel where one is configured, TLS.
 
-use std::{cell::Cell, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Uri, uri::Scheme};
-use rustls::{ClientConfig, SignatureScheme, client::ResolvesClientCert, sign::CertifiedKey};
+use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -18,7 +18,7 @@ use super::{
     error::{ProxyCause, ProxyFailure},
     resolver::Resolver,
     tcp,
-    tls::{Trust, TrustError},
+    tls::{self, Trust, TrustError},
     tunnel,
 };
 use crate::{
@@ -177,34 +177,14 @@ where
 {
     let handshake = async {
         let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream);
-        let asked = || ASKED.with(Cell::get);
         match connecting.await {
-            Ok(tls) => Ok(Secured::new(tls, asked())),
-            Err(error) => Err(UpstreamError::Tls(TlsFault::of_handshake(error, asked()))),
+            Ok(stream) => Ok(Secured::new(stream, tls::client_certificate_was_asked_for())),
+            Err(error) => {
+                let asked = tls::client_certificate_was_asked_for();
+                Err(UpstreamError::Tls(TlsFault::of_handshake(error, asked)))
+            }
         }
     };
-    let agreed = timeout_at(deadline, ASKED.scope(Cell::new(false), handshake)).await;
+    let agreed = timeout_at(deadline, tls::handshake(handshake)).await;
     agreed.unwrap_or(Err(UpstreamError::ConnectTimeout(ConnectStage::Tls)))
-}
-
-tokio::task_local! {
-    /// Whether the other end of the handshake under way has asked for a client certificate.
-    static ASKED: Cell<bool>;
-}
-
-/// Has no client certificate, and notes that one was asked for: TLS 1.2 servers then end the handshake with alerts that
-/// do not say why.
-#[derive(Debug)]
-pub(super) struct NoClientCertificate;
-
-impl ResolvesClientCert for NoClientCertificate {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        // Outside a handshake of this module nobody reads the note.
-        let _ = ASKED.try_with(|asked| asked.set(true));
-        None
-    }
-
-    fn has_certs(&self) -> bool {
-        false
-    }
 }

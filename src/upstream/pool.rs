@@ -20,9 +20,9 @@ use tokio::{
 };
 
 use super::{
-    body::Incoming,
     connection::{Alert, Connection},
     http2::{self, Room},
+    incoming::Incoming,
     request_body::RequestBody,
     tasks::{Tasks, log_end},
 };

@@ -1,10 +1,9 @@
-//! The certificates that upstreams are trusted by: the system's roots and further files.
+//! TLS towards upstreams: the certificates that are trusted, and whether one of ours is demanded.
 
-use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
+use std::{cell::Cell, error::Error, fmt, future::Future, io, path::PathBuf, sync::Arc};
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, SignatureScheme, client::ResolvesClientCert, sign::CertifiedKey};
 
-use super::connector::NoClientCertificate;
 use crate::tls::roots::Roots;
 
 /// The certificates that upstreams are trusted by, and the forward proxies on the way to them.
@@ -92,5 +91,37 @@ impl Trust {
     /// The same trust, for upstreams that want HTTP/1.1 only.
     pub(super) fn http1_only(&self) -> Self {
         Self { upstream: Arc::clone(&self.proxy), ..self.clone() }
+    }
+}
+
+/// Runs a handshake, which may ask [`client_certificate_was_asked_for`].
+pub(super) async fn handshake<T>(handshake: impl Future<Output = T>) -> T {
+    ASKED.scope(Cell::new(false), handshake).await
+}
+
+/// Whether the other end of the [`handshake`] under way has asked for a client certificate.
+pub(super) fn client_certificate_was_asked_for() -> bool {
+    ASKED.with(Cell::get)
+}
+
+tokio::task_local! {
+    /// Whether the other end of the handshake under way has asked for a client certificate.
+    static ASKED: Cell<bool>;
+}
+
+/// Has no client certificate, and notes that one was asked for: TLS 1.2 servers then end the handshake with alerts that
+/// do not say why.
+#[derive(Debug)]
+struct NoClientCertificate;
+
+impl ResolvesClientCert for NoClientCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        // Outside a handshake of this module nobody reads the note.
+        let _ = ASKED.try_with(|asked| asked.set(true));
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
     }
 }

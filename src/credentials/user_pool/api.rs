@@ -5,13 +5,12 @@
 mod messages;
 mod parameters;
 
-use std::fmt;
-
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     error::Error,
     exchange::{Answer, Exchange},
+    operation::Operation,
     refusal::Refusal,
 };
 use crate::aws_http::foreign::ForeignAnswer;
@@ -22,27 +21,6 @@ pub(super) use messages::{
     VerifySoftwareToken,
 };
 pub(super) use parameters::Parameters;
-
-/// A call of the user pool API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// InitiateAuth with a password or towards a challenge.
-    InitiateAuth,
-    /// InitiateAuth with REFRESH_TOKEN_AUTH.
-    RefreshTokenAuth,
-    /// RespondToAuthChallenge.
-    RespondToAuthChallenge,
-    /// GetTokensFromRefreshToken.
-    GetTokensFromRefreshToken,
-    /// RevokeToken.
-    RevokeToken,
-    /// ConfirmDevice.
-    ConfirmDevice,
-    /// AssociateSoftwareToken.
-    AssociateSoftwareToken,
-    /// VerifySoftwareToken.
-    VerifySoftwareToken,
-}
 
 /// A request of one operation.
 pub(super) trait Request: Serialize {
@@ -103,29 +81,4 @@ fn read<A: DeserializeOwned>(operation: Operation, answer: &Answer, secrets: &[&
 fn foreign(answer: &Answer) -> Error {
     let Answer { status, body, retry_after, .. } = answer;
     Error::Foreign { answer: ForeignAnswer::new(*status, body), retry_after: *retry_after }
-}
-
-impl Operation {
-    /// Whether the call exchanges a refresh token, which its refusal may condemn.
-    pub(super) fn renews_tokens(self) -> bool {
-        matches!(self, Self::RefreshTokenAuth | Self::GetTokensFromRefreshToken)
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::InitiateAuth | Self::RefreshTokenAuth => "InitiateAuth",
-            Self::RespondToAuthChallenge => "RespondToAuthChallenge",
-            Self::GetTokensFromRefreshToken => "GetTokensFromRefreshToken",
-            Self::RevokeToken => "RevokeToken",
-            Self::ConfirmDevice => "ConfirmDevice",
-            Self::AssociateSoftwareToken => "AssociateSoftwareToken",
-            Self::VerifySoftwareToken => "VerifySoftwareToken",
-        }
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }

@@ -4,7 +4,7 @@ mod cause;
 
 use std::{fmt, time::Duration};
 
-use super::{api::Operation, exchange::Answer, verdict::Verdict};
+use super::{exchange::Answer, operation::Operation, verdict::Verdict};
 
 pub use cause::Cause;
 
