@@ -18,6 +18,7 @@ pub mod forward_proxy;
 pub mod process;
 pub mod proxy;
 mod regular_file;
+pub mod request_target;
 mod runtime_thread;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

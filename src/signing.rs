@@ -11,7 +11,7 @@ mod comparison;
 pub mod fuzzing;
 mod key;
 mod payload;
-pub(crate) mod percent;
+mod percent;
 mod target;
 
 use std::{fmt, time::SystemTime};
@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use cache::{SigningCache, SigningState, TimeAndToken};
 pub use comparison::{Computed, Part, Row, compare};
 pub use payload::{Payload, PayloadBuilder, PayloadHash};
-pub use target::{Encoding, MAX_TARGET, TargetError, WireTarget};
+pub use target::{Encoding, TargetError, WireTarget};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// The headers that signing adds: host, date, token, content hash and authorization.

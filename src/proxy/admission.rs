@@ -15,9 +15,12 @@ use std::{borrow::Cow, fmt};
 use http::{HeaderValue, Method, header, request::Parts};
 
 use super::settings::GuardSettings;
-use crate::downstream::{
-    HeadError,
-    listener::{Endpoints, Owner},
+use crate::{
+    downstream::{
+        HeadError,
+        listener::{Endpoints, Owner},
+    },
+    request_target::MAX_LENGTH,
 };
 use host::Host;
 
@@ -143,7 +146,7 @@ impl fmt::Display for Refusal {
             Self::TransferCoding => f.write_str("The only transfer coding understood is one \"chunked\"."),
             Self::Upgrade => f.write_str("Protocol upgrades such as WebSocket are not supported."),
             Self::Expectation => f.write_str("The only expectation understood is \"100-continue\"."),
-            Self::UriTooLong => f.write_str("The request target is longer than 10240 bytes."),
+            Self::UriTooLong => write!(f, "The request target is longer than {MAX_LENGTH} bytes."),
             Self::HeadTooLarge => f.write_str("The request head is longer than 64 KiB or has more than 100 fields."),
             Self::HeadTimeout => f.write_str("The request head did not arrive within 30 seconds."),
             Self::Method => f.write_str("CONNECT and TRACE are not forwarded."),

@@ -1,6 +1,6 @@
 //! Answers in the forms that AWS services give: JSON 1.1 of Cognito, JSON of API Gateway.
 
-use std::{error::Error, fmt, future};
+use std::future;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -9,15 +9,11 @@ use serde_json::{Value, json};
 
 use super::{
     faults::{Fault, Faults},
-    paced::Paced,
+    paced::{Hangup, Paced},
     xml,
 };
 
 pub(super) type Body = UnsyncBoxBody<Bytes, Hangup>;
-
-/// The connection is to be closed without a (complete) answer.
-#[derive(Debug)]
-pub(super) struct Hangup;
 
 /// An error in AWS's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,14 +142,6 @@ impl Form {
         }
     }
 }
-
-impl fmt::Display for Hangup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection is closed on purpose")
-    }
-}
-
-impl Error for Hangup {}
 
 /// An answer with a content type and no marks of AWS.
 pub(super) fn plain(

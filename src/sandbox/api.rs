@@ -23,8 +23,9 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::{
-    answer::{AwsError, Body, Form, Hangup, plain},
+    answer::{AwsError, Body, Form, plain},
     faults::{Calls, Faults, INVOKE},
+    paced::Hangup,
     settings::Settings,
     vault::{Issued, Vault},
 };

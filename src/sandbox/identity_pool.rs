@@ -17,9 +17,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    answer::{AwsError, Body, Form, Hangup},
+    answer::{AwsError, Body, Form},
     faults::{Calls, Faults},
     json_protocol::{self, parse},
+    paced::Hangup,
     percent::Pairs,
     settings::Settings,
     user_pool,

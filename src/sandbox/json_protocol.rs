@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
-use super::answer::{AwsError, Hangup};
+use super::{answer::AwsError, paced::Hangup};
 
 /// Far more than any Cognito request has.
 const LARGEST_BODY: usize = 1 << 20;

@@ -1,6 +1,8 @@
 //! A response body that is made while it is sent: long, slow, or broken off.
 
 use std::{
+    error::Error,
+    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -10,8 +12,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
-
-use super::answer::Hangup;
 
 const PATTERN: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/";
 const LARGEST_CHUNK: u64 = 16 * 1024;
@@ -123,3 +123,15 @@ impl Content {
         }
     }
 }
+
+/// The connection is to be closed without a (complete) answer.
+#[derive(Debug)]
+pub(super) struct Hangup;
+
+impl fmt::Display for Hangup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is closed on purpose")
+    }
+}
+
+impl Error for Hangup {}

@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::answer::{Body, Hangup};
+use super::{answer::Body, paced::Hangup};
 use crate::clock::Clock;
 
 pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Hangup>> + Send>>;

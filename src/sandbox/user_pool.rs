@@ -21,9 +21,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    answer::{AwsError, Body, Form, Hangup, plain},
+    answer::{AwsError, Body, Form, plain},
     faults::{Calls, Faults},
     json_protocol::{self, parse},
+    paced::Hangup,
     people::{AppClient, UserState},
     settings::Settings,
     tokens,

@@ -1,11 +1,14 @@
 //! The canonical request, computed from the wire request.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
+use percent_encoding::percent_decode;
 use smallvec::SmallVec;
 
 use super::{
-    percent::{self, extend_encoded, is_unreserved, push_encoded},
+    percent::{RESERVED, extend_encoded},
     target::{Encoding, WireTarget},
 };
 
@@ -75,7 +78,7 @@ pub(super) fn push_path(out: &mut Vec<u8>, path: &[u8], encoding: Encoding) {
                     }
                     _ => {
                         out.push(b'/');
-                        extend_encoded(out, segment, is_unreserved);
+                        extend_encoded(out, segment, RESERVED);
                         false
                     }
                 };
@@ -137,13 +140,10 @@ impl Parameter {
 fn push_reencoded(out: &mut Vec<u8>, part: &[u8]) {
     for (number, words) in part.split(|&byte| byte == b'+').enumerate() {
         if number > 0 {
-            push_encoded(out, b' ', is_unreserved);
+            out.extend_from_slice(b"%20");
         }
-        if memchr(b'%', words).is_none() {
-            extend_encoded(out, words, is_unreserved);
-        } else {
-            percent::decode(words).for_each(|byte| push_encoded(out, byte, is_unreserved));
-        }
+        let decoded: Cow<'_, [u8]> = percent_decode(words).into();
+        extend_encoded(out, &decoded, RESERVED);
     }
 }
 

@@ -3,11 +3,27 @@
 use std::{borrow::Cow, fmt};
 
 use http::uri::PathAndQuery;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode};
 
-use super::percent::{self, extend_encoded, push_encoded};
+use super::percent::{RESERVED_IN_PATH, extend_encoded};
+use crate::request_target::{MAX_LENGTH, has_sound_escapes};
 
-/// The longest target that is sent, in bytes: API Gateway's own limit for regional endpoints.
-pub const MAX_TARGET: usize = 10_240;
+/// What RFC 3986 allows neither in a path nor in a query.
+const ILLEGAL: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// The same in a query: REST APIs split parameters at a raw semicolon.
+const ILLEGAL_IN_QUERY: &AsciiSet = &ILLEGAL.add(b';');
 
 /// How a service turns the path it receives into the canonical path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +43,7 @@ pub struct WireTarget(PathAndQuery);
 pub enum TargetError {
     /// A `%` without two hexadecimal digits after it.
     BadEscape,
-    /// Longer than [`MAX_TARGET`].
+    /// Longer than [`MAX_LENGTH`].
     TooLong,
     /// It does not start with a slash, or contains a control character.
     Malformed,
@@ -39,7 +55,7 @@ impl fmt::Display for TargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadEscape => f.write_str("a percent sign in the request target is not followed by two hexadecimal digits"),
-            Self::TooLong => write!(f, "the request target is longer than {MAX_TARGET} bytes"),
+            Self::TooLong => write!(f, "the request target is longer than {MAX_LENGTH} bytes"),
             Self::Malformed => f.write_str("the request target is not a path"),
             Self::Presigned => f.write_str(
                 "the request carries a presigned query (X-Amz-Signature); send it without, the proxy signs it",
@@ -64,7 +80,7 @@ impl WireTarget {
         if !path.starts_with(b"/") || path.iter().chain(query.unwrap_or_default()).any(u8::is_ascii_control) {
             return Err(TargetError::Malformed);
         }
-        if !percent::is_well_formed(path) || !query.is_none_or(percent::is_well_formed) {
+        if !has_sound_escapes(path) || !query.is_none_or(has_sound_escapes) {
             return Err(TargetError::BadEscape);
         }
         if query.is_some_and(is_presigned) {
@@ -77,7 +93,7 @@ impl WireTarget {
             wire.push(b'?');
             push_query(&mut wire, query);
         }
-        if wire.len() > MAX_TARGET {
+        if wire.len() > MAX_LENGTH {
             return Err(TargetError::TooLong);
         }
         PathAndQuery::from_maybe_shared(bytes::Bytes::from(wire))
@@ -103,34 +119,28 @@ impl WireTarget {
 fn push_path(wire: &mut Vec<u8>, path: &[u8], encoding: Encoding) {
     match encoding {
         // Only what RFC 3986 does not allow in a path is touched.
-        Encoding::Twice => extend_encoded(wire, path, is_legal),
-        Encoding::Once => percent::decode(path)
-            .for_each(|byte| push_encoded(wire, byte, |byte| percent::is_unreserved(byte) || byte == b'/')),
-    }
-}
-
-fn push_query(wire: &mut Vec<u8>, query: &[u8]) {
-    for &byte in query {
-        match byte {
-            // AWS reads a plus as a space; %20 is read so by everybody.
-            b'+' => wire.extend(b"%20"),
-            // REST APIs split parameters at a raw semicolon.
-            b';' => wire.extend(b"%3B"),
-            _ => push_encoded(wire, byte, is_legal),
+        Encoding::Twice => extend_encoded(wire, path, ILLEGAL),
+        Encoding::Once => {
+            let key: Cow<'_, [u8]> = percent_decode(path).into();
+            extend_encoded(wire, &key, RESERVED_IN_PATH);
         }
     }
 }
 
-fn is_legal(byte: u8) -> bool {
-    byte.is_ascii_graphic()
-        && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+fn push_query(wire: &mut Vec<u8>, query: &[u8]) {
+    for (number, words) in query.split(|&byte| byte == b'+').enumerate() {
+        if number > 0 {
+            // AWS reads a plus as a space; %20 is read so by everybody.
+            wire.extend(b"%20");
+        }
+        extend_encoded(wire, words, ILLEGAL_IN_QUERY);
+    }
 }
 
 fn is_presigned(query: &[u8]) -> bool {
     query.split(|&byte| byte == b'&').any(|parameter| {
         let key = parameter.split(|&byte| byte == b'=').next().unwrap_or_default();
-        let key: Cow<'_, [u8]> =
-            if key.contains(&b'%') { percent::decode(key).collect::<Vec<_>>().into() } else { key.into() };
+        let key: Cow<'_, [u8]> = percent_decode(key).into();
         key.eq_ignore_ascii_case(b"x-amz-signature") || key.eq_ignore_ascii_case(b"x-amz-algorithm")
     })
 }

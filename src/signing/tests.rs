@@ -121,7 +121,7 @@ fn the_base_path_comes_first_and_keeps_its_bytes() {
 
 #[test]
 fn targets_that_cannot_be_sent_are_refused() {
-    let long = format!("/{}", "a".repeat(MAX_TARGET));
+    let long = format!("/{}", "a".repeat(crate::request_target::MAX_LENGTH));
     let table: &[(&str, Option<&str>, TargetError)] = &[
         ("/%zz", None, TargetError::BadEscape),
         ("/a%2", None, TargetError::BadEscape),

@@ -1,6 +1,10 @@
 //! Lists as OpenTelemetry writes them, `key=value,key=value` with percent-encoded values.
 
-use crate::signing::percent;
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use crate::request_target::has_sound_escapes;
 
 /// The pairs of a list, and the places of what is none, from 1.
 pub(super) fn pairs(text: &str) -> (Vec<(String, String)>, Vec<usize>) {
@@ -24,8 +28,9 @@ fn pair(item: &str) -> Option<(String, String)> {
 
 /// What a percent-encoded text stands for, if it is one and text.
 fn decoded(text: &str) -> Option<String> {
-    let bytes = percent::is_well_formed(text.as_bytes()).then(|| percent::decode(text.as_bytes()).collect());
-    String::from_utf8(bytes?).ok()
+    has_sound_escapes(text.as_bytes())
+        .then(|| percent_decode_str(text).decode_utf8().ok())?
+        .map(Cow::into_owned)
 }
 
 #[cfg(test)]

@@ -6,14 +6,13 @@ use http::Uri;
 use memchr::{memchr, memchr_iter};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
+use crate::request_target::{MAX_LENGTH as MAX_TARGET, has_sound_escapes};
+
 /// The longest head, in bytes.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
 
 /// The most fields.
 const MAX_FIELDS: usize = 100;
-
-/// The longest target, in bytes: API Gateway's own limit for regional endpoints.
-pub(super) const MAX_TARGET: usize = 10_240;
 
 /// What RFC 3986 allows neither in a path nor in a query; it means the same when it is percent-encoded. Browsers and
 /// curl send some of it as it is. The set includes everything beyond ASCII.
@@ -261,11 +260,6 @@ fn shown(byte: u8) -> String {
         byte if byte.is_ascii_graphic() => format!("the character {:?}", char::from(byte)),
         byte => format!("the byte 0x{byte:02X}"),
     }
-}
-
-fn has_sound_escapes(target: &[u8]) -> bool {
-    let digit = |at: usize| target.get(at).is_some_and(u8::is_ascii_hexdigit);
-    memchr_iter(b'%', target).all(|at| digit(at + 1) && digit(at + 2))
 }
 
 /// What the fields say about the body.

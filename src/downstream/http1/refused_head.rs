@@ -4,7 +4,8 @@ use http::{HeaderValue, Method};
 use memchr::memchr;
 use percent_encoding::percent_encode;
 
-use super::head::{HeadError, ILLEGAL, MAX_TARGET};
+use super::head::{HeadError, ILLEGAL};
+use crate::request_target::MAX_LENGTH as MAX_TARGET;
 
 /// A head that was refused, and what it says about the request for its line in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

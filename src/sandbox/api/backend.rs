@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::received::Received;
 use crate::sandbox::{
-    answer::{Body, Form, Hangup},
+    answer::{Body, Form},
+    paced::Hangup,
     vault::Issued,
 };
 

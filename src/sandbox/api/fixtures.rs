@@ -21,8 +21,9 @@ use serde_json::json;
 
 use super::received::Received;
 use crate::sandbox::{
-    answer::{AwsError, Body, Form, Hangup, plain},
+    answer::{AwsError, Body, Form, plain},
     identity_pool::ACCOUNT,
+    paced::Hangup,
     paced::Paced,
     percent::Pairs,
     vault::Issued,

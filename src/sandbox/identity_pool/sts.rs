@@ -8,7 +8,8 @@ use time::{UtcDateTime, format_description::well_known::Rfc3339};
 
 use super::{ACCOUNT, IdentityPool, logins::Login};
 use crate::sandbox::{
-    answer::{AwsError, Body, Form, Hangup},
+    answer::{AwsError, Body, Form},
+    paced::Hangup,
     percent::Pairs,
     tokens::{self, Unbelievable, epoch},
     vault::{Issued, Principal},

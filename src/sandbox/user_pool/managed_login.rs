@@ -21,9 +21,10 @@ use serde_json::{Value, json};
 
 use super::{UserPool, clients::check_secret};
 use crate::sandbox::{
-    answer::{AwsError, Body, Form, Hangup, plain},
+    answer::{AwsError, Body, Form, plain},
     digest::sha256,
     json_protocol::read_body,
+    paced::Hangup,
     people::AppClient,
     percent::Pairs,
 };

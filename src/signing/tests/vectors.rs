@@ -94,11 +94,7 @@ fn canonical_request(
     if normalize {
         canonical::push_path(&mut canonical_path, path.as_bytes(), Encoding::Twice);
     } else {
-        path.bytes().for_each(|byte| {
-            percent::push_encoded(&mut canonical_path, byte, |byte| {
-                percent::is_unreserved(byte) || byte == b'/'
-            });
-        });
+        percent::extend_encoded(&mut canonical_path, path.as_bytes(), percent::RESERVED_IN_PATH);
     }
     let mut canonical_query = Vec::new();
     canonical::push_query(&mut canonical_query, query.as_bytes());
