@@ -275,6 +275,43 @@ async fn only_the_configured_upstream_is_asked() {
 }
 
 #[tokio::test]
+async fn a_url_without_a_path_in_place_of_the_target_means_the_root() {
+    let running = start().await;
+    let host = running.proxy.address;
+    let mut connection = running.proxy.connect().await;
+    for (query, expected) in [("?a=/b", "/prod/?a=/b"), ("", "/prod/")] {
+        connection.write(format!("GET http://{host}{query} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+        assert_eq!(connection.answer().await.0.status, 200, "{query}");
+        assert_eq!(verified(&running.sandbox).target, expected);
+    }
+}
+
+#[tokio::test]
+async fn options_for_the_server_as_a_whole_is_refused_with_the_way_out() {
+    let running = start().await;
+    let host = running.proxy.address;
+    for target in ["*".to_owned(), format!("http://{host}")] {
+        let mut connection = running.proxy.connect().await;
+        connection.write(format!("OPTIONS {target} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+        let (head, body) = connection.answer().await;
+        assert_eq!(head.status, 400, "{target}");
+        let body = String::from_utf8_lossy(&body);
+        assert!(body.contains("an API answers for its paths only; send a path"), "{target}: {body}");
+    }
+    assert!(running.sandbox.requests().is_empty());
+}
+
+#[tokio::test]
+async fn an_upstream_clears_nothing_that_other_apps_of_localhost_have_stored() {
+    let answer = b"HTTP/1.1 200 OK\r\nClear-Site-Data: \"cookies\", \"storage\"\r\nclear-site-data: *\r\nx-kept: 1\r\n\
+        content-length: 0\r\n\r\n";
+    let upstream = Upstream::saying(answer).await;
+    let running = Setup::new().upstream(upstream.url()).start().await;
+    let answer = running.proxy.get("/x").await;
+    assert_eq!((answer.headers("clear-site-data"), answer.header("x-kept")), (Vec::new(), "1"));
+}
+
+#[tokio::test]
 async fn the_longest_matching_route_wins_at_segment_borders() {
     let [orders, archive] = [Upstream::saying(FINE).await, Upstream::saying(FINE).await];
     let (one, two) = (format!("{}/v1", orders.url()), format!("{}/v2", archive.url()));

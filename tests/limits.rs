@@ -7,15 +7,11 @@ use std::{sync::Arc, time::Duration};
 
 use support::{
     Connection, Running, Setup,
-    http::request,
+    http::{problem, request},
     soon, start,
     upstream::{FINE, Upstream},
 };
 use tokio::sync::Notify;
-
-fn problem(status: u16, code: &str, error: &str) -> (u16, String, String) {
-    (status, code.to_owned(), error.to_owned())
-}
 
 fn code(body: &[u8]) -> String {
     let problem: serde_json::Value = serde_json::from_slice(body).expect("a problem");

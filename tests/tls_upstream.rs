@@ -34,14 +34,11 @@ async fn secured(protocols: &'static [&'static str]) -> Secured {
     let port = free_port().await;
     let api = format!("http://127.0.0.1:{port}");
     let upstream = TlsUpstream::start(&authority, protocols, &api).await;
-    let roots = authority.file();
     let running = Setup::new()
         .sandbox(move |sandbox| sandbox.ports.api = port)
         .upstream(upstream.url())
-        .proxy(move |settings| {
-            settings.proxy.ca_files = vec![roots];
-            settings.proxy.timeouts.connect = CONNECT_TIMEOUT;
-        })
+        .trusting(&authority)
+        .proxy(|settings| settings.proxy.timeouts.connect = CONNECT_TIMEOUT)
         .start()
         .await;
     Secured { running, upstream, _authority: authority }
@@ -85,12 +82,11 @@ async fn another_host_becomes_the_authority() {
     let port = free_port().await;
     let api = format!("http://127.0.0.1:{port}");
     let upstream = TlsUpstream::start(&authority, &["h2"], &api).await;
-    let roots = authority.file();
     let running = Setup::new()
         .sandbox(move |sandbox| sandbox.ports.api = port)
         .upstream(upstream.url())
+        .trusting(&authority)
         .proxy(move |settings| {
-            settings.proxy.ca_files = vec![roots];
             settings.proxy.routes[0].sign_host = Some("private.example.com".to_owned());
         })
         .start()

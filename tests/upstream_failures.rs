@@ -8,16 +8,12 @@ use std::{sync::Arc, time::Duration};
 use countersign::sandbox::{Fault, INVOKE};
 use support::{
     Running, Setup,
-    http::{get, request},
+    http::{get, problem, request},
     start,
     tls::{Authority, TlsUpstream},
     upstream::{FINE, Upstream},
 };
 use tokio::{net::TcpListener, sync::Barrier};
-
-fn problem(status: u16, code: &str, error: &str) -> (u16, String, String) {
-    (status, code.to_owned(), error.to_owned())
-}
 
 async fn in_front_of(upstream: &Upstream) -> Running {
     Setup::new().upstream(upstream.url()).start().await
@@ -59,12 +55,7 @@ async fn an_untrusted_certificate_is_refused_and_nothing_is_sent() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let sandbox = start().await.sandbox;
     let upstream = TlsUpstream::start(&stranger, &["http/1.1"], &sandbox.api_url()).await;
-    let roots = authority.file();
-    let running = Setup::new()
-        .upstream(upstream.url())
-        .proxy(move |settings| settings.proxy.ca_files = vec![roots])
-        .start()
-        .await;
+    let running = Setup::new().upstream(upstream.url()).trusting(&authority).start().await;
     let answer = running.proxy.get("/x").await;
     assert_eq!(answer.problem(), problem(502, "upstream-tls", "tls_certificate_error"));
     assert_eq!((upstream.connections(), upstream.requests()), (1, 0));
@@ -72,11 +63,10 @@ async fn an_untrusted_certificate_is_refused_and_nothing_is_sent() {
 
 async fn over_tls(upstream: &Upstream, connect: Duration) -> (Running, Authority) {
     let authority = Authority::new();
-    let roots = authority.file();
     let running = Setup::new()
         .upstream(upstream.url().replace("http:", "https:"))
+        .trusting(&authority)
         .proxy(move |settings| {
-            settings.proxy.ca_files = vec![roots];
             settings.proxy.timeouts.connect = connect;
         })
         .start()

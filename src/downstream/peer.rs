@@ -152,6 +152,26 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_is_bound_to_an_interface_is_found() {
+        use socket2::{Domain, Socket, Type};
+
+        // From then on nobody looks into the table for what the kernel says it does not have.
+        assert!(kernel_tells_owners().expect("a loopback connection"));
+        for (domain, address) in [(Domain::IPV4, "127.0.0.1:0"), (Domain::IPV6, "[::1]:0")] {
+            let Ok(listener) = TcpListener::bind(address) else { continue };
+            let local = listener.local_addr().expect("bound");
+            let client = Socket::new(domain, Type::STREAM, None).expect("a socket");
+            client.bind_device(Some(b"lo")).expect("the first to bind it");
+            client.connect(&local.into()).expect("connects");
+            let (_accepted, peer) = listener.accept().expect("accepts");
+            assert_eq!(Owner::of(local, peer), Owner::Own, "{address}");
+            assert_eq!(is_held(local, peer), Some(true), "{address}");
+            drop(client);
+            assert_eq!(Owner::of(local, peer), Owner::Gone, "{address}");
+        }
+    }
+
+    #[test]
     fn a_client_that_has_closed_its_socket_is_gone_however_it_did() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let local = listener.local_addr().expect("bound");

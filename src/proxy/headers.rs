@@ -15,6 +15,9 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
+/// Browsers clear what all of `localhost` has stored, whatever the port: cookies of every other app on this machine.
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
 const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
 
 /// The client token's own header.
@@ -63,7 +66,9 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 
 /// What is left of the upstream's headers for the client.
 pub(super) fn downward(headers: &mut HeaderMap) {
-    remove(headers, |name| *name == header::PROXY_AUTHENTICATE || *name == PROXY_AUTHENTICATION_INFO);
+    const ENDS_HERE: [HeaderName; 3] =
+        [header::PROXY_AUTHENTICATE, PROXY_AUTHENTICATION_INFO, CLEAR_SITE_DATA];
+    remove(headers, |name| ENDS_HERE.contains(name));
     proxy_status::remove_ours(headers);
 }
 

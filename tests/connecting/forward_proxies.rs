@@ -39,11 +39,10 @@ async fn api() -> Api {
 
 /// A proxy in front of https://api.test, which only a forward proxy at this port of proxy.test reaches.
 async fn behind(authority: &Authority, secure: bool, port: u16, exceptions: Vec<Exception>) -> Running {
-    let roots = authority.file();
     Setup::new()
         .upstream("https://api.test/prod")
+        .trusting(authority)
         .proxy(move |settings| {
-            settings.proxy.ca_files = vec![roots];
             settings.proxy.timeouts.connect = Duration::from_millis(500);
             settings.proxy.forward_proxies = through(secure, port, exceptions);
             settings.proxy.resolver = Resolver::new(|name| match name {

@@ -31,12 +31,7 @@ async fn a_shared_connection_in_constant_use_is_replaced_as_well() {
     })
     .await;
     let upstream = TlsUpstream::start(&authority, &["h2"], &plain.url()).await;
-    let roots = authority.file();
-    let running = Setup::new()
-        .upstream(upstream.url())
-        .proxy(move |settings| settings.proxy.ca_files = vec![roots])
-        .start()
-        .await;
+    let running = Setup::new().upstream(upstream.url()).trusting(&authority).start().await;
     running.proxy.ask_for_minutes(7).await;
     assert_eq!(upstream.connections(), 1);
     running.proxy.ask_for_minutes(6).await;

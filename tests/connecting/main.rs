@@ -11,7 +11,4 @@ mod lifetime;
 mod names;
 mod tls_faults;
 
-/// Status, code and Proxy-Status error, as `Answer::problem` gives them.
-fn problem(status: u16, code: &str, error: &str) -> (u16, String, String) {
-    (status, code.to_owned(), error.to_owned())
-}
+use support::http::problem;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
-use countersign::{app, aws_http, clock::Clock};
+use countersign::{aws_http, clock::Clock};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig, SupportedProtocolVersion,
@@ -211,10 +211,9 @@ async fn a_handshake_that_fails_says_how() {
             wire.client_hello().await;
         })
         .await;
-        let roots = authority.file();
         let running = Setup::new()
             .upstream(upstream.url().replace("http:", "https:"))
-            .proxy(move |settings: &mut app::Settings| settings.proxy.ca_files = vec![roots])
+            .trusting(&authority)
             .start()
             .await;
         let detail = detail(&running, "tls_protocol_error").await;

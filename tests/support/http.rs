@@ -64,6 +64,11 @@ impl Answer {
     }
 }
 
+/// Status, code and Proxy-Status error, as [`Answer::problem`] gives them.
+pub(crate) fn problem(status: u16, code: &str, error: &str) -> (u16, String, String) {
+    (status, code.to_owned(), error.to_owned())
+}
+
 pub(crate) fn get(path: &str) -> Request<Bytes> {
     request("GET", path, Bytes::new())
 }

@@ -40,6 +40,7 @@ use tokio::{
 };
 
 pub(crate) use self::http::{Answer, Connection};
+use self::tls::Authority;
 
 /// How long a test waits for what must come: far more than it takes on a busy machine. It guards against hanging, and no
 /// test depends on its length.
@@ -88,6 +89,12 @@ impl Setup {
     pub(crate) fn upstream(self, url: impl Into<String>) -> Self {
         let url = url.into().parse().expect("a URL");
         self.proxy(|settings| settings.proxy.routes[0].upstream = url)
+    }
+
+    /// Trusts the certificates of `authority` on the way to the upstream.
+    pub(crate) fn trusting(self, authority: &Authority) -> Self {
+        let roots = authority.file();
+        self.proxy(move |settings| settings.proxy.ca_files = vec![roots])
     }
 
     /// Plans faults before the proxy starts.

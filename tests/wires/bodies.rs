@@ -1,7 +1,5 @@
 //! Bodies that come down, and what is said of those that do not come whole.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -23,12 +21,7 @@ async fn an_answer_with_trailers_costs_neither_of_its_connections() {
         let upstream =
             Upstream::start(&authority, manner, |request: Request| async move { request.play(TRAILERS) })
                 .await;
-        let roots = authority.file();
-        let running = Setup::new()
-            .upstream(upstream.url())
-            .proxy(move |settings| settings.proxy.ca_files = vec![roots])
-            .start()
-            .await;
+        let running = Setup::new().upstream(upstream.url()).trusting(&authority).start().await;
         let mut client = running.proxy.connect().await;
         for accepted in ["te: trailers\r\nconnection: te\r\n", ""] {
             for _ in 0..2 {
@@ -163,9 +156,7 @@ async fn answers_that_the_end_of_the_process_cuts_are_said_to_be() {
     assert_eq!(streaming.head().await.status, 200);
     let mut waiting = program.connect().await;
     waiting.write("GET /x HTTP/1.1\r\nhost: localhost\r\nx-request-id: waiting\r\n\r\n").await;
-    while program.upstream.requests() < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    program.upstream.has_had(2).await;
     program.program.signal("TERM").await;
     assert_eq!(program.aborted("streaming").await, "shutdown");
     assert_eq!(program.aborted("waiting").await, "shutdown");

@@ -20,11 +20,10 @@ use crate::{
 };
 
 async fn in_front_of(upstream: &Upstream, authority: &Authority, response: Duration) -> Arc<Running> {
-    let roots = authority.file();
     let running = Setup::new()
         .upstream(upstream.url())
+        .trusting(authority)
         .proxy(move |settings| {
-            settings.proxy.ca_files = vec![roots];
             settings.proxy.timeouts.response = response;
         })
         .start()
@@ -88,12 +87,13 @@ async fn as_many_streams_are_opened_as_the_upstream_allows() {
     let authority = Authority::new();
     let open: Arc<[AtomicUsize; 40]> = Arc::new([const { AtomicUsize::new(0) }; 40]);
     let manner = Manner { max_streams: Some(4), ..HTTP2 };
+    let all = Arc::new(Barrier::new(40));
     let upstream = Upstream::start(&authority, manner, move |request: Request| {
-        let open = Arc::clone(&open);
+        let (open, all) = (Arc::clone(&open), Arc::clone(&all));
         async move {
             let before = open[request.connection].fetch_add(1, Ordering::SeqCst);
             assert!(before < 4, "a fifth stream");
-            time::sleep(Duration::from_millis(200)).await;
+            all.wait().await;
             open[request.connection].fetch_sub(1, Ordering::SeqCst);
             request.play(FINE);
         }
@@ -178,12 +178,7 @@ async fn connections_that_rest_are_closed_though_nobody_asks_for_one() {
         time::pause();
         time::advance(Duration::from_secs(25)).await;
         time::resume();
-        soon("the connections to be closed", async {
-            while upstream.open() > 0 {
-                time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        upstream.all_closed().await;
     }
 }
 

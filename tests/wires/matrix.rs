@@ -11,8 +11,8 @@ use crate::{
         tls::Authority,
     },
     upstream::{
-        CANCEL, FINE, Framing, HTTP_1_1_REQUIRED, HTTP1, HTTP2, INTERNAL_ERROR, Manner, NO_ERROR,
-        REFUSED_STREAM, Request, Step, Step::*, Upstream,
+        CANCEL, ENHANCE_YOUR_CALM, FINE, Framing, HTTP_1_1_REQUIRED, HTTP1, HTTP2, INTERNAL_ERROR, Manner,
+        NO_ERROR, REFUSED_STREAM, Request, Step, Step::*, Upstream,
     },
 };
 
@@ -146,6 +146,13 @@ fn table() -> Vec<Case> {
         same(HTTP2, "no-error-after-head", &[&[STREAM, Reset(NO_ERROR)]], STREAM_RESET),
         same(HTTP2, "no-error-at-length", &[&[LENGTH, FINE_DATA, Reset(NO_ERROR)]], WHOLE),
         same(HTTP2, "cancel", &[&[STREAM, FINE_DATA, Reset(CANCEL)]], STREAM_RESET),
+        same(HTTP2, "refused-in-the-middle", &[&[STREAM, FINE_DATA, Reset(REFUSED_STREAM)]], STREAM_RESET),
+        same(
+            HTTP2,
+            "wants-http1-in-the-middle",
+            &[&[STREAM, FINE_DATA, Reset(HTTP_1_1_REQUIRED)]],
+            STREAM_RESET,
+        ),
         same(HTTP2, "internal-error", &[&[LONGER, FINE_DATA, Reset(INTERNAL_ERROR)]], STREAM_RESET),
         same(
             HTTP2,
@@ -215,6 +222,7 @@ fn table() -> Vec<Case> {
             outcome("fine", "", 3, true),
         ),
         same(HTTP2, "goaway-before", &[&[GoAway { begun: false, code: NO_ERROR }]], AGAIN),
+        same(HTTP2, "goaway-before-calm", &[&[GoAway { begun: false, code: ENHANCE_YOUR_CALM }]], AGAIN),
         same(HTTP2, "goaway-before-error", &[&[GoAway { begun: false, code: INTERNAL_ERROR }]], AGAIN),
         same(BOTH, "wants-http1", &[&[Reset(HTTP_1_1_REQUIRED)]], AGAIN),
         same(BOTH, "wants-http1-goaway", &[&[GoAway { begun: false, code: HTTP_1_1_REQUIRED }]], AGAIN),
@@ -226,6 +234,30 @@ fn table() -> Vec<Case> {
         reused(HTTP2, "refused", &[&[Reset(REFUSED_STREAM)]], AGAIN, AGAIN),
         reused(HTTP2, "cancel", &[&[Reset(CANCEL)]], AGAIN, NO_ANSWER_ON_STREAM),
         reused(HTTP2, "goaway-before", &[&[GoAway { begun: false, code: NO_ERROR }]], AGAIN, AGAIN),
+        reused(
+            HTTP2,
+            "goaway-before-calm",
+            &[&[GoAway { begun: false, code: ENHANCE_YOUR_CALM }]],
+            AGAIN,
+            AGAIN,
+        ),
+        reused(HTTP2, "goaway-begun", &[&[GoAway { begun: true, code: NO_ERROR }, Close]], AGAIN, NO_ANSWER),
+        reused(
+            HTTP2,
+            "goaway-begun-calm",
+            &[&[GoAway { begun: true, code: ENHANCE_YOUR_CALM }, Close]],
+            AGAIN,
+            NO_ANSWER,
+        ),
+        reused(HTTP2, "no-error", &[&[Reset(NO_ERROR)]], AGAIN, NO_ANSWER_ON_STREAM),
+        reused(HTTP2, "half-close", &[&[HalfClose]], AGAIN, NO_ANSWER),
+        reused(
+            HTTP2,
+            "cancel-in-the-middle",
+            &[&[STREAM, FINE_DATA, Reset(CANCEL)]],
+            STREAM_RESET,
+            STREAM_RESET,
+        ),
         reused(BOTH, "wants-http1", &[&[Reset(HTTP_1_1_REQUIRED)]], AGAIN, AGAIN),
         reused(
             HTTP1,

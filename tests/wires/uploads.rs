@@ -18,11 +18,10 @@ async fn in_front_of(
     response: Duration,
     idle: Duration,
 ) -> Running {
-    let roots = authority.file();
     Setup::new()
         .upstream(upstream.url())
+        .trusting(authority)
         .proxy(move |settings| {
-            settings.proxy.ca_files = vec![roots];
             settings.proxy.timeouts.response = response;
             settings.proxy.timeouts.idle = idle;
         })

@@ -16,12 +16,12 @@ use socket2::{SockRef, Socket};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::support::tls::Authority;
+use crate::support::{soon, tls::Authority};
 
 /// How the end of a body is known.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +66,7 @@ pub(crate) const NO_ERROR: u32 = 0;
 pub(crate) const INTERNAL_ERROR: u32 = 2;
 pub(crate) const REFUSED_STREAM: u32 = 7;
 pub(crate) const CANCEL: u32 = 8;
+pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 pub(crate) const HTTP_1_1_REQUIRED: u32 = 13;
 
 /// A whole answer, whose body is `fine`.
@@ -104,8 +105,8 @@ pub(crate) struct Upstream {
 #[derive(Clone, Default)]
 struct Counts {
     connections: Arc<AtomicUsize>,
-    open: Arc<AtomicUsize>,
-    requests: Arc<AtomicUsize>,
+    open: watch::Sender<usize>,
+    requests: watch::Sender<usize>,
 }
 
 /// A request that has come whole.
@@ -150,7 +151,7 @@ impl Upstream {
                 let (acceptor, counts, script) = (acceptor.clone(), counted.clone(), script.clone());
                 connections.spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
-                    counts.open.fetch_add(1, Ordering::SeqCst);
+                    counts.open.send_modify(|open| *open += 1);
                     let is_two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                     let socket = SockRef::from(stream.get_ref().0).try_clone().expect("a live socket");
                     let (reader, writer) = split(stream);
@@ -160,7 +161,7 @@ impl Upstream {
                         () = async { if is_two { reader.http2(script).await } else { reader.http1(script).await } } => None,
                         closed = write(writer, socket, commands) => closed,
                     };
-                    counts.open.fetch_sub(1, Ordering::SeqCst);
+                    counts.open.send_modify(|open| *open -= 1);
                     if let Some(socket) = closed {
                         discard(socket).await;
                     }
@@ -181,12 +182,26 @@ impl Upstream {
 
     /// How many connections there are.
     pub(crate) fn open(&self) -> usize {
-        self.counts.open.load(Ordering::SeqCst)
+        *self.counts.open.borrow()
+    }
+
+    /// Waits until all connections have ended.
+    pub(crate) async fn all_closed(&self) {
+        soon("the connections to be closed", self.counts.open.subscribe().wait_for(|open| *open == 0))
+            .await
+            .expect("a living upstream");
     }
 
     /// How many requests have come whole.
     pub(crate) fn requests(&self) -> usize {
-        self.counts.requests.load(Ordering::SeqCst)
+        *self.counts.requests.borrow()
+    }
+
+    /// Waits until so many requests have come whole.
+    pub(crate) async fn has_had(&self, count: usize) {
+        soon("the requests", self.counts.requests.subscribe().wait_for(|requests| *requests >= count))
+            .await
+            .expect("a living upstream");
     }
 }
 
@@ -321,7 +336,8 @@ struct Reader {
 
 impl Reader {
     fn request(&self, stream: Option<u32>, body: Vec<u8>) -> Request {
-        let number = self.counts.requests.fetch_add(1, Ordering::SeqCst);
+        let mut number = 0;
+        self.counts.requests.send_modify(|requests| number = std::mem::replace(requests, *requests + 1));
         Request { number, connection: self.number, body: body.into(), stream, writer: self.sender.clone() }
     }
 

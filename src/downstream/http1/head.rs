@@ -54,13 +54,13 @@ pub(super) enum Scan {
         framing: Framing,
         /// Whether the client waits for an interim answer before it sends the body.
         expects: bool,
-        /// What is to stand in the place of the target's illegal bytes.
+        /// What is to stand in the place of the target's illegal bytes, or of its empty path.
         encoded: Option<Encoded>,
     },
     Refused(HeadError),
 }
 
-/// The part of a request line that has to be percent-encoded.
+/// The part of a request line that has to be percent-encoded, or that has no path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Encoded {
     /// Where it stands in the head.
@@ -205,12 +205,12 @@ fn check_request_line(line: &[u8]) -> Result<(Version, Option<Encoded>), HeadErr
         b"HTTP/1.0" => Version::One,
         _ => return Err(malformed("The version is neither HTTP/1.1 nor HTTP/1.0")),
     };
-    let encoded = check_target(target)?.map(|encoded| encoded.moved_by(method.len() + 1));
+    let encoded = check_target(method, target)?.map(|encoded| encoded.moved_by(method.len() + 1));
     Ok((version, encoded))
 }
 
 /// What has to be percent-encoded of a target that can be understood in one way only.
-fn check_target(target: &[u8]) -> Result<Option<Encoded>, HeadError> {
+fn check_target(method: &[u8], target: &[u8]) -> Result<Option<Encoded>, HeadError> {
     if target.len() > MAX_TARGET {
         return Err(HeadError::TargetTooLong);
     }
@@ -224,7 +224,7 @@ fn check_target(target: &[u8]) -> Result<Option<Encoded>, HeadError> {
              send a percent sign itself as %25",
         ));
     }
-    let encoded = encoded(target);
+    let encoded = encoded(method, target);
     let parsed = match &encoded {
         None => Uri::try_from(target),
         Some(encoded) => {
@@ -238,17 +238,27 @@ fn check_target(target: &[u8]) -> Result<Option<Encoded>, HeadError> {
     parsed.map(|_| encoded).map_err(|_| malformed("The request target is neither a path nor an http URL"))
 }
 
-/// The path and query, if some of it has to be percent-encoded. An authority has no other spelling.
-fn encoded(target: &[u8]) -> Option<Encoded> {
+/// The path and query, if some of it has to be percent-encoded or the path is missing. An authority has no other spelling.
+fn encoded(method: &[u8], target: &[u8]) -> Option<Encoded> {
     let start = if target.starts_with(b"/") {
         0
     } else {
         let authority = target.windows(3).position(|window| window == b"://")? + 3;
-        authority + target[authority..].iter().position(|byte| matches!(byte, b'/' | b'?'))?
+        match target[authority..].iter().position(|byte| matches!(byte, b'/' | b'?')) {
+            Some(path) => authority + path,
+            // With neither path nor query it asks about the server as a whole (RFC 9112 section 3.2.4).
+            None if method == b"OPTIONS" => {
+                return Some(Encoded { place: 0..target.len(), text: "*".to_owned() });
+            }
+            None => return None,
+        }
     };
+    let place = start..target.len();
     match Cow::from(percent_encode(&target[start..], ILLEGAL)) {
+        // An empty path is "/" (RFC 9110 section 4.2.3).
+        text if target[start] == b'?' => Some(Encoded { place, text: format!("/{text}") }),
         Cow::Borrowed(_) => None,
-        Cow::Owned(text) => Some(Encoded { place: start..target.len(), text }),
+        Cow::Owned(text) => Some(Encoded { place, text }),
     }
 }
 
@@ -454,7 +464,8 @@ mod tests {
             (b"/\xff\x80", "/%FF%80"),
             (b"/a<b>`c`\\^|%2f%22;", "/a%3Cb%3E%60c%60%5C%5E%7C%2f%22;"),
             (b"http://localhost/\"", "http://localhost/%22"),
-            (b"http://localhost?\"", "http://localhost?%22"),
+            (b"http://localhost?\"", "http://localhost/?%22"),
+            (b"http://localhost?a=/b", "http://localhost/?a=/b"),
         ] {
             for before in [&b""[..], b"\r\n"] {
                 let line = [before, b"GET ", target, b" HTTP/1.1\r\n\r\n"].concat();

@@ -24,6 +24,9 @@ const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 const ENOENT: i32 = 2;
 
+/// The interface `lo` of every network namespace (linux/include/net/flow.h).
+const LOOPBACK_INTERFACE: u32 = 1;
+
 /// Of an `nlmsghdr`, of an `inet_diag_req_v2` and of an `inet_diag_msg`, in bytes.
 const HEADER: usize = 16;
 const REQUEST: usize = 56;
@@ -85,10 +88,21 @@ fn request(local: SocketAddr, remote: SocketAddr) -> [u8; HEADER + REQUEST] {
     put(&remote.port().to_be_bytes());
     put(&octets(local_ip));
     put(&octets(remote_ip));
-    put(&[0; 4]);
+    put(&interface(remote, local).to_ne_bytes());
     // INET_DIAG_NOCOOKIE: whichever socket it is.
     put(&[0xff; 8]);
     request
+}
+
+/// The interface that a socket may be bound to. The kernel finds a bound one by its own interface only, and one that is not
+/// bound by any; between processes of this machine it is `lo`, save for link-local addresses, which name theirs.
+fn interface(one: SocketAddr, other: SocketAddr) -> u32 {
+    let scope = |address| match address {
+        SocketAddr::V6(address) => address.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    let named = [scope(one), scope(other)].into_iter().find(|scope| *scope != 0);
+    named.unwrap_or(LOOPBACK_INTERFACE)
 }
 
 fn octets(ip: IpAddr) -> [u8; 16] {

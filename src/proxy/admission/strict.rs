@@ -23,6 +23,11 @@ fn check_target(parts: &Parts) -> Result<(), Refusal> {
     let Some(target) = parts.uri.path_and_query() else {
         return malformed("The request target is not a path");
     };
+    if target == "*" {
+        return malformed(
+            "The request target \"*\" asks about the server as a whole, and an API answers for its paths only; send a path",
+        );
+    }
     if !target.as_str().starts_with('/') {
         return malformed("The request target is not a path");
     }

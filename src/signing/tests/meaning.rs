@@ -56,7 +56,8 @@ fn canonical_query(query: &str) -> String {
 
 /// Name and value of a query as a server decodes them, in order.
 fn decoded(query: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let decode = |text: &str| percent_encoding::percent_decode(text.replace('+', " ").as_bytes()).collect::<Vec<u8>>();
+    let decode =
+        |text: &str| percent_encoding::percent_decode(text.replace('+', " ").as_bytes()).collect::<Vec<u8>>();
     let parts = query.split('&').filter(|part| !part.is_empty());
     parts
         .map(|part| part.split_once('=').unwrap_or((part, "")))
