@@ -1,5 +1,6 @@
 """Runs each fault at each moment, all at the same time, and says how long the proxy took to recover."""
 
+import collections
 import concurrent.futures
 import contextlib
 import json
@@ -159,26 +160,26 @@ class Cell(contextlib.ExitStack):
 def try_out(name, tracing_fails):
     fault, moment = name.split("/")
     if fault in faults.BY_STRACE and tracing_fails:
-        return True, f"SKIPPED: {tracing_fails}"
+        return "SKIPPED", tracing_fails
     try:
         with Cell(fault, moment) as cell:
-            return True, cell.run()
+            return "ok", cell.run()
     except Exception:
-        return False, traceback.format_exc()
+        return "FAILED", traceback.format_exc()
 
 
 def main(wanted):
     names = [f"{fault}/{moment}" for fault in [*faults.BY_MOUNTS, *faults.BY_STRACE] for moment in MOMENTS]
     if wanted:
         names = [name for name in names if name in wanted or name.split("/")[0] in wanted]
-    failed = 0
+    outcomes = collections.Counter()
     tracing_fails = faults.tracing_fails()
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
-        for name, (is_well, words) in zip(names, pool.map(lambda name: try_out(name, tracing_fails), names)):
-            failed += not is_well
-            print(f"{name:<24} {'ok' if is_well else 'FAILED'}: {words}", flush=True)
-    print(f"{len(names) - failed} cells well, {failed} not", flush=True)
-    return 1 if failed or not names else 0
+        for name, (outcome, words) in zip(names, pool.map(lambda name: try_out(name, tracing_fails), names)):
+            outcomes[outcome] += 1
+            print(f"{name:<24} {outcome}: {words}", flush=True)
+    print(", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()), flush=True)
+    return 1 if outcomes["FAILED"] or not names else 0
 
 
 if __name__ == "__main__":
