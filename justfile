@@ -63,6 +63,10 @@ other-users *tests:
 rehearsal *tests:
     tests/rehearsal/run {{ tests }}
 
+# The store of sessions on file systems that fail, during a sign-in, a rotation and at rest; needs Linux and root
+storage *cells:
+    tests/storage/run {{ cells }}
+
 # CPU, latency, throughput and memory against nginx and HAProxy; as root it installs what is missing
 bench *flags:
     bench/run {{ flags }}

@@ -1,6 +1,12 @@
 //! The end of the process: asked for by a signal or by a request, heard by every task.
 
-use std::{fmt, future::pending, io, process::exit, time::Duration};
+use std::{
+    fmt,
+    future::{pending, ready},
+    io,
+    process::exit,
+    time::Duration,
+};
 
 use tokio::{
     signal::unix::{self, SignalKind},
@@ -96,15 +102,18 @@ impl Signals {
     /// # Errors
     /// When the system does not let it, or gives no thread.
     pub fn listen() -> io::Result<Self> {
-        Self::listen_and_exit_with(Signal::exit_code)
+        Self::listen_and_exit_with(Signal::exit_code, ready(()))
     }
 
-    /// The same, with `exit_code` of the first signal.
+    /// The same, with `exit_code` of the first signal, and not before `settled` is over: it must have a limit of its own.
     ///
     /// # Errors
     /// As [`listen`](Self::listen).
-    pub fn listen_and_exit_with(exit_code: impl Fn(Signal) -> u8 + Send + 'static) -> io::Result<Self> {
-        end_at_second_signal(exit_code)?;
+    pub fn listen_and_exit_with(
+        exit_code: impl Fn(Signal) -> u8 + Send + 'static,
+        settled: impl Future + Send + 'static,
+    ) -> io::Result<Self> {
+        end_at_second_signal(exit_code, settled)?;
         Self::take_over()
     }
 
@@ -145,7 +154,10 @@ impl Signals {
 
 /// Listens in a thread and a runtime of its own, since what hangs may be the runtime that ought to hear the signal: in
 /// work on a file, or at a stdout that nobody reads.
-fn end_at_second_signal(exit_code: impl Fn(Signal) -> u8 + Send + 'static) -> io::Result<()> {
+fn end_at_second_signal(
+    exit_code: impl Fn(Signal) -> u8 + Send + 'static,
+    settled: impl Future + Send + 'static,
+) -> io::Result<()> {
     // No owner awaits the thread: it ends with the process.
     runtime_thread::spawn("signals".to_owned(), 0, move || {
         let mut signals = Signals::take_over()?;
@@ -153,6 +165,7 @@ fn end_at_second_signal(exit_code: impl Fn(Signal) -> u8 + Send + 'static) -> io
             let first = signals.next().await;
             signals.next().await;
             sleep(LAST_MOMENT).await;
+            settled.await;
             exit(exit_code(first).into());
         })
     })?;

@@ -14,6 +14,7 @@ use crate::{
     app::{self, App},
     clock::Clock,
     config::{Arguments, Config, Environment},
+    credentials::session,
     downstream::listener::{Listen, Passed},
     proxy::GuardSettings,
     service_manager,
@@ -121,7 +122,8 @@ pub(super) async fn until_signal(
         Signal::Terminate if exit_zero_on_sigterm => 0,
         signal => signal.exit_code(),
     };
-    let mut signals = Signals::listen_and_exit_with(exit_code)?;
+    // A refresh token that is being replaced would be lost with the process.
+    let mut signals = Signals::listen_and_exit_with(exit_code, session::settled())?;
     let running = app.run(trigger.clone(), shutdown);
     tokio::pin!(running);
     let signal = tokio::select! {

@@ -180,6 +180,8 @@ impl LockedSession {
     /// # Errors
     /// When it cannot.
     pub async fn try_out(&self) -> Result<(), Error> {
+        // What is tried takes the place of a newer session that is not in its own yet.
+        self.finish_interrupted_write().await?;
         let replacement = self.prepare().await?;
         self.discard(replacement).await;
         Ok(())

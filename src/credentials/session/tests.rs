@@ -424,6 +424,13 @@ async fn a_session_that_was_written_and_not_put_in_place_is_taken_up() {
     write_private(&written, &whole);
     assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-2"));
     assert!(!written.exists());
+    write_private(&written, &record::encode(&session("refresh-3")));
+    scene.store.lock().await.expect("free").try_out().await.expect("writable");
+    assert_eq!(
+        scene.stored_token().await.as_deref(),
+        Some("refresh-3"),
+        "a sign-in may be given up half way"
+    );
     write_private(&written, &whole);
     scene.store.lock().await.expect("free").forget().await.expect("deleted");
     assert!(scene.read().await.expect("readable").is_none(), "nobody is signed in again");
