@@ -283,7 +283,8 @@ fn obstruct(desk: &Desk) {
 
 #[tokio::test]
 async fn a_refresh_token_that_could_not_be_stored_is_no_success_and_is_taken_up_later() {
-    for arguments in [&["whoami"][..], &["credentials"], &["call", "GET", "/hello"]] {
+    const SHORT: [&[&str]; 3] = [&["whoami"], &["credentials"], &["call", "GET", "/hello"]];
+    let ends = SHORT.map(|arguments| async move {
         let desk = signed_in_with_a_late_answer().await;
         let program = Program::start(command(&desk, arguments));
         renewal_begins(&desk).await;
@@ -294,7 +295,8 @@ async fn a_refresh_token_that_could_not_be_stored_is_no_success_and_is_taken_up_
         assert_ne!(ended.stdout, "", "what could be done was done: {ended:?}");
         fs::remove_dir_all(desk.session_file()).expect("out of the way");
         is_signed_in(&desk).await;
-    }
+    });
+    ends.into_iter().collect::<JoinSet<()>>().join_all().await;
 }
 
 #[tokio::test]

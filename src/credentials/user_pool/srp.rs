@@ -10,7 +10,10 @@ mod integer;
 use std::{fmt, sync::LazyLock, time::SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use crypto_bigint::{CtEq, U256, U512, U1024, U1280, U3072, const_monty_params, modular::ConstMontyForm};
+use crypto_bigint::{
+    BoxedUint, CtEq, U256, U512, U1024, U1280, U3072, Uint, const_monty_params,
+    modular::{BoxedMontyForm, BoxedMontyParams, ConstMontyForm},
+};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
@@ -45,6 +48,10 @@ const_monty_params!(
 type Element = ConstMontyForm<Modulus, { U3072::LIMBS }>;
 
 const GENERATOR: Element = Element::new(&U3072::from_u8(2));
+
+/// The modulus for [`power`].
+static BOXED_MODULUS: LazyLock<BoxedMontyParams> =
+    LazyLock::new(|| BoxedMontyParams::new_vartime(Element::MODULUS.into()));
 
 /// SRP's `k`, the hash of modulus and generator.
 static MULTIPLIER: LazyLock<Element> = LazyLock::new(|| {
@@ -95,7 +102,7 @@ impl Handshake {
     /// Starts an attempt with `secret` as its random exponent; it must not be used twice.
     pub(super) fn new(secret: &Zeroizing<[u8; SECRET_BYTES]>) -> Self {
         let secret = Zeroizing::new(U1024::from_be_slice(secret.as_slice()));
-        let public = GENERATOR.pow_bounded_exp(&*secret, U1024::BITS);
+        let public = power(&GENERATOR, &*secret, U1024::BITS);
         Self { secret, public: Integer::from_uint(&public.retrieve()) }
     }
 
@@ -142,14 +149,26 @@ impl Handshake {
 
     /// `(B - k * g^x) ^ (a + u * x)`.
     fn shared_secret(&self, server: &Element, scrambler: &U256, private: &U256) -> Zeroizing<Integer> {
-        let verifier = Zeroizing::new(GENERATOR.pow_bounded_exp(private, U256::BITS));
+        let verifier = Zeroizing::new(power(&GENERATOR, private, U256::BITS));
         let base = Zeroizing::new(server.sub(&MULTIPLIER.mul(&verifier)));
         let product: Zeroizing<U512> = Zeroizing::new(scrambler.concatenating_mul(private));
         let exponent: Zeroizing<U1280> =
             Zeroizing::new(self.secret.resize::<{ U1280::LIMBS }>().wrapping_add(&product.resize()));
-        let shared = Zeroizing::new(base.pow_bounded_exp(&*exponent, EXPONENT_BITS).retrieve());
+        let shared = Zeroizing::new(power(&base, &*exponent, EXPONENT_BITS).retrieve());
         Zeroizing::new(Integer::from_uint(&shared))
     }
+}
+
+/// `base` to the power of the lowest `bits` of `exponent`, in constant time.
+///
+/// `ConstMontyForm` has a power of its own, but one that is generic and so compiled in this crate, without optimisation in
+/// a debug build: a handshake would take three times as long.
+fn power<const LIMBS: usize>(base: &Element, exponent: &Uint<LIMBS>, bits: u32) -> Element {
+    let exponent = Zeroizing::new(BoxedUint::from(exponent));
+    let base = Zeroizing::new(BoxedMontyForm::new(BoxedUint::from(&base.retrieve()), &BOXED_MODULUS));
+    let number = Zeroizing::new(Zeroizing::new(base.pow_bounded_exp(&exponent, bits)).retrieve());
+    let bytes = Zeroizing::new(number.to_be_bytes());
+    Element::new(&U3072::from_be_slice(&bytes))
 }
 
 /// `TIMESTAMP`: `Sun Nov 2 09:05:07 UTC 2026`.

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use crypto_bigint::U256;
 use zeroize::Zeroizing;
 
-use super::{GENERATOR, Identity, Integer, private_key};
+use super::{GENERATOR, Identity, Integer, power, private_key};
 
 /// What ConfirmDevice registers and what the device keeps.
 pub(in crate::credentials::user_pool) struct DeviceSecret {
@@ -29,7 +29,7 @@ impl DeviceSecret {
         let password = Zeroizing::new(STANDARD.encode(password.as_slice()));
         let salt = Integer::from_magnitude(&salt);
         let identity = Identity { scope: group_key, name: device_key, password: &password };
-        let verifier = GENERATOR.pow_bounded_exp(&private_key(identity, &salt), U256::BITS);
+        let verifier = power(&GENERATOR, &*private_key(identity, &salt), U256::BITS);
         let verifier = Integer::from_uint(&verifier.retrieve());
         Self {
             salt: STANDARD.encode(salt.as_bytes()),
