@@ -2,12 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_smithy_http_client::Connector;
-use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use countersign::{
     clock::Clock,
     credentials::{
-        AuthFlow, UserPool,
+        AuthFlow, UserPool, aws_http,
         user_pool::{
             AnswerFuture, Answers, Device, Error, Question, SignedIn, Unattended, User, UserPoolClient,
         },
@@ -69,7 +67,9 @@ impl Pool {
     }
 
     pub(crate) fn client(&self) -> UserPoolClient {
-        let connector = SharedHttpConnector::new(Connector::builder().build_http());
+        // The clock is set on the way, by the connector.
+        let connector =
+            aws_http::connector(&aws_http::Settings::default(), self.clock.clone()).expect("no files");
         UserPoolClient::new(self.settings.clone(), connector, self.clock.clone())
     }
 
