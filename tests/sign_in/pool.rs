@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use countersign::{
+    aws_http,
     clock::Clock,
     credentials::{
-        AuthFlow, UserPool, aws_http,
+        AuthFlow, UserPool,
         user_pool::{
             AnswerFuture, Answers, Device, Error, Question, SignedIn, Unattended, User, UserPoolClient,
         },

@@ -10,6 +10,7 @@ pub(crate) mod upstream;
 use std::{
     future::Future,
     net::SocketAddr,
+    num::NonZeroUsize,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -83,6 +84,11 @@ impl Setup {
     pub(crate) fn proxy(mut self, change: impl FnOnce(&mut app::Settings) + Send + 'static) -> Self {
         self.proxy.push(Box::new(change));
         self
+    }
+
+    /// Serves in the runtime of the test, whose time can be paused, and with one pool of connections to the upstream.
+    pub(crate) fn in_one_runtime(self) -> Self {
+        self.proxy(|settings| settings.threads = None)
     }
 
     /// Sends requests elsewhere than to the sandbox's API.
@@ -324,7 +330,8 @@ fn settings(sandbox: &Sandbox) -> app::Settings {
         aws_http: countersign::aws_http::Settings::default(),
         #[cfg(feature = "otlp")]
         spans: None,
-        threads: None,
+        // As the program has it.
+        threads: NonZeroUsize::new(2),
     }
 }
 
