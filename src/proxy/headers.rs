@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn hop_by_hop_headers_do_not_go_down_but_announced_trailers_do() {
         let mut headers = map(&[
-            ("connection", b"x-internal"),
+            ("connection", b"x-internal, Trailer"),
             ("x-internal", b"1"),
             ("keep-alive", b"timeout=5"),
             ("proxy-authenticate", b"Basic"),

@@ -30,15 +30,24 @@ class Ran:
 def baseline(programs: dict[str, str], judged: list[Mutant]) -> dict[str, float]:
     """How many seconds each choice of tests takes without a mutant, where all have to pass."""
     seconds = {}
-    for test in sorted({test for mutant in judged for test in mutant.tests}):
+    chosen = sorted({test for mutant in judged for test in mutant.tests})
+    if unknown := [test for test in chosen if not names(programs, test)]:
+        raise Trouble(f"no test has the name {', '.join(f'`{test}`' for test in unknown)}")
+    for test in chosen:
         ran = run(programs, test, "", BASELINE_SECONDS)
         if ran.failure:
             raise Trouble(f"without a mutant, {ran.failure} of `{test}` fails:\n{ran.output}")
-        if ran.tests == 0:
-            raise Trouble(f"`{test}` is the name of no test")
         print(f"passes    {test}: {ran.tests} tests, {ran.seconds:.1f} s", flush=True)
         seconds[test] = ran.seconds
     return seconds
+
+
+def names(programs: dict[str, str], test: str) -> list[str]:
+    """The tests that a choice stands for."""
+    name, _, words = test.partition(":")
+    command = [programs[name], "--list", "--format", "terse", *words.split()]
+    listed = subprocess.run(command, cwd=TREE, stdout=subprocess.PIPE, text=True, check=True)
+    return listed.stdout.splitlines()
 
 
 def judge(mutant: Mutant, programs: dict[str, str], baseline: dict[str, float]) -> str | None:
