@@ -158,10 +158,14 @@ mod tests {
     fn a_stale_connection_is_replaced_once_for_idempotent_methods() {
         for (method, again) in [
             (Method::GET, true),
+            (Method::HEAD, true),
+            (Method::OPTIONS, true),
             (Method::PUT, true),
             (Method::DELETE, true),
             (Method::POST, false),
             (Method::PATCH, false),
+            (Method::from_bytes(b"PROPFIND").expect("a method"), false),
+            (Method::from_bytes(b"get").expect("a method"), false),
         ] {
             let mut attempts = Attempts::new(&method);
             assert_eq!(
@@ -193,6 +197,24 @@ mod tests {
         for error in [closed(), UpstreamError::ResponseTimeout, UpstreamError::Protocol("x".into())] {
             assert!(Attempts::new(&Method::GET).after_failure(&failure(error, false, false), 0.0).is_none());
         }
+    }
+
+    #[test]
+    fn a_connection_from_the_pool_excuses_its_own_end_and_nothing_else() {
+        for error in [UpstreamError::ResponseTimeout, UpstreamError::Protocol("x".into())] {
+            assert!(Attempts::new(&Method::GET).after_failure(&failure(error, false, true), 0.0).is_none());
+        }
+    }
+
+    #[test]
+    fn connections_are_tried_again_after_a_pause_that_is_spread() {
+        for (chance, millis) in [(0.0, 50), (0.5, 125), (1.0, 200)] {
+            let again = Attempts::new(&Method::GET).after_failure(&failure(refused(), true, false), chance);
+            let pause = Duration::from_millis(millis);
+            assert_eq!(again, Some(Again { reason: "connect", pause }), "{chance}");
+        }
+        let again = Attempts::new(&Method::GET).after_failure(&failure(closed(), false, true), 1.0);
+        assert_eq!(again, Some(Again { reason: "stale-connection", pause: Duration::ZERO }));
     }
 
     #[test]
@@ -236,6 +258,12 @@ mod tests {
                 "Signature not yet current: 20170212T175938Z is still later than",
                 Some(Ailment::Clock),
             ),
+            (
+                "InvalidClientTokenId",
+                "The security token included in the request is invalid",
+                Some(Ailment::Credentials),
+            ),
+            ("UnrecognizedClientException", "No account has this name", None),
             ("InvalidSignatureException", "The request signature we calculated does not match", None),
             ("MissingAuthenticationTokenException", "Missing Authentication Token", None),
             ("AccessDeniedException", "User: arn:aws:sts::1:x is not authorized to perform", None),
@@ -262,5 +290,17 @@ mod tests {
             .headers_mut()
             .insert("x-amzn-errortype", http::HeaderValue::from_static("ExpiredTokenException"));
         assert!(!is_refusal(&response));
+    }
+
+    #[test]
+    fn no_other_status_is_a_refusal() {
+        for status in [StatusCode::OK, StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED] {
+            let mut response = Response::new(());
+            *response.status_mut() = status;
+            for (name, value) in [("x-amzn-requestid", "id"), ("x-amzn-errortype", "ExpiredTokenException")] {
+                response.headers_mut().insert(name, http::HeaderValue::from_static(value));
+            }
+            assert!(!is_refusal(&response), "{status}");
+        }
     }
 }

@@ -422,3 +422,98 @@ impl fmt::Debug for Lease {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{DuplexStream, duplex},
+        time::{advance, sleep},
+    };
+
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    /// An idle connection, and its other end.
+    async fn http1(tasks: &Tasks) -> (Http1, DuplexStream) {
+        let (io, other_end) = duplex(1024);
+        let handshake = http1::Builder::new().handshake(TokioIo::new(io)).await;
+        let (sender, driver) = handshake.expect("nothing is sent yet");
+        let driver = tasks.spawn(async move { log_end(driver.await) });
+        let retires = Instant::now() + Duration::from_secs(600);
+        (Http1 { sender, driver, retires }, other_end)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_connection_that_was_given_back_last_is_used_first_within_twenty_seconds() {
+        let (tasks, mut connections) = (Tasks::default(), Connections::default());
+        let ((one, _one), (two, _two)) = (http1(&tasks).await, http1(&tasks).await);
+        let newest = two.driver.id();
+        connections.one.extend([one, two].map(|http1| (http1, Instant::now())));
+        advance(MAX_REST).await;
+        let Some(Sender::One(used)) = connections.pop(None) else {
+            panic!("they have not rested for too long")
+        };
+        assert_eq!(used.driver.id(), newest);
+        assert!(
+            connections.pop(Some(1)).is_none(),
+            "it may have been closed together with the one that failed"
+        );
+        advance(MOMENT).await;
+        assert!(connections.pop(None).is_none() && connections.one.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_connection_is_closed_after_twenty_seconds_of_rest() {
+        let (tasks, mut connections) = (Tasks::default(), Connections::default());
+        let start = Instant::now();
+        let mut other_ends = Vec::new();
+        for pause in [0, 5_000, 100] {
+            advance(Duration::from_millis(pause)).await;
+            let (http1, other_end) = http1(&tasks).await;
+            connections.one.push((http1, Instant::now()));
+            other_ends.push(other_end);
+        }
+        for (now, left, next) in [
+            (12_000, 3, Some(20_000)),
+            (19_999, 3, Some(20_999)),
+            (20_000, 2, Some(25_000)),
+            // Not again for the sake of a tenth of a second.
+            (25_000, 1, Some(26_000)),
+            (26_000, 0, None),
+        ] {
+            let now = Duration::from_millis(now);
+            let next = next.map(|next| start + Duration::from_millis(next));
+            assert_eq!(connections.close_rested(start + now), next, "{now:?}");
+            assert_eq!(connections.one.len(), left, "{now:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_looked_through_as_long_as_there_are_any() {
+        let pool = Pool::default();
+        let mut other_ends = Vec::new();
+        for (pause, left_before) in [(0, 0), (10, 1), (15, 1), (300, 0), (25, 0)] {
+            sleep(Duration::from_secs(pause)).await;
+            assert_eq!(pool.lock().one.len(), left_before, "{pause} s later");
+            let (http1, other_end) = http1(&pool.0.tasks).await;
+            Lease { sender: Some(Sender::One(http1)), reused: false, pool: pool.clone() }.give_back();
+            other_ends.push(other_end);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_casts_doubt_on_what_has_answered_nothing_since() {
+        let pool = Pool::default();
+        let mut other_ends = Vec::new();
+        for _ in 0..2 {
+            advance(Duration::from_secs(5)).await;
+            let (http1, other_end) = http1(&pool.0.tasks).await;
+            pool.lock().one.push((http1, Instant::now()));
+            other_ends.push(other_end);
+        }
+        let lease = Lease { sender: None, reused: false, pool: pool.clone() };
+        pool.doubt(&lease, Duration::from_secs(4));
+        assert_eq!(pool.lock().one.len(), 1);
+    }
+}
