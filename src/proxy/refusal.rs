@@ -86,3 +86,58 @@ impl Drop for Witness {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn refused(status: StatusCode, fields: &[(&'static str, &'static str)]) -> Option<Refused> {
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        for (name, value) in fields {
+            let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
+            response.headers_mut().insert(name, value);
+        }
+        Refused::of(&response)
+    }
+
+    fn marks(error_type: Option<&str>, request_id: Option<&str>, plain: bool) -> Refused {
+        let (error_type, request_id) = (error_type.map(str::to_owned), request_id.map(str::to_owned));
+        Refused { error_type, request_id, plain }
+    }
+
+    #[test]
+    fn a_403_is_a_gateways_by_the_marks_that_it_leaves() {
+        let error_type = ("x-amzn-errortype", "AccessDeniedException:http://internal.amazon.com/");
+        for (fields, expected) in [
+            (&[][..], None),
+            (&[("content-type", "application/json")], None),
+            (&[("x-amzn-requestid", "1")], Some(marks(None, Some("1"), true))),
+            (&[("apigw-requestid", "2")], Some(marks(None, Some("2"), true))),
+            (&[("x-amz-request-id", "3")], Some(marks(None, Some("3"), true))),
+            (&[error_type], Some(marks(Some("AccessDeniedException"), None, true))),
+            (
+                &[error_type, ("content-encoding", "gzip")],
+                Some(marks(Some("AccessDeniedException"), None, false)),
+            ),
+        ] {
+            assert_eq!(refused(StatusCode::FORBIDDEN, fields), expected, "{fields:?}");
+            assert_eq!(refused(StatusCode::UNAUTHORIZED, fields), None, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_read_in_all_its_pieces_up_to_a_limit() {
+        let scope = Scope { region: "eu-west-1".to_owned(), service: "execute-api".to_owned() };
+        let mut witness = Witness::new("id", marks(None, Some("1"), true), scope, Vec::new());
+        for piece in ["User: ", "x is not ", "authorized"] {
+            witness.see(&Bytes::from_static(piece.as_bytes()));
+        }
+        assert_eq!(witness.text, b"User: x is not authorized");
+        witness.see(&Bytes::from(vec![b'a'; LONGEST]));
+        witness.see(&Bytes::from_static(b"more"));
+        assert_eq!(witness.text.len(), LONGEST);
+    }
+}

@@ -138,6 +138,17 @@ fn table() -> Vec<Case> {
             &[&[STREAM, FINE_DATA, Raw(b"zz\r\n")]],
             outcome("broken", "upstream-protocol", 1, false),
         ),
+        same(
+            HTTP1,
+            "bad-chunk-of-a-refusal",
+            &[&[
+                Raw(b"HTTP/1.1 403 Forbidden\r\nx-amzn-requestid: 1\r\n"),
+                Raw(b"x-amzn-errortype: ExpiredTokenException\r\ntransfer-encoding: chunked\r\n\r\n"),
+                FINE_DATA,
+                Raw(b"zz\r\n"),
+            ]],
+            outcome("broken", "upstream-protocol", 1, false),
+        ),
         same(HTTP1, "until-cut", &[&[UNTIL_CLOSE, FINE_DATA, Cut]], CLOSED),
         same(HTTP1, "until-reset", &[&[UNTIL_CLOSE, FINE_DATA, Abort]], RESET),
         same(HTTP1, "silence", &[&[STREAM, FINE_DATA]], outcome("broken", "idle", 1, false)),
