@@ -143,7 +143,7 @@ fn table() -> Vec<Case> {
             "bad-chunk-of-a-refusal",
             &[&[
                 Raw(b"HTTP/1.1 403 Forbidden\r\nx-amzn-requestid: 1\r\n"),
-                Raw(b"x-amzn-errortype: ExpiredTokenException\r\ntransfer-encoding: chunked\r\n\r\n"),
+                Raw(b"x-amzn-errortype: InvalidSignatureException\r\ntransfer-encoding: chunked\r\n\r\n"),
                 FINE_DATA,
                 Raw(b"zz\r\n"),
             ]],
