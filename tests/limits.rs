@@ -86,6 +86,21 @@ async fn a_chunked_body_that_grows_too_large_never_reaches_the_upstream() {
 }
 
 #[tokio::test]
+async fn a_body_may_have_as_many_bytes_as_the_limit_and_no_more() {
+    let running = Setup::new().proxy(|settings| settings.proxy.limits.max_body = 1000).start().await;
+    for (length, status) in [(1000, 200), (1001, 413)] {
+        let body = "x".repeat(length);
+        let chunked = format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n");
+        for rest in [format!("content-length: {length}\r\n\r\n{body}"), chunked] {
+            let mut connection = running.proxy.connect().await;
+            connection.write(format!("POST /x HTTP/1.1\r\nhost: localhost\r\n{rest}")).await;
+            assert_eq!(connection.answer().await.0.status, status, "{length} bytes");
+        }
+    }
+    assert_eq!(running.sandbox.requests().len(), 2);
+}
+
+#[tokio::test]
 async fn an_upload_that_breaks_off_never_reaches_the_upstream() {
     let running = start().await;
     for framing in ["content-length: 10", "transfer-encoding: chunked"] {

@@ -28,7 +28,6 @@ use super::{
     outcome::Outcome,
     service::Told,
     trace::TraceId,
-    upstream::has_no_body,
 };
 #[cfg(feature = "otlp")]
 use crate::spans::{Span, Spans};
@@ -224,9 +223,8 @@ impl Line {
             self.code = told.code;
             self.own = told.own;
         }
-        let is_head = self.method == Some(Method::HEAD);
         // Nobody asks for a body that is not sent.
-        self.ended = has_no_body(response.status(), is_head);
+        self.ended = self.method == Some(Method::HEAD);
         self.count();
     }
 

@@ -29,7 +29,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 pub(super) use body::UpstreamBody;
 pub(super) use body::{Breakage, BrokenBody};
 pub(super) use connect::{Connector, Ways};
-pub(super) use framing::has_no_body;
 use pool::{Lease, Pool, SendError, SendFailure, Turn};
 use request_body::{Progress, RequestBody};
 pub use resolver::Resolver;
@@ -159,7 +158,7 @@ impl Upstream {
         let response = framing::settle(response, is_head)
             .map_err(|what| failed(&lease, false, UpstreamError::Protocol(what.into())))?;
         let length = framing::declared_length(response.headers());
-        let has_none = has_no_body(response.status(), is_head);
+        let has_none = framing::has_no_body(response.status(), is_head);
         Ok(response.map(|incoming| UpstreamBody::new(incoming, lease, length, has_none, progress)))
     }
 

@@ -26,7 +26,7 @@ pub(super) fn settle<B>(mut response: Response<B>, is_head: bool) -> Result<Resp
 }
 
 /// Whether the body of a response has no bytes whatever its fields say (RFC 9112 section 6.3).
-pub(in crate::proxy) fn has_no_body(status: StatusCode, is_head: bool) -> bool {
+pub(super) fn has_no_body(status: StatusCode, is_head: bool) -> bool {
     is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
