@@ -175,6 +175,22 @@ async fn an_upload_that_drips_gives_way_to_others_that_need_its_memory() {
 }
 
 #[tokio::test]
+async fn a_small_upload_that_drips_gives_way_to_nobody_and_has_its_time_from_each_chunk() {
+    let running = with_body_memory(100_000).await;
+    let mut slow = begin_upload(&running, 16).await;
+    tokio::time::pause();
+    for _ in 0..3 {
+        slow.write("drop").await;
+        tokio::time::sleep(Duration::from_secs(6)).await;
+    }
+    tokio::time::resume();
+    let large = running.proxy.send(request("POST", "/x", "x".repeat(100_000))).await;
+    assert_eq!(large.problem(), problem(503, "overloaded", "connection_limit_reached"));
+    slow.write("drop").await;
+    assert_eq!(slow.answer().await.0.status, 200);
+}
+
+#[tokio::test]
 async fn an_upload_that_comes_quickly_gives_way_to_nobody() {
     let running = with_body_memory(1_000_000).await;
     let mut first = begin_upload(&running, 900_000).await;
