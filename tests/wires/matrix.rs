@@ -234,6 +234,13 @@ fn table() -> Vec<Case> {
         reused(HTTP1, "reset", &[&[Abort]], AGAIN, NO_ANSWER),
         reused(HTTP2, "close", &[&[Close]], AGAIN, NO_ANSWER),
         reused(HTTP2, "abort", &[&[Abort]], AGAIN, NO_ANSWER),
+        reused(
+            HTTP2,
+            "nonsense",
+            &[&[Raw(b"\0\0\x01\x00\0\0\0\0\0x")]],
+            outcome("upstream-protocol", "", 1, false),
+            outcome("upstream-protocol", "", 1, false),
+        ),
         reused(HTTP2, "refused", &[&[Reset(REFUSED_STREAM)]], AGAIN, AGAIN),
         reused(HTTP2, "cancel", &[&[Reset(CANCEL)]], AGAIN, NO_ANSWER_ON_STREAM),
         reused(HTTP2, "goaway-before", &[&[GoAway { begun: false, code: NO_ERROR }]], AGAIN, AGAIN),
