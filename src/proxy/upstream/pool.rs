@@ -489,11 +489,52 @@ mod tests {
         }
     }
 
+    /// A connection that others may share, and its other end.
+    async fn http2(tasks: &Tasks, number: u64) -> (Http2, DuplexStream) {
+        let (io, other_end) = duplex(64 << 10);
+        let connection = http2::Connection::handshake(io, tasks, Arc::default()).await;
+        let retires = Instant::now() + Duration::from_secs(600);
+        (Http2 { connection: connection.expect("room for the preface"), number, retires }, other_end)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_has_failed_or_refused_a_request_is_passed_over_and_no_other() {
+        let pool = Pool::default();
+        let mut other_ends = Vec::new();
+        for number in [1, 2] {
+            let (http2, other_end) = http2(&pool.0.tasks, number).await;
+            pool.lock().two.push(http2);
+            other_ends.push(other_end);
+        }
+        let numbers = || pool.lock().two.iter().map(|http2| http2.number).collect::<Vec<_>>();
+        assert!(pool.lock().stream(2).is_none(), "both may have failed");
+        let stream = pool.lock().stream(1).expect("the second has not failed");
+        let lease = Lease { sender: Some(Sender::Two(stream)), reused: true, pool: pool.clone() };
+        assert_eq!(numbers(), [1, 2]);
+        pool.retire(&lease);
+        assert_eq!(numbers(), [1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shared_connection_is_closed_when_it_has_rested_and_not_while_it_is_used() {
+        let (tasks, mut connections) = (Tasks::default(), Connections::default());
+        let (http2, _other_end) = http2(&tasks, 1).await;
+        connections.two.push(http2);
+        let stream = connections.stream(0).expect("it is new");
+        advance(2 * MAX_REST).await;
+        assert!(connections.close_rested(Instant::now()).is_some(), "it is used");
+        drop(stream);
+        assert_eq!(connections.close_rested(Instant::now()), Some(Instant::now() + MAX_REST));
+        advance(MAX_REST).await;
+        assert_eq!(connections.close_rested(Instant::now()), None);
+        assert!(connections.two.is_empty());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn connections_are_looked_through_as_long_as_there_are_any() {
         let pool = Pool::default();
         let mut other_ends = Vec::new();
-        for (pause, left_before) in [(0, 0), (10, 1), (15, 1), (300, 0), (25, 0)] {
+        for (pause, left_before) in [(0, 0), (10, 1), (21, 0), (300, 0), (25, 0)] {
             sleep(Duration::from_secs(pause)).await;
             assert_eq!(pool.lock().one.len(), left_before, "{pause} s later");
             let (http1, other_end) = http1(&pool.0.tasks).await;
