@@ -96,6 +96,11 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_a_coding_may_have_capitals() {
+        assert!(settle(response(200, &[("transfer-encoding", "Chunked")]), false).is_ok());
+    }
+
+    #[test]
     fn a_repeated_length_is_written_once() {
         for (headers, expected) in [
             (&[("content-length", "5"), ("content-length", "5")][..], Some("5")),
