@@ -17,6 +17,10 @@ test *filter:
     fi
     exec cargo test {{ filter }}
 
+# Faults that the tests must notice, switched on one by one; takes lists, mutants and --jobs: just mutants guard
+mutants *args:
+    tests/mutants/run {{ args }}
+
 # Clients and services that are not ours; needs python3 with venv, curl, node and npm
 clients *tests:
     tests/clients/run {{ tests }}

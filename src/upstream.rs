@@ -38,7 +38,6 @@ pub(crate) use body::UpstreamBody;
 pub(crate) use broken_body::{Breakage, BrokenBody};
 pub(crate) use connector::{Connector, Ways};
 pub use error::{ConnectStage, ProxyCause, UpstreamError};
-pub(crate) use framing::has_no_body;
 use pool::{ConnectLock, Lease, Pool, SendError, SendFailure};
 use request_body::{Progress, RequestBody};
 pub use resolver::Resolver;
@@ -159,7 +158,7 @@ impl Upstream {
         let response = framing::validate_framing(response, is_head)
             .map_err(|what| failed(&lease, false, UpstreamError::Protocol(what.into())))?;
         let length = framing::declared_length(response.headers());
-        let has_none = has_no_body(response.status(), is_head);
+        let has_none = framing::has_no_body(response.status(), is_head);
         Ok(response.map(|incoming| UpstreamBody::new(incoming, lease, length, has_none, progress)))
     }
 

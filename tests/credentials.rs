@@ -311,6 +311,50 @@ async fn the_date_of_an_ordinary_answer_moves_no_clock_and_no_credentials() {
     }
 }
 
+/// An API that refuses the first request as signed ten minutes ago, in two chunks that part the words, and answers the
+/// next ones.
+async fn api_that_is_ahead(further_fields: &'static str) -> Upstream {
+    let date = httpdate::fmt_http_date(Clock::system().local() + Duration::from_secs(600));
+    let refusal = format!(
+        "HTTP/1.1 403 Forbidden\r\ndate: {date}\r\n{further_fields}x-amzn-requestid: 1\r\n\
+         x-amzn-errortype: InvalidSignatureException\r\ntransfer-encoding: chunked\r\n\r\n\
+         4\r\nSign\r\n10\r\nature expired: x\r\n0\r\n\r\n"
+    );
+    Upstream::start(move |_, mut wire| {
+        let refusal = refusal.clone();
+        async move {
+            wire.request().await;
+            wire.write(refusal).await;
+            while wire.request().await.is_some() {
+                wire.write(FINE).await;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_refusal_for_skew_is_understood_in_however_many_pieces_it_comes() {
+    let upstream = api_that_is_ahead("").await;
+    let running = Setup::new().upstream(upstream.url()).start().await;
+    let answer = running.proxy.send(request("POST", "/x", "hi")).await;
+    assert_eq!((answer.status.as_u16(), upstream.requests().len()), (200, 2), "{}", answer.text());
+    let offset = running.proxy.metric("countersign_clock_offset_seconds").await;
+    assert!((offset - 600.0).abs() < 60.0, "{offset}");
+    let cured = running.proxy.metric("countersign_upstream_retries_total{reason=\"clock-skew\"}").await;
+    assert_eq!(cured, 1.0);
+}
+
+#[tokio::test]
+async fn a_refusal_that_a_cache_kept_says_nothing_about_the_clock() {
+    let upstream = api_that_is_ahead("age: 7\r\n").await;
+    let running = Setup::new().upstream(upstream.url()).start().await;
+    let answer = running.proxy.send(request("POST", "/x", "hi")).await;
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (403, "Signature expired: x"));
+    assert_eq!(upstream.requests().len(), 1, "nothing has changed that another attempt could use");
+    assert_eq!(running.proxy.metric("countersign_clock_offset_seconds").await, 0.0);
+}
+
 #[tokio::test]
 async fn a_machine_that_slept_with_a_late_clock_and_expired_credentials_costs_no_request() {
     let clock = WrongClock::default();

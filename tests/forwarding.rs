@@ -80,6 +80,14 @@ async fn requests_without_a_body_declare_a_length_where_one_is_expected() {
         running.proxy.send(request(method, "/x", "")).await;
         assert_eq!(verified(&running.sandbox).header("content-length"), expected, "{method}");
     }
+    let mut typed = request("DELETE", "/x", "");
+    typed.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    running.proxy.send(typed).await;
+    assert_eq!(
+        verified(&running.sandbox).header("content-length"),
+        Some("0"),
+        "the type says that a body is meant"
+    );
 }
 
 #[tokio::test]

@@ -150,6 +150,8 @@ async fn preflights_of_allowed_origins_are_answered_here() {
     assert_eq!(answer.header("access-control-allow-headers"), "x-tenant, content-type");
     assert_eq!(answer.header("access-control-allow-credentials"), "true");
     assert!(answer.headers("vary").contains(&"Origin"));
+    let counted = "countersign_http_requests_total{method=\"OPTIONS\",status=\"204\",origin=\"proxy\"}";
+    assert_eq!(running.proxy.metric(counted).await, 1.0);
     request.headers_mut().insert("origin", HeaderValue::from_static("http://localhost:9999"));
     assert_eq!(running.proxy.send(request).await.problem(), problem(403, "cross-site"));
     nothing_went_up(&running);

@@ -82,6 +82,21 @@ async fn a_chunked_body_that_grows_too_large_never_reaches_the_upstream() {
 }
 
 #[tokio::test]
+async fn a_body_may_have_as_many_bytes_as_the_limit_and_no_more() {
+    let running = Setup::new().proxy(|settings| settings.proxy.limits.max_body = 1000).start().await;
+    for (length, status) in [(1000, 200), (1001, 413)] {
+        let body = "x".repeat(length);
+        let chunked = format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n");
+        for rest in [format!("content-length: {length}\r\n\r\n{body}"), chunked] {
+            let mut connection = running.proxy.connect().await;
+            connection.write(format!("POST /x HTTP/1.1\r\nhost: localhost\r\n{rest}")).await;
+            assert_eq!(connection.answer().await.0.status, status, "{length} bytes");
+        }
+    }
+    assert_eq!(running.sandbox.requests().len(), 2);
+}
+
+#[tokio::test]
 async fn an_upload_that_breaks_off_never_reaches_the_upstream() {
     let running = start().await;
     for framing in ["content-length: 10", "transfer-encoding: chunked"] {
@@ -153,6 +168,22 @@ async fn an_upload_that_drips_gives_way_to_others_that_need_its_memory() {
     let (head, body) = slow.answer().await;
     assert_eq!((head.status, code(&body).as_str()), (408, "request-timeout"));
     assert_eq!(running.proxy.metric("countersign_body_memory_bytes").await, 0.0);
+}
+
+#[tokio::test]
+async fn a_small_upload_that_drips_gives_way_to_nobody_and_has_its_time_from_each_chunk() {
+    let running = with_body_memory(100_000).await;
+    let mut slow = begin_upload(&running, 16).await;
+    tokio::time::pause();
+    for _ in 0..3 {
+        slow.write("drop").await;
+        tokio::time::sleep(Duration::from_secs(6)).await;
+    }
+    tokio::time::resume();
+    let large = running.proxy.send(request("POST", "/x", "x".repeat(100_000))).await;
+    assert_eq!(large.problem(), problem(503, "overloaded", "connection_limit_reached"));
+    slow.write("drop").await;
+    assert_eq!(slow.answer().await.0.status, 200);
 }
 
 #[tokio::test]

@@ -194,6 +194,29 @@ async fn a_stale_connection_costs_an_idempotent_request_nothing() {
 }
 
 #[tokio::test]
+async fn a_stale_connection_is_replaced_by_a_new_one_though_others_rest() {
+    let both = Arc::new(Barrier::new(2));
+    let upstream = Upstream::start(move |number, mut wire| {
+        let both = Arc::clone(&both);
+        async move {
+            wire.request().await;
+            if number < 2 {
+                both.wait().await;
+            }
+            wire.write(FINE).await;
+            // The next request ends the connection.
+            wire.request().await;
+        }
+    })
+    .await;
+    let running = in_front_of(&upstream).await;
+    tokio::join!(running.proxy.get("/x"), running.proxy.get("/x"));
+    assert_eq!(upstream.connections(), 2);
+    let answer = running.proxy.get("/x").await;
+    assert_eq!((answer.text().as_str(), upstream.connections()), ("fine", 3));
+}
+
+#[tokio::test]
 async fn a_request_that_may_have_run_is_not_sent_twice() {
     for method in ["POST", "PATCH"] {
         let upstream = closing_when_reused().await;
@@ -296,6 +319,26 @@ async fn a_refusal_that_breaks_off_while_it_is_looked_into_never_ends_cleanly() 
     let rest = connection.rest().await.unwrap_or_default();
     let rest = String::from_utf8_lossy(&rest);
     assert!(!rest.contains("0\r\n\r\n"), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_longer_than_any_gateways_goes_down_as_it_comes() {
+    const FIRST: usize = 80 << 10;
+    let upstream = Upstream::start(|_, mut wire| async move {
+        wire.request().await;
+        let head =
+            "HTTP/1.1 403 Forbidden\r\nx-amzn-requestid: 1\r\nx-amzn-errortype: ExpiredTokenException\r\n";
+        wire.write(format!("{head}content-length: {}\r\n\r\n{}", FIRST + 4, "a".repeat(FIRST))).await;
+        // The rest never comes.
+        wire.until_client_is_gone().await;
+    })
+    .await;
+    let running = in_front_of(&upstream).await;
+    let mut connection = running.proxy.connect().await;
+    connection.write("GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let head = connection.head().await;
+    assert_eq!((head.status, head.field("content-length")), (403, Some("81924")));
+    assert!(connection.exactly(FIRST).await.iter().all(|&byte| byte == b'a'));
 }
 
 #[tokio::test]

@@ -304,3 +304,66 @@ pub(super) fn windows(issued: &IssuedCredentials) -> Windows {
 fn phase_is_usable(issued: &IssuedCredentials, now: SystemTime) -> bool {
     phase(issued, now) != Phase::Expired
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::Credentials;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::credentials::provider::Identity;
+
+    /// Publishes credentials that live for an hour, and are `age` old.
+    fn publish(publisher: &Publisher, receiver: &Receiver, age: Duration) -> Arc<IssuedCredentials> {
+        let now = receiver.clock.now();
+        let issued_at = now - age;
+        publisher.issued(
+            IssuedCredentials {
+                credentials: Credentials::new("ASIA", "secret", None, None, "test"),
+                issued_at,
+                expiry: Some(issued_at + Duration::from_secs(3_600)),
+                identity: Identity::default(),
+            },
+            now,
+        );
+        receiver.state().issued.expect("published")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_of_older_credentials_does_not_replace_newer_ones() {
+        let (publisher, receiver) = channel(Clock::system());
+        let older = publish(&publisher, &receiver, Duration::ZERO);
+        assert!(receiver.demand.reject(&older, 1));
+        let newer = publish(&publisher, &receiver, Duration::ZERO);
+        assert!(!publisher.take_rejection());
+        advance(BETWEEN_REPLACEMENTS).await;
+        assert!(receiver.demand.reject(&newer, 2));
+        assert!(publisher.take_rejection());
+        assert!(!publisher.take_rejection(), "once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_refused_with_older_credentials_gets_the_newer_ones_at_once_while_they_are_valid() {
+        let (publisher, receiver) = channel(Clock::system());
+        let (fresh, expired) = (Duration::ZERO, Duration::from_secs(3_601));
+        let older = publish(&publisher, &receiver, fresh);
+        let newer = publish(&publisher, &receiver, fresh);
+        let asked = Instant::now();
+        let given = receiver.replacing(&older).await.expect("the newer ones");
+        assert!(Arc::ptr_eq(&given, &newer));
+        publish(&publisher, &receiver, expired);
+        assert!(receiver.replacing(&older).await.is_none(), "the newest have expired");
+        assert_eq!(asked.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_replacement_is_asked_for_after_a_while_only() {
+        let (publisher, receiver) = channel(Clock::system());
+        let issued = publish(&publisher, &receiver, Duration::ZERO);
+        assert!(receiver.demand.reject(&issued, 1));
+        assert!(receiver.demand.reject(&issued, 1), "the same one is waited for");
+        assert!(!receiver.demand.reject(&issued, 2), "it has been made, and is refused as well");
+        advance(BETWEEN_REPLACEMENTS).await;
+        assert!(receiver.demand.reject(&issued, 2));
+    }
+}

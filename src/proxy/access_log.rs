@@ -39,7 +39,6 @@ use crate::{
         ACCESS,
         metrics::{GaugeGuard, Metrics},
     },
-    upstream::has_no_body,
 };
 
 /// Gives each request its id, and accounts for it when its last byte is sent.
@@ -196,9 +195,8 @@ impl AccessEntry {
             self.code = told.code;
             self.own = told.own;
         }
-        let is_head = self.method == Some(Method::HEAD);
         // Nobody asks for a body that is not sent.
-        self.ended = has_no_body(response.status(), is_head);
+        self.ended = self.method == Some(Method::HEAD);
         self.count();
     }
 

@@ -237,3 +237,66 @@ impl From<UpstreamError> for ProxyError {
         Self::Upstream(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn field(error: &ProxyError, name: header::HeaderName) -> Option<String> {
+        let response = error.response("id");
+        response.headers().get(name).map(|value| value.to_str().expect("text").to_owned())
+    }
+
+    #[test]
+    fn what_passes_says_in_one_to_sixty_whole_seconds_when_to_ask_again() {
+        let unavailable = |millis| {
+            let retry_after = Duration::from_millis(millis);
+            ProxyError::Credentials(Unavailable::Temporarily { retry_after })
+        };
+        let login = Unavailable::LoginRequired { remedy: "run countersign login".into() };
+        for (error, seconds) in [
+            (ProxyError::Overloaded(Limit::InFlight), Some("1")),
+            (ProxyError::Upstream(UpstreamError::Shortage("no port".into())), Some("1")),
+            (unavailable(0), Some("1")),
+            (unavailable(1_001), Some("2")),
+            (unavailable(59_001), Some("60")),
+            (unavailable(3_600_000), Some("60")),
+            (ProxyError::Credentials(login), None),
+            (ProxyError::Upstream(UpstreamError::ResponseTimeout), None),
+            (ProxyError::NoRoute, None),
+        ] {
+            assert_eq!(field(&error, header::RETRY_AFTER).as_deref(), seconds, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_would_be_accepted() {
+        let (token, method) = (Refusal::TokenRequired.into(), Refusal::Method.into());
+        let (challenge, allowed) = (header::WWW_AUTHENTICATE, header::ALLOW);
+        assert_eq!(field(&token, challenge.clone()).as_deref(), Some("Bearer, Basic realm=\"countersign\""));
+        assert_eq!(field(&token, allowed.clone()), None);
+        assert_eq!(field(&method, challenge), None);
+        assert_eq!(field(&method, allowed).as_deref(), Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+
+    #[test]
+    fn a_connection_ends_where_what_follows_cannot_be_trusted() {
+        for (error, closes) in [
+            (Refusal::Malformed("There is no Host header".into()).into(), true),
+            (Refusal::HeadTooLarge.into(), true),
+            (Refusal::TokenRequired.into(), false),
+            (ProxyError::BodyTooLarge { limit: 1 }, true),
+            (ProxyError::BodyIncomplete, true),
+            (ProxyError::Target(TargetError::BadEscape), true),
+            (ProxyError::Overloaded(Limit::Connections), true),
+            (ProxyError::Overloaded(Limit::InFlight), false),
+            (ProxyError::NoRoute, false),
+            (ProxyError::Upstream(UpstreamError::ResponseTimeout), false),
+        ] {
+            let connection = field(&error, header::CONNECTION);
+            assert_eq!(connection.as_deref(), closes.then_some("close"), "{error:?}");
+        }
+    }
+}

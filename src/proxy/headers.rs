@@ -200,8 +200,16 @@ mod tests {
 
     #[test]
     fn stripped_headers_do_not_go_up() {
-        let strip = [header::COOKIE];
-        assert!(upward(map(&[("cookie", b"a=1")]), &strip, &[]).is_empty());
+        let strip = [header::COOKIE, header::REFERER];
+        assert!(upward(map(&[("referer", b"/"), ("cookie", b"a=1")]), &strip, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_header_that_is_set_twice_goes_up_twice() {
+        let name = HeaderName::from_static("x-tag");
+        let set = ["one", "two"].map(|value| (name.clone(), HeaderValue::from_static(value)));
+        let expected = map(&[("x-tag", b"one"), ("x-tag", b"two")]);
+        assert_eq!(upward(map(&[("x-tag", b"client's")]), &[], &set), expected);
     }
 
     #[test]
@@ -222,10 +230,11 @@ mod tests {
     #[test]
     fn hop_by_hop_headers_do_not_go_down_but_announced_trailers_do() {
         let mut headers = map(&[
-            ("connection", b"x-internal"),
+            ("connection", b"x-internal, Trailer"),
             ("x-internal", b"1"),
             ("keep-alive", b"timeout=5"),
             ("proxy-authenticate", b"Basic"),
+            ("proxy-authentication-info", b"nextnonce=1"),
             ("trailer", b"x-checksum"),
             ("set-cookie", b"a=1"),
             ("set-cookie", b"b=2"),

@@ -39,3 +39,31 @@ impl RequestId {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn id_for(given: Option<&str>) -> RequestId {
+        let mut headers = HeaderMap::new();
+        if let Some(given) = given {
+            headers.insert(X_REQUEST_ID, HeaderValue::from_str(given).expect("a value"));
+        }
+        RequestId::of(&headers)
+    }
+
+    #[test]
+    fn an_id_of_the_client_is_taken_over_if_it_is_short_and_visible_ascii() {
+        let (longest, longer) = ("a".repeat(128), "a".repeat(129));
+        for given in ["a", "7f3c-42!", &longest] {
+            assert_eq!(id_for(Some(given)).as_str(), given);
+        }
+        for given in [None, Some(""), Some("a b"), Some("a\tb"), Some("caf\u{e9}"), Some(&longer)] {
+            let id = id_for(given);
+            assert!(uuid::Uuid::parse_str(id.as_str()).is_ok(), "{given:?}: {id:?}");
+        }
+        assert_ne!(id_for(None).as_str(), id_for(None).as_str());
+    }
+}

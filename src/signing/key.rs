@@ -60,7 +60,6 @@ fn seconds(time: SystemTime) -> Option<u64> {
 
 /// The key of a day and a scope, derived once.
 pub(super) struct SigningKey {
-    access_key_id: String,
     secret_access_key: Zeroizing<String>,
     date: String,
     /// `20150830/eu-west-1/execute-api/aws4_request`
@@ -73,7 +72,6 @@ impl SigningKey {
         let Scope { region, service } = scope;
         let key = v4::generate_signing_key(credentials.secret_access_key(), timestamp.time, region, service);
         Self {
-            access_key_id: credentials.access_key_id().to_owned(),
             secret_access_key: Zeroizing::new(credentials.secret_access_key().to_owned()),
             date: timestamp.date().to_owned(),
             scope: format!("{}/{region}/{service}/aws4_request", timestamp.date()),
@@ -83,9 +81,7 @@ impl SigningKey {
 
     /// Whether this is the key of these credentials on this day.
     pub(super) fn is(&self, credentials: &Credentials, timestamp: &Timestamp) -> bool {
-        self.access_key_id == credentials.access_key_id()
-            && *self.secret_access_key == credentials.secret_access_key()
-            && self.date == timestamp.date()
+        *self.secret_access_key == credentials.secret_access_key() && self.date == timestamp.date()
     }
 
     /// `20150830/eu-west-1/execute-api/aws4_request`

@@ -131,6 +131,7 @@ fn targets_that_cannot_be_sent_are_refused() {
         ("/a\u{7}", None, TargetError::Malformed),
         (&long, None, TargetError::TooLong),
         ("/", Some("X-Amz-Signature=1"), TargetError::Presigned),
+        ("/", Some("x-amz-signature=1"), TargetError::Presigned),
         ("/", Some("a&x%2Damz-Algorithm=AWS4"), TargetError::Presigned),
     ];
     for (path, query, error) in table {
@@ -166,11 +167,42 @@ fn header_values_are_trimmed_folded_and_joined_in_wire_order() {
     let mut unsigned = unsigned("/", Encoding::Twice);
     unsigned.headers.append("x-amz-meta-a", HeaderValue::from_static("  b \t  c  "));
     unsigned.headers.append("x-amz-meta-a", HeaderValue::from_static("a, z"));
+    unsigned.headers.append("x-amz-meta-b", HeaderValue::from_static("a\tb"));
     let (_, explanation) = signer("execute-api")
         .sign_explained(&unsigned, &credentials(), SystemTime::UNIX_EPOCH)
         .expect("signs");
     let text = String::from_utf8(explanation.canonical_request).expect("ASCII");
-    assert!(text.contains("\nx-amz-meta-a:b c,a, z\n"), "{text}");
+    assert!(text.contains("\nx-amz-meta-a:b c,a, z\nx-amz-meta-b:a b\n"), "{text}");
+}
+
+#[test]
+fn the_hash_of_the_body_is_a_header_where_the_service_reads_it() {
+    const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    for (service, expected) in [
+        ("execute-api", None),
+        ("lambda", None),
+        ("aoss", Some(EMPTY)),
+        ("s3", Some(EMPTY)),
+        ("s3-object-lambda", Some(EMPTY)),
+        ("s3express", Some(EMPTY)),
+    ] {
+        let signer = signer(service);
+        let unsigned = unsigned("/", signer.scope().encoding());
+        let signed = signer.sign(&unsigned, &credentials(), SystemTime::UNIX_EPOCH).expect("signs");
+        let hash = signed.headers().get("x-amz-content-sha256").map(|hash| hash.to_str().expect("text"));
+        assert_eq!(hash, expected, "{service}");
+    }
+}
+
+#[test]
+fn an_unsigned_trailer_is_signed_as_what_it_is() {
+    let mut unsigned = unsigned("/key", Encoding::Once);
+    unsigned.payload = Payload::from(Bytes::from_static(b"2\r\nhi\r\n0\r\n\r\n")).with_unsigned_trailer();
+    let signed = signer("s3").sign_explained(&unsigned, &credentials(), SystemTime::UNIX_EPOCH);
+    let (request, explanation) = signed.expect("signs");
+    let word = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+    assert_eq!(request.headers()["x-amz-content-sha256"], word);
+    assert!(explanation.canonical_request.ends_with(format!("\n{word}").as_bytes()));
 }
 
 #[test]
@@ -187,6 +219,30 @@ fn a_new_day_or_new_credentials_use_a_new_key() {
     assert_ne!(first, authorization(&other, SystemTime::UNIX_EPOCH));
     assert_ne!(first, authorization(&credentials(), day));
     assert_eq!(first, authorization(&credentials(), SystemTime::UNIX_EPOCH));
+}
+
+#[test]
+fn a_signer_that_has_signed_before_signs_like_a_new_one() {
+    let used = signer("execute-api");
+    let unsigned = unsigned("/", Encoding::Twice);
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let of = |access_key_id, secret, token: Option<&str>| {
+        Credentials::new(access_key_id, secret, token.map(str::to_owned), None, "test")
+    };
+    for (credentials, time) in [
+        (of("AKID", "secret", Some("one")), at(86_398)),
+        (of("AKID", "secret", Some("one")), at(86_399)),
+        (of("AKID", "secret", Some("one")), at(86_400)),
+        (of("AKID", "secret", Some("two")), at(86_400)),
+        (of("AKID2", "secret", Some("two")), at(86_400)),
+        (of("AKID2", "another", Some("two")), at(86_400)),
+        (of("AKID2", "another", None), at(86_400)),
+        (of("AKID2", "another", Some("two")), at(86_398)),
+    ] {
+        let signed = used.sign(&unsigned, &credentials, time).expect("signs");
+        let expected = signer("execute-api").sign(&unsigned, &credentials, time).expect("signs");
+        assert_eq!(signed.headers(), expected.headers(), "{time:?}");
+    }
 }
 
 #[test]

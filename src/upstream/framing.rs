@@ -29,7 +29,7 @@ pub(super) fn validate_framing<B>(
 }
 
 /// Whether the body of a response has no bytes whatever its fields say (RFC 9112 section 6.3).
-pub(crate) fn has_no_body(status: StatusCode, is_head: bool) -> bool {
+pub(super) fn has_no_body(status: StatusCode, is_head: bool) -> bool {
     is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
@@ -96,6 +96,11 @@ mod tests {
         ] {
             assert!(validate_framing(response(status, headers), false).is_err(), "{status} {headers:?}");
         }
+    }
+
+    #[test]
+    fn the_name_of_a_coding_may_have_capitals() {
+        assert!(validate_framing(response(200, &[("transfer-encoding", "Chunked")]), false).is_ok());
     }
 
     #[test]

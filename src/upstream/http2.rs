@@ -361,3 +361,68 @@ impl fmt::Debug for Download {
         f.debug_struct("Download").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{DuplexStream, duplex},
+        time::advance,
+    };
+
+    use super::*;
+
+    const MAX_IDLE: Duration = Duration::from_secs(20);
+
+    /// A connection whose other end says nothing.
+    async fn connection(tasks: &Tasks) -> (Connection, DuplexStream) {
+        let (io, other_end) = duplex(64 << 10);
+        let connection =
+            Connection::handshake(io, tasks, Arc::default()).await.expect("room for the preface");
+        (connection, other_end)
+    }
+
+    fn stream(connection: &Connection) -> Stream {
+        match connection.stream(MAX_IDLE) {
+            Room::Free(stream) => stream,
+            Room::Full => panic!("full"),
+            Room::Closed => panic!("closed"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_since_its_last_stream_ended_and_for_so_long_only() {
+        let tasks = Tasks::default();
+        let (connection, _other_end) = connection(&tasks).await;
+        let open = stream(&connection);
+        advance(2 * MAX_IDLE).await;
+        assert_eq!(connection.idle_since(), None);
+        drop(open);
+        assert_eq!(connection.idle_since(), Some(Instant::now()));
+        advance(MAX_IDLE).await;
+        drop(stream(&connection));
+        advance(MAX_IDLE + Duration::from_millis(1)).await;
+        assert!(matches!(connection.stream(MAX_IDLE), Room::Closed));
+    }
+
+    #[tokio::test]
+    async fn one_stream_is_opened_until_the_upstream_says_how_many_it_allows_and_a_hundred_at_most() {
+        let tasks = Tasks::default();
+        let (connection, _other_end) = connection(&tasks).await;
+        for (allowed, expected) in [(UNTOLD, 1), (0, 0), (1, 1), (99, 99), (250, 100)] {
+            connection.state.learn_allowed(allowed);
+            let mut open = Vec::new();
+            while let Room::Free(stream) = connection.stream(MAX_IDLE) {
+                open.push(stream);
+            }
+            assert_eq!(open.len(), expected, "{allowed} allowed");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_doubtful_connection_takes_no_request() {
+        let tasks = Tasks::default();
+        let (connection, _other_end) = connection(&tasks).await;
+        stream(&connection).doubt();
+        assert!(matches!(connection.stream(MAX_IDLE), Room::Full));
+    }
+}

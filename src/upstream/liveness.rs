@@ -177,3 +177,52 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Observed<I> {
         Pin::new(&mut self.io).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::{io::duplex, select, time::sleep};
+
+    use super::*;
+
+    /// How long a path is taken for alive whose other end answers nothing; `None` when it is an hour later.
+    async fn declared_dead(is_busy: bool, doubted: bool, sign_every: Option<u64>) -> Option<u64> {
+        let (io, _other_end) = duplex(64 << 10);
+        let handshake = h2::client::Builder::new().handshake::<_, Bytes>(io).await;
+        let (_sender, mut driver) = handshake.expect("room for the preface");
+        let ping_pong = driver.ping_pong().expect("it is asked for once");
+        let (liveness, start) = (Liveness::default(), Instant::now());
+        if doubted {
+            liveness.doubt();
+        }
+        let signs = async {
+            loop {
+                sleep(sign_every.map_or(Duration::MAX, Duration::from_secs)).await;
+                liveness.sign();
+            }
+        };
+        select! {
+            () = liveness.watch(ping_pong, || is_busy, || panic!("nothing was answered")) => Some(start.elapsed().as_secs()),
+            () = signs => None,
+            () = sleep(Duration::from_secs(3_600)) => None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_path_is_dead_that_answers_no_ping_and_gives_no_other_sign_within_twenty_seconds() {
+        for (is_busy, doubted, sign_every, expected) in [
+            (true, false, None, Some(50)),
+            (true, false, Some(10), None),
+            (true, false, Some(45), Some(70)),
+            (true, true, None, Some(20)),
+            (false, true, None, Some(20)),
+            (false, false, None, None),
+        ] {
+            let declared = declared_dead(is_busy, doubted, sign_every).await;
+            assert_eq!(
+                declared, expected,
+                "busy: {is_busy}, doubted: {doubted}, a sign every {sign_every:?} s"
+            );
+        }
+    }
+}

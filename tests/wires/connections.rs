@@ -198,6 +198,7 @@ async fn an_upstream_that_wants_http_1_1_gets_it_from_then_on() {
     let running = in_front_of(&upstream, &authority, LONG).await;
     all_fine(&at_once(&running, 1).await);
     all_fine(&at_once(&running, 10).await);
+    assert_eq!(upstream.requests(), 12, "only the first was refused");
 }
 
 #[tokio::test]

@@ -204,6 +204,8 @@ mod tests {
             ("PROXY.", "proxy", true),
             ("proxy", "Proxy", true),
             ("proxy2", "proxy", false),
+            ("evil-proxy", "proxy", false),
+            ("evil.proxy", "proxy", false),
             ("10.0.0.7:80", "10.0.0.7", true),
             ("[fd00:0::7]", "[fd00::7]", true),
             ("[::ffff:10.0.0.7]", "10.0.0.7", false),
@@ -253,6 +255,16 @@ mod tests {
         ] {
             let parsed = Authority::parse(text.as_bytes());
             assert!(parsed.is_none() || text == "localhost:", "{text}: {parsed:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_at_most_as_many_bytes_as_dns_lets_it_have() {
+        for (length, is_host) in [(253, true), (254, false)] {
+            let name = format!("{}.test", vec!["a"; (length - 4) / 2].join("."));
+            let name = format!("{}{name}", "b".repeat(length - name.len()));
+            assert_eq!(Host::parse(&name).is_some(), is_host, "{length} bytes");
+            assert_eq!(Host::parse(&format!("{name}.")).is_some(), is_host, "{length} bytes and a dot");
         }
     }
 

@@ -173,6 +173,48 @@ fn allowed_origins_pass_and_are_echoed() {
 }
 
 #[test]
+fn an_allowed_origin_is_the_whole_of_a_referrers() {
+    for referrer in [
+        "http://localhost:51739/page",
+        "http://localhost:5173.evil.test/",
+        "http://localhost:5173@evil.test/",
+    ] {
+        let image = [("sec-fetch-site", "cross-site"), ("referer", referrer)];
+        assert!(matches!(asked(&image), Err(Refusal::CrossSite { .. })), "{referrer}");
+    }
+}
+
+#[test]
+fn a_page_of_the_proxy_is_one_however_its_url_is_written() {
+    for (name, url) in [
+        ("origin", "HTTP://LocalHost:8181"),
+        ("referer", "HTTP://LocalHost:8181/page"),
+        ("referer", "http://localhost:8181?a/b"),
+        ("referer", "http://localhost:8181#a/b"),
+        ("referer", "http://localhost:8181"),
+    ] {
+        assert_eq!(asked(&[(name, url)]), Ok(plain()), "{name}: {url}");
+    }
+}
+
+#[test]
+fn only_an_origin_that_can_be_typed_into_a_setting_is_shown() {
+    for (origin, shown) in [
+        ("https://evil.test:8443", Some("https://evil.test:8443")),
+        ("HTTPS://Evil.test", Some("https://evil.test")),
+        ("http://[2001:db8::1]", Some("http://[2001:db8::1]")),
+        ("null", None),
+        ("http://evil.test; rm -rf ~", None),
+        ("http://evil.test\"", None),
+    ] {
+        let refused = Err(Refusal::CrossSite { origin: shown.map(str::to_owned) });
+        assert_eq!(asked(&[("origin", origin)]), refused, "{origin}");
+    }
+    let long = format!("http://{}.test", "a".repeat(256));
+    assert_eq!(asked(&[("origin", &long)]), Err(Refusal::CrossSite { origin: None }));
+}
+
+#[test]
 fn a_referrer_does_not_excuse_an_origin() {
     let headers =
         [("sec-fetch-site", "cross-site"), ("origin", "null"), ("referer", "http://localhost:5173/")];
@@ -189,6 +231,21 @@ fn preflights_of_allowed_origins_are_recognised_and_need_no_token() {
     let headers = [("origin", DEV), ("access-control-request-method", "PUT")];
     assert_eq!(asked_of(&guarded, "OPTIONS", &headers), Ok(Audience { preflight: true, ..from_dev() }));
     assert_eq!(asked_of(&guarded, "PUT", &headers), Err(Refusal::TokenRequired));
+}
+
+#[test]
+fn an_options_request_is_a_preflight_only_for_an_allowed_origin_and_with_a_method_to_ask_for() {
+    let guarded = Guard::new(&GuardSettings {
+        allowed_origins: vec![DEV.into()],
+        bearer_token: Some(SecretString::from("secret")),
+        ..GuardSettings::default()
+    });
+    let method = ("access-control-request-method", "PUT");
+    for headers in [&[method][..], &[("origin", "http://localhost:8181"), method], &[("origin", DEV)]] {
+        assert_eq!(asked_of(&guarded, "OPTIONS", headers), Err(Refusal::TokenRequired), "{headers:?}");
+    }
+    assert_eq!(asked_of(&guard(), "OPTIONS", &[method]), Ok(plain()), "goes to the API");
+    assert_eq!(asked_of(&guard(), "OPTIONS", &[("origin", DEV)]), Ok(from_dev()), "goes to the API");
 }
 
 #[test]
@@ -221,6 +278,18 @@ fn the_token_is_taken_in_its_three_forms_and_no_other() {
             "{name}: {value}"
         );
     }
+}
+
+#[test]
+fn a_basic_password_begins_behind_the_first_colon() {
+    let guarded = Guard::new(&GuardSettings {
+        bearer_token: Some(SecretString::from("s3:cr:et")),
+        ..GuardSettings::default()
+    });
+    let asked = |value| asked_of(&guarded, "GET", &[("authorization", value)]);
+    assert_eq!(asked("Basic dXNlcjpzMzpjcjpldA=="), Ok(plain()), "user:s3:cr:et");
+    assert_eq!(asked("Basic OnMzOmNyOmV0"), Ok(plain()), ":s3:cr:et");
+    assert_eq!(asked("Basic dXNlcjpldA=="), Err(Refusal::TokenRequired), "user:et");
 }
 
 #[test]
@@ -285,6 +354,7 @@ fn requests_that_are_not_http_are_refused() {
     assert!(malformed(&[("host", "a"), ("host", "a")]));
     assert!(malformed(&[("host", "user@localhost")]));
     assert_eq!(asked(&[("expect", "200-ok")]), Err(Refusal::Expectation));
+    assert_eq!(asked(&[("expect", "100-continue"), ("expect", "200-ok")]), Err(Refusal::Expectation));
     let upgrade = |connection| asked(&[("connection", connection), ("upgrade", "h2c, WebSocket/13")]);
     assert_eq!(upgrade("keep-alive, Upgrade"), Err(Refusal::Upgrade));
     assert_eq!(upgrade("keep-alive"), Ok(plain()), "no offer without the option");
@@ -315,5 +385,9 @@ fn http_1_0_needs_no_host_unless_a_browser_speaks_it() {
         guard().admit(&parts(request.uri("/a").version(http::Version::HTTP_10)), &own())
     };
     assert_eq!(admit(Request::builder()), Ok(plain()));
-    assert!(matches!(admit(Request::builder().header("origin", DEV)), Err(Refusal::Malformed(_))));
+    for (name, value) in [("origin", DEV), ("referer", "http://localhost:5173/"), ("sec-fetch-site", "none")]
+    {
+        let admitted = admit(Request::builder().header(name, value));
+        assert!(matches!(admitted, Err(Refusal::Malformed(_))), "{name}: {admitted:?}");
+    }
 }

@@ -154,13 +154,15 @@ impl Drop for RefusalLogger {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn retryable(error_type: &'static str, text: &str) -> Option<RetryableRefusal> {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::FORBIDDEN;
-        response.headers_mut().insert("x-amzn-requestid", http::HeaderValue::from_static("id"));
-        response.headers_mut().insert("x-amzn-errortype", http::HeaderValue::from_static(error_type));
+        response.headers_mut().insert("x-amzn-requestid", HeaderValue::from_static("id"));
+        response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(error_type));
         Refused::of(&response).filter(Refused::may_be_retryable)?.retryable(text.as_bytes())
     }
 
@@ -187,6 +189,12 @@ mod tests {
                 "Signature not yet current: 20170212T175938Z is still later than",
                 Some(RetryableRefusal::Clock),
             ),
+            (
+                "InvalidClientTokenId",
+                "The security token included in the request is invalid",
+                Some(RetryableRefusal::Credentials),
+            ),
+            ("UnrecognizedClientException", "No account has this name", None),
             ("InvalidSignatureException", "The request signature we calculated does not match", None),
             ("MissingAuthenticationTokenException", "Missing Authentication Token", None),
             ("AccessDeniedException", "User: arn:aws:sts::1:x is not authorized to perform", None),
@@ -200,9 +208,67 @@ mod tests {
     fn a_403_without_the_gateways_request_id_is_the_backends() {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::FORBIDDEN;
-        response
-            .headers_mut()
-            .insert("x-amzn-errortype", http::HeaderValue::from_static("ExpiredTokenException"));
+        response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static("ExpiredTokenException"));
         assert!(!Refused::of(&response).expect("a 403 with a type").may_be_retryable());
+    }
+
+    fn refused(status: StatusCode, fields: &[(&'static str, &'static str)]) -> Option<Refused> {
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        for (name, value) in fields {
+            let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
+            response.headers_mut().insert(name, value);
+        }
+        Refused::of(&response)
+    }
+
+    fn marks(error_type: Option<&str>, request_id: Option<&str>, is_plain: bool) -> Refused {
+        let (error_type, request_id) = (error_type.map(str::to_owned), request_id.map(str::to_owned));
+        Refused { error_type, is_gateways_own: request_id.as_deref() == Some("1"), request_id, is_plain }
+    }
+
+    #[test]
+    fn a_403_is_a_gateways_by_the_marks_that_it_leaves() {
+        let error_type = ("x-amzn-errortype", "AccessDeniedException:http://internal.amazon.com/");
+        for (fields, expected) in [
+            (&[][..], None),
+            (&[("content-type", "application/json")], None),
+            (&[("x-amzn-requestid", "1")], Some(marks(None, Some("1"), true))),
+            (&[("apigw-requestid", "2")], Some(marks(None, Some("2"), true))),
+            (&[("x-amz-request-id", "3")], Some(marks(None, Some("3"), true))),
+            (&[error_type], Some(marks(Some("AccessDeniedException"), None, true))),
+            (
+                &[error_type, ("content-encoding", "gzip")],
+                Some(marks(Some("AccessDeniedException"), None, false)),
+            ),
+        ] {
+            assert_eq!(refused(StatusCode::FORBIDDEN, fields), expected, "{fields:?}");
+            assert_eq!(refused(StatusCode::UNAUTHORIZED, fields), None, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_read_in_all_its_pieces_up_to_a_limit() {
+        let scope = Scope { region: "eu-west-1".to_owned(), service: "execute-api".to_owned() };
+        let mut logger = RefusalLogger::new("id", marks(None, Some("1"), true), scope, Vec::new());
+        for piece in ["User: ", "x is not ", "authorized"] {
+            logger.see(&Bytes::from_static(piece.as_bytes()));
+        }
+        assert_eq!(logger.text, b"User: x is not authorized");
+        logger.see(&Bytes::from(vec![b'a'; MAX_TEXT]));
+        logger.see(&Bytes::from_static(b"more"));
+        assert_eq!(logger.text.len(), MAX_TEXT);
+    }
+
+    #[test]
+    fn no_other_status_is_a_refusal() {
+        for status in [StatusCode::OK, StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED] {
+            let mut response = Response::new(());
+            *response.status_mut() = status;
+            for (name, value) in [("x-amzn-requestid", "id"), ("x-amzn-errortype", "ExpiredTokenException")] {
+                response.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
+            assert_eq!(Refused::of(&response), None, "{status}");
+        }
     }
 }

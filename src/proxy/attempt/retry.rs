@@ -97,10 +97,14 @@ mod tests {
     fn a_stale_connection_is_replaced_once_for_idempotent_methods() {
         for (method, again) in [
             (Method::GET, true),
+            (Method::HEAD, true),
+            (Method::OPTIONS, true),
             (Method::PUT, true),
             (Method::DELETE, true),
             (Method::POST, false),
             (Method::PATCH, false),
+            (Method::from_bytes(b"PROPFIND").expect("a method"), false),
+            (Method::from_bytes(b"get").expect("a method"), false),
         ] {
             let mut attempts = Attempts::new(&method);
             assert_eq!(
@@ -132,6 +136,24 @@ mod tests {
         for error in [closed(), UpstreamError::ResponseTimeout, UpstreamError::Protocol("x".into())] {
             assert!(Attempts::new(&Method::GET).after_failure(&failure(error, false, false), 0.0).is_none());
         }
+    }
+
+    #[test]
+    fn a_connection_from_the_pool_excuses_its_own_end_and_nothing_else() {
+        for error in [UpstreamError::ResponseTimeout, UpstreamError::Protocol("x".into())] {
+            assert!(Attempts::new(&Method::GET).after_failure(&failure(error, false, true), 0.0).is_none());
+        }
+    }
+
+    #[test]
+    fn connections_are_tried_again_after_a_pause_that_is_spread() {
+        for (chance, millis) in [(0.0, 50), (0.5, 125), (1.0, 200)] {
+            let again = Attempts::new(&Method::GET).after_failure(&failure(refused(), true, false), chance);
+            let pause = Duration::from_millis(millis);
+            assert_eq!(again, Some(RetryAfter { reason: "connect", pause }), "{chance}");
+        }
+        let again = Attempts::new(&Method::GET).after_failure(&failure(closed(), false, true), 1.0);
+        assert_eq!(again, Some(RetryAfter { reason: "stale-connection", pause: Duration::ZERO }));
     }
 
     #[test]

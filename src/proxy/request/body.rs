@@ -157,3 +157,21 @@ impl Budget {
 fn is_slow(length: u64, time: Duration) -> bool {
     time >= PATIENCE && length < PACE.saturating_mul(time.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_slow_that_has_come_below_its_pace_for_ten_seconds() {
+        for (length, millis, slow) in [
+            (0, 9_999, false),
+            (0, 10_000, true),
+            (10 * PACE - 1, 10_000, true),
+            (10 * PACE, 10_000, false),
+            (10 * PACE, 11_000, true),
+        ] {
+            assert_eq!(is_slow(length, Duration::from_millis(millis)), slow, "{length} bytes in {millis} ms");
+        }
+    }
+}

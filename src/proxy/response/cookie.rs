@@ -45,9 +45,7 @@ fn covers_upstream(domain: &[u8], mount: &Mount) -> bool {
     let domain = domain.strip_suffix(b".").unwrap_or(domain);
     [&mount.origin, &mount.address].iter().any(|origin| {
         let host = host_of(origin).as_bytes();
-        let Some(start) = host.len().checked_sub(domain.len()).filter(|_| !domain.is_empty()) else {
-            return false;
-        };
+        let Some(start) = host.len().checked_sub(domain.len()) else { return false };
         let ends_so = host[start..].eq_ignore_ascii_case(domain);
         ends_so && (start == 0 || host[start - 1] == b'.')
     })

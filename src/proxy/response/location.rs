@@ -135,6 +135,18 @@ mod tests {
     }
 
     #[test]
+    fn an_address_may_begin_like_the_origin() {
+        let mount = mount("https://api.example.net", "/prod", "");
+        for (location, expected) in [
+            ("https://api.example.net/prod/a", Some("http://localhost:1/a")),
+            ("https://api.example/prod/a", Some("http://localhost:1/a")),
+            ("https://api.example.new/prod/a", None),
+        ] {
+            assert_eq!(rewritten(location, &mount, Some("localhost:1")).as_deref(), expected, "{location}");
+        }
+    }
+
+    #[test]
     fn no_path_of_an_upstream_becomes_another_host() {
         for (base, prefix) in [("/prod", ""), ("", ""), ("/prod", "/orders"), ("", "/orders")] {
             let mount = mount("https://api.example", base, prefix);

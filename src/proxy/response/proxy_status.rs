@@ -101,6 +101,7 @@ mod tests {
             "cdn; details=\"open",
             "cdn; details=\"a\\b\", countersign",
             "cdn\\, countersign",
+            "cdn\\\", countersign",
             "caf\u{e9}, countersign",
             "cdn; details=\"a\tb\"",
         ] {

@@ -66,3 +66,19 @@ pub(in crate::proxy) fn protect(response: &mut Response<Body>, audience: &Audien
         cors::vary(headers);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_of_the_upstream_stays_beside_the_proxys() {
+        let mut response = Response::new(Body::empty());
+        let theirs = HeaderValue::from_static("default-src 'self'");
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, theirs);
+        let policy = BrowserPolicy { trust_documents: false, varies_by_origin: false };
+        protect(&mut response, &Audience::default(), policy);
+        let policies: Vec<_> = response.headers().get_all(header::CONTENT_SECURITY_POLICY).iter().collect();
+        assert_eq!(policies, ["default-src 'self'", "sandbox"]);
+    }
+}

@@ -61,6 +61,13 @@ fn the_words_of_gateways_have_their_meaning() {
             rest("The security token included in the request is expired".into()),
             Some(Meaning::TokenExpired),
         ),
+        (Some("ExpiredTokenException"), "nothing here".into(), Some(Meaning::TokenExpired)),
+        (
+            None,
+            rest("The security token included in the request is expired".into()),
+            Some(Meaning::TokenExpired),
+        ),
+        (None, rest("Missing Authentication Token".into()), Some(Meaning::NoSuchRoute)),
         (
             Some("UnrecognizedClientException"),
             rest("The security token included in the request is invalid.".into()),
@@ -148,8 +155,13 @@ const OURS: &str = "GET\n/a\n\nhost:one\n\nhost\ne3";
 
 #[test]
 fn what_an_upstream_says_cannot_write_lines_of_its_own_into_the_log() {
-    let body = "Signature expired: \u{1b}[31m\nforged line";
-    let meaning = Meaning::of(Some("InvalidSignatureException"), body, OURS).expect("known");
-    let text = meaning.to_string();
-    assert!(!text.contains(['\n', '\u{1b}']) && !text.contains("forged"), "{text}");
+    let body = format!(
+        "Signature expired: \u{1b}[31m\u{202e}a\u{2066}b\u{200f}c {}\nforged line",
+        "x".repeat(1_000)
+    );
+    let meaning = Meaning::of(Some("InvalidSignatureException"), &body, OURS).expect("known");
+    let Meaning::ClockSkew { words } = meaning else { panic!("{meaning:?}") };
+    assert!(words.starts_with("Signature expired: [31mabc x"), "{words}");
+    assert_eq!(words.chars().count(), 600);
+    assert!(words.ends_with('x'), "one line: {words}");
 }
