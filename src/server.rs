@@ -234,3 +234,20 @@ impl Drop for Cut {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_has_a_moment_to_read_its_last_answer_and_no_longer() {
+        let turn = Turn::default();
+        assert!(timeout(LAST_ANSWER * 10, lingers(&turn)).await.is_err(), "it has not got its answer yet");
+        turn.linger();
+        let before = Instant::now();
+        lingers(&turn).await;
+        assert!((LAST_ANSWER..=LAST_ANSWER * 2).contains(&before.elapsed()), "{:?}", before.elapsed());
+    }
+}

@@ -214,3 +214,31 @@ fn is_about_the_connection(error: &io::Error) -> bool {
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::InvalidInput
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::listener::Endpoints;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_turned_away_and_stays_is_let_go_after_a_moment() {
+        let (room, mut aside) = (Arc::new(Semaphore::new(1)), Aside::default());
+        let pair = || {
+            let (client, server) = UnixStream::pair().expect("a pair");
+            server.set_nonblocking(true).expect("set");
+            (client, Accepted::Unix(server, Endpoints::default()))
+        };
+        let (_client, accepted) = pair();
+        turn_away(accepted, Bytes::from_static(b"full"), &room, &mut aside);
+        let (_other, accepted) = pair();
+        turn_away(accepted, Bytes::from_static(b"full"), &room, &mut aside);
+        assert_eq!(aside.leaving.len(), 1, "those beyond the limit get no answer");
+        let before = Instant::now();
+        aside.leaving.join_next().await.expect("one").expect("no panic");
+        assert_eq!((before.elapsed(), room.available_permits()), (TURNING_AWAY, 1));
+    }
+}

@@ -291,3 +291,77 @@ impl<B: Body + Unpin> Body for Answer<B> {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::Empty;
+    use hyper::service::Service as _;
+    use tokio::time::{Duration, advance};
+    use tower::service_fn;
+
+    use super::*;
+    use crate::server::Violation;
+
+    #[tokio::test(start_paused = true)]
+    async fn our_turn_lasts_until_the_answer_has_been_sent() {
+        let turn = Turn::default();
+        let answering = Answering::new(
+            service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Empty::<&[u8]>::new()))),
+            turn.clone(),
+        );
+        assert!(!turn.is_ours() && !turn.is_used());
+        let Ok(answer) = answering.call(Request::new(())).await;
+        advance(Duration::from_secs(1)).await;
+        assert!(turn.is_ours() && turn.is_used() && turn.idle_since().is_none());
+        drop(answer);
+        assert_eq!((turn.is_ours(), turn.idle_since()), (false, Some(Instant::now())));
+        assert_eq!(turn.take_beginning(), Some(Instant::now()));
+        assert_eq!(turn.take_beginning(), None, "it is told once");
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_short_when_its_service_says_so() {
+        for is_short in [true, false] {
+            let service = service_fn(async |_: Request<()>| {
+                let mut response = Response::new(Empty::<&[u8]>::new());
+                if is_short {
+                    response.extensions_mut().insert(ShortAnswer);
+                }
+                Ok::<_, Infallible>(response)
+            });
+            let turn = Turn::default();
+            let Ok(_answer) = Answering::new(service, turn.clone()).call(Request::new(())).await;
+            assert_eq!(turn.is_answer_short(), is_short);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_the_middle_of_a_body_ends_the_connection() {
+        for in_body in [true, false] {
+            let turn = Turn::default();
+            turn.set_in_body(in_body);
+            let service =
+                service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Empty::<&[u8]>::new())));
+            let Ok(answer) = Answering::new(service, turn).call(Request::new(())).await;
+            assert_eq!(answer.headers().get("connection").is_some_and(|value| value == "close"), in_body);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_request_that_stands_for_a_refused_head_has_its_id() {
+        let turn = Turn::default();
+        turn.refuse(RefusedHead::of(b"GET /a b HTTP/1.1\r\nx-request-id: 7\r\n\r\n", Violation::Slow));
+        let service = service_fn(async |request: Request<()>| {
+            let head = request.extensions().get::<RefusedHead>().map(|head| head.path.clone());
+            let id = request.headers().get("x-request-id").cloned();
+            let mut response = Response::new(Empty::<&[u8]>::new());
+            response.extensions_mut().insert((head, id));
+            Ok::<_, Infallible>(response)
+        });
+        let Ok(answer) = Answering::new(service, turn).call(Request::new(())).await;
+        let seen = answer.extensions().get::<(Option<String>, Option<HeaderValue>)>();
+        assert_eq!(seen, Some(&(Some("/a".to_owned()), Some(HeaderValue::from_static("7")))));
+    }
+}
