@@ -238,6 +238,29 @@ async fn a_refused_token_is_forgotten_but_not_the_device() {
 }
 
 #[tokio::test]
+async fn a_session_is_used_by_its_own_user_under_either_name() {
+    for (username, is_own) in
+        [(None, true), (Some("me@example.com"), true), (Some("internal"), true), (Some("other"), false)]
+    {
+        let scene = Scene::with("refresh-1").await;
+        let script = Script::new([tokens(Some("refresh-2"))]);
+        let renewed = scene.store.renew(&script.client(pool()), username).await;
+        assert_eq!(renewed.is_ok(), is_own, "{username:?}");
+        assert!(is_own || matches!(renewed, Err(RenewError::SignedOut(None))), "{username:?}");
+        assert_eq!(script.requests().len(), usize::from(is_own), "{username:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_another_owner_is_refused() {
+    let scene = Scene::with("refresh-1").await;
+    // Only root can give a file away.
+    if std::os::unix::fs::chown(scene.file(), Some(65_534), None).is_ok() {
+        assert!(matches!(scene.read().await, Err(Error::Foreign(_))));
+    }
+}
+
+#[tokio::test]
 async fn a_passing_failure_keeps_the_token() {
     let scene = Scene::with("refresh-1").await;
     let script = Script::new([refused("TooManyRequestsException", "Rate exceeded")]);
