@@ -177,15 +177,18 @@ mod tests {
         advance(Duration::from_secs(1)).await;
         let second = connections.try_place().expect("a free place");
         assert!(connections.try_place().is_none());
+        advance(Duration::from_secs(1)).await;
         // The first one has had a request since.
         first.turn().begin_ours();
         first.turn().begin_clients();
         advance(Duration::from_secs(1)).await;
+        let before = Instant::now();
         let (place, ()) = tokio::join!(connections.place_of_idle(), async {
             second.is_wanted(|| false).await;
             drop(second);
         });
         assert!(place.is_some());
+        assert_eq!(before.elapsed(), Duration::ZERO, "no other was asked before");
         drop(first);
     }
 

@@ -104,10 +104,11 @@ impl Hands {
     /// A worker ends after the last hand only, or in a panic of its own, which leaves it with no connections: it must
     /// not be given every new one for that.
     pub(super) fn give(&self, arrival: Arrival) {
-        let mut hands: SmallVec<[&Hand; 8]> = self.0.iter().filter(|hand| !hand.post.is_closed()).collect();
+        let mut hands: SmallVec<[&Hand; 8]> = self.0.iter().collect();
         hands.sort_by_key(|hand| Arc::strong_count(&hand.load));
         let mut arrival = arrival;
         for hand in hands {
+            // Fails when the worker has ended.
             match hand.post.send((arrival, Arc::clone(&hand.load))) {
                 Ok(()) => return,
                 Err(SendError((unsent, _))) => arrival = unsent,

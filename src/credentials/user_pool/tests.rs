@@ -212,6 +212,20 @@ async fn a_bare_server_error_condemns_no_refresh_token() {
 }
 
 #[tokio::test]
+async fn of_two_refusals_the_one_about_the_refresh_token_is_told() {
+    let missing = || refused("UnknownOperationException", "");
+    for (second, cause) in [
+        (refused("NotAuthorizedException", "Refresh Token has expired"), Cause::RefreshTokenInvalid),
+        (refused("InvalidParameterException", "Auth flow not enabled for this client"), Cause::Unsupported),
+        (refused("UnsupportedOperationException", ""), Cause::Unsupported),
+    ] {
+        let script = Script::new([missing(), second]);
+        let error = script.client(pool()).refresh(&grant()).await.expect_err("both fail");
+        assert_eq!((error.cause(), script.requests().len()), (Some(cause), 2));
+    }
+}
+
+#[tokio::test]
 async fn a_refused_refresh_token_ends_the_session() {
     for (code, message) in [
         ("NotAuthorizedException", "Refresh Token has been revoked"),

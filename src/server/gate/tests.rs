@@ -48,6 +48,23 @@ async fn sound_requests_pass_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn a_request_that_comes_with_the_end_of_a_body_is_read_once_and_for_itself() {
+    let (mut client, server) = tokio::io::duplex(1024);
+    let mut gate = Gate::new(server, Turn::default(), PATIENCE);
+    let mut read = [0; 1024];
+    for (sent, passed) in [
+        ("POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\n", "POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\n"),
+        ("abcGET /x HTTP/1.1\r\n\r\n", "abc"),
+        ("GET /y HTTP/1.1\r\n\r\n", "GET /x HTTP/1.1\r\n\r\n"),
+        ("", "GET /y HTTP/1.1\r\n\r\n"),
+    ] {
+        client.write_all(sent.as_bytes()).await.expect("room");
+        let length = gate.read(&mut read).await.expect("no error");
+        assert_eq!(String::from_utf8_lossy(&read[..length]), passed);
+    }
+}
+
+#[tokio::test]
 async fn a_refused_head_is_replaced_and_nothing_behind_it_is_a_request() {
     let sound = b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc";
     let smuggled = b"POST / HTTP/1.1\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n";
