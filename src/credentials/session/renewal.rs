@@ -203,7 +203,7 @@ impl Held {
     }
 
     async fn store(&mut self) -> Result<(), Error> {
-        self.locked.write(&self.session).await?;
+        self.locked.write_again(&self.session).await?;
         self.rotation = None;
         Ok(())
     }

@@ -1,4 +1,8 @@
-use std::{fs, io, os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    time::Duration,
+};
 
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
@@ -332,6 +336,23 @@ async fn a_token_that_cannot_be_stored_is_kept_used_and_stored_later() {
         elsewhere.lock().await.expect("stored by now").read().await.expect("readable").expect("present");
     assert_eq!(stored.refresh_token.expect("stored").expose_secret(), "refresh-3");
     assert_eq!(stored.identity_ids["eu-west-1:pool"], "eu-west-1:other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_copy_of_a_token_on_the_disk_is_not_removed_to_write_it_again() {
+    let scene = Scene::with("refresh-1").await;
+    let script = Script::new([tokens(Some("refresh-2"))]);
+    scene.store.renew(&Meddling::client(&scene, &script, obstruct), None).await.expect("tokens");
+    let copy = scene.file().with_extension("new");
+    // Another name of the same file, so that a new one cannot have its number.
+    fs::hard_link(&copy, scene.folder.path().join("kept")).expect("a link");
+    let number = || fs::metadata(&copy).expect("the copy").ino();
+    let before = number();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(number(), before);
+    fs::remove_dir_all(scene.file()).expect("out of the way");
+    assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-2"));
+    assert!(!copy.exists());
 }
 
 #[tokio::test]
