@@ -352,13 +352,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_was_reset_belongs_to_nobody() {
+    async fn a_connection_that_was_reset_does_not_belong_to_the_next_one_from_its_port() {
         let listeners = bind(&"127.0.0.1:0".parse().expect("an address")).expect("bound");
-        let address = listeners[0].local_address().expect("TCP");
-        let client = TcpStream::connect(address).expect("connected");
+        let address = SockAddr::from(listeners[0].local_address().expect("TCP"));
+        let connect_from = |port: u16| {
+            let client = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
+            client.set_reuse_address(true).expect("set");
+            client.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).expect("bound");
+            client.connect(&address).expect("connected");
+            client
+        };
+        let first = connect_from(0);
         let mut accepted = listeners[0].accept().await.expect("accepted");
-        SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).expect("a reset");
-        drop(client);
+        first.set_linger(Some(std::time::Duration::ZERO)).expect("a reset");
+        drop(first);
+        let port = accepted.endpoints().peer.expect("TCP").port();
+        let _next = connect_from(port);
         assert_eq!(accepted.identify(), Owner::Gone);
     }
 

@@ -463,12 +463,28 @@ async fn the_pauses_of_an_outage_begin_anew_after_a_success() {
     assert_eq!(bench.calls(), calls + 2, "the first pause is half a second at most");
 }
 
+/// An error that tells its cause itself.
+#[derive(Debug)]
+struct Telling(io::Error);
+
+impl fmt::Display for Telling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot connect: {}", self.0)
+    }
+}
+
+impl Error for Telling {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_error_and_its_causes_are_told_once_each() {
-    let bench = Bench::start(|_| Err(FetchError::transient(io::Error::other("connection refused"))));
+    let bench = Bench::start(|_| Err(FetchError::transient(Telling(io::Error::other("refused")))));
     bench.key().await.expect_err("none");
     let problem = bench.receiver.state().problem.expect("a problem");
-    assert_eq!(problem.message, "credentials could not be obtained for the moment: connection refused");
+    assert_eq!(problem.message, "credentials could not be obtained for the moment: cannot connect: refused");
 }
 
 #[tokio::test(start_paused = true)]

@@ -162,7 +162,7 @@ async fn the_time_for_a_head_begins_with_the_clients_turn() {
     assert_eq!(before.elapsed().as_secs(), PATIENCE.head.as_secs());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_line_that_does_not_end_is_refused_at_the_limit_of_a_head() {
     let (client, server) = tokio::io::duplex(256 * 1024);
     let turn = Turn::default();
@@ -171,8 +171,10 @@ async fn a_line_that_does_not_end_is_refused_at_the_limit_of_a_head() {
     client.write_all(b"GET /").await.expect("room");
     client.write_all(&vec![b'a'; head::LONGEST]).await.expect("room");
     // The client is still there, and sends no line end.
+    let before = Instant::now();
     let length = gate.read(&mut read).await.expect("no error");
     assert_eq!((&read[..length], violation(&turn)), (REPLACEMENT, Some(Violation::TargetTooLong)));
+    assert_eq!(before.elapsed(), Duration::ZERO, "it is not waited for any longer");
 }
 
 #[tokio::test]
