@@ -206,20 +206,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_read_a_short_answer_gives_way_to_others() {
-        for are_answers_short in [false, true] {
+        for (are_answers_short, is_short) in [(false, false), (true, false), (false, true)] {
             let connections = Connections::new(1, are_answers_short);
             let stalled = connections.try_place().expect("a free place");
             stalled.turn().begin_ours();
+            stalled.turn().set_answer_short(is_short);
             stalled.turn().set_stalled(Some(Stall::NotReading));
             assert!(connections.place_of_idle().await.is_none(), "not at once");
             advance(MIN_STALL).await;
             let (place, ()) = tokio::join!(connections.place_of_idle(), async {
-                if are_answers_short {
+                if are_answers_short || is_short {
                     stalled.is_wanted(|| true).await;
                     drop(stalled);
                 }
             });
-            assert_eq!(place.is_some(), are_answers_short);
+            assert_eq!(place.is_some(), are_answers_short || is_short);
         }
     }
 

@@ -146,7 +146,7 @@ impl Turn {
         self.lock().short
     }
 
-    fn set_answer_short(&self, short: bool) {
+    pub(super) fn set_answer_short(&self, short: bool) {
         self.lock().short = short;
     }
 
