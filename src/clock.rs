@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn a_date_between_sending_and_receiving_proves_no_skew_however_long_that_took() {
         let clock = clock(10_006);
-        for date in 9_999..=10_007 {
+        for date in 9_998..=10_007 {
             assert_eq!(clock.observe(at(date), at(10_000)), Duration::ZERO, "{date}");
         }
         clock.observe(at(13_606), at(10_006));
@@ -167,6 +167,27 @@ mod tests {
             assert_eq!(clock.observe(at(date), at(10_000)), Duration::ZERO, "{date}, by a corrected clock");
         }
         assert_eq!(clock.offset_millis(), known);
+    }
+
+    #[test]
+    fn a_date_that_no_moment_of_the_exchange_can_have_had_moves_the_clock() {
+        for (date, offset) in [(9_997, -6_000_i64), (10_008, 5_000)] {
+            let clock = clock(10_006);
+            // The server is taken to have looked at its clock half way.
+            let changed = clock.observe(at(date), at(10_000));
+            assert_eq!(
+                (clock.offset_millis(), changed),
+                (offset, Duration::from_millis(offset.unsigned_abs()))
+            );
+        }
+    }
+
+    #[test]
+    fn a_local_clock_that_may_be_right_is_left_alone() {
+        let clock = clock(10_006);
+        clock.observe(at(13_606), at(10_006));
+        assert_eq!(clock.observe(at(10_004), at(10_000)), Duration::from_secs(3_600));
+        assert_eq!(clock.offset_millis(), 0);
     }
 
     #[test]

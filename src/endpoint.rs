@@ -298,6 +298,7 @@ mod tests {
             ".amazonaws.com",
             "execute-api.amazonaws.com",
             "abc.execute-api..amazonaws.com",
+            "abc..eu-west-1.amazonaws.com",
             "abc.execute-api.eu-west-1.amazonaws.com.example.com",
             "abc.execute-api.eu-west-1.notamazonaws.com",
             "eu-west-1.amazonaws.com",

@@ -405,6 +405,33 @@ async fn a_body_that_comes_too_slowly_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_not_waited_for() {
+    const PIECES: usize = 1_000;
+    let piece = vec![b'x'; 50_000];
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", PIECES * piece.len());
+    let upstream = Upstream::start(move |_, mut wire| {
+        let (head, piece) = (head.clone(), piece.clone());
+        async move {
+            wire.request().await;
+            wire.write(head).await;
+            for _ in 0..PIECES {
+                wire.write(&piece).await;
+            }
+        }
+    })
+    .await;
+    let running = Setup::new()
+        .upstream(upstream.url())
+        .proxy(|settings| settings.proxy.timeouts.idle = Duration::from_secs(1))
+        .start()
+        .await;
+    let mut client = running.proxy.connect().await;
+    client.write(GET).await;
+    assert_eq!(client.head().await.status, 200);
+    soon("the end of the connection", async { while reached(&running, "read-time").await < 1.0 {} }).await;
+}
+
+#[tokio::test]
 async fn a_head_that_comes_too_slowly_is_not_waited_for() {
     let running = start().await;
     for beginning in ["", "GET /x HTTP/1.1\r\nhost: loc"] {

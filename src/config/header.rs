@@ -116,6 +116,12 @@ mod tests {
     fn values_do_not_show_in_debug() {
         let value = value(b"hunter2").expect("valid");
         assert!(!format!("{value:?}").contains("hunter2"));
+        for (typed, shows) in
+            [("X-Api-Key: hunter2", false), ("cookie: hunter2", false), ("accept: text", true)]
+        {
+            let (_, value) = field(typed).expect("a header");
+            assert_eq!(format!("{value:?}") != "Sensitive", shows, "{typed}");
+        }
         assert!(super::value(b"a\nb").is_err());
     }
 }

@@ -204,6 +204,7 @@ mod tests {
             ("http://localhost:3000/x", "http://localhost:3000/x"),
             ("http://127.0.0.2:80", "http://127.0.0.2/"),
             ("http://[::1]:9", "http://[::1]:9/"),
+            ("http://[::ffff:127.0.0.1]:9", "http://[::ffff:127.0.0.1]:9/"),
         ] {
             assert_eq!(base_url(text).map(|url| url.to_string()), Ok(expected.to_owned()), "{text}");
         }
@@ -221,6 +222,8 @@ mod tests {
             "wss://api.example.com",
             "http://api.example.com",
             "http://localhost.example.com",
+            "http://evillocalhost",
+            "http://evil.localhost",
             "http://10.0.0.1/",
             "https://user:secret@api.example.com",
             "https://api.example.com/?stage=prod",
@@ -234,6 +237,10 @@ mod tests {
             "https://api.example.com:0/",
             "https://api.example.com:/",
             "https://api.example.com:65536/",
+            "https://api.example.com:+80/",
+            "https://api.example.com/a{b",
+            "https://api.example.com/a%2",
+            "https://api.example.com/a%2z",
         ] {
             assert!(base_url(text).is_err(), "{text}");
         }
@@ -271,6 +278,7 @@ mod tests {
             "http://u@localhost",
             "http://localhost:x",
             "://localhost",
+            "9p://localhost",
             "http://localhost?x",
         ] {
             assert!(origin(text).is_err(), "{text}");
@@ -282,6 +290,12 @@ mod tests {
         assert_eq!(host_name("Proxy_1.Local"), Ok("proxy_1.local".to_owned()));
         assert_eq!(host_name("[::1]"), Ok("[::1]".to_owned()));
         assert_eq!(host_name("10.0.0.1"), Ok("10.0.0.1".to_owned()));
+        let label = "a".repeat(63);
+        let longest = format!("{label}.{label}.{label}.{}", &label[..61]);
+        assert_eq!(host_name(&longest), Ok(longest.clone()));
+        for text in [format!("{label}a"), format!("{longest}a")] {
+            assert!(host_name(&text).is_err(), "{text}");
+        }
         for text in
             ["", ".", "a..b", "a.", "proxy:8181", "http://proxy", "*", "*.example.com", "a/b", "ä", "[x]"]
         {

@@ -250,6 +250,80 @@ mod tests {
     }
 
     #[test]
+    fn a_text_has_something_in_it_and_no_control_character() {
+        assert_eq!(text("a b"), Ok("a b".to_owned()));
+        for bad in ["", "a\nb", "a\u{7f}", "a\u{85}b", "\0"] {
+            assert!(text(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_wait_is_thirty_days() {
+        assert_eq!(duration("30 days"), Ok(LONGEST));
+        assert!(duration("30 days 1ms").is_err());
+    }
+
+    #[test]
+    fn counts_and_ports_are_whole_numbers_from_one() {
+        assert_eq!((count("1"), count("4294967295")), (Ok(1), Ok(4_294_967_295)));
+        for text in ["", "0", "-1", "1.5", "4294967296", "one"] {
+            assert!(count(text).is_err(), "{text}");
+        }
+        assert_eq!((port("1"), port("65535")), (Ok(1), Ok(65_535)));
+        for text in ["", "0", "-1", "65536", "http"] {
+            assert!(port(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_the_name_that_aws_signs_with() {
+        for text in ["execute-api", "s3", "lambda"] {
+            assert_eq!(service(text), Ok(text.to_owned()));
+        }
+        for text in ["", "Execute-Api", "execute_api", "execute api", "lambdä"] {
+            assert!(service(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_client_id_has_128_letters_at_most() {
+        for text in ["a", "7Abc_+", &"a".repeat(128)] {
+            assert_eq!(client_id(text), Ok(text.to_owned()));
+        }
+        for text in ["", "a b", "a-b", "ä", &"a".repeat(129)] {
+            assert!(client_id(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_login_provider_is_a_name_and_no_url() {
+        let name = "cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEf123";
+        assert_eq!(login_provider(name), Ok(name.to_owned()));
+        for text in ["", &format!("https://{name}"), "a\tb"] {
+            assert!(login_provider(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_totp_secret_is_base32_of_ten_bytes_or_more() {
+        let whole = "GEZDGNBVGY3TQOJQ";
+        for text in [whole, "gezd gnbv gy3t qojq", "GEZD-GNBV-GY3T-QOJQ", "GEZDGNBVGY3TQOJQ===="] {
+            assert_eq!(totp_secret(text), Ok(whole.to_owned()), "{text}");
+        }
+        for text in ["", &whole[1..], "GEZDGNBVGY3TQOJ1", "GEZDGNBVGY3TQOJ8", "GEZDGNBVGY3TQOJÄ"] {
+            assert!(totp_secret(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bearer_token_fits_into_a_header() {
+        assert_eq!(bearer_token("a~!b"), Ok("a~!b".to_owned()));
+        for text in ["a b", "a\tb", "ä", "a\u{7f}"] {
+            assert!(bearer_token(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn sizes_are_bytes_unless_they_have_a_unit() {
         for (text, bytes) in [("0", 0), ("1024", 1024), ("10MiB", 10 << 20), ("1 KiB", 1024), ("2kB", 2000)] {
             assert_eq!(size(text), Ok(bytes), "{text}");
@@ -297,6 +371,9 @@ mod tests {
             "arn:aws:iam::1234:role/Reader",
             "arn:aws:iam:eu-west-1:123456789012:role/Reader",
             "arn:aws:iam::123456789012:role/a b",
+            "arn:aws:iam::123456789012:role/path/",
+            "arn:aws:iam::12345678901x:role/Reader",
+            "arn:azure:iam::123456789012:role/Reader",
         ] {
             assert!(role_arn(text).is_err(), "{text}");
         }
@@ -307,7 +384,7 @@ mod tests {
         assert_eq!(log_level("INFO"), Ok("info".to_owned()));
         assert_eq!(log_level("countersign=debug,warn"), Ok("countersign=debug,warn".to_owned()));
         assert_eq!(log_filter("hyper"), Ok("hyper".to_owned()));
-        for text in ["", "inof", "countersign=loud", "a=b=c"] {
+        for text in ["", "inof", "countersign=loud", "a=b=c", "ä=debug"] {
             assert!(log_level(text).is_err(), "{text}");
         }
         assert!(log_level("inof").expect_err("refused").ends_with("the nearest is info"));

@@ -69,3 +69,21 @@ fn failed(error: CredentialsError) -> FetchError {
         _ => FetchError::transient(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::credentials::user_pool::script::{Script, clock};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chain_that_found_nothing_is_asked_again_after_a_while() {
+        let mut chain = AwsChain::new(SharedHttpConnector::new(Script::default()), clock());
+        assert!(chain.changed().await, "it has not been asked yet");
+        chain.pause = Some(Pause::new(ANOTHER_LOOK, None, &chain.clock));
+        assert!(!chain.changed().await);
+        advance(ANOTHER_LOOK).await;
+        assert!(chain.changed().await);
+    }
+}

@@ -161,3 +161,57 @@ impl CredentialsProvider for CognitoSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::credentials::{
+        RoleChoice,
+        user_pool::script::{NOW, Script, answer, clock, refused},
+    };
+
+    fn guest(script: &Script) -> CognitoSource {
+        let pool = IdentityPool {
+            id: "eu-west-1:01234567-89ab-cdef-0123-456789abcdef".parse().expect("valid"),
+            endpoint: "http://pool.test".to_owned(),
+            role: RoleChoice::Pool,
+        };
+        CognitoSource::guest(pool, SharedHttpConnector::new(script.clone()), clock())
+    }
+
+    #[tokio::test]
+    async fn an_identity_pool_that_is_busy_says_when_to_come_back() {
+        let mut busy = refused("TooManyRequestsException", "Rate exceeded");
+        busy.headers_mut().insert("retry-after", "7");
+        let error = guest(&Script::new([busy])).fetch().await.expect_err("busy");
+        let FetchError::Transient { retry_after, .. } = error else { panic!("{error:?}") };
+        assert_eq!(retry_after, Some(Duration::from_secs(7)));
+    }
+
+    #[tokio::test]
+    async fn the_identity_that_the_pool_names_is_asked_about_from_then_on() {
+        let credentials = || {
+            answer(
+                200,
+                &json!({"IdentityId": "eu-west-1:merged", "Credentials": {"AccessKeyId": "ASIA", "SecretKey": "secret",
+                    "SessionToken": "token", "Expiration": NOW + 3600}}),
+            )
+        };
+        let script = Script::new([
+            answer(200, &json!({"IdentityId": "eu-west-1:first"})),
+            credentials(),
+            credentials(),
+        ]);
+        let mut source = guest(&script);
+        for _ in 0..2 {
+            let issued = source.fetch().await.expect("credentials");
+            assert_eq!(issued.identity.identity_id.as_deref(), Some("eu-west-1:merged"));
+        }
+        let asked: Vec<_> = script.requests().iter().map(|(_, body)| body["IdentityId"].clone()).collect();
+        assert_eq!(asked, [json!(null), json!("eu-west-1:first"), json!("eu-west-1:merged")]);
+    }
+}

@@ -258,3 +258,49 @@ fn failed(error: user_pool::Error) -> FetchError {
         (_, advice) => FetchError::terminal(advice.unwrap_or("sign in again"), error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::{
+        aws_http::foreign::ForeignAnswer,
+        credentials::{
+            AuthFlow,
+            user_pool::script::{Script, clock, pool, tokens},
+        },
+    };
+
+    #[tokio::test]
+    async fn a_token_that_is_about_to_end_is_renewed_before_it_is_used() {
+        // The tokens last an hour.
+        for (seconds, calls) in [(3_600 - 120, 1), (3_600 - 119, 2)] {
+            let script = Script::new([tokens(Some("refresh-1")), tokens(None)]);
+            let pool = UserPool {
+                auth_flow: AuthFlow::Password,
+                username: Some("me".to_owned()),
+                password: Some(SecretString::from("hunter22")),
+                ..pool()
+            };
+            let clock = clock();
+            let connector = SharedHttpConnector::new(script.clone());
+            let mut login = UserLogin::new(pool, connector, clock.clone()).expect("no TOTP secret");
+            login.token("eu-west-1:pool").await.expect("signed in");
+            clock.observe(clock.local() + Duration::from_secs(seconds), clock.local());
+            login.token("eu-west-1:pool").await.expect("still signed in");
+            assert_eq!(script.requests().len(), calls, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_user_pool_that_is_out_of_reach_says_when_to_come_back() {
+        let wait = Some(Duration::from_secs(7));
+        let answer = ForeignAnswer::new(503, b"<html>busy</html>");
+        let error = failed(user_pool::Error::Foreign { answer, retry_after: wait });
+        let FetchError::Transient { retry_after, .. } = error else { panic!("{error:?}") };
+        assert_eq!(retry_after, wait);
+        let error = failed(user_pool::Error::TooManyChallenges);
+        assert!(matches!(error, FetchError::Terminal { .. }), "{error:?}");
+    }
+}

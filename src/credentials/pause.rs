@@ -37,3 +37,25 @@ impl Pause {
         (!left.is_zero()).then_some(left)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_async::time::StaticTimeSource;
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_is_over_when_its_timer_is_whatever_the_wall_says() {
+        let seconds = Duration::from_secs;
+        // A wall that stands still has been set back all the time.
+        let clock = Clock::from_source(StaticTimeSource::new(SystemTime::UNIX_EPOCH + seconds(1_000)));
+        let pause = Pause::new(seconds(10), None, &clock);
+        advance(seconds(4)).await;
+        assert_eq!(pause.left(&clock), Some(seconds(6)));
+        advance(seconds(6)).await;
+        assert_eq!(pause.left(&clock), None);
+        advance(seconds(6)).await;
+        assert_eq!(pause.left(&clock), None);
+    }
+}

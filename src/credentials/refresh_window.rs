@@ -40,11 +40,7 @@ impl Windows {
     /// The windows of credentials that were issued with this lifetime.
     #[must_use]
     pub fn of(lifetime: Duration) -> Self {
-        let usual = match lifetime {
-            short if short <= 20 * MINUTE => 5 * MINUTE,
-            medium if medium < 90 * MINUTE => 15 * MINUTE,
-            _ => 60 * MINUTE,
-        };
+        let usual = if lifetime < 90 * MINUTE { 15 * MINUTE } else { 60 * MINUTE };
         Self { advisory: usual.min(lifetime / 4), mandatory: MINUTE.min(lifetime / 20) }
     }
 
@@ -101,6 +97,7 @@ mod tests {
             (seconds(1_200), seconds(300), seconds(60)),
             (seconds(3_600), seconds(900), seconds(60)),
             (seconds(5_399), seconds(900), seconds(60)),
+            (seconds(5_400), seconds(1_350), seconds(60)),
             (seconds(14_400), seconds(3_600), seconds(60)),
             (seconds(43_200), seconds(3_600), seconds(60)),
         ] {
@@ -150,6 +147,7 @@ mod tests {
         assert_eq!(pause(40, seconds(3_000), 0.0), seconds(30));
         assert_eq!(pause(40, seconds(80), 1.0), seconds(10));
         assert_eq!(pause(40, Duration::ZERO, 1.0), seconds(5));
+        assert_eq!(pause(40, Duration::from_millis(10), 1.0), Duration::from_millis(500));
         assert_eq!(pause(0, Duration::ZERO, 0.0), Duration::from_millis(250));
     }
 }

@@ -196,6 +196,12 @@ impl LockedSession {
         self.commit(replacement, session).await
     }
 
+    /// Stores `session` after an attempt that failed.
+    async fn write_again(&self, session: &Session) -> Result<(), Error> {
+        let content = record::encode(session);
+        self.blocking(move |path| file::write_again(path, &content)).await
+    }
+
     /// Deletes the stored session.
     ///
     /// # Errors

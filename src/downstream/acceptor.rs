@@ -204,3 +204,45 @@ fn is_about_the_connection(error: &io::Error) -> bool {
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::InvalidInput
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::downstream::listener::Endpoints;
+
+    #[tokio::test]
+    async fn a_client_that_has_sent_something_when_it_is_turned_away_gets_its_answer() {
+        let (room, mut aside) = (Arc::new(Semaphore::new(1)), Aside::default());
+        let (mut client, server) = tokio::net::UnixStream::pair().expect("a pair");
+        let accepted = Accepted::Unix(server.into_std().expect("registered"), Endpoints::default());
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("sent");
+        turn_away(accepted, Bytes::from_static(b"full"), &room, &mut aside);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("a connection that nobody resets");
+        assert_eq!(answer, "full");
+        drop(client);
+        aside.leaving.join_next().await.expect("one").expect("no panic");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_turned_away_and_stays_is_let_go_after_a_moment() {
+        let (room, mut aside) = (Arc::new(Semaphore::new(1)), Aside::default());
+        let pair = || {
+            let (client, server) = UnixStream::pair().expect("a pair");
+            server.set_nonblocking(true).expect("set");
+            (client, Accepted::Unix(server, Endpoints::default()))
+        };
+        let (_client, accepted) = pair();
+        turn_away(accepted, Bytes::from_static(b"full"), &room, &mut aside);
+        let (_other, accepted) = pair();
+        turn_away(accepted, Bytes::from_static(b"full"), &room, &mut aside);
+        assert_eq!(aside.leaving.len(), 1, "those beyond the limit get no answer");
+        let before = Instant::now();
+        aside.leaving.join_next().await.expect("one").expect("no panic");
+        assert_eq!((before.elapsed(), room.available_permits()), (TURNING_AWAY, 1));
+    }
+}

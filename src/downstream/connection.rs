@@ -159,3 +159,20 @@ impl Drop for ResetOnDrop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_has_a_moment_to_read_its_last_answer_and_no_longer() {
+        let phase = ConnectionPhase::default();
+        assert!(timeout(LAST_ANSWER * 10, lingers(&phase)).await.is_err(), "it has not got its answer yet");
+        phase.linger();
+        let before = Instant::now();
+        lingers(&phase).await;
+        assert!((LAST_ANSWER..=LAST_ANSWER * 2).contains(&before.elapsed()), "{:?}", before.elapsed());
+    }
+}

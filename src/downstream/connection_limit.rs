@@ -177,21 +177,26 @@ mod tests {
         advance(Duration::from_secs(1)).await;
         let second = connections.try_place().expect("a free place");
         assert!(connections.try_place().is_none());
+        advance(Duration::from_secs(1)).await;
         // The first one has had a request since.
         first.phase().begin_ours();
         first.phase().begin_clients();
         advance(Duration::from_secs(1)).await;
+        let before = Instant::now();
         let (place, ()) = tokio::join!(connections.place_of_idle(), async {
             second.is_wanted(|| false).await;
             drop(second);
         });
         assert!(place.is_some());
+        assert_eq!(before.elapsed(), Duration::ZERO, "no other was asked before");
         drop(first);
     }
 
     #[tokio::test(start_paused = true)]
     async fn connections_with_a_request_do_not_give_way() {
         let connections = Connections::new(1, false);
+        // One that has ended is not asked for its place either.
+        drop(connections.try_place());
         let busy = connections.try_place().expect("a free place");
         busy.phase().begin_ours();
         let before = Instant::now();
@@ -201,21 +206,75 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_read_a_short_answer_gives_way_to_others() {
-        for are_answers_short in [false, true] {
+        for (are_answers_short, is_short) in [(false, false), (true, false), (false, true)] {
             let connections = Connections::new(1, are_answers_short);
             let stalled = connections.try_place().expect("a free place");
             stalled.phase().begin_ours();
+            stalled.phase().set_answer_short(is_short);
             stalled.phase().set_stalled(Some(Stall::NotReading));
             assert!(connections.place_of_idle().await.is_none(), "not at once");
             advance(MIN_STALL).await;
             let (place, ()) = tokio::join!(connections.place_of_idle(), async {
-                if are_answers_short {
+                if are_answers_short || is_short {
                     stalled.is_wanted(|| true).await;
                     drop(stalled);
                 }
             });
-            assert_eq!(place.is_some(), are_answers_short);
+            assert_eq!(place.is_some(), are_answers_short || is_short);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_still_sends_a_refused_body_gives_way_to_others() {
+        let connections = Connections::new(1, false);
+        let sending = connections.try_place().expect("a free place");
+        sending.phase().begin_ours();
+        sending.phase().set_stalled(Some(Stall::Sending));
+        advance(MIN_STALL).await;
+        let (place, ()) = tokio::join!(connections.place_of_idle(), async {
+            sending.is_wanted(|| true).await;
+            drop(sending);
+        });
+        assert!(place.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_has_not_read_its_answer_is_not_idle() {
+        let connections = Connections::new(1, false);
+        let unread = connections.try_place().expect("a free place");
+        unread.phase().begin_ours();
+        unread.phase().set_stalled(Some(Stall::NotReading));
+        unread.phase().begin_clients();
+        assert!(connections.place_of_idle().await.is_none());
+        unread.phase().set_stalled(None);
+        assert!(connections.ask_longest_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_with_a_request_that_nobody_has_read_yet_stays_and_is_asked_again() {
+        let connections = Connections::new(1, false);
+        let asking = connections.try_place().expect("a free place");
+        let before = Instant::now();
+        let is_read = before + Duration::from_millis(500);
+        let (place, ()) = tokio::join!(connections.place_of_idle(), async {
+            asking.is_wanted(|| Instant::now() < is_read).await;
+            drop(asking);
+        });
+        assert!(place.is_some() && before.elapsed() >= Duration::from_millis(500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_a_connection_does_not_react_the_next_one_is_asked() {
+        let connections = Connections::new(2, false);
+        let stuck = connections.try_place().expect("a free place");
+        advance(Duration::from_secs(1)).await;
+        let second = connections.try_place().expect("a free place");
+        let (place, ()) = tokio::join!(connections.place_of_idle(), async {
+            second.is_wanted(|| false).await;
+            drop(second);
+        });
+        assert!(place.is_some());
+        drop(stuck);
     }
 
     #[tokio::test(start_paused = true)]

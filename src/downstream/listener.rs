@@ -329,6 +329,49 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_socket_is_this_users_alone_and_a_file_is_no_socket() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, listen) = unix_at(&folder);
+        let bound = bind(&listen).expect("bound");
+        let mode = std::fs::metadata(&path).expect("a socket").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(bound);
+        std::fs::write(&path, "text").expect("written");
+        let error = bind(&listen).expect_err("a file").into_source();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn the_wildcard_of_one_family_leaves_the_port_to_the_other() {
+        let six = bind(&"[::]:0".parse().expect("an address")).expect("bound");
+        let port = six[0].local_address().expect("TCP").port();
+        bind(&Listen::Address((Ipv4Addr::UNSPECIFIED, port).into())).expect("bound as well");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_reset_does_not_belong_to_the_next_one_from_its_port() {
+        let listeners = bind(&"127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let address = SockAddr::from(listeners[0].local_address().expect("TCP"));
+        let connect_from = |port: u16| {
+            let client = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
+            client.set_reuse_address(true).expect("set");
+            client.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).expect("bound");
+            client.connect(&address).expect("connected");
+            client
+        };
+        let first = connect_from(0);
+        let mut accepted = listeners[0].accept().await.expect("accepted");
+        first.set_linger(Some(std::time::Duration::ZERO)).expect("a reset");
+        drop(first);
+        let port = accepted.endpoints().peer.expect("TCP").port();
+        let _next = connect_from(port);
+        assert_eq!(accepted.identify(), Owner::Gone);
+    }
+
+    #[tokio::test]
     async fn a_socket_that_another_program_has_put_in_its_place_is_left_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, listen) = unix_at(&folder);

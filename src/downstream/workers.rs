@@ -121,11 +121,11 @@ impl Dispatcher {
     /// A worker ends after the last hand only, or in a panic of its own, which leaves it with no connections: it must
     /// not be given every new one for that.
     pub(super) fn dispatch(&self, accepted: AcceptedConnection) {
-        let mut dispatcher: SmallVec<[&WorkerHandle; 8]> =
-            self.0.iter().filter(|hand| !hand.tx.is_closed()).collect();
+        let mut dispatcher: SmallVec<[&WorkerHandle; 8]> = self.0.iter().collect();
         dispatcher.sort_by_key(|hand| Arc::strong_count(&hand.load));
         let mut accepted = accepted;
         for hand in dispatcher {
+            // Fails when the worker has ended.
             match hand.tx.send((accepted, Arc::clone(&hand.load))) {
                 Ok(()) => return,
                 Err(SendError((unsent, _))) => accepted = unsent,
@@ -289,6 +289,63 @@ mod tests {
         let (served, ()) =
             tokio::join!(downstream::serve(listeners, settings(), shutdown, crew(&[0])), asking);
         served.expect("the other worker is left");
+    }
+
+    #[tokio::test]
+    async fn a_connection_goes_to_the_worker_that_has_the_fewest() {
+        let (served_by, mut workers) = mpsc::unbounded_channel();
+        let crew = Workers::Threads(
+            (0..2)
+                .map(|number| {
+                    let served_by = served_by.clone();
+                    move |_, _| {
+                        served_by.send(number).expect("heard");
+                        service()
+                    }
+                })
+                .collect(),
+        );
+        let listeners = listener::bind(&"127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let address = listeners[0].local_address().expect("TCP");
+        let (trigger, shutdown) = shutdown::channel();
+        let connecting = async {
+            let (mut open, mut counts) = (Vec::new(), [0; 2]);
+            for _ in 0..6 {
+                open.push(TcpStream::connect(address).await.expect("connects"));
+                let number: usize = workers.recv().await.expect("served");
+                counts[number] += 1;
+            }
+            trigger.request();
+            counts
+        };
+        let (served, counts) =
+            tokio::join!(downstream::serve(listeners, settings(), shutdown, crew), connecting);
+        served.expect("drained");
+        assert_eq!(counts, [3, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_never_answered_holds_the_end_up_until_the_drain_timeout() {
+        let (asked, mut requests) = mpsc::unbounded_channel();
+        let never = service_fn(move |_: Request<Incoming>| {
+            asked.send(()).expect("heard");
+            std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
+        });
+        let listeners = listener::bind(&"127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let address = listeners[0].local_address().expect("TCP");
+        let (trigger, shutdown) = shutdown::channel();
+        let settings = Settings { drain: Duration::from_millis(10), ..settings() };
+        let crew = Workers::Threads(vec![move |_, _| never.clone()]);
+        let asking = async {
+            let mut stream = TcpStream::connect(address).await.expect("connects");
+            stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("sent");
+            requests.recv().await.expect("it is being answered");
+            trigger.request();
+            stream
+        };
+        let serving = async { tokio::join!(downstream::serve(listeners, settings, shutdown, crew), asking) };
+        let (served, _stream) = timeout(Duration::from_secs(60), serving).await.expect("ended in time");
+        served.expect("drained");
     }
 
     #[tokio::test]

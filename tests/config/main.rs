@@ -564,6 +564,10 @@ fn what_leads_back_to_a_listener_is_a_mistake() {
     ]) {
         assert!(parts.iter().all(|part| problem.contains(part)), "{problem}");
     }
+    for (listen, upstream) in [("127.0.0.1:80", "http://localhost/a"), ("[::1]:443", "https://[::1]")] {
+        let run = Run::complete().flag("listen", &[listen]).variable("COUNTERSIGN_REGION", "eu-west-1");
+        assert_problem(&run.variable("COUNTERSIGN_UPSTREAM", upstream), &["where this proxy itself listens"]);
+    }
     for upstream in ["http://localhost:8183", "http://127.0.0.1:8182", "https://api.example.com:8181"] {
         let run =
             Run::complete().flag("admin-listen", &["[::1]:8182"]).variable("COUNTERSIGN_REGION", "eu-west-1");

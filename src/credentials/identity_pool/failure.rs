@@ -182,6 +182,23 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_is_busy_says_when_to_come_back() {
+        use aws_sdk_cognitoidentity::{error::ErrorMetadata, operation::get_id::GetIdError};
+
+        let header = Some(("retry-after", "7"));
+        let throttled = GetIdError::generic(ErrorMetadata::builder().code("ThrottlingException").build());
+        let body = r#"{"__type":"ThrottlingException"}"#;
+        let page = GetIdError::generic(ErrorMetadata::builder().build());
+        for (error, status, body) in [(throttled, 400, body), (page, 503, "<html>busy</html>")] {
+            let error = SdkError::service_error(error, response(status, header, body));
+            let IdentityPoolError::Transient { retry_after, .. } = classify(&error) else {
+                panic!("{error:?}")
+            };
+            assert_eq!(retry_after, Some(Duration::from_secs(7)), "{body}");
+        }
+    }
+
+    #[test]
     fn refusals_are_sorted_by_what_can_be_done() {
         let expired = "Invalid login token. Token expired: 1446742058 >= 1446727732";
         let unverified = "Invalid login token. Couldn't verify signed token.";

@@ -1,8 +1,11 @@
 mod rehearsal;
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
 };
 
 use aws_credential_types::Credentials;
@@ -51,7 +54,11 @@ struct Scripted {
     clock: Clock,
     calls: Arc<AtomicU64>,
     answer: Arc<Mutex<Answer>>,
+    has_changed: Arc<AtomicBool>,
 }
+
+/// What stands for the lifetime of keys that do not end.
+const NEVER: Duration = Duration::MAX;
 
 impl CredentialsProvider for Scripted {
     async fn fetch(&mut self) -> Result<IssuedCredentials, FetchError> {
@@ -62,9 +69,13 @@ impl CredentialsProvider for Scripted {
         Ok(IssuedCredentials {
             credentials: Credentials::new(format!("ASIA{call}"), "secret", None, None, "test"),
             issued_at,
-            expiry: Some(issued_at + lifetime),
+            expiry: (lifetime != NEVER).then(|| issued_at + lifetime),
             identity: Identity::default(),
         })
+    }
+
+    async fn changed(&mut self) -> bool {
+        self.has_changed.swap(false, Ordering::SeqCst)
     }
 }
 
@@ -73,6 +84,7 @@ struct Bench {
     wall: PausedWall,
     calls: Arc<AtomicU64>,
     answer: Arc<Mutex<Answer>>,
+    has_changed: Arc<AtomicBool>,
     receiver: Receiver,
     _keeper: tokio::task::JoinSet<()>,
 }
@@ -83,12 +95,17 @@ impl Bench {
         let clock = Clock::from_source(wall.clone());
         let calls = Arc::new(AtomicU64::new(0));
         let answer: Arc<Mutex<Answer>> = Arc::new(Mutex::new(Box::new(answer)));
-        let source =
-            Scripted { clock: clock.clone(), calls: Arc::clone(&calls), answer: Arc::clone(&answer) };
+        let has_changed = Arc::new(AtomicBool::new(false));
+        let source = Scripted {
+            clock: clock.clone(),
+            calls: Arc::clone(&calls),
+            answer: Arc::clone(&answer),
+            has_changed: Arc::clone(&has_changed),
+        };
         let (publisher, receiver) = channel(clock.clone());
         let mut keeper = tokio::task::JoinSet::new();
         keeper.spawn(Refresher::new(source, publisher, clock.clone()).run(std::future::pending()));
-        Self { clock, wall, calls, answer, receiver, _keeper: keeper }
+        Self { clock, wall, calls, answer, has_changed, receiver, _keeper: keeper }
     }
 
     fn now_answer(&self, answer: impl FnMut(u64) -> Result<Duration, FetchError> + Send + 'static) {
@@ -231,6 +248,27 @@ async fn a_terminal_failure_stops_the_calls_and_names_the_remedy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_terminal_failure_is_over_when_the_source_has_changed() {
+    let bench = Bench::start(revoked);
+    assert!(bench.key().await.is_err());
+    bench.now_answer(an_hour);
+    bench.has_changed.store(true, Ordering::SeqCst);
+    sleep(TICK + Duration::from_secs(1)).await;
+    assert_eq!(bench.key().await, Ok("ASIA1".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_without_expiry_are_fetched_once_a_day() {
+    let bench = Bench::start(|_| Ok(NEVER));
+    let day = 24 * HOUR;
+    assert_eq!(bench.key().await, Ok("ASIA0".into()));
+    sleep(day - HOUR).await;
+    assert_eq!((bench.key().await, bench.calls()), (Ok("ASIA0".into()), 1));
+    sleep(2 * HOUR).await;
+    assert_eq!((bench.key().await, bench.calls()), (Ok("ASIA1".into()), 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn valid_credentials_are_served_to_their_end_after_a_terminal_failure() {
     let bench = Bench::start(an_hour);
     bench.key().await.expect("issued");
@@ -296,6 +334,18 @@ async fn thirty_second_credentials_rotate_without_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn credentials_of_a_few_seconds_are_replaced_before_they_end() {
+    let bench = Bench::start(|_| Ok(Duration::from_secs(4)));
+    bench.key().await.expect("issued");
+    for _ in 0..600 {
+        sleep(Duration::from_millis(100)).await;
+        let asked = Instant::now();
+        bench.key().await.expect("valid at every moment");
+        assert!(asked.elapsed() < Duration::from_millis(250), "{:?}, a call at most", asked.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn refused_credentials_are_replaced_once_for_all_who_were_refused() {
     let bench = Bench::start(an_hour);
     let rejected = bench.receiver.valid().await.expect("issued");
@@ -304,10 +354,12 @@ async fn refused_credentials_are_replaced_once_for_all_who_were_refused() {
         let (receiver, rejected) = (bench.receiver.clone(), Arc::clone(&rejected));
         requests.spawn(async move { receiver.replacing(&rejected).await.is_some() });
     }
+    let asked = Instant::now();
     while let Some(replaced) = requests.join_next().await {
         assert!(replaced.expect("no panic"));
     }
     assert_eq!(bench.calls(), 2);
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}: no pause comes before", asked.elapsed());
     sleep(Duration::from_secs(1)).await;
     assert_eq!(bench.calls(), 2);
 }
@@ -317,10 +369,53 @@ async fn a_gateway_that_refuses_everything_does_not_cause_a_call_per_request() {
     let bench = Bench::start(an_hour);
     for _ in 0..300 {
         let rejected = bench.receiver.valid().await.expect("issued");
+        let asked = Instant::now();
         bench.receiver.replacing(&rejected).await;
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
         sleep(Duration::from_millis(100)).await;
     }
     assert!(bench.calls() <= 6, "{} calls in half a minute", bench.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_refusal_of_older_credentials_gets_the_newer_ones_and_replaces_nothing() {
+    let bench = Bench::start(an_hour);
+    let older = bench.receiver.valid().await.expect("issued");
+    bench.wall.jump_seconds.store(3_600, Ordering::SeqCst);
+    let newer = bench.receiver.valid().await.expect("issued");
+    let asked = Instant::now();
+    let replacement = bench.receiver.replacing(&older).await.expect("the newer ones");
+    assert!(Arc::ptr_eq(&replacement, &newer) && asked.elapsed() < Duration::from_secs(1));
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_is_heard_of_after_a_refresh_replaces_nothing() {
+    let clock = Clock::from_source(PausedWall {
+        start: Instant::now(),
+        jump_seconds: Arc::default(),
+        step_seconds: Arc::default(),
+    });
+    let (publisher, receiver) = channel(clock.clone());
+    let issue = || {
+        let issued_at = clock.now();
+        let issued = IssuedCredentials {
+            credentials: Credentials::new("ASIA", "secret", None, None, "test"),
+            issued_at,
+            expiry: Some(issued_at + HOUR),
+            identity: Identity::default(),
+        };
+        publisher.issued(issued, issued_at);
+    };
+    issue();
+    let refused = receiver.valid().await.expect("issued");
+    let (replacement, ()) = tokio::join!(receiver.replacing(&refused), async {
+        publisher.demanded().await;
+        issue();
+    });
+    assert!(replacement.is_some_and(|replacement| !Arc::ptr_eq(&replacement, &refused)));
+    assert!(!publisher.take_rejection(), "it was about the credentials before");
 }
 
 #[tokio::test(start_paused = true)]
@@ -346,6 +441,64 @@ async fn instances_that_start_together_do_not_refresh_in_step() {
 fn throttled(_call: u64) -> Result<Duration, FetchError> {
     let retry_after = Some(Duration::from_secs(86_400));
     Err(FetchError::Transient { retry_after, source: "TooManyRequestsException".into() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_asks_for_seconds_gets_them() {
+    let asks_for_twenty_seconds = |_| {
+        let retry_after = Some(Duration::from_secs(20));
+        Err(FetchError::Transient { retry_after, source: "TooManyRequestsException".into() })
+    };
+    let bench = Bench::start(an_hour);
+    bench.key().await.expect("issued");
+    bench.now_answer(asks_for_twenty_seconds);
+    let mut receiver = bench.receiver.clone();
+    while receiver.state().problem.is_none() {
+        receiver.changed().await;
+    }
+    sleep(Duration::from_secs(19)).await;
+    assert_eq!(bench.calls(), 2);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(bench.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pauses_of_an_outage_begin_anew_after_a_success() {
+    let bench = Bench::start(|call| if call < 8 { down(call) } else { an_hour(call) });
+    sleep(Duration::from_secs(60)).await;
+    let calls = bench.calls();
+    bench.now_answer(down);
+    let mut receiver = bench.receiver.clone();
+    while receiver.state().problem.is_none() {
+        receiver.changed().await;
+    }
+    assert_eq!(bench.calls(), calls + 1);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(bench.calls(), calls + 2, "the first pause is half a second at most");
+}
+
+/// An error that tells its cause itself.
+#[derive(Debug)]
+struct Telling(io::Error);
+
+impl fmt::Display for Telling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot connect: {}", self.0)
+    }
+}
+
+impl Error for Telling {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_and_its_causes_are_told_once_each() {
+    let bench = Bench::start(|_| Err(FetchError::transient(Telling(io::Error::other("refused")))));
+    bench.key().await.expect_err("none");
+    let problem = bench.receiver.state().problem.expect("a problem");
+    assert_eq!(problem.message, "credentials could not be obtained for the moment: cannot connect: refused");
 }
 
 #[tokio::test(start_paused = true)]
@@ -382,6 +535,22 @@ async fn a_pause_ends_with_the_credentials_that_it_was_computed_for() {
     }
     bench.now_answer(an_hour);
     bench.wall.jump_seconds.store(8 * 3_600, Ordering::SeqCst);
+    let asked = Instant::now();
+    assert_eq!(bench.key().await, Ok("ASIA2".into()));
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_ends_when_the_clock_learns_that_the_credentials_have_ended() {
+    let bench = Bench::start(an_hour);
+    bench.key().await.expect("issued");
+    bench.now_answer(throttled);
+    let mut receiver = bench.receiver.clone();
+    while receiver.state().problem.is_none() {
+        receiver.changed().await;
+    }
+    bench.now_answer(an_hour);
+    bench.clock.observe(bench.clock.local() + 2 * HOUR, bench.clock.local());
     let asked = Instant::now();
     assert_eq!(bench.key().await, Ok("ASIA2".into()));
     assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());

@@ -216,6 +216,15 @@ impl Replacement {
     }
 }
 
+/// Writes a session again that could not be put in place. What the last attempt has written is the only copy on the
+/// disk: it stays there, so that a process that ends in the middle of this loses nothing.
+pub(super) fn write_again(path: &Path, content: &[u8]) -> Result<(), Error> {
+    match read_replacement(path)? {
+        Some(written) if *written == content => finish_replacement(path),
+        _ => Replacement::prepare(path)?.commit(content),
+    }
+}
+
 pub(super) fn remove(path: &Path) -> Result<(), Error> {
     let removed = remove_if_there(&temporary(path)).and_then(|()| remove_if_there(path));
     removed.map_err(|error| Error::Io(path.to_owned(), error))

@@ -292,7 +292,7 @@ impl Held {
                 return Ok(());
             }
         }
-        self.locked.write(&self.session).await?;
+        self.locked.write_again(&self.session).await?;
         self.is_stored();
         Ok(())
     }

@@ -80,13 +80,16 @@ where
 /// # Errors
 /// When one still is.
 pub async fn settled() -> Result<(), NotStored> {
-    let mut under_way = UNDER_WAY.subscribe();
+    until_nothing(UNDER_WAY.subscribe()).await
+}
+
+async fn until_nothing(mut under_way: watch::Receiver<UnderWay>) -> Result<(), NotStored> {
     if under_way.borrow().is_nothing() {
         return Ok(());
     }
     tracing::info!("finishing the renewal of the session before the end");
     let deadline = Instant::now() + LONGEST_EXCHANGE;
-    // The sender is a static, so that only the deadline can end these waits early.
+    // The sender is there as long as the process, so that only the deadline can end these waits early.
     let _ = timeout_at(deadline, under_way.wait_for(|under_way| under_way.exchanges == 0)).await;
     let deadline = Instant::now() + LONGEST_WRITE;
     match timeout_at(deadline, under_way.wait_for(UnderWay::is_nothing)).await {
@@ -109,3 +112,41 @@ impl fmt::Display for NotStored {
 }
 
 impl error::Error for NotStored {}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_waits_longer_for_the_user_pool_than_for_the_disk() {
+        let seconds = Duration::from_secs;
+        for (exchange, write, expected) in [
+            (0, 0, (Ok(()), 0)),
+            (19, 0, (Ok(()), 19)),
+            (19, 4, (Ok(()), 23)),
+            (0, 4, (Ok(()), 4)),
+            (0, 6, (Err(NotStored), 5)),
+            (19, 6, (Err(NotStored), 24)),
+            (60, 0, (Err(NotStored), 25)),
+        ] {
+            let (sender, under_way) = watch::channel(UnderWay::default());
+            let begin = |exchanges, writes| sender.send_replace(UnderWay { exchanges, writes });
+            begin(u32::from(exchange > 0), u32::from(exchange == 0 && write > 0));
+            let began = Instant::now();
+            let working = async {
+                sleep(seconds(exchange)).await;
+                begin(0, u32::from(write > 0));
+                sleep(seconds(write)).await;
+                begin(0, 0);
+                std::future::pending::<()>().await;
+            };
+            let ended = tokio::select! {
+                ended = until_nothing(under_way) => ended,
+                () = working => unreachable!("it does not end"),
+            };
+            assert_eq!((ended, began.elapsed().as_secs()), expected, "{exchange} {write}");
+        }
+    }
+}

@@ -1,4 +1,8 @@
-use std::{fs, io, os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    time::Duration,
+};
 
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
@@ -246,6 +250,29 @@ async fn a_refused_token_is_forgotten_but_not_the_device() {
 }
 
 #[tokio::test]
+async fn a_session_is_used_by_its_own_user_under_either_name() {
+    for (username, is_own) in
+        [(None, true), (Some("me@example.com"), true), (Some("internal"), true), (Some("other"), false)]
+    {
+        let scene = Scene::with("refresh-1").await;
+        let script = Script::new([tokens(Some("refresh-2"))]);
+        let renewed = scene.store.renew(&script.client(pool()), username).await;
+        assert_eq!(renewed.is_ok(), is_own, "{username:?}");
+        assert!(is_own || matches!(renewed, Err(RenewError::SignedOut(None))), "{username:?}");
+        assert_eq!(script.requests().len(), usize::from(is_own), "{username:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_another_owner_is_refused() {
+    let scene = Scene::with("refresh-1").await;
+    // Only root can give a file away.
+    if std::os::unix::fs::chown(scene.file(), Some(65_534), None).is_ok() {
+        assert!(matches!(scene.read().await, Err(Error::Foreign(_))));
+    }
+}
+
+#[tokio::test]
 async fn a_passing_failure_keeps_the_token() {
     let scene = Scene::with("refresh-1").await;
     let script = Script::new([refused("TooManyRequestsException", "Rate exceeded")]);
@@ -412,6 +439,23 @@ async fn the_session_of_a_sign_in_is_offered_to_a_store_that_fails_for_the_momen
     let started = tokio::time::Instant::now();
     assert!(matches!(scene.store.keep(session("refresh-1")).await, Err(Error::Io(..))));
     assert_eq!(started.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_copy_of_a_token_on_the_disk_is_not_removed_to_write_it_again() {
+    let scene = Scene::with("refresh-1").await;
+    let script = Script::new([tokens(Some("refresh-2"))]);
+    scene.store.renew(&Meddling::client(&scene, &script, obstruct), None).await.expect("tokens");
+    let copy = scene.file().with_extension("new");
+    // Another name of the same file, so that a new one cannot have its number.
+    fs::hard_link(&copy, scene.folder.path().join("kept")).expect("a link");
+    let number = || fs::metadata(&copy).expect("the copy").ino();
+    let before = number();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(number(), before);
+    fs::remove_dir_all(scene.file()).expect("out of the way");
+    assert_eq!(scene.stored_token().await.as_deref(), Some("refresh-2"));
+    assert!(!copy.exists());
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 
-use super::script::{Script, answer, grant, pool, refused, token, tokens};
+use super::script::{NOW, Script, answer, clock, grant, pool, refused, token, tokens};
 use super::*;
 use crate::credentials::AuthFlow;
 
@@ -212,6 +212,20 @@ async fn a_bare_server_error_condemns_no_refresh_token() {
 }
 
 #[tokio::test]
+async fn of_two_refusals_the_one_about_the_refresh_token_is_told() {
+    let missing = || refused("UnknownOperationException", "");
+    for (second, cause) in [
+        (refused("NotAuthorizedException", "Refresh Token has expired"), Cause::RefreshTokenInvalid),
+        (refused("InvalidParameterException", "Auth flow not enabled for this client"), Cause::Unsupported),
+        (refused("UnsupportedOperationException", ""), Cause::Unsupported),
+    ] {
+        let script = Script::new([missing(), second]);
+        let error = script.client(pool()).refresh(&grant()).await.expect_err("both fail");
+        assert_eq!((error.cause(), script.requests().len()), (Some(cause), 2));
+    }
+}
+
+#[tokio::test]
 async fn a_refused_refresh_token_ends_the_session() {
     for (code, message) in [
         ("NotAuthorizedException", "Refresh Token has been revoked"),
@@ -226,11 +240,51 @@ async fn a_refused_refresh_token_ends_the_session() {
 
 #[tokio::test]
 async fn throttling_says_when_to_come_back() {
+    let in_a_minute = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + 60));
+    let page = || HttpResponse::new(503.try_into().expect("a status"), SdkBody::from("<html>busy</html>"));
+    for (value, seconds) in [("7", Some(7)), (in_a_minute.as_str(), Some(60)), ("soon", None)] {
+        for mut response in [refused("TooManyRequestsException", "Rate exceeded"), page()] {
+            response.headers_mut().insert("retry-after", value.to_owned());
+            let script = Script::new([response]);
+            let password = SecretString::from("hunter22");
+            let client = script.client(pool());
+            let error = client.sign_in(&user(&password), &mut Unattended::default()).await.expect_err("busy");
+            let retry_after = seconds.map(Duration::from_secs);
+            assert_eq!(error.verdict(), Verdict::Transient { retry_after }, "{value}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_date_to_come_back_at_is_one_of_the_pools_clock() {
+    let clock = clock();
+    let hour = Duration::from_secs(3_600);
+    clock.observe(clock.local() + hour, clock.local());
     let mut response = refused("TooManyRequestsException", "Rate exceeded");
-    response.headers_mut().insert("retry-after", "7");
-    let script = Script::new([response]);
-    let error = script.client(pool()).refresh(&grant()).await.expect_err("refused");
-    assert_eq!(error.verdict(), Verdict::Transient { retry_after: Some(Duration::from_secs(7)) });
+    let in_a_minute = httpdate::fmt_http_date(clock.now() + Duration::from_secs(60));
+    response.headers_mut().insert("retry-after", in_a_minute);
+    let connector = SharedHttpConnector::new(Script::new([response]));
+    let error = UserPoolClient::new(pool(), connector, clock).refresh(&grant()).await.expect_err("refused");
+    assert_eq!(error.verdict(), Verdict::Transient { retry_after: Some(Duration::from_secs(60)) });
+}
+
+#[tokio::test]
+async fn a_device_that_nobody_named_is_no_reason_to_start_over() {
+    let unknown = || refused("ResourceNotFoundException", "Device does not exist.");
+    let script = Script::new([unknown(), unknown(), unknown()]);
+    let error = sign_in(&script, pool()).await.expect_err("refused");
+    assert_eq!((error.cause(), script.requests().len()), (Some(Cause::DeviceUnknown), 1));
+}
+
+#[test]
+fn tokens_without_a_user_name_belong_to_their_subject() {
+    let claims = base64::Engine::encode(
+        &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+        json!({"iss": "https://pool.test/a", "sub": "sub-1", "exp": NOW}).to_string(),
+    );
+    let result = json!({"AccessToken": "access", "IdToken": format!("e30.{claims}.c2ln")});
+    let result = serde_json::from_value(result).expect("a result");
+    assert_eq!(Tokens::new(result).expect("tokens").username, "sub-1");
 }
 
 #[tokio::test]

@@ -151,10 +151,30 @@ mod tests {
             "0\r\nx\ny\r\n",
             "0\r\r\n",
             "3;\0\r\n",
+            "3;\x7f\r\n",
         ] {
             assert_eq!(all_at_once(body.as_bytes()), Progress::Broken, "{body:?}");
             assert_eq!(byte_by_byte(body.as_bytes()), Progress::Broken, "{body:?}");
         }
+    }
+
+    #[test]
+    fn extensions_and_trailers_end_at_their_limit() {
+        let longest = "x".repeat(LONGEST_LINE as usize);
+        for (before, after) in [("1;", "\r\na\r\n0\r\n\r\n"), ("0\r\n", "\r\n\r\n")] {
+            let body = format!("{before}{longest}{after}");
+            assert_eq!(all_at_once(body.as_bytes()), Progress::Ended(body.len()), "{before:?}");
+            let body = format!("{before}{longest}x{after}");
+            assert_eq!(all_at_once(body.as_bytes()), Progress::Broken, "{before:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_as_many_digits_as_a_number_of_64_bits_holds_and_no_more() {
+        let digits = |count| format!("{}1\r\na\r\n0\r\n\r\n", "0".repeat(count));
+        let most = digits(MOST_DIGITS as usize - 1);
+        assert_eq!(all_at_once(most.as_bytes()), Progress::Ended(most.len()));
+        assert_eq!(all_at_once(digits(MOST_DIGITS as usize).as_bytes()), Progress::Broken);
     }
 
     #[test]

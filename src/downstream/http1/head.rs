@@ -407,6 +407,31 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_waited_for_where_the_client_waits_for_an_interim_answer() {
+        for (head, expected) in [
+            ("POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\n", true),
+            ("POST / HTTP/1.1\r\nExpect: something\r\ncontent-length: 1\r\n\r\n", true),
+            ("POST / HTTP/1.1\r\ncontent-length: 1\r\n\r\n", false),
+            // A client of HTTP/1.0 gets no interim answer.
+            ("POST / HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\n", false),
+        ] {
+            assert!(
+                matches!(scan(head.as_bytes()), Scan::Complete { expects, .. } if expects == expected),
+                "{head:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn heads_and_targets_may_have_exactly_their_limits() {
+        let beginning = "GET / HTTP/1.1\r\na: ";
+        let value = "b".repeat(MAX_HEAD - beginning.len() - "\r\n\r\n".len());
+        assert_eq!(framing(&format!("{beginning}{value}\r\n\r\n")), Framing::None);
+        let target = "a".repeat(MAX_TARGET - 1);
+        assert_eq!(framing(&format!("GET /{target} HTTP/1.1\r\n\r\n")), Framing::None);
+    }
+
+    #[test]
     fn a_head_is_incomplete_until_its_empty_line() {
         let head = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
         for end in 0..head.len() {
@@ -430,6 +455,8 @@ mod tests {
             "GET /#a HTTP/1.1\r\n\r\n",
             "GET /%zz HTTP/1.1\r\n\r\n",
             "GET /?a=% HTTP/1.1\r\n\r\n",
+            "GET /%az HTTP/1.1\r\n\r\n",
+            "GET /%za HTTP/1.1\r\n\r\n",
             "GET /\u{7f} HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1\r\n a: b\r\n\r\n",
             "GET / HTTP/1.1\r\na: b\r\n c\r\n\r\n",
@@ -440,6 +467,7 @@ mod tests {
             "GET / HTTP/1.1\r\na: b\rc\r\n\r\n",
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\u{c}\r\n\r\n",
             "POST / HTTP/1.1\r\ncontent_length: 1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontentlength: 1\r\n\r\n",
             "POST / HTTP/1.1\r\ntransfer--Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\ncontent-length: \r1\r\n\r\n",
             "POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n",

@@ -146,7 +146,7 @@ impl ConnectionPhase {
         self.lock().short
     }
 
-    fn set_answer_short(&self, short: bool) {
+    pub(in crate::downstream) fn set_answer_short(&self, short: bool) {
         self.lock().short = short;
     }
 
@@ -289,5 +289,79 @@ impl<B: Body + Unpin> Body for Answer<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::Empty;
+    use hyper::service::Service as _;
+    use tokio::time::{Duration, advance};
+    use tower::service_fn;
+
+    use super::*;
+    use crate::downstream::HeadError;
+
+    #[tokio::test(start_paused = true)]
+    async fn our_turn_lasts_until_the_answer_has_been_sent() {
+        let phase = ConnectionPhase::default();
+        let answering = PhaseService::new(
+            service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Empty::<&[u8]>::new()))),
+            phase.clone(),
+        );
+        assert!(!phase.is_ours() && !phase.is_used());
+        let Ok(answer) = answering.call(Request::new(())).await;
+        advance(Duration::from_secs(1)).await;
+        assert!(phase.is_ours() && phase.is_used() && phase.idle_since().is_none());
+        drop(answer);
+        assert_eq!((phase.is_ours(), phase.idle_since()), (false, Some(Instant::now())));
+        assert_eq!(phase.take_beginning(), Some(Instant::now()));
+        assert_eq!(phase.take_beginning(), None, "it is told once");
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_short_when_its_service_says_so() {
+        for is_short in [true, false] {
+            let service = service_fn(async |_: Request<()>| {
+                let mut response = Response::new(Empty::<&[u8]>::new());
+                if is_short {
+                    response.extensions_mut().insert(ShortAnswer);
+                }
+                Ok::<_, Infallible>(response)
+            });
+            let phase = ConnectionPhase::default();
+            let Ok(_answer) = PhaseService::new(service, phase.clone()).call(Request::new(())).await;
+            assert_eq!(phase.is_answer_short(), is_short);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_the_middle_of_a_body_ends_the_connection() {
+        for in_body in [true, false] {
+            let phase = ConnectionPhase::default();
+            phase.set_in_body(in_body);
+            let service =
+                service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Empty::<&[u8]>::new())));
+            let Ok(answer) = PhaseService::new(service, phase).call(Request::new(())).await;
+            assert_eq!(answer.headers().get("connection").is_some_and(|value| value == "close"), in_body);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_request_that_stands_for_a_refused_head_has_its_id() {
+        let phase = ConnectionPhase::default();
+        phase.refuse(RefusedHead::of(b"GET /a b HTTP/1.1\r\nx-request-id: 7\r\n\r\n", HeadError::Slow));
+        let service = service_fn(async |request: Request<()>| {
+            let head = request.extensions().get::<RefusedHead>().map(|head| head.path.clone());
+            let id = request.headers().get("x-request-id").cloned();
+            let mut response = Response::new(Empty::<&[u8]>::new());
+            response.extensions_mut().insert((head, id));
+            Ok::<_, Infallible>(response)
+        });
+        let Ok(answer) = PhaseService::new(service, phase).call(Request::new(())).await;
+        let seen = answer.extensions().get::<(Option<String>, Option<HeaderValue>)>();
+        assert_eq!(seen, Some(&(Some("/a".to_owned()), Some(HeaderValue::from_static("7")))));
     }
 }

@@ -133,8 +133,21 @@ mod tests {
             ("unix:", InvalidListen::UnixPath),
             ("unix:relative.sock", InvalidListen::UnixPath),
             ("unix:/run/", InvalidListen::UnixPath),
+            ("unix:/run/a\0b", InvalidListen::UnixPath),
         ] {
             assert_eq!(text.parse::<Listen>(), Err(cause), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_addresses_that_others_reach_are_open() {
+        for text in
+            ["localhost:80", "127.0.0.1:80", "127.9.9.9:80", "[::1]:80", "[::ffff:127.0.0.1]:80", "unix:/a"]
+        {
+            assert!(!text.parse::<Listen>().expect("valid").is_open(), "{text}");
+        }
+        for text in ["0.0.0.0:80", "[::]:80", "10.0.0.1:80", "[::ffff:10.0.0.1]:80"] {
+            assert!(text.parse::<Listen>().expect("valid").is_open(), "{text}");
         }
     }
 

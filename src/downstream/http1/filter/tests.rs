@@ -8,7 +8,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::downstream::http1::linger::{MAX_PAUSE, MAX_SILENCE, MAX_TIME};
+use crate::downstream::http1::{
+    linger::{MAX_PAUSE, MAX_SILENCE, MAX_TIME},
+    phase::ConnectionEnd,
+};
 
 const PATIENCE: Timeouts =
     Timeouts { head: Duration::from_secs(30), write: Duration::from_secs(300), discard: 1024 * 1024 };
@@ -42,6 +45,23 @@ async fn sound_requests_pass_byte_for_byte() {
     let requests = b"GET / HTTP/1.1\r\nhost: a\r\n\r\nPOST /b HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc\
         POST /c HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /d HTTP/1.0\r\n\r\n";
     assert_eq!(read_through(&[requests]).await, (requests.to_vec(), None));
+}
+
+#[tokio::test]
+async fn a_request_that_comes_with_the_end_of_a_body_is_read_once_and_for_itself() {
+    let (mut client, server) = tokio::io::duplex(1024);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let mut read = [0; 1024];
+    for (sent, passed) in [
+        ("POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\n", "POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\n"),
+        ("abcGET /x HTTP/1.1\r\n\r\n", "abc"),
+        ("GET /y HTTP/1.1\r\n\r\n", "GET /x HTTP/1.1\r\n\r\n"),
+        ("", "GET /y HTTP/1.1\r\n\r\n"),
+    ] {
+        client.write_all(sent.as_bytes()).await.expect("room");
+        let length = filter.read(&mut read).await.expect("no error");
+        assert_eq!(String::from_utf8_lossy(&read[..length]), passed);
+    }
 }
 
 #[tokio::test]
@@ -89,9 +109,82 @@ async fn a_head_that_drips_is_refused_and_silence_is_an_end() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_given_up() {
     let (_client, server) = tokio::io::duplex(16);
-    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let phase = ConnectionPhase::default();
+    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
     let error = filter.write_all(&[0; 64]).await.expect_err("given up");
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert_eq!(ConnectionEnd::of(&phase).ended_by(), EndedBy::WriteTimeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_gets_its_whole_answer() {
+    let (mut client, server) = tokio::io::duplex(16);
+    let phase = ConnectionPhase::default();
+    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let reading = async {
+        for _ in 0..4 {
+            sleep(PATIENCE.write * 2 / 3).await;
+            client.read_exact(&mut [0; 16]).await.expect("some of the answer");
+        }
+    };
+    let (written, ()) = tokio::join!(filter.write_all(&[0; 64]), reading);
+    written.expect("each time, the client took some of it before its time was over");
+    assert_eq!(phase.stalled(), None);
+}
+
+#[tokio::test]
+async fn the_first_of_two_ends_of_a_connection_counts() {
+    let (client, server) = tokio::io::duplex(16);
+    let phase = ConnectionPhase::default();
+    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    assert_eq!(ConnectionEnd::of(&phase).ended_by(), EndedBy::Server);
+    drop(client);
+    filter.write_all(b"HTTP/1.1 200 OK\r\n").await.expect_err("nobody is there");
+    phase.end(EndedBy::WriteTimeout);
+    assert_eq!(ConnectionEnd::of(&phase).ended_by(), EndedBy::Client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_for_a_head_begins_with_the_clients_turn() {
+    let (mut client, server) = tokio::io::duplex(1024);
+    let phase = ConnectionPhase::default();
+    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let mut read = vec![0; 1024];
+    sleep(PATIENCE.head / 2).await;
+    client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("room");
+    assert!(filter.read(&mut read).await.expect("no error") > 0);
+    phase.begin_ours();
+    let while_answered = tokio::time::timeout(PATIENCE.head * 3, filter.read(&mut read)).await;
+    assert!(while_answered.is_err(), "nothing is expected of a client that waits for its answer");
+    phase.begin_clients();
+    let before = Instant::now();
+    assert_eq!(filter.read(&mut read).await.expect("no error"), 0);
+    assert_eq!(before.elapsed().as_secs(), PATIENCE.head.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_does_not_end_is_refused_at_the_limit_of_a_head() {
+    let (client, server) = tokio::io::duplex(256 * 1024);
+    let phase = ConnectionPhase::default();
+    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let (mut client, mut read) = (client, vec![0; 1024]);
+    client.write_all(b"GET /").await.expect("room");
+    client.write_all(&vec![b'a'; head::MAX_HEAD]).await.expect("room");
+    // The client is still there, and sends no line end.
+    let before = Instant::now();
+    let length = filter.read(&mut read).await.expect("no error");
+    assert_eq!((&read[..length], error(&phase)), (REPLACEMENT, Some(HeadError::TargetTooLong)));
+    assert_eq!(before.elapsed(), Duration::ZERO, "it is not waited for any longer");
+}
+
+#[tokio::test]
+async fn a_head_request_that_is_refused_stays_one() {
+    let (mut client, server) = tokio::io::duplex(1024);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    client.write_all(b"HEAD /#a HTTP/1.1\r\n\r\n").await.expect("room");
+    let mut read = vec![0; 1024];
+    let length = filter.read(&mut read).await.expect("no error");
+    assert_eq!(&read[..length], REPLACEMENT_OF_HEAD);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,6 +198,21 @@ async fn closing_waits_for_the_client_to_read_the_refusal_but_not_for_long() {
     let before = Instant::now();
     filter.shutdown().await.expect("no error");
     assert_eq!(before.elapsed().as_secs(), MAX_SILENCE.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_waits_for_a_client_that_has_sent_a_request_too_many() {
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let phase = ConnectionPhase::default();
+    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let first = b"GET /a HTTP/1.1\r\n\r\n";
+    client.write_all(&[&first[..], b"GET /b HTTP/1.1\r\n\r\n"].concat()).await.expect("room");
+    let mut read = vec![0; 1024];
+    assert_eq!(filter.read(&mut read[..first.len()]).await.expect("no error"), first.len());
+    let before = Instant::now();
+    filter.shutdown().await.expect("no error");
+    assert_eq!(before.elapsed().as_secs(), MAX_SILENCE.as_secs());
+    assert!(phase.lingering_since().is_some_and(|since| since == before));
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,6 +283,33 @@ async fn a_refusal_waits_for_a_client_that_keeps_sending_to_end_or_to_pause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_waits_for_a_client_that_was_told_to_continue() {
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let head = b"POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n";
+    client.write_all(head).await.expect("room");
+    assert_eq!(filter.read(&mut [0; 1024]).await.expect("no error"), head.len());
+    filter.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.expect("no error");
+    let before = Instant::now();
+    filter.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.expect("no error");
+    assert_eq!(before.elapsed(), MAX_PAUSE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_waits_for_no_more_than_the_body() {
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let head = b"POST / HTTP/1.1\r\ncontent-length: 16\r\n\r\n";
+    // The gate has read this much of the body together with the head.
+    client.write_all(&[&head[..], b"01234567"].concat()).await.expect("room");
+    assert_eq!(filter.read(&mut [0; 1024]).await.expect("no error"), head.len());
+    client.write_all(b"89abcdef").await.expect("room");
+    let before = Instant::now();
+    filter.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.expect("no error");
+    assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_behind_a_body_of_which_some_was_discarded_is_a_request() {
     let head = "POST / HTTP/1.1\r\ncontent-length: 48\r\n\r\n";
     let behind = "GET /a HTTP/1.1\r\nx: y\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
@@ -221,13 +356,18 @@ async fn illegal_bytes_of_a_target_pass_percent_encoded() {
 
 #[tokio::test]
 async fn a_refused_head_tells_what_it_was_about() {
+    let (word, path) = ("M".repeat(33), format!("/{}", "a".repeat(11_000)));
+    let long = [format!("{word} / HTTP/9\r\n\r\n"), format!("GET {path} HTTP/1.1\r\n\r\n")];
     for (head, method, path, id) in [
+        (long[0].as_str(), None, "", None),
+        (long[1].as_str(), Some("GET"), &path[..10_240], None),
+        ("\"\" /path HTTP/1.1\r\n\r\n", None, "", None),
         ("PUT /a%zz?b HTTP/1.1\r\nX-Request-Id:  7 \r\n\r\n", Some("PUT"), "/a%zz", Some("7")),
         ("\r\nPOST /a\tb HTTP/1.1\r\n\r\n", Some("POST"), "/a%09b", None),
         ("nonsense\r\n\r\n", Some("nonsense"), "", None),
         (" \r\n\r\n", None, "", None),
     ] {
-        let (mut client, server) = tokio::io::duplex(1024);
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
         let phase = ConnectionPhase::default();
         let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
         client.write_all(head.as_bytes()).await.expect("room");
