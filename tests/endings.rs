@@ -32,7 +32,7 @@ async fn clients_that_have_finished_sending_still_get_their_answer() {
         wire.write(FINE).await;
     })
     .await;
-    let running = Setup::new().upstream(upstream.url()).start().await;
+    let running = Setup::new().in_one_runtime().upstream(upstream.url()).start().await;
     tokio::time::pause();
     for version in ["HTTP/1.1", "HTTP/1.0"] {
         let mut client = running.proxy.connect().await;

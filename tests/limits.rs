@@ -110,6 +110,7 @@ async fn an_upload_that_breaks_off_never_reaches_the_upstream() {
 
 async fn with_body_memory(bytes: u64) -> Running {
     Setup::new()
+        .in_one_runtime()
         .proxy(move |settings| {
             settings.proxy.limits.max_body = bytes;
             settings.proxy.limits.body_memory = bytes;
@@ -284,9 +285,18 @@ async fn clients_that_ask_on_and_read_no_refusal_keep_nobody_out() {
         }
         deaf.push(connection);
     }
-    let mut owner = running.proxy.connect().await;
-    owner.write("GET /x HTTP/1.1\r\nhost: localhost\r\nx-countersign-token: only-clients-know\r\n\r\n").await;
-    assert_eq!(owner.answer().await.0.status, 200);
+    let served = async {
+        loop {
+            let mut owner = running.proxy.connect().await;
+            let asks = "GET /x HTTP/1.1\r\nhost: localhost\r\nx-countersign-token: only-clients-know\r\n\r\n";
+            owner.write(asks).await;
+            // A busy machine may not have found out yet that the others do not read.
+            if owner.answer().await.0.status == 200 {
+                return;
+            }
+        }
+    };
+    soon("a place", served).await;
 }
 
 #[tokio::test]
@@ -392,7 +402,7 @@ async fn continue_is_said_to_admitted_requests_only() {
 
 #[tokio::test]
 async fn a_body_that_comes_too_slowly_is_not_waited_for() {
-    let running = start().await;
+    let running = Setup::new().in_one_runtime().start().await;
     let mut upload = begin_upload(&running, 10).await;
     upload.write("hello").await;
     tokio::time::pause();
@@ -433,7 +443,7 @@ async fn a_client_that_does_not_read_its_answer_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_head_that_comes_too_slowly_is_not_waited_for() {
-    let running = start().await;
+    let running = Setup::new().in_one_runtime().start().await;
     for beginning in ["", "GET /x HTTP/1.1\r\nhost: loc"] {
         let mut connection = running.proxy.connect().await;
         connection.write(beginning).await;

@@ -130,6 +130,7 @@ async fn slow_clients_are_cut_off_and_keep_nobody_waiting() {
     let each = std::env::var("HOSTILE_SLOW").map_or(EACH, |each| each.parse().expect("a number"));
     let upstream = upstream().await;
     let running = Setup::new()
+        .in_one_runtime()
         .upstream(upstream.url())
         .proxy(move |settings| {
             settings.proxy.timeouts.idle = IDLE;

@@ -35,6 +35,7 @@ async fn secured(protocols: &'static [&'static str]) -> Secured {
     let api = format!("http://127.0.0.1:{port}");
     let upstream = TlsUpstream::start(&authority, protocols, &api).await;
     let running = Setup::new()
+        .in_one_runtime()
         .sandbox(move |sandbox| sandbox.ports.api = port)
         .upstream(upstream.url())
         .trusting(&authority)

@@ -154,6 +154,7 @@ async fn a_path_that_has_gone_dead_costs_one_timeout_whatever_rests_on_it() {
     })
     .await;
     let running = Setup::new()
+        .in_one_runtime()
         .upstream(upstream.url())
         .proxy(|settings| settings.proxy.timeouts.response = Duration::from_secs(20))
         .start()

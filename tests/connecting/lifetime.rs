@@ -14,7 +14,7 @@ async fn a_connection_in_constant_use_is_replaced_after_eight_to_twelve_minutes(
         }
     })
     .await;
-    let running = Setup::new().upstream(upstream.url()).start().await;
+    let running = Setup::new().in_one_runtime().upstream(upstream.url()).start().await;
     running.proxy.ask_for_minutes(7).await;
     assert_eq!(upstream.connections(), 1);
     running.proxy.ask_for_minutes(6).await;
@@ -31,7 +31,7 @@ async fn a_shared_connection_in_constant_use_is_replaced_as_well() {
     })
     .await;
     let upstream = TlsUpstream::start(&authority, &["h2"], &plain.url()).await;
-    let running = Setup::new().upstream(upstream.url()).trusting(&authority).start().await;
+    let running = Setup::new().in_one_runtime().upstream(upstream.url()).trusting(&authority).start().await;
     running.proxy.ask_for_minutes(7).await;
     assert_eq!(upstream.connections(), 1);
     running.proxy.ask_for_minutes(6).await;

@@ -21,6 +21,7 @@ use crate::{
 
 async fn in_front_of(upstream: &Upstream, authority: &Authority, response: Duration) -> Arc<Running> {
     let running = Setup::new()
+        .in_one_runtime()
         .upstream(upstream.url())
         .trusting(authority)
         .proxy(move |settings| {

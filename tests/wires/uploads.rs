@@ -19,6 +19,7 @@ async fn in_front_of(
     idle: Duration,
 ) -> Running {
     Setup::new()
+        .in_one_runtime()
         .upstream(upstream.url())
         .trusting(authority)
         .proxy(move |settings| {
