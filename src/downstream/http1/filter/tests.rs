@@ -8,16 +8,16 @@ use tokio::{
 };
 
 use super::*;
-use crate::downstream::http1::linger::{MAX_PAUSE, MAX_SILENCE, MAX_TIME};
+use crate::downstream::http1::linger::{MAX_LINGER, MAX_READ_SILENCE, MAX_SEND_PAUSE};
 
-const PATIENCE: Timeouts =
+const TIMEOUTS: Timeouts =
     Timeouts { head: Duration::from_secs(30), write: Duration::from_secs(300), discard: 1024 * 1024 };
 
-/// What the library gets to read when a client sends `pieces` and closes, and what the gate thinks of it.
+/// What hyper reads when a client sends `pieces` and closes, and what the filter thinks of it.
 async fn read_through(pieces: &[&[u8]]) -> (Vec<u8>, Option<HeadError>) {
     let (mut client, server) = tokio::io::duplex(256 * 1024);
     let phase = ConnectionPhase::default();
-    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
     for piece in pieces {
         client.write_all(piece).await.expect("room");
     }
@@ -75,21 +75,21 @@ async fn nothing_behind_a_body_that_is_not_framed_as_it_should_be_is_a_request()
 async fn a_head_that_drips_is_refused_and_silence_is_an_end() {
     let (mut client, server) = tokio::io::duplex(1024);
     let phase = ConnectionPhase::default();
-    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
     client.write_all(b"GET / HT").await.expect("room");
     let mut read = vec![0; 1024];
     let length = filter.read(&mut read).await.expect("no error");
     assert_eq!((&read[..length], error(&phase)), (REPLACEMENT, Some(HeadError::Slow)));
 
     let (_silent, server) = tokio::io::duplex(1024);
-    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), TIMEOUTS);
     assert_eq!(filter.read(&mut read).await.expect("no error"), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_given_up() {
     let (_client, server) = tokio::io::duplex(16);
-    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), TIMEOUTS);
     let error = filter.write_all(&[0; 64]).await.expect_err("given up");
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
 }
@@ -97,22 +97,22 @@ async fn a_client_that_does_not_read_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn closing_waits_for_the_client_to_read_the_refusal_but_not_for_long() {
     let (mut client, server) = tokio::io::duplex(64 * 1024);
-    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), TIMEOUTS);
     client.write_all(b"bad\r\n\r\n").await.expect("room");
     let mut read = vec![0; 1024];
     let length = filter.read(&mut read).await.expect("no error");
     assert_eq!(&read[..length], REPLACEMENT);
     let before = Instant::now();
     filter.shutdown().await.expect("no error");
-    assert_eq!(before.elapsed().as_secs(), MAX_SILENCE.as_secs());
+    assert_eq!(before.elapsed().as_secs(), MAX_READ_SILENCE.as_secs());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_keeps_sending_after_a_refusal_is_listened_to_up_to_two_limits() {
-    for (pause, discard, expected) in [(1, u64::MAX, MAX_TIME), (1, 40, Duration::from_secs(4))] {
+    for (pause, discard, expected) in [(1, u64::MAX, MAX_LINGER), (1, 40, Duration::from_secs(4))] {
         let (mut client, server) = tokio::io::duplex(64 * 1024);
         let mut filter =
-            HeadFilter::new(server, ConnectionPhase::default(), Timeouts { discard, ..PATIENCE });
+            HeadFilter::new(server, ConnectionPhase::default(), Timeouts { discard, ..TIMEOUTS });
         client.write_all(b"bad\r\n\r\n").await.expect("room");
         let mut read = vec![0; 1024];
         assert!(filter.read(&mut read).await.expect("no error") > 0);
@@ -131,14 +131,14 @@ async fn a_client_that_keeps_sending_after_a_refusal_is_listened_to_up_to_two_li
     }
 }
 
-/// A client of a gate that has been given the head of this request, and how long the gate holds an answer back while the
+/// A client of a filter that has been given the head of this request, and how long the filter holds an answer back while the
 /// client does what `sends` says.
 async fn held_back<F: Future<Output = ()>>(
     head: &str,
     sends: impl FnOnce(tokio::io::DuplexStream) -> F,
 ) -> Duration {
     let (mut client, server) = tokio::io::duplex(64 * 1024);
-    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), TIMEOUTS);
     client.write_all(head.as_bytes()).await.expect("room");
     assert_eq!(filter.read(&mut [0; 1024]).await.expect("no error"), head.len());
     let before = Instant::now();
@@ -163,7 +163,7 @@ async fn a_refusal_waits_for_a_client_that_keeps_sending_to_end_or_to_pause() {
     let tenth = Duration::from_millis(100);
     for (head, held) in [
         ("POST / HTTP/1.1\r\ncontent-length: 100\r\n\r\n", tenth * 10),
-        ("POST / HTTP/1.1\r\ncontent-length: 1000\r\n\r\n", tenth * 20 + MAX_PAUSE),
+        ("POST / HTTP/1.1\r\ncontent-length: 1000\r\n\r\n", tenth * 20 + MAX_SEND_PAUSE),
         ("GET / HTTP/1.1\r\n\r\n", Duration::ZERO),
         ("POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n", Duration::ZERO),
     ] {
@@ -171,18 +171,18 @@ async fn a_refusal_waits_for_a_client_that_keeps_sending_to_end_or_to_pause() {
     }
     // One that never stops gets its answer at the limits.
     let endless = held_back("POST / HTTP/1.1\r\ncontent-length: 9999999\r\n\r\n", sent(1_000, tenth)).await;
-    assert_eq!(endless, MAX_TIME);
+    assert_eq!(endless, MAX_LINGER);
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_behind_a_body_of_which_some_was_discarded_is_a_request() {
     let head = "POST / HTTP/1.1\r\ncontent-length: 48\r\n\r\n";
     let behind = "GET /a HTTP/1.1\r\nx: y\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
-    // The library has read some of the body, or the gate holds some, when the answer begins.
+    // hyper has read some of the body, or the filter holds some, when the answer begins.
     for (at_once, read_first) in [(0, 0), (8, 0), (8, 8), (48, 0)] {
         let (mut client, server) = tokio::io::duplex(64 * 1024);
         let phase = ConnectionPhase::default();
-        let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+        let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
         let body = "0123456789abcdef".repeat(3);
         client.write_all(format!("{head}{}", &body[..at_once]).as_bytes()).await.expect("room");
         let mut read = [0; 1024];
@@ -193,16 +193,16 @@ async fn nothing_behind_a_body_of_which_some_was_discarded_is_a_request() {
         }
         client.write_all(format!("{}{behind}", &body[at_once..]).as_bytes()).await.expect("room");
         filter.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.expect("no error");
-        let more = tokio::time::timeout(MAX_TIME, filter.read(&mut read)).await;
+        let more = tokio::time::timeout(MAX_LINGER, filter.read(&mut read)).await;
         assert!(more.is_err(), "{at_once} {read_first}: {more:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_speaks_tls_is_answered_at_once() {
+async fn a_client_that_speaks_tls_is_answered_at_once() {
     let (mut client, server) = tokio::io::duplex(1024);
     let phase = ConnectionPhase::default();
-    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
     client.write_all(b"\x16\x03\x01\x02\x00\x01\x00").await.expect("room");
     let before = Instant::now();
     let mut read = vec![0; 1024];
@@ -220,7 +220,7 @@ async fn illegal_bytes_of_a_target_pass_percent_encoded() {
 }
 
 #[tokio::test]
-async fn a_refused_head_tells_what_it_was_about() {
+async fn a_refused_head_keeps_what_its_log_line_needs() {
     for (head, method, path, id) in [
         ("PUT /a%zz?b HTTP/1.1\r\nX-Request-Id:  7 \r\n\r\n", Some("PUT"), "/a%zz", Some("7")),
         ("\r\nPOST /a\tb HTTP/1.1\r\n\r\n", Some("POST"), "/a%09b", None),
@@ -229,7 +229,7 @@ async fn a_refused_head_tells_what_it_was_about() {
     ] {
         let (mut client, server) = tokio::io::duplex(1024);
         let phase = ConnectionPhase::default();
-        let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+        let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
         client.write_all(head.as_bytes()).await.expect("room");
         assert!(filter.read(&mut [0; 1024]).await.expect("no error") > 0);
         let refused = phase.take_refused().expect("a refused head");
