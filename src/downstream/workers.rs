@@ -27,7 +27,7 @@ use super::{
 use crate::{runtime_thread, shutdown::Shutdown};
 
 /// Blocking threads of one worker's runtime.
-const MAX_LOOKUP_THREADS: usize = 4;
+const MAX_BLOCKING_THREADS: usize = 4;
 
 /// The functions that make the service of each connection, one for each worker.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ where
             let _ = tx.send(());
         })
     };
-    Ok((ended, runtime_thread::spawn(format!("worker-{number}"), MAX_LOOKUP_THREADS, run)?))
+    Ok((ended, runtime_thread::spawn(format!("worker-{number}"), MAX_BLOCKING_THREADS, run)?))
 }
 
 impl Dispatcher {

@@ -102,8 +102,8 @@ pub struct NotStored;
 impl fmt::Display for NotStored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "cannot store the new refresh token that the user pool has issued; if the next command is refused, run \
-             `countersign login`",
+            "the user pool has issued a new refresh token that could not be stored; if the next command is refused, \
+             run `countersign login`",
         )
     }
 }
