@@ -1,4 +1,4 @@
-//! The HTTP stack towards Cognito and STS: one for the SDK and for the calls of our own.
+//! The HTTP connector towards Cognito and STS, which the SDK and the user pool client share.
 
 pub(crate) mod foreign;
 
@@ -36,10 +36,10 @@ use crate::{
     upstream::Resolver,
 };
 
-const CONNECT: Duration = Duration::from_secs(5);
-const READ: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How the endpoints of AWS are reached.
+/// How to reach the endpoints of AWS.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// PEM files with more trusted roots.
@@ -50,9 +50,9 @@ pub struct Settings {
     pub resolver: Resolver,
 }
 
-/// Builds the connector, and has `clock` set by the `Date` of AWS's answers.
+/// Builds the connector, which sets `clock` by the `Date` of AWS's responses.
 ///
-/// A block page, a captive portal or a forward proxy that answers in AWS's place keeps its own time, which moves nothing.
+/// The response of a captive portal or a forward proxy does not set it, since its clock may differ from AWS's.
 ///
 /// # Errors
 /// When a file of trusted roots cannot be read or holds no certificate.
@@ -60,12 +60,12 @@ pub fn connector(settings: &Settings, clock: Clock) -> Result<SharedHttpConnecto
     Ok(observing(unobserved(settings)?, clock))
 }
 
-/// A connector that answers as `inner` does, and sets `clock` by the `Date` of AWS's answers.
+/// Wraps `inner` so that it sets `clock` by the `Date` of AWS's responses.
 pub(super) fn observing(inner: SharedHttpConnector, clock: Clock) -> SharedHttpConnector {
-    SharedHttpConnector::new(Observing { inner, clock })
+    SharedHttpConnector::new(ClockObserver { inner, clock })
 }
 
-/// The same connector for services that are not AWS's, whose `Date` says nothing about AWS's time.
+/// The same connector for other services, whose `Date` says nothing about AWS's time.
 ///
 /// # Errors
 /// As [`connector`].
@@ -75,44 +75,47 @@ pub(crate) fn unobserved(settings: &Settings) -> Result<SharedHttpConnector, Tru
         let file = Roots::read(path).map_err(|source| TrustError { path: path.clone(), source })?;
         roots = roots.with_pem_certificate(file.pem);
     }
-    let unhurried = |proxy: ProxyConfig| {
-        let (roots, names) = (roots.clone(), Names(settings.resolver.clone()));
-        SharedHttpConnector::new(Unhurried(LazyLock::new(Box::new(move || build(roots, proxy, names)))))
+    let lazy = |proxy: ProxyConfig| {
+        let (roots, resolver) = (roots.clone(), SharedResolver(settings.resolver.clone()));
+        SharedHttpConnector::new(LazyConnector(LazyLock::new(Box::new(move || {
+            build(roots, proxy, resolver)
+        }))))
     };
-    let direct = unhurried(ProxyConfig::disabled());
+    let direct = lazy(ProxyConfig::disabled());
     let Some(proxy) = settings.proxies.proxy() else { return Ok(direct) };
     let url = proxy.url_with_user_info();
     let through_proxy =
         ProxyConfig::https(url.expose_secret()).expect("a forward proxy has a scheme and a host");
-    let tunnelled = unhurried(through_proxy);
-    Ok(SharedHttpConnector::new(Routed { direct, tunnelled, proxies: settings.proxies.clone() }))
+    let tunnelled = lazy(through_proxy);
+    Ok(SharedHttpConnector::new(RoutedConnector { direct, tunnelled, proxies: settings.proxies.clone() }))
 }
 
-fn build(roots: TrustStore, proxy: ProxyConfig, names: Names) -> SharedHttpConnector {
+fn build(roots: TrustStore, proxy: ProxyConfig, resolver: SharedResolver) -> SharedHttpConnector {
     let tls =
         TlsContext::builder().with_trust_store(roots).build().expect("a trust store alone is a context");
-    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(READ).build();
+    let settings =
+        HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
     let connector = Connector::builder()
         .connector_settings(settings)
         .proxy_config(proxy)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
-        .build_with_resolver(names);
+        .build_with_resolver(resolver);
     SharedHttpConnector::new(connector)
 }
 
-/// Looks names up as on the way to the upstream. The SDK's own lookups run in tokio's pool of blocking threads, where one
+/// Looks resolver up as on the way to the upstream. The SDK's own lookups run in tokio's pool of blocking threads, where one
 /// that hangs takes a thread for each attempt and keeps the runtime from ending.
 #[derive(Clone, Debug)]
-struct Names(Resolver);
+struct SharedResolver(Resolver);
 
-impl ResolveDns for Names {
+impl ResolveDns for SharedResolver {
     fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
         DnsFuture::new(async move { self.0.addresses(name).await.map_err(ResolveDnsError::new) })
     }
 }
 
-/// The same connector as the SDK's clients take it.
+/// The connector as the type that the SDK's clients take.
 #[must_use]
 pub fn client(connector: SharedHttpConnector) -> SharedHttpClient {
     http_client_fn(move |_, _| connector.clone())
@@ -121,24 +124,26 @@ pub fn client(connector: SharedHttpConnector) -> SharedHttpClient {
 /// Reads the system's roots at the first call: milliseconds and memory that a proxy does not need whose credentials come
 /// from elsewhere.
 #[derive(Debug)]
-struct Unhurried(LazyLock<SharedHttpConnector, Box<dyn FnOnce() -> SharedHttpConnector + Send>>);
+struct LazyConnector(LazyLock<SharedHttpConnector, Box<dyn FnOnce() -> SharedHttpConnector + Send>>);
 
-impl HttpConnector for Unhurried {
+impl HttpConnector for LazyConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let host = request.uri().parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
         let answer = self.0.call(request);
-        HttpConnectorFuture::new(async move { answer.await.map_err(|error| in_words(error, host)) })
+        HttpConnectorFuture::new(
+            async move { answer.await.map_err(|error| explain_tls_failure(error, host)) },
+        )
     }
 }
 
-/// Replaces what rustls has to say about a failure of TLS, which is meant for programmers.
-fn in_words(error: ConnectorError, host: Option<String>) -> ConnectorError {
+/// Replaces rustls's description of a TLS failure, which is written for programmers.
+fn explain_tls_failure(error: ConnectorError, host: Option<String>) -> ConnectorError {
     let Some(fault) = TlsFault::behind(&error) else { return error };
     let failure = Box::new(TlsFailure { host: host.unwrap_or_else(|| "the endpoint".to_owned()), fault });
     if error.is_io() { ConnectorError::io(failure) } else { ConnectorError::other(failure, None) }
 }
 
-/// TLS with an endpoint of AWS, or with the forward proxy on the way to it, has failed.
+/// A TLS failure with an endpoint of AWS or with the forward proxy.
 #[derive(Debug)]
 struct TlsFailure {
     host: String,
@@ -154,30 +159,29 @@ impl fmt::Display for TlsFailure {
 
 impl Error for TlsFailure {}
 
-/// Chooses the way for each request by the same rules as the way to the upstream.
+/// Chooses for each request between a direct connection and the forward proxy, by the same rules as for the upstream.
 #[derive(Debug)]
-struct Routed {
+struct RoutedConnector {
     direct: SharedHttpConnector,
     tunnelled: SharedHttpConnector,
     proxies: ForwardProxies,
 }
 
-impl HttpConnector for Routed {
+impl HttpConnector for RoutedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let uri: Option<Uri> = request.uri().parse().ok();
         let Some(proxy) = uri.and_then(|uri| self.proxies.towards(&uri).cloned()) else {
             return self.direct.call(request);
         };
         let answer = self.tunnelled.call(request);
-        HttpConnectorFuture::new(async move { answer.await.map_err(|error| through_proxy(error, &proxy)) })
+        HttpConnectorFuture::new(async move { answer.await.map_err(|error| into_proxy_error(error, &proxy)) })
     }
 }
 
-/// Says that a failure may be the forward proxy's; what kind of failure it is decides about retries and stays.
-fn through_proxy(error: ConnectorError, proxy: &ForwardProxy) -> ConnectorError {
+/// Adds to an error that it came through the forward proxy. Keeps its kind, on which retries depend.
+fn into_proxy_error(error: ConnectorError, proxy: &ForwardProxy) -> ConnectorError {
     let (io, timeout) = (error.is_io(), error.is_timeout());
-    let failure =
-        Box::new(ThroughProxy { address: proxy.address(), variable: proxy.variable, source: error });
+    let failure = Box::new(ProxyError { address: proxy.address(), variable: proxy.variable, source: error });
     match (io, timeout) {
         (true, _) => ConnectorError::io(failure),
         (_, true) => ConnectorError::timeout(failure),
@@ -185,34 +189,34 @@ fn through_proxy(error: ConnectorError, proxy: &ForwardProxy) -> ConnectorError 
     }
 }
 
-/// There was no answer through a forward proxy.
+/// There was no response through a forward proxy.
 #[derive(Debug)]
-struct ThroughProxy {
+struct ProxyError {
     address: String,
     variable: &'static str,
     source: ConnectorError,
 }
 
-impl fmt::Display for ThroughProxy {
+impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer through the proxy {} ({})", self.address, self.variable)
+        write!(f, "no response through the proxy {} ({})", self.address, self.variable)
     }
 }
 
-impl Error for ThroughProxy {
+impl Error for ProxyError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&self.source)
     }
 }
 
-/// Learns the clock's offset on the way.
+/// Learns the clock's offset from responses.
 #[derive(Debug)]
-struct Observing<C> {
+struct ClockObserver<C> {
     inner: C,
     clock: Clock,
 }
 
-impl<C: HttpConnector> HttpConnector for Observing<C> {
+impl<C: HttpConnector> HttpConnector for ClockObserver<C> {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let clock = self.clock.clone();
         let sent = clock.local();
@@ -305,7 +309,7 @@ mod tests {
         ];
         for (headers, moves) in cases {
             let clock = Clock::from_source(StaticTimeSource::new(now()));
-            let observing = Observing { inner: AnHourAhead(headers), clock: clock.clone() };
+            let observing = ClockObserver { inner: AnHourAhead(headers), clock: clock.clone() };
             observing.call(HttpRequest::empty()).await.expect("an answer");
             assert_eq!(clock.offset_millis() != 0, moves, "{headers:?}");
         }

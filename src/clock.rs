@@ -1,6 +1,6 @@
-//! Wall time as AWS sees it: the local clock plus the offset learnt from `Date` headers.
+//! AWS's wall time: the local clock plus an offset that is learnt from `Date` headers.
 //!
-//! Timers are not here: they are tokio's, so that tests can pause them.
+//! Timers are tokio's, so that tests can pause them.
 
 use std::{
     sync::{
@@ -13,13 +13,13 @@ use std::{
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource, TimeSource};
 use tracing::{info, warn};
 
-/// A sample whose answer took longer than this says nothing about the clock.
-const LONGEST_SAMPLE: Duration = Duration::from_secs(15 * 60);
+/// How long a response may take for its `Date` to be used.
+const MAX_SAMPLE_TIME: Duration = Duration::from_secs(15 * 60);
 
-/// The resolution of `Date`: what it leaves out, and as much again for clocks that tick apart.
+/// The resolution of `Date`, which has whole seconds.
 const RESOLUTION_MILLIS: i64 = 1_000;
 
-/// A cheap handle on the wall clock; clones share the learnt offset.
+/// The wall clock. Clones are cheap and share the learnt offset.
 #[derive(Clone, Debug)]
 pub struct Clock {
     source: SharedTimeSource,
@@ -44,34 +44,33 @@ impl Clock {
         self.source.now()
     }
 
-    /// The time that AWS has now, as far as it is known: what requests are signed with and
-    /// expiries are compared with.
+    /// AWS's current time, as far as it is known. Requests are signed with it, and expiries are compared with it.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         apply(self.local(), self.offset_millis())
     }
 
-    /// What is added to the local clock, in milliseconds; negative when the local clock is ahead.
+    /// The offset that is added to the local clock, in milliseconds; negative when the local clock is ahead.
     #[must_use]
     pub fn offset_millis(&self) -> i64 {
         self.offset_millis.load(Ordering::Relaxed)
     }
 
-    /// Learns from the `Date` of an answer of AWS's to a request sent at local time `sent` and just received.
+    /// Learns the offset from the `Date` of AWS's response, just received, to a request sent at local time `sent`.
     ///
-    /// Returns the change of the offset. An answer with an `Age` header comes from a cache, and one that is not AWS's own
-    /// says nothing about AWS's time; neither must be passed here.
+    /// Returns the change of the offset. Do not pass the `Date` of a response with an `Age` header, which comes from a cache, or
+    /// of one that AWS did not send.
     pub fn observe(&self, date: SystemTime, sent: SystemTime) -> Duration {
         self.observe_between(date, sent, self.local())
     }
 
-    /// The same for an answer received at local time `received`.
+    /// The same for a response received at local time `received`.
     ///
-    /// The server took `Date` at some moment between the two: as long as the known offset puts it there, however long
-    /// that took, nothing is wrong with it.
+    /// The server read its clock at some moment between the two. The offset changes only if it puts `Date` outside of them, so
+    /// that slow responses do not move the clock.
     pub fn observe_between(&self, date: SystemTime, sent: SystemTime, received: SystemTime) -> Duration {
         let Ok(took) = received.duration_since(sent) else { return Duration::ZERO };
-        if took > LONGEST_SAMPLE {
+        if took > MAX_SAMPLE_TIME {
             return Duration::ZERO;
         }
         let possible = millis_between(received, date) - RESOLUTION_MILLIS
@@ -80,16 +79,16 @@ impl Clock {
         if possible.contains(&known) {
             return Duration::ZERO;
         }
-        let settled = if possible.contains(&0) { 0 } else { millis_between(sent + took / 2, date) };
-        self.offset_millis.store(settled, Ordering::Relaxed);
-        report(settled);
-        Duration::from_millis(settled.abs_diff(known))
+        let offset = if possible.contains(&0) { 0 } else { millis_between(sent + took / 2, date) };
+        self.offset_millis.store(offset, Ordering::Relaxed);
+        report(offset);
+        Duration::from_millis(offset.abs_diff(known))
     }
 }
 
-/// The time in the `Date` of an answer, by a lookup of its headers as text.
+/// The time in the `Date` of a response, whose headers `header` looks up.
 ///
-/// `None` beside an `Age`: a cache has kept the answer, and its `Date` is that of another moment (RFC 9111 section 5.1).
+/// `None` if it has an `Age`: then the response comes from a cache, and `Date` is older (RFC 9111 section 5.1).
 pub fn date<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<SystemTime> {
     if header("age").is_some() {
         return None;
@@ -97,7 +96,7 @@ pub fn date<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<SystemTime> 
     httpdate::parse_http_date(header("date")?).ok()
 }
 
-/// Says that requests are signed by another time from now on.
+/// Logs a new offset.
 fn report(offset_millis: i64) {
     let offset_seconds = offset_millis as f64 / 1_000.0;
     match offset_millis {

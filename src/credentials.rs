@@ -1,4 +1,4 @@
-//! AWS credentials of the user who is signed in: where they come from, how long they last, who gets them.
+//! AWS credentials of the signed-in user: obtaining them, keeping them fresh, handing them to requests.
 
 pub mod aws_chain;
 pub mod channel;
@@ -49,16 +49,16 @@ impl Settings {
     }
 }
 
-/// A login and the identity pool that takes it.
+/// A login and the identity pool that exchanges it for credentials.
 #[derive(Clone, Debug)]
 pub struct Cognito {
-    /// What proves who the user is.
+    /// The proof of the user's identity.
     pub login: Login,
     /// The identity pool.
     pub identity_pool: IdentityPool,
 }
 
-/// What proves to the identity pool who the user is.
+/// The proof of the user's identity for the identity pool.
 #[derive(Clone, Debug)]
 pub enum Login {
     /// Sign-in at a user pool.
@@ -89,7 +89,7 @@ pub struct UserPool {
     pub auth_flow: AuthFlow,
     /// Base32 secret that answers SOFTWARE_TOKEN_MFA without a person.
     pub totp_secret: Option<SecretString>,
-    /// `https://cognito-idp.REGION.SUFFIX` or what redirects it.
+    /// `https://cognito-idp.REGION.SUFFIX` or its replacement.
     pub endpoint: String,
     /// The managed-login domain, `NAME.auth.REGION.amazoncognito.com` or a custom one.
     pub domain: Option<String>,
@@ -128,12 +128,12 @@ pub enum AuthFlow {
     UserAuth,
 }
 
-/// An identity pool and the role asked of it.
+/// An identity pool and the role to assume.
 #[derive(Clone, Debug)]
 pub struct IdentityPool {
     /// The identity pool.
     pub id: IdentityPoolId,
-    /// `https://cognito-identity.REGION.SUFFIX` or what redirects it.
+    /// `https://cognito-identity.REGION.SUFFIX` or its replacement.
     pub endpoint: String,
     /// Which of the roles that the token allows is assumed.
     pub role: RoleChoice,
@@ -150,7 +150,7 @@ pub enum RoleChoice {
     Classic {
         /// The role.
         role_arn: String,
-        /// `https://sts.REGION.SUFFIX` or what redirects it.
+        /// `https://sts.REGION.SUFFIX` or its replacement.
         sts_endpoint: String,
     },
 }
@@ -163,7 +163,7 @@ pub struct UserPoolId(String);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdentityPoolId(String);
 
-/// An id that does not have the form its kind has.
+/// A malformed id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidId {
     /// Not `REGION_NAME`.
@@ -249,7 +249,7 @@ impl fmt::Display for InvalidId {
 
 impl std::error::Error for InvalidId {}
 
-/// `local` is the region of pools that cognito-local makes.
+/// `local` is the region in the ids of the emulator cognito-local.
 fn is_region(text: &str) -> bool {
     text == "local"
         || text.split('-').count() >= 3

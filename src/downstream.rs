@@ -35,24 +35,25 @@ pub use workers::Workers;
 
 use crate::{shutdown::Shutdown, telemetry::metrics::Metrics};
 
-/// What a server needs to know.
+/// How a server treats connections.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Connections at the same time.
+    /// How many connections are served at the same time.
     pub max_connections: usize,
-    /// Whether a client that does not read its answer gives way to others: where answers are short, none has a reason.
+    /// Whether every answer is short, so that a connection may be evicted when its client does not read: no client needs
+    /// long for a few lines.
     pub are_answers_short: bool,
-    /// For what is under way when the end is asked for.
+    /// How long requests under way may take after shutdown was requested.
     pub drain: Duration,
-    /// For a client to take some of an answer.
+    /// How long a client may read nothing of its answer.
     pub write: Duration,
-    /// How much of a body is read and thrown away after its request was refused, in bytes.
+    /// How much of a body is read and discarded after its request was refused, in bytes.
     pub discard: u64,
-    /// What decides about connections by who holds their other end; without, the kernel is not asked.
+    /// Decides about each connection by the user who holds its other end. Without it the kernel is not asked.
     pub admission: Option<Admission>,
-    /// The whole answer, head included, to a connection for which there is no room.
+    /// The complete response, head included, to a connection over the limit.
     pub full: Bytes,
-    /// Where connections are counted, if they are.
+    /// Where connections are counted.
     pub metrics: Option<Arc<Metrics>>,
 }
 
@@ -70,7 +71,7 @@ where
     M: Fn(Endpoints, ConnectionEnd) -> S + Send + 'static,
     S: HttpService,
 {
-    let asked = shutdown.clone();
+    let requested = shutdown.clone();
     let settings = Arc::new(settings);
     let (dispatcher, running) = workers.start(&settings, &shutdown)?;
     let acceptor = Acceptor::new(settings, shutdown, dispatcher);
@@ -80,8 +81,9 @@ where
     }
     drop(acceptor);
     running.ended().await;
-    // Workers end after those who give them connections, and these when they are asked to; or all have panicked.
-    if !loops.is_empty() && !asked.is_requested() {
+    // Workers end once every accept loop has dropped its dispatcher, which happens at shutdown. Workers that end while the
+    // loops still accept have panicked, all of them.
+    if !loops.is_empty() && !requested.is_requested() {
         return Err(io::Error::other("all workers exited unexpectedly"));
     }
     while loops.join_next().await.is_some() {}

@@ -1,7 +1,7 @@
 //! A local reverse proxy that signs each request with AWS Signature Version 4 as an Amazon Cognito user.
 //!
 //! The binary is the product; the library exists so that tests and the sandbox use the same parts.
-//! `ARCHITECTURE.md` has the code map and the walk of one request and of one refresh.
+//! `ARCHITECTURE.md` has the code map and follows one request and one refresh through it.
 
 pub mod admin;
 pub mod app;

@@ -1,4 +1,4 @@
-//! Parses the command line, runs the command, maps its end to an exit code.
+//! Parses the command line, runs the command and maps its result to an exit code.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os()) {
         Ok(command) => command,
         Err(error) => {
-            // Help and usage go where clap sends them; a closed pipe is the reader's choice.
+            // Fails only when the reader has closed the pipe.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -20,8 +20,8 @@ fn main() -> ExitCode {
     if let Err(error) = process::check_resources() {
         return commands::Failure::from(error).report();
     }
-    // Clients are served by threads of their own; what is left fits into one. The thread for work on files stays: where
-    // the system gives no other later on, work waits for this one instead of panicking for want of any.
+    // One thread is enough here, since clients are served by worker threads. The blocking thread, started below, stays for the
+    // life of the process: without any, tokio would panic when the system refuses a new thread later.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_keep_alive(YEAR).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => failure.report(),
     };
-    // A write that is under way in a thread of the runtime gets time to finish; a disk that hangs gets no more.
+    // Lets a write on a blocking thread finish, but does not wait for a disk that hangs.
     runtime.shutdown_timeout(Duration::from_secs(1));
     code
 }

@@ -1,5 +1,4 @@
-//! The process as the system sees it: no core file, no reader of its memory, no payload in a panic; how many files it
-//! may have open.
+//! Hardens the process (no core file, no reader of its memory, no payload in a panic message) and checks its resources.
 
 use std::{io, panic, sync::OnceLock, thread};
 
@@ -8,26 +7,26 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::telemetry;
 
-/// Keeps other processes of the user out of the memory, and the memory out of files.
+/// Keeps other processes of the user out of the memory, and the memory out of core files.
 ///
-/// What the system does not grant is not worth ending for.
+/// Failures are ignored: the proxy works without, and some systems do not allow this.
 pub fn harden() {
     if !is_undumpable() {
-        // The limit is a second choice: a program that `exec` runs inherits it, and a core file that is piped to a
-        // program (`core_pattern` with `|`) is not held to it. The hard limit stays, so that others can raise it again.
+        // The limit is the second choice: a program that `exec` runs inherits it, and it does not hold for core files that are
+        // piped to a program (`core_pattern` with `|`). The hard limit stays, so that the program can raise it again.
         let mut limit = rustix::process::getrlimit(Resource::Core);
         limit.current = Some(0);
         let _ = rustix::process::setrlimit(Resource::Core, limit);
     }
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        // The message may quote what a client sent: the place is enough to find it.
+        // Without the message, which may quote what a client sent. The location is enough to find the cause.
         telemetry::say(&format!("countersign: internal error at {place}\n"));
     }));
 }
 
-/// Makes the system write no core file of this process and let no process of the same user read its memory; whether it
-/// does. A program that this one starts is not held to it: `execve` undoes it (`PR_SET_DUMPABLE` in prctl(2)).
+/// Makes the process undumpable, so that there is no core file and no other process of the user can read its memory; `false`
+/// if the system refuses. `execve` resets this for programs that the process starts (`PR_SET_DUMPABLE` in prctl(2)).
 #[cfg(target_os = "linux")]
 fn is_undumpable() -> bool {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -40,17 +39,17 @@ fn is_undumpable() -> bool {
     false
 }
 
-/// Fewer open files than this are not enough to start: standard streams, the runtime's own, configuration and session
-/// files, a listener and a connection on either side, with some to spare.
+/// How many open files the process needs at least: standard streams, those of the runtime, configuration and session files, a
+/// listener and a connection on either side, and some spare ones.
 const MIN_OPEN_FILES: u64 = 64;
 
-/// The limit on open files that the process was started with.
+/// The limit on open files that the process inherited.
 static INHERITED: OnceLock<Rlimit> = OnceLock::new();
 
-/// Lets the process have `wanted` files open at the same time, as far as its hard limit allows; how many it may have.
+/// Raises the soft limit on open files to `wanted`, or to the hard limit if that is lower; returns the new limit.
 ///
-/// Shells start programs with a soft limit of 1,024 for the sake of programs that use select(2), and a much higher hard
-/// one for those that do not.
+/// Shells start programs with a soft limit of 1,024, because select(2) cannot handle more, and with a much higher hard limit
+/// for programs that do not use it.
 pub fn raise_open_files(wanted: u64) -> u64 {
     let inherited = *INHERITED.get_or_init(|| rustix::process::getrlimit(Resource::Nofile));
     let now = rustix::process::getrlimit(Resource::Nofile);
@@ -65,10 +64,10 @@ pub fn raise_open_files(wanted: u64) -> u64 {
     }
 }
 
-/// Sees to what no command can do without, and the libraries panic for want of: open files, a thread, random bytes.
+/// Checks for what every command needs and libraries would panic without: open files, a thread, random bytes.
 ///
 /// # Errors
-/// When the system does not give it.
+/// When the system refuses one of these.
 pub fn check_resources() -> io::Result<()> {
     let limit = raise_open_files(MIN_OPEN_FILES);
     if limit < MIN_OPEN_FILES {
@@ -77,7 +76,7 @@ pub fn check_resources() -> io::Result<()> {
         )));
     }
     let thread = thread::Builder::new().spawn(|| {}).map_err(|error| no_thread(&error))?;
-    // It has nothing in it that could panic.
+    // An empty thread cannot panic.
     let _ = thread.join();
     SysRng
         .try_next_u32()
@@ -85,15 +84,15 @@ pub fn check_resources() -> io::Result<()> {
         .map(drop)
 }
 
-/// What the system says when it starts no thread, with the limit that is usually met.
+/// The error for a thread that cannot be started, with the limit that is usually the cause.
 pub fn no_thread(error: &io::Error) -> io::Error {
     let message = format!("no thread can be started; raise the limit on processes (ulimit -u): {error}");
     io::Error::new(error.kind(), message)
 }
 
-/// Runs `start` with the limit on open files that this process was started with, for a program that is to inherit it.
+/// Runs `start` with the inherited limit on open files, for a program that is started in it and inherits the limit.
 ///
-/// Files that are open stay open; for the moment that `start` takes, another thread may find that it can open no more.
+/// Open files stay open, but while `start` runs, other threads may be unable to open more.
 pub fn with_inherited_open_files<T>(start: impl FnOnce() -> T) -> T {
     let now = rustix::process::getrlimit(Resource::Nofile);
     let changed = INHERITED.get().filter(|inherited| inherited.current != now.current);
@@ -107,7 +106,7 @@ pub fn with_inherited_open_files<T>(start: impl FnOnce() -> T) -> T {
     started
 }
 
-/// Whether this process ignores the signal with this number, as far as the system tells.
+/// Whether this process ignores the signal with this number; `false` if the system does not say.
 pub fn ignores(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

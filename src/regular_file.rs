@@ -1,6 +1,6 @@
-//! Files that a user names: regular files only, up to a size, and opened without waiting for anything.
+//! Reads files that a user names: regular files only, with a size limit, and without blocking on a pipe.
 //!
-//! Data that may come from a pipe (`call -d @FILE`, `explain --compare FILE`) is not read through this module.
+//! Data that may come from a pipe (`call -d @FILE`, `explain --compare FILE`) is not read by this module.
 
 use std::{
     fs::{File, Metadata},
@@ -13,7 +13,7 @@ use bytesize::ByteSize;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use zeroize::Zeroizing;
 
-/// What editors and shells of Windows put in front of UTF-8.
+/// Editors and shells of Windows write this in front of UTF-8.
 pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// A regular file, open for reading.
@@ -23,17 +23,17 @@ pub(crate) struct RegularFile {
     metadata: Metadata,
 }
 
-/// What happens where the last part of a path is a symbolic link.
+/// How a symbolic link as the last part of a path is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Links {
-    /// The file that the link leads to is opened.
+    /// Opens the target of the link.
     Follow,
-    /// The link is refused, as everything that is no regular file is.
+    /// Refuses the link like everything else that is not a regular file.
     Refuse,
 }
 
 impl RegularFile {
-    /// Opens the file at `path`; symbolic links are followed.
+    /// Opens the file at `path` and follows symbolic links.
     ///
     /// # Errors
     /// As [`open_at`](Self::open_at).
@@ -44,26 +44,26 @@ impl RegularFile {
     /// Opens the file at `path`, which is relative to `folder` unless it is absolute.
     ///
     /// # Errors
-    /// When there is none or it cannot be opened; `InvalidInput` when it is a pipe, a socket, a device, a
-    /// directory, or a symbolic link that is not to be followed.
+    /// When it does not exist or cannot be opened; `InvalidInput` when it is a pipe, a socket, a device, a directory, or a
+    /// symbolic link that must not be followed.
     pub(crate) fn open_at(folder: impl AsFd, path: &Path, links: Links) -> io::Result<Self> {
         let (at_flags, link_flag) = match links {
             Links::Follow => (AtFlags::empty(), OFlags::empty()),
             Links::Refuse => (AtFlags::SYMLINK_NOFOLLOW, OFlags::NOFOLLOW),
         };
-        // Some devices act when they are opened (a tape rewinds, a watchdog starts), so the kind is looked at first.
+        // The type is checked before opening: some devices act when they are opened (a tape rewinds, a watchdog starts).
         let stat = rustix::fs::statat(&folder, path, at_flags)?;
         refuse_unless_regular(FileType::from_raw_mode(stat.st_mode))?;
-        // It may be another file by now. Opening a pipe would wait for a writer without O_NONBLOCK, and opening a
-        // terminal without O_NOCTTY could make it the controlling one.
+        // The path may name another file by now. Without O_NONBLOCK, opening a pipe would wait for a writer; without O_NOCTTY,
+        // a terminal could become the controlling one.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | link_flag;
         File::from(rustix::fs::openat(&folder, path, flags, Mode::empty())?).try_into()
     }
 
-    /// Opens the file at `path` for reading and writing; makes one that is this user's alone where there is none.
+    /// Opens the file at `path` for reading and writing, or creates one that only this user can read.
     ///
     /// # Errors
-    /// When it can be neither opened nor made; `InvalidInput` when it is no regular file.
+    /// When it can be neither opened nor created; `InvalidInput` when it is not a regular file.
     pub(crate) fn open_or_create(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         File::from(rustix::fs::openat(CWD, path, flags, Mode::RUSR | Mode::WUSR)?).try_into()
@@ -74,12 +74,12 @@ impl RegularFile {
         self.file
     }
 
-    /// The metadata of the file that is open, whatever is at its path by now.
+    /// The metadata of the open file, whatever its path names now.
     pub(crate) fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// Reads the whole file.
+    /// Reads the file to its end.
     ///
     /// # Errors
     /// When it cannot be read; `FileTooLarge` when it has more than `limit` bytes.
@@ -103,9 +103,9 @@ impl TryFrom<File> for RegularFile {
 /// # Errors
 /// When it cannot be read; `FileTooLarge` when it has more than `limit` bytes.
 pub(crate) fn read_up_to(reader: impl Read, expected: u64, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Room for everything from the start: a buffer that grows leaves copies of a secret behind.
-    let room = usize::try_from(expected.min(limit)).unwrap_or_default() + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    // Allocated once: a buffer that grows leaves copies of a secret in freed memory.
+    let capacity = usize::try_from(expected.min(limit)).unwrap_or_default() + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     reader.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {}", ByteSize(limit))));

@@ -1,4 +1,4 @@
-//! Threads with a runtime of their own.
+//! Threads that each run a separate tokio runtime.
 
 use std::{future::Future, io, sync::mpsc, thread};
 
@@ -6,17 +6,16 @@ use tokio::runtime;
 
 use crate::process::no_thread;
 
-/// Starts a thread that runs the future which `make` gives, in a runtime of the thread's own, in which `make` runs too.
+/// Starts a thread with a runtime, in which `make` and then the future that it returns run.
 ///
-/// The runtime is made and dropped in that thread: one that is dropped inside another panics, as it would when the
-/// system gives no thread for it. When the future has ended, `lookups` threads or fewer may still be at work for it;
-/// they are not waited for.
+/// The runtime is built and dropped in that thread, since tokio panics when a runtime is dropped inside another one. When the
+/// future has ended, up to `max_blocking_threads` threads may still be at work; they are not waited for.
 ///
 /// # Errors
-/// When the system gives no thread or no means to wait for events, or `make` fails.
+/// When the system refuses a thread or the descriptors that a runtime needs, or when `make` fails.
 pub(crate) fn spawn<F>(
     name: String,
-    lookups: usize,
+    max_blocking_threads: usize,
     make: impl FnOnce() -> io::Result<F> + Send + 'static,
 ) -> io::Result<thread::JoinHandle<()>>
 where
@@ -24,8 +23,10 @@ where
 {
     let (started, start) = mpsc::sync_channel(1);
     let thread = thread::Builder::new().name(name).spawn(move || {
-        let built =
-            runtime::Builder::new_current_thread().enable_all().max_blocking_threads(lookups.max(1)).build();
+        let built = runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(max_blocking_threads.max(1))
+            .build();
         let made = built.and_then(|runtime| {
             let future = {
                 let _entered = runtime.enter();
@@ -35,7 +36,7 @@ where
         });
         match made {
             Ok((runtime, future)) => {
-                // Whoever started this thread waits for the word.
+                // The caller waits for this.
                 let _ = started.send(Ok(()));
                 runtime.block_on(future);
                 runtime.shutdown_background();

@@ -1,4 +1,4 @@
-//! The end of the process: asked for by a signal or by a request, heard by every task.
+//! Shutdown of the process: requested by a signal or by an HTTP request, observed by every task.
 
 use std::{
     fmt,
@@ -16,18 +16,18 @@ use tokio::{
 
 use crate::{process, runtime_thread};
 
-/// How long the process has after its second signal to end by itself: enough to write its log.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
+/// How long the process may take to end by itself after a second signal, so that it can write its log.
+const SECOND_SIGNAL_GRACE: Duration = Duration::from_secs(1);
 
-/// Asks for the end. Clones ask for the same.
+/// Requests the shutdown. Clones are the same trigger.
 #[derive(Clone, Debug)]
 pub struct Trigger(watch::Sender<bool>);
 
-/// Hears of the end. Clones are cheap.
+/// Observes the shutdown. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Receiver<bool>);
 
-/// Makes the two ends.
+/// Makes a trigger and its observer.
 #[must_use]
 pub fn channel() -> (Trigger, Shutdown) {
     let (sender, receiver) = watch::channel(false);
@@ -35,19 +35,19 @@ pub fn channel() -> (Trigger, Shutdown) {
 }
 
 impl Trigger {
-    /// Asks for the end; further calls change nothing.
+    /// Requests the shutdown. Further calls do nothing.
     pub fn request(&self) {
         self.0.send_replace(true);
     }
 }
 
 impl Shutdown {
-    /// Waits until the end is asked for; a trigger that is gone asks for it too.
+    /// Waits until the shutdown is requested. Dropping all triggers requests it too.
     pub async fn requested(&mut self) {
         let _ = self.0.wait_for(|requested| *requested).await;
     }
 
-    /// Whether the end has been asked for; a trigger that is gone asks for it too.
+    /// Whether the shutdown has been requested, or all triggers have been dropped.
     #[must_use]
     pub fn is_requested(&self) -> bool {
         *self.0.borrow() || self.0.has_changed().is_err()
@@ -66,7 +66,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// 128 and the signal's number, as shells have it.
+    /// 128 plus the number of the signal, as in shells.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
@@ -87,7 +87,7 @@ impl fmt::Display for Signal {
     }
 }
 
-/// The signals of this process from the moment of its creation on.
+/// Receives the signals of this process from its creation on.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Option<unix::Signal>,
@@ -96,16 +96,17 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes over SIGINT and SIGTERM. The second of them ends the process within a second, whatever hangs in it, with
-    /// the exit code of the first.
+    /// Handles SIGINT and SIGTERM. The second signal ends the process within a second, even if something hangs, with the exit
+    /// code of the first.
     ///
     /// # Errors
-    /// When the system does not let it, or gives no thread.
+    /// When the system refuses a signal handler or a thread.
     pub fn listen() -> io::Result<Self> {
         Self::listen_and_exit_with(Signal::exit_code, ready(()))
     }
 
-    /// The same, with `exit_code` of the first signal, and not before `settled` is over: it must have a limit of its own.
+    /// The same, with the exit code that `exit_code` returns for the first signal, and not before `settled` has ended, which
+    /// must have a time limit.
     ///
     /// # Errors
     /// As [`listen`](Self::listen).
@@ -125,24 +126,24 @@ impl Signals {
         })
     }
 
-    /// Takes over SIGINT, SIGTERM and SIGHUP for another program that this one runs, but none that this
-    /// process was started to ignore: under `nohup`, the other program ignores SIGHUP as well.
+    /// Handles SIGINT, SIGTERM and SIGHUP for another program that this one runs, except those that this process inherited as
+    /// ignored: under `nohup`, the other program must ignore SIGHUP as well.
     ///
     /// # Errors
-    /// When the system does not let it.
+    /// When the system refuses a signal handler.
     pub fn listen_beside_another() -> io::Result<Self> {
-        let heard = |kind: SignalKind| match process::ignores(kind.as_raw_value()) {
+        let listen = |kind: SignalKind| match process::ignores(kind.as_raw_value()) {
             true => Ok(None),
             false => unix::signal(kind).map(Some),
         };
         Ok(Self {
-            interrupt: heard(SignalKind::interrupt())?,
-            terminate: heard(SignalKind::terminate())?,
-            hangup: heard(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for the next of them.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
             () = received(&mut self.interrupt) => Signal::Interrupt,
@@ -152,19 +153,19 @@ impl Signals {
     }
 }
 
-/// Listens in a thread and a runtime of its own, since what hangs may be the runtime that ought to hear the signal: in
-/// work on a file, or at a stdout that nobody reads.
+/// Ends the process at the second signal. It listens in a separate thread with its own runtime, since the main runtime may be
+/// what hangs: on a file, or on a stdout that is not read.
 fn end_at_second_signal(
     exit_code: impl Fn(Signal) -> u8 + Send + 'static,
     settled: impl Future + Send + 'static,
 ) -> io::Result<()> {
-    // No owner awaits the thread: it ends with the process.
+    // The thread is not joined: it ends with the process.
     runtime_thread::spawn("signals".to_owned(), 0, move || {
         let mut signals = Signals::take_over()?;
         Ok(async move {
             let first = signals.next().await;
             signals.next().await;
-            sleep(LAST_MOMENT).await;
+            sleep(SECOND_SIGNAL_GRACE).await;
             settled.await;
             exit(exit_code(first).into());
         })

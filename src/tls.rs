@@ -1,4 +1,4 @@
-//! What every TLS client of the process needs: trusted roots, and words for a failed handshake.
+//! What all TLS clients of the process share: trusted roots, and descriptions of failures.
 
 pub(crate) mod fault;
 pub(crate) mod roots;

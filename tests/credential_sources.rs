@@ -371,7 +371,7 @@ async fn the_chain_finds_keys_in_a_profile() {
 async fn a_chain_that_finds_nothing_says_what_to_do() {
     let sandbox = sandbox::start(Settings::default()).await.expect("free ports");
     let (proxy, url) = serve_with_the_chain(&sandbox, &[]).await;
-    let line = proxy.stderr_line("until somebody acts").await;
+    let line = proxy.stderr_line("action needed").await;
     assert!(line.contains("aws sso login"), "{line}");
     assert_eq!(status(&url).await, 503);
     assert!(sandbox.requests().is_empty());

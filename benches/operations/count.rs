@@ -1,10 +1,10 @@
-//! Runs one operation for callgrind, which is told to count within [`counted`]; without a name, prints all names.
+//! Runs one operation for callgrind, which counts within [`counted`]; without a name, prints all names.
 
 mod operation;
 
 use std::hint::black_box;
 
-/// Runs before the one that is counted, so that caches are filled.
+/// How many runs precede the counted one, to fill caches.
 const WARM_UP: usize = 3;
 
 #[expect(clippy::print_stdout, reason = "the names are what was asked for")]

@@ -1,4 +1,4 @@
-//! The time of those parts of the data path that are pure computation.
+//! Times the parts of the data path that are pure computation.
 
 mod operation;
 

@@ -1,4 +1,4 @@
-//! What is measured: requests as clients send them, against settings as people have them.
+//! The measured operations: typical requests with typical settings.
 
 use std::{
     hint::black_box,
@@ -22,7 +22,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request::Pa
 /// One piece of computation.
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
-    /// Makes what one run consumes.
+    /// Prepares the input of one run.
     pub(crate) prepare: Box<dyn FnMut() -> Box<dyn FnOnce()>>,
 }
 
@@ -47,7 +47,7 @@ const FROM_A_PAGE: [(&str, &str); 14] = [
     ("x-amz-meta-source", "web"),
 ];
 
-/// All that is measured.
+/// All operations.
 pub(crate) fn all() -> Vec<Operation> {
     vec![
         operation("target", target),

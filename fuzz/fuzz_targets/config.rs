@@ -1,4 +1,4 @@
-//! A configuration file is taken, or all that is wrong with it is told with its place.
+//! A configuration file is accepted, or every mistake in it is reported with its position.
 #![no_main]
 
 use std::{cell::OnceCell, fs};

@@ -1,33 +1,33 @@
-//! Answers that are not AWS's: a block page, a captive portal, a proxy that wants a password.
+//! Responses that AWS did not send: those of a captive portal, a web filter, a proxy that wants a password.
 //!
-//! They say nothing about tokens or users, whatever their status.
+//! Whatever their status, they say nothing about tokens or users.
 
 use std::{error::Error, fmt};
 
 use aws_smithy_runtime_api::http::Headers;
 
-/// The longest title that is repeated.
-const LONGEST_TITLE: usize = 100;
+/// How much of the title of a page is shown, in characters.
+const MAX_TITLE: usize = 100;
 
-/// Titles stand at the beginning of a page.
-const SEARCHED: usize = 64 * 1024;
+/// How much of a page is searched for its title, in bytes.
+const MAX_SEARCHED: usize = 64 * 1024;
 
-/// Headers that every answer of a service of AWS has one of: Cognito and STS, Cognito's managed login, S3's family, and
-/// errors of the JSON protocol.
-const MARKS: [&str; 4] =
+/// Headers of which every response of AWS has one: Cognito and STS, Cognito's managed login, the S3 services, and errors of
+/// the JSON protocol.
+const AWS_HEADERS: [&str; 4] =
     ["x-amzn-requestid", "x-amz-cognito-request-id", "x-amz-request-id", "x-amzn-errortype"];
 
-/// The media type of Cognito's protocol in all its versions, which emulators without request ids send as well.
+/// The media type of Cognito's protocol in all versions. Emulators send it too, without request ids.
 const JSON_PROTOCOL: &str = "application/x-amz-json-";
 
-/// Whether the headers alone show that AWS answered. Pages of whatever stands on the way have none of these marks.
+/// Whether the headers show that AWS sent the response. Those of proxies and portals in between do not.
 pub(super) fn is_marked_as_aws(headers: &Headers) -> bool {
     let speaks_the_protocol =
         headers.get("content-type").is_some_and(|media_type| media_type.starts_with(JSON_PROTOCOL));
-    speaks_the_protocol || MARKS.iter().any(|mark| headers.contains_key(*mark))
+    speaks_the_protocol || AWS_HEADERS.iter().any(|mark| headers.contains_key(*mark))
 }
 
-/// An answer that is not AWS's.
+/// A response that AWS did not send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignAnswer {
     /// The HTTP status.
@@ -37,20 +37,20 @@ pub struct ForeignAnswer {
 
 impl ForeignAnswer {
     pub(crate) fn new(status: u16, body: &[u8]) -> Self {
-        let page = String::from_utf8_lossy(&body[..body.len().min(SEARCHED)]);
+        let page = String::from_utf8_lossy(&body[..body.len().min(MAX_SEARCHED)]);
         Self { status, title: title(&page) }
     }
 }
 
-/// The page's title on one line.
+/// The title of the page, on one line.
 fn title(page: &str) -> Option<String> {
-    // ASCII, so that positions are the same in both.
+    // Lower-cases ASCII only, so that byte positions are the same in both texts.
     let lower = page.to_ascii_lowercase();
     let tag = lower.find("<title")?;
     let start = tag + lower[tag..].find('>')? + 1;
     let end = start + lower[start..].find("</title")?;
     let words: Vec<&str> = page[start..end].split_whitespace().collect();
-    let shown = words.join(" ").chars().filter(|letter| !letter.is_control()).take(LONGEST_TITLE).collect();
+    let shown = words.join(" ").chars().filter(|letter| !letter.is_control()).take(MAX_TITLE).collect();
     Some(shown).filter(|title: &String| !title.is_empty())
 }
 
@@ -82,7 +82,7 @@ mod tests {
             assert_eq!(title(page).as_deref(), expected, "{page}");
         }
         let long = format!("<title>{}</title>", "x".repeat(5_000));
-        assert_eq!(title(&long).map(|title| title.len()), Some(LONGEST_TITLE));
+        assert_eq!(title(&long).map(|title| title.len()), Some(MAX_TITLE));
     }
 
     #[test]

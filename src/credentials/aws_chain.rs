@@ -1,4 +1,4 @@
-//! The SDK's default chain as a source: profile, SSO, container, instance.
+//! The default credentials chain of the AWS SDK: profile, SSO, container, instance.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use super::{
 use crate::aws_http;
 use crate::clock::Clock;
 
-/// After this time a chain that found nothing is asked again: somebody may have run `aws sso login`.
-const ANOTHER_LOOK: Duration = Duration::from_secs(30);
+/// How long after an attempt that found nothing the chain is tried again: the user may have run `aws sso login`.
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Credentials of the environment, whatever kind of environment it is.
+/// Obtains credentials from the environment.
 #[derive(Debug)]
 pub struct AwsChain {
     connector: SharedHttpConnector,
     clock: Clock,
-    /// Since the chain was asked last.
+    /// Runs since the last attempt.
     pause: Option<Pause>,
 }
 
@@ -32,7 +32,7 @@ impl AwsChain {
         Self { connector, clock, pause: None }
     }
 
-    /// Made anew for each attempt: profiles change on disk.
+    /// A new chain for each attempt, since the SDK reads profiles only once.
     async fn chain(&self) -> DefaultCredentialsChain {
         let settings =
             ProviderConfig::without_region().with_http_client(aws_http::client(self.connector.clone()));
@@ -42,7 +42,7 @@ impl AwsChain {
 
 impl CredentialsProvider for AwsChain {
     async fn fetch(&mut self) -> Result<IssuedCredentials, FetchError> {
-        self.pause = Some(Pause::new(ANOTHER_LOOK, None, &self.clock));
+        self.pause = Some(Pause::new(RETRY_INTERVAL, None, &self.clock));
         let credentials = self.chain().await.provide_credentials().await.map_err(failed)?;
         Ok(IssuedCredentials {
             expiry: credentials.expiry(),
@@ -81,9 +81,9 @@ mod tests {
     async fn a_chain_that_found_nothing_is_asked_again_after_a_while() {
         let mut chain = AwsChain::new(SharedHttpConnector::new(Script::default()), clock());
         assert!(chain.changed().await, "it has not been asked yet");
-        chain.pause = Some(Pause::new(ANOTHER_LOOK, None, &chain.clock));
+        chain.pause = Some(Pause::new(RETRY_INTERVAL, None, &chain.clock));
         assert!(!chain.changed().await);
-        advance(ANOTHER_LOOK).await;
+        advance(RETRY_INTERVAL).await;
         assert!(chain.changed().await);
     }
 }

@@ -1,4 +1,4 @@
-//! The channel from the task that refreshes to the requests that sign: a publisher and its receivers.
+//! The channel from the refresher to the requests: one publisher and its receivers.
 
 use std::{
     fmt,
@@ -18,25 +18,25 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// The longest that a request waits for a refresh.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How long a request waits for a refresh at most.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// How long after one replacement of refused credentials no other is asked for.
-const BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(10);
+/// The shortest time between two replacements of refused credentials.
+const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How far the gateway's clock and ours can be apart unnoticed, since `Date` has whole seconds.
-const UNNOTICED_SKEW: Duration = Duration::from_secs(2);
+/// How far the gateway's clock and ours may differ: `Date`, from which the offset is learnt, has whole seconds.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(2);
 
 /// What is known about the credentials at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// The last credentials that were obtained, perhaps expired.
+    /// The last issued credentials, which may have expired.
     pub issued: Option<Arc<IssuedCredentials>>,
     /// Why the last attempt failed; `None` when it succeeded.
     pub problem: Option<Arc<Problem>>,
-    /// Attempts that ended well.
+    /// How many attempts have succeeded.
     pub refreshes: u64,
-    /// Attempts that failed.
+    /// How many attempts have failed.
     pub failures: u64,
     /// When the last successful attempt ended.
     pub refreshed_at: Option<SystemTime>,
@@ -53,9 +53,9 @@ impl State {
 pub struct Problem {
     /// The error and its causes, free of secrets.
     pub message: String,
-    /// What a person should do, when only a person can help.
+    /// What a person should do; `None` when the failure may pass by itself.
     pub remedy: Option<String>,
-    /// What is waited for before the next attempt; `None` when none will be made.
+    /// The pause before the next attempt; `None` when there will be none.
     pub pause: Option<Pause>,
     /// When the attempt failed, in AWS's time.
     pub at: SystemTime,
@@ -64,14 +64,14 @@ pub struct Problem {
 /// Why a request cannot be signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unavailable {
-    /// Until a person acts.
+    /// A person has to act first.
     LoginRequired {
         /// What that person should do.
         remedy: String,
     },
-    /// For the moment.
+    /// A retry may succeed.
     Temporarily {
-        /// When it is worth asking again.
+        /// When to retry.
         retry_after: Duration,
     },
 }
@@ -87,7 +87,7 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// Makes the two ends.
+/// Makes a publisher and its receiver.
 #[must_use]
 pub fn channel(clock: Clock) -> (Publisher, Receiver) {
     let (sender, state) = watch::channel(State::default());
@@ -96,10 +96,10 @@ pub fn channel(clock: Clock) -> (Publisher, Receiver) {
     (publisher, Receiver { state, demand, clock })
 }
 
-/// What requests ask of the refreshing task.
+/// What requests ask of the refresher.
 #[derive(Debug, Default)]
 struct Demand {
-    /// Somebody found the credentials to be due, or refused.
+    /// Notified by a request that finds the credentials due, or refused.
     wake: Notify,
     rejection: Mutex<Rejection>,
 }
@@ -108,18 +108,18 @@ struct Demand {
 #[derive(Debug, Default)]
 struct Rejection {
     pending: Option<Arc<IssuedCredentials>>,
-    /// When a replacement was last asked for, and how many attempts had ended by then.
-    asked: Option<(Instant, u64)>,
+    /// When a replacement was last requested, and how many attempts had ended by then.
+    requested: Option<(Instant, u64)>,
 }
 
 impl Demand {
-    /// Asks for a replacement of `rejected`, unless one was asked for and made moments ago: a gateway that
-    /// refuses every credential must not make a call to Cognito of every request.
+    /// Requests a replacement of `rejected`; `false` if the last one was made moments ago. Without this limit, a gateway that
+    /// refuses all credentials would make every request call Cognito.
     fn reject(&self, rejected: &Arc<IssuedCredentials>, attempts: u64) -> bool {
         let mut rejection = self.rejection.lock().unwrap_or_else(PoisonError::into_inner);
-        match rejection.asked {
-            Some((at, during)) if at.elapsed() < BETWEEN_REPLACEMENTS => return during == attempts,
-            _ => rejection.asked = Some((Instant::now(), attempts)),
+        match rejection.requested {
+            Some((at, during)) if at.elapsed() < MIN_REPLACEMENT_INTERVAL => return during == attempts,
+            _ => rejection.requested = Some((Instant::now(), attempts)),
         }
         rejection.pending = Some(Arc::clone(rejected));
         self.wake.notify_one();
@@ -127,7 +127,7 @@ impl Demand {
     }
 }
 
-/// The end of the refreshing task.
+/// The end that the refresher has.
 #[derive(Debug)]
 pub struct Publisher {
     state: watch::Sender<State>,
@@ -140,7 +140,7 @@ impl Publisher {
         self.demand.wake.notified().await;
     }
 
-    /// Whether the gateway has refused the credentials that are published at this moment; asked once.
+    /// Whether the gateway has refused the published credentials. Resets the answer.
     pub(super) fn take_rejection(&self) -> bool {
         let mut rejection = self.demand.rejection.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(rejected) = rejection.pending.take() else { return false };
@@ -164,7 +164,7 @@ impl Publisher {
         });
     }
 
-    /// Publishes a failure; what is still valid stays.
+    /// Publishes a failure. The credentials stay, which may still be valid.
     pub fn failed(&self, problem: Problem) {
         self.state.send_modify(|state| {
             state.problem = Some(Arc::new(problem));
@@ -173,7 +173,7 @@ impl Publisher {
     }
 }
 
-/// The end of those who sign. Clones are cheap.
+/// The end that requests have. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Receiver {
     state: watch::Receiver<State>,
@@ -184,13 +184,13 @@ pub struct Receiver {
 impl Receiver {
     /// Credentials that are valid now, by the wall clock at this moment.
     ///
-    /// Returns at once outside the mandatory window; inside it, waits for the refresh that is under way.
+    /// Returns at once, except in the mandatory window, in which it waits for the refresh.
     ///
     /// # Errors
-    /// When there are none: at once after a terminal failure or while an outage's pause lasts, else after
-    /// ten seconds at most.
+    /// When there are none: at once after a terminal failure and during the pause after a transient one, otherwise after at
+    /// most ten seconds.
     pub async fn valid(&self) -> Result<Arc<IssuedCredentials>, Unavailable> {
-        let deadline = Instant::now() + LONGEST_WAIT;
+        let deadline = Instant::now() + MAX_WAIT;
         let mut state = self.state.clone();
         loop {
             let seen = state.borrow_and_update().clone();
@@ -214,7 +214,7 @@ impl Receiver {
                 }
                 (_, _) => {
                     if let Some(reason) =
-                        seen.problem.as_deref().and_then(|problem| problem.forbids_waiting(&self.clock))
+                        seen.problem.as_deref().and_then(|problem| problem.unavailable(&self.clock))
                     {
                         return Err(reason);
                     }
@@ -227,12 +227,12 @@ impl Receiver {
         }
     }
 
-    /// Credentials that replace `rejected`, which the gateway refused as expired or invalid.
+    /// Waits for credentials that replace `rejected`, which the gateway refused as expired or invalid.
     ///
-    /// `None` when there are none in time: then the refusal is the answer, unless [`ended`](Self::ended) says why not.
+    /// `None` when there are none in time. The client then gets the refusal, unless [`ended`](Self::ended) gives a reason.
     pub async fn replacing(&self, rejected: &Arc<IssuedCredentials>) -> Option<Arc<IssuedCredentials>> {
         let mut state = self.state.clone();
-        let deadline = Instant::now() + LONGEST_WAIT;
+        let deadline = Instant::now() + MAX_WAIT;
         let attempts = state.borrow().attempts();
         loop {
             let seen = state.borrow_and_update().clone();
@@ -240,9 +240,8 @@ impl Receiver {
             if !Arc::ptr_eq(&issued, rejected) {
                 return phase_is_usable(&issued, self.clock.now()).then_some(issued);
             }
-            let refusal = seen.problem.as_deref().and_then(|problem| problem.forbids_waiting(&self.clock));
-            let hopeless = refusal.is_some();
-            if hopeless || seen.attempts() > attempts || !self.demand.reject(rejected, attempts) {
+            let refusal = seen.problem.as_deref().and_then(|problem| problem.unavailable(&self.clock));
+            if refusal.is_some() || seen.attempts() > attempts || !self.demand.reject(rejected, attempts) {
                 return None;
             }
             if !matches!(timeout_at(deadline, state.changed()).await, Ok(Ok(()))) {
@@ -251,32 +250,32 @@ impl Receiver {
         }
     }
 
-    /// Why nothing can be signed with `refused`, which the gateway refused and nothing could replace: it has reached
-    /// its end by our clock as well, or is about to, between signing and arriving for one.
+    /// Why a request cannot be signed, when the gateway has refused `refused` and nothing could replace it: the credentials
+    /// have expired by our clock too, or did so between signing and arriving.
     ///
-    /// `None` while it should be valid; then the refusal is the gateway's own to explain.
+    /// `None` while they should be valid. Then only the gateway's own answer can explain the refusal.
     #[must_use]
     pub fn ended(&self, refused: &IssuedCredentials) -> Option<Unavailable> {
-        if refused.expiry? > self.clock.now() + UNNOTICED_SKEW {
+        if refused.expiry? > self.clock.now() + MAX_CLOCK_SKEW {
             return None;
         }
         let problem = self.state.borrow().problem.clone();
-        let reason = problem.and_then(|problem| problem.forbids_waiting(&self.clock));
+        let reason = problem.and_then(|problem| problem.unavailable(&self.clock));
         Some(reason.unwrap_or(Unavailable::Temporarily { retry_after: Duration::from_secs(1) }))
     }
 
-    /// What is known at this moment.
+    /// The current state.
     #[must_use]
     pub fn state(&self) -> State {
         self.state.borrow().clone()
     }
 
-    /// Waits until something else is known; `false` when the refreshing task has ended.
+    /// Waits for a change of the state; `false` when the refresher has ended.
     pub async fn changed(&mut self) -> bool {
         self.state.changed().await.is_ok()
     }
 
-    /// Whether a request could be signed at this moment.
+    /// Whether a request could be signed now.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.state.borrow().issued.as_ref().is_some_and(|issued| phase_is_usable(issued, self.clock.now()))
@@ -284,7 +283,7 @@ impl Receiver {
 }
 
 impl Problem {
-    fn forbids_waiting(&self, clock: &Clock) -> Option<Unavailable> {
+    fn unavailable(&self, clock: &Clock) -> Option<Unavailable> {
         if let Some(remedy) = &self.remedy {
             return Some(Unavailable::LoginRequired { remedy: remedy.clone() });
         }
@@ -336,7 +335,7 @@ mod tests {
         assert!(receiver.demand.reject(&older, 1));
         let newer = publish(&publisher, &receiver, Duration::ZERO);
         assert!(!publisher.take_rejection());
-        advance(BETWEEN_REPLACEMENTS).await;
+        advance(MIN_REPLACEMENT_INTERVAL).await;
         assert!(receiver.demand.reject(&newer, 2));
         assert!(publisher.take_rejection());
         assert!(!publisher.take_rejection(), "once");
@@ -363,7 +362,7 @@ mod tests {
         assert!(receiver.demand.reject(&issued, 1));
         assert!(receiver.demand.reject(&issued, 1), "the same one is waited for");
         assert!(!receiver.demand.reject(&issued, 2), "it has been made, and is refused as well");
-        advance(BETWEEN_REPLACEMENTS).await;
+        advance(MIN_REPLACEMENT_INTERVAL).await;
         assert!(receiver.demand.reject(&issued, 2));
     }
 }

@@ -1,4 +1,4 @@
-//! Cognito as a source of credentials: a login, its identity, credentials for it.
+//! Obtains credentials from Cognito: a login, the identity of the login, credentials of the identity.
 
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 
@@ -12,26 +12,26 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// Credentials of a Cognito identity.
+/// Obtains the credentials of a Cognito identity.
 #[derive(Debug)]
-pub struct CognitoSource {
-    who: Who,
+pub struct CognitoProvider {
+    login: LoginSource,
     pool_id: String,
     identity_pool: IdentityPoolClient,
-    /// Looked up once: it stays the same for one login.
+    /// Looked up once, since it stays the same for one login.
     identity_id: Option<String>,
     clock: Clock,
 }
 
 #[derive(Debug)]
-enum Who {
+enum LoginSource {
     Guest,
     User(Box<UserLogin>),
     TokenFile(TokenFile),
 }
 
-impl CognitoSource {
-    /// The source for somebody who logs in.
+impl CognitoProvider {
+    /// The provider for a user who logs in.
     ///
     /// # Errors
     /// When the TOTP secret is not base32.
@@ -40,38 +40,38 @@ impl CognitoSource {
         connector: SharedHttpConnector,
         clock: Clock,
     ) -> Result<Self, InvalidTotpSecret> {
-        let who = match settings.login {
+        let login = match settings.login {
             Login::UserPool(pool) => {
-                Who::User(Box::new(UserLogin::new(pool, connector.clone(), clock.clone())?))
+                LoginSource::User(Box::new(UserLogin::new(pool, connector.clone(), clock.clone())?))
             }
             Login::IdTokenFile { path, login_provider } => {
-                Who::TokenFile(TokenFile::new(path, login_provider, clock.clone()))
+                LoginSource::TokenFile(TokenFile::new(path, login_provider, clock.clone()))
             }
         };
-        Ok(Self::new(who, settings.identity_pool, connector, clock))
+        Ok(Self::new(login, settings.identity_pool, connector, clock))
     }
 
-    /// The source for the identity pool's guests.
+    /// The provider for the identity pool's guests.
     #[must_use]
     pub fn guest(identity_pool: IdentityPool, connector: SharedHttpConnector, clock: Clock) -> Self {
-        Self::new(Who::Guest, identity_pool, connector, clock)
+        Self::new(LoginSource::Guest, identity_pool, connector, clock)
     }
 
-    fn new(who: Who, pool: IdentityPool, connector: SharedHttpConnector, clock: Clock) -> Self {
+    fn new(login: LoginSource, pool: IdentityPool, connector: SharedHttpConnector, clock: Clock) -> Self {
         let pool_id = pool.id.to_string();
         let identity_pool = IdentityPoolClient::new(pool, connector);
-        Self { who, pool_id, identity_pool, identity_id: None, clock }
+        Self { login, pool_id, identity_pool, identity_id: None, clock }
     }
 
     async fn token(&mut self) -> Result<(Option<LoginToken>, Identity), FetchError> {
-        let (token, identity) = match &mut self.who {
-            Who::Guest => return Ok((None, Identity::default())),
-            Who::User(login) => {
+        let (token, identity) = match &mut self.login {
+            LoginSource::Guest => return Ok((None, Identity::default())),
+            LoginSource::User(login) => {
                 let token = login.token(&self.pool_id).await?;
                 self.identity_id = self.identity_id.take().or_else(|| login.remembered_identity());
                 token
             }
-            Who::TokenFile(file) => file.token().await?,
+            LoginSource::TokenFile(file) => file.token().await?,
         };
         Ok((Some(token), identity))
     }
@@ -82,9 +82,9 @@ impl CognitoSource {
             None => self.identity_pool.identity(login).await?,
         };
         let vended = self.identity_pool.credentials(&identity_id, login).await?;
-        // The pool may have merged identities: the one it names is the one that lives.
+        // The pool may have merged identities. The one in its answer is the one to use from now on.
         self.identity_id = Some(vended.identity_id.clone());
-        if let Who::User(login) = &mut self.who {
+        if let LoginSource::User(login) = &mut self.login {
             login.remember_identity(&self.pool_id, &vended.identity_id).await;
         }
         Ok(vended)
@@ -92,15 +92,16 @@ impl CognitoSource {
 
     fn forget_identity(&mut self) {
         self.identity_id = None;
-        if let Who::User(login) = &mut self.who {
+        if let LoginSource::User(login) = &mut self.login {
             login.forget_identity();
         }
     }
 }
 
-impl CredentialsProvider for CognitoSource {
+impl CredentialsProvider for CognitoProvider {
     async fn fetch(&mut self) -> Result<IssuedCredentials, FetchError> {
-        // A user pool that was replaced takes both cures: its tokens are not known any more, nor its identities.
+        // Both at most once. A user pool that was replaced needs both: the identity pool knows neither its tokens nor its
+        // identities any more.
         let (mut token_replaced, mut identity_replaced) = (false, false);
         loop {
             let (login, identity) = self.token().await?;
@@ -115,12 +116,12 @@ impl CredentialsProvider for CognitoSource {
                 }
                 Err(error) => error,
             };
-            match (&error, &mut self.who) {
+            match (&error, &mut self.login) {
                 (
                     IdentityPoolError::TokenExpired(_) | IdentityPoolError::TokenUnverified(_),
-                    Who::User(login),
+                    LoginSource::User(login),
                 ) if !token_replaced => {
-                    login.distrust_token();
+                    login.discard_token();
                     token_replaced = true;
                 }
                 (IdentityPoolError::IdentityGone(_), _)
@@ -132,7 +133,7 @@ impl CredentialsProvider for CognitoSource {
                 (IdentityPoolError::Transient { retry_after, .. }, _) => {
                     return Err(FetchError::Transient { retry_after: *retry_after, source: error.into() });
                 }
-                (IdentityPoolError::TokenExpired(_), Who::TokenFile(_)) => {
+                (IdentityPoolError::TokenExpired(_), LoginSource::TokenFile(_)) => {
                     return Err(FetchError::transient(error));
                 }
                 _ => return Err(FetchError::terminal(error.remedy(), error)),
@@ -141,22 +142,22 @@ impl CredentialsProvider for CognitoSource {
     }
 
     async fn changed(&mut self) -> bool {
-        match &mut self.who {
-            Who::Guest => false,
-            Who::User(login) => login.worth_retrying().await,
-            Who::TokenFile(file) => file.changed().await,
+        match &mut self.login {
+            LoginSource::Guest => false,
+            LoginSource::User(login) => login.worth_retrying().await,
+            LoginSource::TokenFile(file) => file.changed().await,
         }
     }
 
     fn waits_for(&self) -> Option<String> {
-        match &self.who {
-            Who::User(login) => login.waits_for().map(|wait| wait.to_string()),
-            Who::Guest | Who::TokenFile(_) => None,
+        match &self.login {
+            LoginSource::User(login) => login.waits_for().map(|wait| wait.to_string()),
+            LoginSource::Guest | LoginSource::TokenFile(_) => None,
         }
     }
 
     fn update_secrets(&mut self, other: Self) {
-        if let (Who::User(own), Who::User(other)) = (&mut self.who, other.who) {
+        if let (LoginSource::User(own), LoginSource::User(other)) = (&mut self.login, other.login) {
             own.update_secrets(*other);
         }
     }
@@ -174,13 +175,13 @@ mod tests {
         user_pool::script::{NOW, Script, answer, clock, refused},
     };
 
-    fn guest(script: &Script) -> CognitoSource {
+    fn guest(script: &Script) -> CognitoProvider {
         let pool = IdentityPool {
             id: "eu-west-1:01234567-89ab-cdef-0123-456789abcdef".parse().expect("valid"),
             endpoint: "http://pool.test".to_owned(),
             role: RoleChoice::Pool,
         };
-        CognitoSource::guest(pool, SharedHttpConnector::new(script.clone()), clock())
+        CognitoProvider::guest(pool, SharedHttpConnector::new(script.clone()), clock())
     }
 
     #[tokio::test]

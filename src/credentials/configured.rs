@@ -1,27 +1,27 @@
-//! The source that the settings ask for.
+//! The credentials provider that the settings select.
 
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 
 use super::{
     Settings,
     aws_chain::AwsChain,
-    cognito::CognitoSource,
+    cognito::CognitoProvider,
     provider::{CredentialsProvider, FetchError, IssuedCredentials},
     user_pool::InvalidTotpSecret,
 };
 use crate::clock::Clock;
 
-/// One of the sources, chosen by the setting `credentials`.
+/// The provider that the setting `credentials` selects.
 #[derive(Debug)]
 pub enum Configured {
     /// A Cognito identity.
-    Cognito(Box<CognitoSource>),
+    Cognito(Box<CognitoProvider>),
     /// The SDK's default chain.
     Aws(AwsChain),
 }
 
 impl Configured {
-    /// The source for `settings`, which calls through `connector`.
+    /// The provider for `settings`, which calls through `connector`.
     ///
     /// # Errors
     /// When the TOTP secret is not base32.
@@ -32,10 +32,10 @@ impl Configured {
     ) -> Result<Self, InvalidTotpSecret> {
         Ok(match settings.clone() {
             Settings::Cognito(cognito) => {
-                Self::Cognito(Box::new(CognitoSource::login(*cognito, connector, clock)?))
+                Self::Cognito(Box::new(CognitoProvider::login(*cognito, connector, clock)?))
             }
             Settings::Guest { identity_pool } => {
-                Self::Cognito(Box::new(CognitoSource::guest(identity_pool, connector, clock)))
+                Self::Cognito(Box::new(CognitoProvider::guest(identity_pool, connector, clock)))
             }
             Settings::Aws => Self::Aws(AwsChain::new(connector, clock)),
         })

@@ -1,4 +1,4 @@
-//! The identity pool: an identity for a login, credentials for an identity.
+//! A client of the identity pool: the identity of a login, the credentials of an identity.
 
 mod failure;
 
@@ -15,12 +15,12 @@ use crate::aws_http;
 pub use failure::IdentityPoolError;
 use failure::classify;
 
-const CALL: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What AWS writes into its log as the session of an assumed role.
-const ROLE_SESSION: &str = "countersign";
+/// The session name of the assumed role, which CloudTrail shows.
+const ROLE_SESSION_NAME: &str = "countersign";
 
-/// A login as the identity pool takes it: the provider's key and its token.
+/// An entry of `Logins`: the provider's key and its token.
 #[derive(Clone, Debug)]
 pub struct LoginToken {
     /// `cognito-idp.REGION.amazonaws.com/POOL`, or another provider's key.
@@ -29,10 +29,10 @@ pub struct LoginToken {
     pub token: SecretString,
 }
 
-/// What the identity pool gave.
+/// Credentials that the identity pool has vended.
 #[derive(Debug)]
 pub struct Vended {
-    /// The identity, which may differ from the one asked about.
+    /// The identity, which may differ from the requested one.
     pub identity_id: String,
     /// The credentials.
     pub credentials: Credentials,
@@ -49,11 +49,11 @@ pub struct IdentityPoolClient {
 }
 
 impl IdentityPoolClient {
-    /// A client that calls through `connector`, without retries of its own.
+    /// A client that calls through `connector`. It does not retry: the refresher does.
     #[must_use]
     pub fn new(pool: IdentityPool, connector: SharedHttpConnector) -> Self {
         let region = Region::new(pool.id.region().to_owned());
-        let timeouts = TimeoutConfig::builder().operation_timeout(CALL).build();
+        let timeouts = TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build();
         let config = aws_sdk_cognitoidentity::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(region.clone())
@@ -79,10 +79,10 @@ impl IdentityPoolClient {
         Self { client: aws_sdk_cognitoidentity::Client::from_conf(config), sts, pool }
     }
 
-    /// The identity of `login`, or a new guest without one.
+    /// The identity of `login`, or of a new guest if that is `None`.
     ///
     /// # Errors
-    /// As [`IdentityPoolError`] tells.
+    /// See [`IdentityPoolError`].
     pub async fn identity(&self, login: Option<&LoginToken>) -> Result<String, IdentityPoolError> {
         let mut call = self.client.get_id().identity_pool_id(self.pool.id.to_string());
         if let Some(login) = login {
@@ -92,10 +92,10 @@ impl IdentityPoolClient {
         output.identity_id.ok_or_else(|| incomplete("GetId"))
     }
 
-    /// Credentials of `identity_id`, by the flow that the role choice asks for.
+    /// Credentials of `identity_id`, by the flow of the role choice.
     ///
     /// # Errors
-    /// As [`IdentityPoolError`] tells.
+    /// See [`IdentityPoolError`].
     pub async fn credentials(
         &self,
         identity_id: &str,
@@ -136,7 +136,7 @@ impl IdentityPoolClient {
         vended.ok_or_else(|| incomplete("GetCredentialsForIdentity"))
     }
 
-    /// The classic flow: a token of the identity pool's own, and a role that trusts it.
+    /// The classic flow: an OpenID token of the identity pool, and AssumeRoleWithWebIdentity with it.
     async fn assume_role(
         &self,
         sts: &aws_sdk_sts::Client,
@@ -154,7 +154,7 @@ impl IdentityPoolClient {
         let output = sts
             .assume_role_with_web_identity()
             .role_arn(role_arn)
-            .role_session_name(ROLE_SESSION)
+            .role_session_name(ROLE_SESSION_NAME)
             .web_identity_token(token)
             .send()
             .await

@@ -1,4 +1,4 @@
-//! A user's login at a user pool: tokens at hand, then a refresh token, then the password.
+//! A user's login at a user pool, in the cheapest way that works: current tokens, a refresh token, the password.
 
 use std::{
     path::PathBuf,
@@ -13,18 +13,18 @@ use super::{
     UserPool,
     identity_pool::LoginToken,
     provider::{FetchError, Identity},
-    session::{self, Ended, RenewError, Renewed, SessionStore, Wait},
+    session::{self, RenewError, Renewed, SessionEnded, SessionStore, Wait},
     user_pool::{self, InvalidTotpSecret, RefreshGrant, Tokens, Unattended, User, UserPoolClient, Verdict},
 };
 use crate::clock::Clock;
 
-/// What an ID token must have left to be used once more.
-const ENOUGH: Duration = Duration::from_secs(120);
+/// How long an ID token must still be valid to be used.
+const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(120);
 
-/// A look-up that is saved later is not worth a longer wait for the store.
-const REMEMBERING: Duration = Duration::from_secs(1);
+/// How long to wait for the store to remember an identity. Without it one call, GetId, is made again later.
+const REMEMBER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The way from a user to an ID token that is valid now.
+/// Obtains ID tokens of one user.
 #[derive(Debug)]
 pub(super) struct UserLogin {
     client: Arc<UserPoolClient>,
@@ -33,17 +33,17 @@ pub(super) struct UserLogin {
     clock: Clock,
     store: Option<SessionStore>,
     tokens: Option<Tokens>,
-    /// The refresh token of a sign-in by password, which is kept in memory only.
+    /// The refresh token of a sign-in by password. It is kept in memory only.
     grant: Option<RefreshGrant>,
-    /// A renewal of the stored session: it runs to its end even when nobody waits for it any more.
+    /// The current renewal of the stored session. It runs to its end even if the attempt that started it times out.
     renewal: Option<JoinHandle<Result<Renewed, RenewError>>>,
-    /// When the stored session was changed that was used last.
+    /// The time of change of the stored session that was used last.
     used_session: Option<SystemTime>,
     identity_id: Option<String>,
-    /// Other secrets have come, which nothing has been tried with.
+    /// Whether new secrets have come that no attempt has used.
     has_new_secrets: bool,
     /// Why the last session ended.
-    ended: Option<Ended>,
+    ended: Option<SessionEnded>,
 }
 
 impl UserLogin {
@@ -68,12 +68,12 @@ impl UserLogin {
         })
     }
 
-    /// The identity pool has refused the token: the next one is a new one.
-    pub(super) fn distrust_token(&mut self) {
+    /// Discards the token, which the identity pool has refused, so that the next attempt uses a new one.
+    pub(super) fn discard_token(&mut self) {
         self.tokens = None;
     }
 
-    /// Takes over the secrets of another login of the same user; tokens and what is under way stay.
+    /// Takes over the secrets of another login of the same user. Tokens and the current renewal stay.
     pub(super) fn update_secrets(&mut self, other: Self) {
         self.has_new_secrets |= !self.pool.has_secrets_of(&other.pool);
         self.client = other.client;
@@ -81,8 +81,8 @@ impl UserLogin {
         self.pool = other.pool;
     }
 
-    /// Whether somebody has signed in since the stored session was used, or other secrets have come; asked once
-    /// for each.
+    /// Whether another attempt may succeed, because of a sign-in since the stored session was used or because of new secrets.
+    /// Each of these counts once.
     pub(super) async fn worth_retrying(&mut self) -> bool {
         let changed_at = self.session_changed_at().await;
         let has_new_session = changed_at.is_some() && changed_at != self.used_session;
@@ -90,13 +90,13 @@ impl UserLogin {
             return false;
         }
         self.used_session = changed_at;
-        // What is at hand comes from a sign-in that did not help.
+        // These come from the sign-in that failed.
         self.tokens = None;
         self.grant = None;
         true
     }
 
-    /// What an attempt that is under way waits for at the stored session.
+    /// What the current attempt waits for at the stored session.
     pub(super) fn waits_for(&self) -> Option<Wait> {
         self.store.as_ref().and_then(SessionStore::waits_for)
     }
@@ -113,27 +113,27 @@ impl UserLogin {
         self.identity_id.clone()
     }
 
-    /// The identity is gone; the next one takes its place.
+    /// Forgets the identity, which the identity pool no longer knows.
     pub(super) fn forget_identity(&mut self) {
         self.identity_id = None;
     }
 
-    /// Lets the stored session remember an identity; only a look-up is lost when that fails.
+    /// Stores an identity with the session. If that fails, GetId is called again later.
     pub(super) async fn remember_identity(&mut self, identity_pool: &str, identity_id: &str) {
         if self.identity_id.as_deref() == Some(identity_id) {
             return;
         }
         self.identity_id = Some(identity_id.to_owned());
         let (Some(store), None) = (&self.store, &self.grant) else { return };
-        match timeout(REMEMBERING, store.remember_identity(identity_pool, identity_id)).await {
+        match timeout(REMEMBER_TIMEOUT, store.remember_identity(identity_pool, identity_id)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the identity id is not stored"),
-            Err(_) => tracing::debug!("the identity id is not stored: the store is busy"),
+            Err(_) => tracing::debug!("the identity id is not stored, the store is busy"),
         }
         self.used_session = self.session_changed_at().await;
     }
 
-    /// A token that is valid now, by the cheapest way that works.
+    /// A token that is valid now, obtained in the cheapest way that works.
     pub(super) async fn token(&mut self, identity_pool: &str) -> Result<(LoginToken, Identity), FetchError> {
         if !self.tokens.as_ref().is_some_and(|tokens| self.is_usable(tokens)) {
             let tokens = match self.renew(identity_pool).await? {
@@ -157,12 +157,12 @@ impl UserLogin {
     }
 
     fn is_usable(&self, tokens: &Tokens) -> bool {
-        tokens.claims.expiry.duration_since(self.clock.now()).is_ok_and(|left| left >= ENOUGH)
+        tokens.claims.expiry.duration_since(self.clock.now()).is_ok_and(|left| left >= MIN_TOKEN_LIFETIME)
     }
 
-    /// New tokens by a refresh token; `None` when there is none that is still good.
+    /// New tokens for a refresh token; `None` without a refresh token that is still good.
     async fn renew(&mut self, identity_pool: &str) -> Result<Option<Tokens>, FetchError> {
-        // The grant stays until it is replaced: an attempt that is given up half way must not lose it.
+        // Cloned, so that an attempt that is cancelled half way does not lose the grant.
         match self.grant.clone() {
             Some(grant) => self.renew_in_memory(grant).await,
             None => self.renew_stored(identity_pool).await,
@@ -210,7 +210,7 @@ impl UserLogin {
             Err(RenewError::UserPool(error)) if error.verdict() == Verdict::SessionOver => {
                 self.used_session = self.session_changed_at().await;
                 tracing::info!(%error, "the stored session is over");
-                self.ended = Some(Ended::of(&error));
+                self.ended = Some(SessionEnded::of(&error));
                 Ok(None)
             }
             Err(RenewError::UserPool(error)) => Err(failed(error)),
@@ -248,7 +248,7 @@ fn store(folder: &Option<PathBuf>, pool: &UserPool) -> Option<SessionStore> {
     folder.as_ref().map(|folder| SessionStore::new(folder, &pool.id, &pool.client_id))
 }
 
-/// What the user pool's answer means for the next attempt.
+/// Whether the user pool's answer allows another attempt.
 fn failed(error: user_pool::Error) -> FetchError {
     let verdict = error.verdict();
     match (verdict, verdict.advice()) {

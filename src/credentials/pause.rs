@@ -1,4 +1,4 @@
-//! Pauses between attempts, which a machine that sleeps does not draw out.
+//! Pauses between attempts, which end on time even when the machine sleeps.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,17 +8,17 @@ use crate::clock::Clock;
 
 /// A pause before the next attempt.
 ///
-/// Timers stand still while a machine sleeps, and wall time can be set back: the pause is over when either says so.
+/// Timers stand still while a machine sleeps, and the wall clock can be set back, so that the pause is over when either says so.
 #[derive(Clone, Copy, Debug)]
 pub struct Pause {
     until: Instant,
     until_local: SystemTime,
-    /// When the credentials end that the pause was computed for, in AWS's time.
+    /// The expiry of the credentials that the pause was computed for, in AWS's time.
     expiry: Option<SystemTime>,
 }
 
 impl Pause {
-    /// A pause of `length` from now on, which ends at `expiry` at the latest.
+    /// A pause of `length` from now, which ends no later than `expiry`.
     #[must_use]
     pub fn new(length: Duration, expiry: Option<SystemTime>, clock: &Clock) -> Self {
         Self { until: Instant::now() + length, until_local: clock.local() + length, expiry }

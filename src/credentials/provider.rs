@@ -1,4 +1,4 @@
-//! What every source of credentials gives, and how it fails.
+//! The trait of credentials providers: what they issue, and how they fail.
 
 use std::{
     error::Error,
@@ -11,20 +11,20 @@ use aws_credential_types::Credentials;
 
 /// Something that obtains credentials: one sign-in at Cognito, the SDK's default chain.
 pub trait CredentialsProvider: Send + 'static {
-    /// Obtains new credentials, by the cheapest way that still works.
+    /// Obtains new credentials in the cheapest way that still works.
     fn fetch(&mut self) -> impl Future<Output = Result<IssuedCredentials, FetchError>> + Send;
 
-    /// Whether something changed outside, so that a terminal failure is worth another attempt.
+    /// Whether something has changed, such as a new sign-in, so that another attempt may succeed after a terminal failure.
     fn changed(&mut self) -> impl Future<Output = bool> + Send {
         ready(false)
     }
 
-    /// What an attempt that is under way waits for, when that is not the service: for whoever gives up waiting.
+    /// What the current attempt waits for if not for the service: a lock, for example. Goes into the error of a timeout.
     fn waits_for(&self) -> Option<String> {
         None
     }
 
-    /// Takes over the secrets of another source for the same user; what has been obtained stays.
+    /// Takes over the secrets of another provider for the same user. Tokens and sessions stay.
     fn update_secrets(&mut self, other: Self)
     where
         Self: Sized,
@@ -42,11 +42,11 @@ pub struct IssuedCredentials {
     pub issued_at: SystemTime,
     /// When they end, in AWS's time; `None` for keys that do not.
     pub expiry: Option<SystemTime>,
-    /// Whose they are.
+    /// The user that they belong to.
     pub identity: Identity,
 }
 
-/// Whose credentials these are, as far as is known.
+/// The user that credentials belong to, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The user's name in the user pool.
@@ -70,16 +70,16 @@ impl fmt::Display for Identity {
 /// Why there are no new credentials.
 #[derive(Debug)]
 pub enum FetchError {
-    /// Another attempt may succeed.
+    /// A retry may succeed.
     Transient {
-        /// How long the service asked to wait.
+        /// The `Retry-After` of the service.
         retry_after: Option<Duration>,
         /// What went wrong.
         source: Box<dyn Error + Send + Sync>,
     },
     /// No attempt will succeed before a person acts.
     Terminal {
-        /// What that person should do; shown to clients, so it names no secret.
+        /// What that person should do. Clients see it, so it must contain no secret.
         remedy: String,
         /// What went wrong.
         source: Box<dyn Error + Send + Sync>,

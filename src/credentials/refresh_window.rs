@@ -1,18 +1,19 @@
-//! When to refresh: pure functions of lifetime, time and chance.
+//! When to refresh: pure functions of lifetime, time and a random number.
 //!
-//! The windows are those on which the AWS SDKs agree, shrunk for short-lived credentials.
+//! The windows are those that the AWS SDKs have in common, shortened for short-lived credentials.
 
 use std::time::{Duration, SystemTime};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The longest pause between two attempts while credentials are still valid.
-const LONGEST_PAUSE: Duration = MINUTE;
+const MAX_PAUSE: Duration = MINUTE;
 
-/// The longest pause between two attempts while there are none, so that recovery takes seconds.
-const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause between two attempts without valid credentials, so that requests wait for seconds only once the service
+/// has recovered.
+const MAX_OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const MIN_PAUSE: Duration = Duration::from_millis(500);
 
 /// How usable credentials are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +24,16 @@ pub enum Phase {
     Advisory,
     /// Requests wait for the refresh.
     Mandatory,
-    /// Not to be signed with.
+    /// Must not be used.
     Expired,
 }
 
-/// The last parts of a lifetime, counted back from its end.
+/// The last parts of a lifetime, measured from its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
-    /// In which a refresh runs while requests go on.
+    /// The part in which a refresh runs while requests go on.
     pub advisory: Duration,
-    /// In which requests wait for the refresh.
+    /// The part in which requests wait for the refresh.
     pub mandatory: Duration,
 }
 
@@ -55,29 +56,28 @@ impl Windows {
         }
     }
 
-    /// When the background refresh starts: in the first half of the advisory window, by `chance` in 0..1,
-    /// so that instances that started together do not call together.
+    /// When the background refresh starts: at a random time in the first half of the advisory window, by `chance` in 0..1, so
+    /// that instances which started together do not call Cognito together.
     #[must_use]
     pub fn refresh_at(self, expiry: SystemTime, chance: f64) -> SystemTime {
         expiry - self.advisory + (self.advisory / 2).mul_f64(chance.clamp(0.0, 1.0))
     }
 }
 
-/// The pause that a service asked for, as far as it is granted: `left` is what remains of the credentials at hand, and
-/// without any, nobody can work until the next attempt.
+/// The pause that a service requested by `Retry-After`, up to a limit. `left` is what remains of the current credentials; the
+/// limit is shorter without any, since no request can be signed until the next attempt.
 #[must_use]
-pub fn pause_asked_for(retry_after: Duration, left: Duration) -> Duration {
-    retry_after.min(if left.is_zero() { LONGEST_OUTAGE_PAUSE } else { LONGEST_PAUSE })
+pub fn requested_pause(retry_after: Duration, left: Duration) -> Duration {
+    retry_after.min(if left.is_zero() { MAX_OUTAGE_PAUSE } else { MAX_PAUSE })
 }
 
 /// The pause after the `failures`-th failure in a row: exponential, capped, the upper half by `chance` in 0..1.
 ///
-/// `left` is what remains of the credentials at hand; zero when there are none.
+/// `left` is what remains of the current credentials; zero without any.
 #[must_use]
 pub fn pause(failures: u32, left: Duration, chance: f64) -> Duration {
-    let cap =
-        if left.is_zero() { LONGEST_OUTAGE_PAUSE } else { LONGEST_PAUSE.min(left / 8).max(FIRST_PAUSE) };
-    let full = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(u32::MAX)).min(cap);
+    let cap = if left.is_zero() { MAX_OUTAGE_PAUSE } else { MAX_PAUSE.min(left / 8).max(MIN_PAUSE) };
+    let full = MIN_PAUSE.saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(u32::MAX)).min(cap);
     full / 2 + (full / 2).mul_f64(chance.clamp(0.0, 1.0))
 }
 
@@ -135,7 +135,7 @@ mod tests {
         for (asked, left, granted) in
             [(7, 100, 7), (86_400, 3_000, 60), (86_400, 10, 60), (86_400, 0, 5), (3, 0, 3), (u64::MAX, 1, 60)]
         {
-            assert_eq!(pause_asked_for(seconds(asked), seconds(left)), seconds(granted), "{asked} {left}");
+            assert_eq!(requested_pause(seconds(asked), seconds(left)), seconds(granted), "{asked} {left}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The task that keeps credentials fresh: one attempt at a time, ahead of expiry, with bounded pauses.
+//! The task that keeps credentials fresh: one attempt at a time, before they expire, with limited pauses.
 
 use std::{
     convert::Infallible,
@@ -25,53 +25,61 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// A laptop that slept has no timer that went off; the wall clock is looked at this often.
-const TICK: Duration = Duration::from_secs(5);
+/// How long the task sleeps at most. Timers stand still while a laptop sleeps, so that the wall clock is read this often.
+const MAX_SLEEP: Duration = Duration::from_secs(5);
 
-/// How soon after a success the next attempt may come, but for credentials that the gateway refuses: a clock that is moved
-/// to and fro, by a gateway that lies about the time for one, must not make a call to Cognito of every request.
-const RESPITE: Duration = Duration::from_secs(5);
+/// How soon after a success the next attempt may come, unless the gateway refused the credentials. A clock that jumps, as
+/// with a gateway that sends a wrong `Date`, must not make every request call Cognito.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The longest that one attempt may take, all its calls together.
-const ATTEMPT: Duration = Duration::from_secs(20);
+/// How long one attempt may take, with all its calls.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Keeps what `source` gives fresh.
+/// Keeps the credentials of `provider` fresh.
 #[derive(Debug)]
-pub struct Refresher<S> {
-    source: S,
+pub struct Refresher<P> {
+    provider: P,
     publisher: Publisher,
     clock: Clock,
     failures: u32,
     refresh_at: Option<SystemTime>,
-    /// Kept after a success, whatever the clock says about its credentials.
-    respite: Option<Pause>,
-    /// Sources whose secrets are to be taken over.
-    secret_updates: Option<mpsc::UnboundedReceiver<S>>,
+    /// Runs after a success, whatever the clock says about the credentials.
+    refresh_interval: Option<Pause>,
+    /// Receives providers with other secrets for the same user.
+    secret_updates: Option<mpsc::UnboundedReceiver<P>>,
 }
 
-impl<S: CredentialsProvider> Refresher<S> {
-    /// A keeper that has obtained nothing yet.
-    pub fn new(source: S, publisher: Publisher, clock: Clock) -> Self {
-        Self { source, publisher, clock, failures: 0, refresh_at: None, respite: None, secret_updates: None }
+impl<P: CredentialsProvider> Refresher<P> {
+    /// A refresher without credentials.
+    pub fn new(provider: P, publisher: Publisher, clock: Clock) -> Self {
+        Self {
+            provider,
+            publisher,
+            clock,
+            failures: 0,
+            refresh_at: None,
+            refresh_interval: None,
+            secret_updates: None,
+        }
     }
 
-    /// The same, which takes over the secrets of the sources that come.
+    /// Takes over the secrets of the providers that come through `secret_updates`.
     #[must_use]
-    pub fn with_secret_updates(self, secret_updates: mpsc::UnboundedReceiver<S>) -> Self {
+    pub fn with_secret_updates(self, secret_updates: mpsc::UnboundedReceiver<P>) -> Self {
         Self { secret_updates: Some(secret_updates), ..self }
     }
 
     /// Obtains credentials and refreshes them until `shutdown`.
     ///
-    /// A panic in it counts as a failed attempt: without this task, the proxy would go on to the end of the credentials
-    /// and fail every request from there, and nothing would say why.
+    /// A panic counts as a failed attempt. If it ended the task, every request would fail once the credentials have expired,
+    /// and nothing would say why.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => return,
-                Err(panicked) = unwinding(self.work()) => {
+                Err(panicked) = catching_panics(self.refresh_forever()) => {
                     self.refresh_at = Some(self.clock.now());
                     self.failed(&FetchError::transient(panicked));
                 }
@@ -79,22 +87,22 @@ impl<S: CredentialsProvider> Refresher<S> {
         }
     }
 
-    async fn work(&mut self) -> Infallible {
+    async fn refresh_forever(&mut self) -> Infallible {
         loop {
             if self.is_due().await {
                 self.attempt().await;
             } else {
-                self.rest().await;
+                self.wait().await;
             }
         }
     }
 
-    async fn rest(&mut self) {
+    async fn wait(&mut self) {
         let pause = self.until_due();
         tokio::select! {
             biased;
             () = self.publisher.demanded() => {}
-            successor = next(&mut self.secret_updates) => self.source.update_secrets(successor),
+            update = next(&mut self.secret_updates) => self.provider.update_secrets(update),
             () = sleep(pause) => {}
         }
     }
@@ -103,27 +111,29 @@ impl<S: CredentialsProvider> Refresher<S> {
         if self.publisher.take_rejection() {
             info!("the gateway refused the credentials: refreshing");
             self.refresh_at = Some(self.clock.now());
-            // Rejections have a limit of their own.
-            self.respite = None;
+            // The channel limits how often rejections come.
+            self.refresh_interval = None;
         }
-        let (pausing, terminal) = {
+        let (is_pausing, is_terminal) = {
             let state = self.publisher.state();
             let problem = state.problem.as_deref();
             let pause = problem.and_then(|problem| problem.pause);
-            let pausing = pause.is_some_and(|pause| pause.left(&self.clock).is_some());
-            (pausing, problem.is_some_and(|problem| problem.remedy.is_some()))
+            let is_pausing = pause.is_some_and(|pause| pause.left(&self.clock).is_some());
+            (is_pausing, problem.is_some_and(|problem| problem.remedy.is_some()))
         };
-        if terminal {
-            return self.source.changed().await;
+        if is_terminal {
+            return self.provider.changed().await;
         }
-        let resting = self.respite.is_some_and(|respite| respite.left(&self.clock).is_some());
-        !pausing
-            && !resting
-            && (self.refresh_at.is_none_or(|at| self.clock.now() >= at) || self.is_pressing())
+        let is_too_soon = self
+            .refresh_interval
+            .is_some_and(|refresh_interval| refresh_interval.left(&self.clock).is_some());
+        !is_pausing
+            && !is_too_soon
+            && (self.refresh_at.is_none_or(|at| self.clock.now() >= at) || self.is_urgent())
     }
 
-    /// Requests wait already, or cannot be signed: chance has no say.
-    fn is_pressing(&self) -> bool {
+    /// Whether requests wait already or cannot be signed, so that the random delay does not apply.
+    fn is_urgent(&self) -> bool {
         let now = self.clock.now();
         let state = self.publisher.state();
         state
@@ -138,16 +148,22 @@ impl<S: CredentialsProvider> Refresher<S> {
             Some(problem) => problem.pause.map(|pause| pause.left(&self.clock).unwrap_or_default()),
             None => self.refresh_at.map(|at| at.duration_since(self.clock.now()).unwrap_or_default()),
         };
-        let respite = self.respite.and_then(|respite| respite.left(&self.clock)).unwrap_or_default();
-        // A timer rounds down to its own resolution.
-        pause.map_or(TICK, |pause| pause.min(TICK)).max(respite).max(Duration::from_millis(1))
+        let refresh_interval = self
+            .refresh_interval
+            .and_then(|refresh_interval| refresh_interval.left(&self.clock))
+            .unwrap_or_default();
+        // At least a millisecond, since timers round down and the loop would spin.
+        pause
+            .map_or(MAX_SLEEP, |pause| pause.min(MAX_SLEEP))
+            .max(refresh_interval)
+            .max(Duration::from_millis(1))
     }
 
     async fn attempt(&mut self) {
         let started = Instant::now();
-        let outcome = match timeout(ATTEMPT, self.source.fetch()).await {
+        let outcome = match timeout(ATTEMPT_TIMEOUT, self.provider.fetch()).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(FetchError::transient(self.delay())),
+            Err(_) => Err(FetchError::transient(self.timeout_message())),
         };
         match outcome {
             Ok(issued) if phase(&issued, self.clock.now()) == Phase::Expired => {
@@ -158,27 +174,29 @@ impl<S: CredentialsProvider> Refresher<S> {
         }
     }
 
-    /// What has kept the attempt from ending in time.
-    fn delay(&self) -> String {
-        match self.source.waits_for() {
+    /// The error of an attempt that timed out.
+    fn timeout_message(&self) -> String {
+        match self.provider.waits_for() {
             Some(obstacle) => format!("{obstacle}; trying again"),
-            None => format!("no answer within {} seconds", ATTEMPT.as_secs()),
+            None => format!("no answer within {} seconds", ATTEMPT_TIMEOUT.as_secs()),
         }
     }
 
     fn succeeded(&mut self, issued: IssuedCredentials, started: Instant) {
         let now = self.clock.now();
         let left = issued.expiry.and_then(|expiry| expiry.duration_since(now).ok());
-        // Far enough ahead to be never: keys without expiry are asked for again once a day.
-        let never = now + Duration::from_secs(86_400);
-        self.refresh_at =
-            Some(issued.expiry.map_or(never, |expiry| windows(&issued).refresh_at(expiry, rand::random())));
+        // Keys without an expiry are fetched again once a day.
+        let tomorrow = now + Duration::from_secs(86_400);
+        self.refresh_at = Some(
+            issued.expiry.map_or(tomorrow, |expiry| windows(&issued).refresh_at(expiry, rand::random())),
+        );
         let lifetime = issued.expiry.and_then(|expiry| expiry.duration_since(issued.issued_at).ok());
-        let respite = lifetime.map_or(RESPITE, |lifetime| RESPITE.min(lifetime / 4));
-        self.respite = Some(Pause::new(respite, None, &self.clock));
+        let refresh_interval =
+            lifetime.map_or(MIN_REFRESH_INTERVAL, |lifetime| MIN_REFRESH_INTERVAL.min(lifetime / 4));
+        self.refresh_interval = Some(Pause::new(refresh_interval, None, &self.clock));
         let (identity, expires_in) = (&issued.identity, left.map(|left| left.as_secs()));
         if self.failures > 0 {
-            info!(%identity, expires_in, failures = self.failures, "credentials are refreshed again");
+            info!(%identity, expires_in, failures = self.failures, "credentials refreshed after failures");
         } else {
             let took_ms = started.elapsed().as_millis() as u64;
             debug!(%identity, expires_in, took_ms, "credentials refreshed");
@@ -192,15 +210,15 @@ impl<S: CredentialsProvider> Refresher<S> {
         let expiry = self.publisher.state().issued.as_ref().and_then(|issued| issued.expiry);
         let expiry = expiry.filter(|expiry| *expiry > now);
         let left = expiry.and_then(|expiry| expiry.duration_since(now).ok()).unwrap_or_default();
-        let message = chain(failure);
+        let message = error_chain(failure);
         let (remedy, pause) = match failure {
             FetchError::Terminal { remedy, .. } => {
-                error!(error = message, "credentials cannot be refreshed until somebody acts");
+                error!(error = message, "cannot refresh credentials, action needed");
                 (Some(remedy.clone()), None)
             }
             FetchError::Transient { retry_after, .. } => {
-                let asked_for = refresh_window::pause_asked_for(retry_after.unwrap_or_default(), left);
-                let length = refresh_window::pause(self.failures, left, rand::random()).max(asked_for);
+                let requested_pause = refresh_window::requested_pause(retry_after.unwrap_or_default(), left);
+                let length = refresh_window::pause(self.failures, left, rand::random()).max(requested_pause);
                 if self.failures == 0 {
                     warn!(error = message, valid_for = left.as_secs(), "credentials could not be refreshed");
                 } else {
@@ -214,7 +232,7 @@ impl<S: CredentialsProvider> Refresher<S> {
     }
 }
 
-/// A part of this program has failed in a way that it does not know.
+/// A panic in an attempt.
 #[derive(Debug)]
 struct Panicked;
 
@@ -226,8 +244,8 @@ impl fmt::Display for Panicked {
 
 impl Error for Panicked {}
 
-/// Runs `future` to its end or to its panic, which has been reported by then.
-async fn unwinding<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+/// Runs `future` to its end, or to a panic, which the panic hook has logged by then.
+async fn catching_panics<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut future = pin!(future);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
         Ok(poll) => poll.map(Ok),
@@ -236,11 +254,11 @@ async fn unwinding<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     .await
 }
 
-/// The next that comes, if any does.
-async fn next<S>(secret_updates: &mut Option<mpsc::UnboundedReceiver<S>>) -> S {
+/// The next update; pending for ever without a sender.
+async fn next<P>(secret_updates: &mut Option<mpsc::UnboundedReceiver<P>>) -> P {
     match secret_updates {
         Some(receiver) => match receiver.recv().await {
-            Some(successor) => successor,
+            Some(update) => update,
             None => pending().await,
         },
         None => pending().await,
@@ -248,7 +266,7 @@ async fn next<S>(secret_updates: &mut Option<mpsc::UnboundedReceiver<S>>) -> S {
 }
 
 /// The error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
+fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,7 +1,7 @@
-//! The session that a sign-in leaves behind: what renews tokens without a password.
+//! The session that a sign-in stores, so that tokens can be renewed without a password.
 //!
-//! There is one file per user pool and app client. It is read and written under a lock between
-//! processes, because a pool that rotates refresh tokens takes each of them once.
+//! There is one file per user pool and app client. It is read and written under a lock between processes, because a pool that
+//! rotates refresh tokens accepts each of them only once.
 
 mod failure;
 mod file;
@@ -25,54 +25,54 @@ use super::{
     user_pool::{Device, RefreshGrant, SignedIn},
 };
 use file::{Lock, Replacement, blocking};
-use renewal::Newer;
-use wait::Waits;
+use renewal::UnstoredSession;
+use wait::CurrentWait;
 
-pub use failure::{Ended, Error, RenewError};
+pub use failure::{Error, RenewError, SessionEnded};
 pub use renewal::Renewed;
 pub use rotation::{NotStored, settled};
 pub use wait::{Holder, Wait};
 
 pub(super) use rotation::run_to_end;
 
-/// What a sign-in leaves behind.
+/// A stored session.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// The refresh token; absent once the pool has refused it.
+    /// The refresh token; `None` once the pool has refused it.
     pub refresh_token: Option<SecretString>,
-    /// Why the pool has refused the refresh token, in its words.
-    pub ended: Option<Ended>,
-    /// The pool's own name of the user.
+    /// Why the pool has refused the refresh token.
+    pub ended: Option<SessionEnded>,
+    /// The pool's internal name of the user.
     pub username: String,
     /// The name under which the user has signed in.
     pub signed_in_as: String,
     /// The user's `sub`.
     pub subject: String,
-    /// The device that the pool remembers, if it does.
+    /// The device that the pool remembers.
     pub device: Option<Device>,
     /// The user's identity in each identity pool.
     pub identity_ids: BTreeMap<String, String>,
 }
 
-/// Where the session of one user pool and app client is kept. Clones share what could not be stored.
+/// The store of the session of one user pool and app client. Clones share a session that could not be stored yet.
 #[derive(Clone, Debug)]
 pub struct SessionStore {
     folder: PathBuf,
     name: String,
-    newer: Arc<Mutex<Newer>>,
-    waits: Waits,
+    newer: Arc<Mutex<UnstoredSession>>,
+    waits: CurrentWait,
 }
 
-/// The session while no other process can change it. Clones hold the same lock.
+/// The stored session while this process holds its lock. Clones hold the same lock.
 #[derive(Clone, Debug)]
 pub struct LockedSession {
     path: PathBuf,
     lock: Lock,
-    waits: Waits,
+    waits: CurrentWait,
 }
 
 impl SessionStore {
-    /// The store in `folder`, which is made when it is needed.
+    /// The store in `folder`, which is created when it is needed.
     #[must_use]
     pub fn new(folder: &Path, pool: &UserPoolId, client_id: &str) -> Self {
         let harmless = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '+' | '-');
@@ -82,13 +82,13 @@ impl SessionStore {
             folder: folder.to_owned(),
             name: format!("{pool}@{client}"),
             newer: Arc::default(),
-            waits: Waits::default(),
+            waits: CurrentWait::default(),
         }
     }
 
-    /// Waits until no other process uses the session; makes the folder if there is none.
+    /// Waits until no other process uses the session. Creates the folder if there is none.
     ///
-    /// In a folder that is read-only and has no lock, there is nothing to wait for.
+    /// A read-only folder without a lock file needs none, since nothing in it can change.
     ///
     /// # Errors
     /// When that takes longer than half a minute, or the folder cannot be used.
@@ -110,13 +110,13 @@ impl SessionStore {
         LockedSession { path: self.path("json"), lock, waits: self.waits.clone() }
     }
 
-    /// What keeps an operation of this store, or of a clone of it, from going on at this moment.
+    /// What an operation of this store, or of a clone of it, is waiting for now.
     #[must_use]
     pub fn waits_for(&self) -> Option<Wait> {
         self.waits.current()
     }
 
-    /// Lets the stored session remember the user's identity in `identity_pool`.
+    /// Stores the user's identity in `identity_pool` with the session.
     ///
     /// # Errors
     /// When the store fails.
@@ -132,7 +132,7 @@ impl SessionStore {
         locked.write(&session).await
     }
 
-    /// When the stored session, or who may read it, was last changed; `None` when there is none.
+    /// When the stored session or its mode was last changed; `None` without a stored session.
     pub async fn changed_at(&self) -> Option<SystemTime> {
         let path = self.path("json");
         blocking(move || Ok(file::changed_at(&path))).await.ok().flatten()
@@ -165,32 +165,32 @@ impl LockedSession {
         Ok(session)
     }
 
-    /// A process that has died between writing a session and renaming the file has left the newer one beside it,
+    /// Takes the file that a process left when it died between writing a session and renaming the file. It is the newer one,
     /// and the refresh token in the older one may have been used up.
     async fn finish_interrupted_write(&self) -> Result<Option<Session>, Error> {
         let content = self.blocking(file::read_replacement).await?;
         let Some(session) = content.and_then(|content| record::decode(&content)) else { return Ok(None) };
         self.blocking(file::finish_replacement).await?;
-        tracing::info!(file = %self.path.display(), "took up a session that a process had no time to put in place");
+        tracing::info!(file = %self.path.display(), "recovered a session that an interrupted process had written");
         Ok(Some(session))
     }
 
-    /// Finds out whether a session can be written, before anything is done that needs it.
+    /// Finds out whether a session can be written, before a sign-in starts whose result must be stored.
     ///
     /// # Errors
     /// When it cannot.
     pub async fn try_out(&self) -> Result<(), Error> {
-        // What is tried takes the place of a newer session that is not in its own yet.
+        // The trial below would overwrite a newer session that has not been renamed yet.
         self.finish_interrupted_write().await?;
         let replacement = self.prepare().await?;
         self.discard(replacement).await;
         Ok(())
     }
 
-    /// Stores `session`; on return it is on the disk.
+    /// Stores `session`. On return it is on the disk.
     ///
     /// # Errors
-    /// When the file cannot be written. The one before stays then.
+    /// When the file cannot be written. Then the file before stays as it is.
     pub async fn write(&self, session: &Session) -> Result<(), Error> {
         let replacement = self.prepare().await?;
         self.commit(replacement, session).await
@@ -205,12 +205,12 @@ impl LockedSession {
     /// Deletes the stored session.
     ///
     /// # Errors
-    /// When the file is there and cannot be deleted.
+    /// When the file exists and cannot be deleted.
     pub async fn forget(&self) -> Result<(), Error> {
         self.blocking(file::remove).await
     }
 
-    /// Whether no other process can have changed the session since it was locked.
+    /// Whether the lock is still valid, so that no other process can have changed the session.
     async fn is_still_locked(&self) -> Result<bool, Error> {
         let lock = self.lock.clone();
         self.blocking(move |path| Ok(lock.is_at(&path.with_extension("lock")))).await
@@ -228,12 +228,12 @@ impl LockedSession {
     async fn discard(&self, replacement: Replacement) {
         let discarded = self.blocking(move |_| replacement.discard()).await;
         if let Err(error) = discarded {
-            // What stays does no harm, since it is no session.
-            tracing::debug!(%error, "a file that is not needed could not be removed");
+            // A remaining file does no harm, since it contains no session.
+            tracing::debug!(%error, "cannot remove the temporary file");
         }
     }
 
-    /// The operation keeps the lock for as long as it takes, also when nobody waits for it any more.
+    /// Runs a file operation. It keeps the lock until it ends, even if the caller stops waiting.
     async fn blocking<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&Path) -> Result<T, Error> + Send + 'static,
@@ -264,7 +264,7 @@ impl Session {
         }
     }
 
-    /// What renews tokens, unless the pool has refused it.
+    /// The grant that renews tokens; `None` once the pool has refused it.
     #[must_use]
     pub fn grant(&self) -> Option<RefreshGrant> {
         Some(RefreshGrant {

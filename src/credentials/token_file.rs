@@ -1,4 +1,4 @@
-//! An ID token in a file that something else keeps fresh.
+//! An ID token in a file that another program keeps fresh.
 
 use std::{
     fs::{self, Metadata},
@@ -21,42 +21,42 @@ use crate::{
     regular_file::{BYTE_ORDER_MARK, RegularFile},
 };
 
-/// A token of a login provider is a few kilobytes; more is another file.
-const LARGEST: u64 = 64 * 1024;
+/// The largest file that is read, in bytes. Tokens have a few kilobytes.
+const MAX_FILE: u64 = 64 * 1024;
 
-/// The file, read at each use: whoever writes it need not tell.
+/// The file, which is read at each use, since nothing announces that it has changed.
 #[derive(Debug)]
 pub(super) struct TokenFile {
     path: PathBuf,
     login_provider: Option<String>,
     clock: Clock,
-    /// The file as it was when it was read last.
-    read: Option<Stamp>,
+    /// The version that was read last.
+    last_read: Option<FileVersion>,
 }
 
-/// What differs between two files at the same path: when it was written, and its length.
-type Stamp = (Option<SystemTime>, u64);
+/// Distinguishes versions of the file by modification time and length.
+type FileVersion = (Option<SystemTime>, u64);
 
 impl TokenFile {
     pub(super) fn new(path: PathBuf, login_provider: Option<String>, clock: Clock) -> Self {
-        Self { path, login_provider, clock, read: None }
+        Self { path, login_provider, clock, last_read: None }
     }
 
-    /// Whether the file is another than the one that was read last.
+    /// Whether the file has changed since it was read last.
     pub(super) async fn changed(&self) -> bool {
         let path = self.path.clone();
-        let found = spawn_blocking(move || fs::metadata(path).ok().map(|metadata| stamp(&metadata))).await;
-        found.is_ok_and(|found| found != self.read)
+        let found = spawn_blocking(move || fs::metadata(path).ok().map(|metadata| version(&metadata))).await;
+        found.is_ok_and(|found| found != self.last_read)
     }
 
-    /// The token, when it is valid now. Anything wrong with it may be right the next time.
+    /// The token, if it is valid now. Every failure is transient: the other program may be about to write a better one.
     pub(super) async fn token(&mut self) -> Result<(LoginToken, Identity), FetchError> {
         let path = self.path.clone();
-        let (text, stamp) = spawn_blocking(move || read(&path))
+        let (text, version) = spawn_blocking(move || read(&path))
             .await
             .map_err(FetchError::transient)?
             .map_err(FetchError::transient)?;
-        self.read = Some(stamp);
+        self.last_read = Some(version);
         let token = SecretString::from(text.trim());
         match (Claims::of(token.expose_secret()), &self.login_provider) {
             (Ok(claims), provider) => {
@@ -71,7 +71,7 @@ impl TokenFile {
                 };
                 Ok((LoginToken { provider, token }, identity))
             }
-            // Some providers' tokens are opaque; then only the setting can name the provider.
+            // The tokens of some providers are opaque. Then only the setting can name the provider.
             (Err(_), Some(provider)) => {
                 Ok((LoginToken { provider: provider.clone(), token }, Identity::default()))
             }
@@ -80,14 +80,14 @@ impl TokenFile {
     }
 }
 
-fn read(path: &Path) -> io::Result<(Zeroizing<String>, Stamp)> {
+fn read(path: &Path) -> io::Result<(Zeroizing<String>, FileVersion)> {
     let file = RegularFile::open(path)?;
-    let stamp = stamp(file.metadata());
-    let bytes = file.read(LARGEST)?;
+    let version = version(file.metadata());
+    let bytes = file.read(MAX_FILE)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| io::Error::other("it is not text in UTF-8"))?;
-    Ok((Zeroizing::new(text.trim_start_matches(BYTE_ORDER_MARK).to_owned()), stamp))
+    Ok((Zeroizing::new(text.trim_start_matches(BYTE_ORDER_MARK).to_owned()), version))
 }
 
-fn stamp(metadata: &Metadata) -> Stamp {
+fn version(metadata: &Metadata) -> FileVersion {
     (metadata.modified().ok(), metadata.len())
 }

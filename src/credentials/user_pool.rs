@@ -1,8 +1,7 @@
 //! Sign-in at a Cognito user pool, renewal of its tokens, and their revocation.
 //!
-//! A client of our own for the few calls that takes: they are unsigned, and the SDK's crate for
-//! the service is larger than the rest of this program. It does not retry; [`Verdict`] tells the
-//! caller whether that makes sense.
+//! This is a small client for the few unsigned calls that a sign-in makes: the SDK's crate for the service would add minutes
+//! to a clean build and megabytes to the binary. It does not retry; [`Verdict`] says whether a retry makes sense.
 
 mod answers;
 mod api;
@@ -30,7 +29,7 @@ pub use answers::{AnswerFuture, Answers, Choice, Factor, Question, Unanswered};
 pub use browser::{BrowserError, BrowserSignIn};
 pub use device::Device;
 pub use error::Error;
-pub use exchange::NoAnswer;
+pub use exchange::ExchangeError;
 pub use operation::Operation;
 pub use refusal::{Cause, Refusal};
 pub use srp::InvalidServerValue;
@@ -52,14 +51,14 @@ pub struct UserPoolClient {
     renewal: Renewal,
 }
 
-/// Who signs in.
+/// The user who signs in.
 #[derive(Clone, Copy, Debug)]
 pub struct User<'a> {
     /// The user name or an alias of it.
     pub username: &'a str,
-    /// The password; asked for when it is needed and absent.
+    /// The password; a question to the user when it is needed and `None`.
     pub password: Option<&'a SecretString>,
-    /// The device that the pool has remembered, if any.
+    /// The device that the pool has remembered.
     pub device: Option<&'a Device>,
 }
 
@@ -72,14 +71,14 @@ pub struct SignedIn {
     pub device: Option<Device>,
 }
 
-/// What gets new tokens without a password.
+/// A refresh token and what goes with it to renew tokens.
 #[derive(Clone, Debug)]
 pub struct RefreshGrant {
     /// The refresh token.
     pub refresh_token: SecretString,
-    /// The pool's own name of the user.
+    /// The pool's internal name of the user.
     pub username: String,
-    /// The device that the refresh token is bound to, if any.
+    /// The device that the refresh token is bound to.
     pub device: Option<Device>,
 }
 
@@ -91,11 +90,11 @@ impl UserPoolClient {
         Self { pool, api, renewal: Renewal::default() }
     }
 
-    /// Signs `user` in by the flow of the settings; `answers` gets the pool's questions.
+    /// Signs `user` in by the configured flow; `answers` answers the pool's questions.
     ///
     /// # Errors
-    /// When the pool refuses or cannot be reached, or a question stays unanswered. A wrong password
-    /// must not be tried again: the pool locks the account.
+    /// When the pool refuses or cannot be reached, or a question stays unanswered. The caller must not try a wrong password
+    /// again, since the pool would lock the account.
     pub async fn sign_in(&self, user: &User<'_>, answers: &mut dyn Answers) -> Result<SignedIn, Error> {
         let Outcome { mut result, device } = SignIn::new(&self.api, &self.pool, user, answers).run().await?;
         let new_device = result.new_device_metadata.take();
@@ -107,7 +106,7 @@ impl UserPoolClient {
         Ok(SignedIn { tokens, device })
     }
 
-    /// The tokens are good without the device until they expire, so that a failure is only told.
+    /// Confirms the device. A failure is only logged, since the tokens are good without it until they expire.
     async fn confirm_device(&self, tokens: &Tokens, metadata: NewDeviceMetadata) -> Option<Device> {
         device::confirm(&self.api, &tokens.access_token, metadata).await.unwrap_or_else(|error| {
             tracing::warn!(
@@ -120,20 +119,18 @@ impl UserPoolClient {
 
     /// Exchanges a refresh token for new tokens.
     ///
-    /// If they contain a refresh token, the one in `grant` is dead: store the new one before using
-    /// any of them.
+    /// If the result contains a refresh token, the one in `grant` is used up: store the new one before using any token.
     ///
     /// # Errors
-    /// When the pool refuses or cannot be reached; [`Verdict::SessionOver`] means that the refresh
-    /// token is of no use any more.
+    /// When the pool refuses or cannot be reached. [`Verdict::SessionOver`] means that the refresh token is no longer good.
     pub async fn refresh(&self, grant: &RefreshGrant) -> Result<Tokens, Error> {
         self.renewal.renew(&self.api, &self.pool, grant).await
     }
 
-    /// New tokens for a refresh token that stays as it is, by REFRESH_TOKEN_AUTH.
+    /// Renews tokens by REFRESH_TOKEN_AUTH, which leaves the refresh token as it is.
     ///
     /// # Errors
-    /// When the pool refuses or cannot be reached. Where refresh tokens rotate the pool refuses, so that
+    /// When the pool refuses or cannot be reached. Pools that rotate refresh tokens always refuse, so that
     /// [`Verdict::SessionOver`] says nothing about the refresh token.
     pub async fn refresh_without_rotation(&self, grant: &RefreshGrant) -> Result<Tokens, Error> {
         renewal::without_rotation(&self.api, &self.pool, grant).await
@@ -149,7 +146,7 @@ impl UserPoolClient {
 }
 
 impl SignedIn {
-    /// What renews the tokens, if the pool gave a refresh token.
+    /// The grant that renews the tokens, if the pool issued a refresh token.
     #[must_use]
     pub fn refresh_grant(&self) -> Option<RefreshGrant> {
         Some(RefreshGrant {
@@ -161,7 +158,7 @@ impl SignedIn {
 }
 
 impl RefreshGrant {
-    /// The grant after `tokens` came out of it.
+    /// The grant to use after this one has given `tokens`.
     #[must_use]
     pub fn after(self, tokens: &Tokens) -> Self {
         match &tokens.refresh_token {

@@ -1,4 +1,4 @@
-//! One connection of a client: its requests until it ends, is asked to give way, or the process drains.
+//! One connection of a client: serves its requests until it ends, is evicted, or the process drains.
 
 use std::{io, time::Duration};
 
@@ -9,7 +9,7 @@ use tracing::{debug, error};
 
 use super::{
     Settings,
-    connection_limit::Place,
+    connection_limit::ConnectionSlot,
     http_service::HttpService,
     http1::{
         filter::{HeadFilter, Timeouts},
@@ -19,58 +19,60 @@ use super::{
 };
 use crate::{shutdown::Shutdown, telemetry::metrics::Limit};
 
-/// For a request head to arrive, the first byte of a connection included.
-const HEAD: Duration = Duration::from_secs(30);
+/// How long a request head may take to arrive, counted from the accept or from the end of the answer before.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// For the first request of a connection that is there already when the end is asked for. Its client cannot know
-/// that nothing has run, as it may assume when a connection ends that has been used (RFC 9112 section 9.3.1).
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// How long a connection without any request is kept after shutdown was requested. Clients retry when a connection that
+/// has served requests closes (RFC 9112 section 9.3.1), but report an error when a new one does.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
-/// For a client that only has to read its last answer when the end is asked for.
-const LAST_ANSWER: Duration = Duration::from_secs(1);
+/// How long a client may take to read its last answer after shutdown was requested.
+const LINGER_GRACE: Duration = Duration::from_secs(1);
 
-/// What the library may hold of a connection, in bytes: more than the longest head that the gate passes.
-const BUFFER: usize = 72 * 1024;
+/// The read buffer of hyper, in bytes. It must exceed `MAX_HEAD` by what percent-encoding may add to a target, so that
+/// hyper takes every head that the filter passes.
+const MAX_BUFFER: usize = 72 * 1024;
 
 /// Serves one connection, and counts it.
 pub(super) async fn serve<S: HttpService>(
     socket: Socket,
     service: S,
-    place: &Place,
+    slot: &ConnectionSlot,
     settings: &Settings,
     shutdown: Shutdown,
 ) {
-    let _present = settings.metrics.as_ref().map(|metrics| metrics.connection());
-    let timeouts = Timeouts { head: HEAD, write: settings.write, discard: settings.discard };
-    let end = connection(socket, service, place, timeouts, shutdown).await;
-    if let (End::Stalled, Some(metrics)) = (end, &settings.metrics) {
+    let _connection = settings.metrics.as_ref().map(|metrics| metrics.connection());
+    let timeouts = Timeouts { head: HEAD_TIMEOUT, write: settings.write, discard: settings.discard };
+    let reason = connection(socket, service, slot, timeouts, shutdown).await;
+    if let (CloseReason::WriteTimeout, Some(metrics)) = (reason, &settings.metrics) {
         metrics.reached(Limit::ReadTime);
     }
 }
 
-/// Logs a panic of the task of a connection.
-pub(super) fn note_end(ended: Result<(), JoinError>) {
+/// Logs a panic in the task of a connection.
+pub(super) fn log_panic(ended: Result<(), JoinError>) {
     if ended.is_err_and(|error| error.is_panic()) {
-        error!("a connection ended in a panic");
+        error!("connection task panicked");
     }
 }
 
 async fn connection<S: HttpService>(
     socket: Socket,
     service: S,
-    place: &Place,
+    slot: &ConnectionSlot,
     timeouts: Timeouts,
     mut shutdown: Shutdown,
-) -> End {
-    let mut cut = ResetOnDrop(Some(socket.clone()));
-    let phase = place.phase().clone();
+) -> CloseReason {
+    let mut reset = ResetOnDrop(Some(socket.clone()));
+    let phase = slot.phase().clone();
     let filter = HeadFilter::new(socket.clone(), phase.clone(), timeouts);
     let service = PhaseService::new(service, phase.clone());
-    // The gate has the timer for heads: it can answer, the library can only close.
+    // The filter has the timer for heads, since it can answer 408 and hyper can only close. With `half_close` hyper still
+    // answers a client that has closed its sending half.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
-        .max_buf_size(BUFFER)
+        .max_buf_size(MAX_BUFFER)
         .half_close(true)
         .serve_connection(TokioIo::new(filter), service);
     let connection = async {
@@ -81,81 +83,83 @@ async fn connection<S: HttpService>(
                 if !phase.is_used() {
                     tokio::select! {
                         ended = connection.as_mut() => return ended,
-                        () = sleep(FIRST_REQUEST) => {}
+                        () = sleep(FIRST_REQUEST_GRACE) => {}
                     }
                 }
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection.as_mut() => ended,
-                    () = lingers(&phase) => Ok(()),
+                    () = linger_elapsed(&phase) => Ok(()),
                 }
             }
         }
     };
     let gone = async {
-        socket.gone(&phase).await;
-        // Before the connection is dropped, and with it the answer, which says how it ended.
+        socket.client_gone(&phase).await;
+        // Must precede the drop of the connection: dropping the answer writes its log line, which says who ended it.
         phase.end(EndedBy::Client);
     };
-    // In this order: the watch begins when the connection has taken a request up.
+    // `biased`, in this order: only when the connection has polled its socket does the phase say whether a request is being
+    // answered, which the other two branches read.
     let ended = tokio::select! {
         biased;
         ended = connection => ended,
         () = gone => {
-            debug!("the client has gone");
-            return End::Other;
+            debug!("client closed the connection before its answer was sent");
+            return CloseReason::Other;
         }
-        () = place.is_wanted(|| socket.has_unread()) => {
-            debug!("an idle connection gives way to a new one");
+        () = slot.evicted(|| socket.has_unread()) => {
+            debug!("idle connection closed to make room for a new one");
             Ok(())
         }
     };
     let Err(error) = ended else {
-        cut.0 = None;
-        return End::Other;
+        reset.0 = None;
+        return CloseReason::Other;
     };
     debug!(error = %error, cause = crate::telemetry::causes(&error), "connection ended");
-    if is_stalled(&error) {
-        return End::Stalled;
+    if is_write_timeout(&error) {
+        return CloseReason::WriteTimeout;
     }
-    // A body of ours that failed is the one error that the client must not overlook.
+    // hyper calls a response body that failed a user error. Only the reset keeps the client from taking the part that it
+    // has for the whole body.
     if !error.is_user() {
-        cut.0 = None;
+        reset.0 = None;
     }
-    End::Other
+    CloseReason::Other
 }
 
-/// Waits until the client has had [`LAST_ANSWER`] to read an answer after which nothing but its end is waited for.
-async fn lingers(phase: &ConnectionPhase) {
+/// Waits until the client has had [`LINGER_GRACE`] to read its last answer.
+async fn linger_elapsed(phase: &ConnectionPhase) {
     loop {
-        sleep(LAST_ANSWER).await;
-        if phase.lingering_since().is_some_and(|since| since.elapsed() >= LAST_ANSWER) {
+        sleep(LINGER_GRACE).await;
+        if phase.lingering_since().is_some_and(|since| since.elapsed() >= LINGER_GRACE) {
             return;
         }
     }
 }
 
-/// How a connection ended.
-enum End {
-    /// It was cut, with what the system kept for a client that had stopped reading.
-    Stalled,
+/// Why a connection was closed.
+enum CloseReason {
+    /// The client had stopped reading its answer. The reset also frees what the kernel buffered for it.
+    WriteTimeout,
     Other,
 }
 
-/// Whether the client has taken nothing of its answer for too long.
-fn is_stalled(error: &hyper::Error) -> bool {
+/// Whether the client has read nothing of its answer for too long.
+fn is_write_timeout(error: &hyper::Error) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     source.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
-/// Cuts the connection when it is dropped in the middle of an answer, which may have no other end than the
-/// connection's.
+/// Resets the connection when it is dropped in the middle of an answer. A body without a length ends with the connection,
+/// so that a clean close would make a part of it look complete.
 struct ResetOnDrop(Option<Socket>);
 
 impl Drop for ResetOnDrop {
     fn drop(&mut self) {
         if let Some(socket) = &self.0 {
-            socket.abort();
+            socket.reset_on_close();
         }
     }
 }
@@ -169,10 +173,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_has_a_moment_to_read_its_last_answer_and_no_longer() {
         let phase = ConnectionPhase::default();
-        assert!(timeout(LAST_ANSWER * 10, lingers(&phase)).await.is_err(), "it has not got its answer yet");
+        assert!(
+            timeout(LINGER_GRACE * 10, linger_elapsed(&phase)).await.is_err(),
+            "it has not got its answer yet"
+        );
         phase.linger();
         let before = Instant::now();
-        lingers(&phase).await;
-        assert!((LAST_ANSWER..=LAST_ANSWER * 2).contains(&before.elapsed()), "{:?}", before.elapsed());
+        linger_elapsed(&phase).await;
+        assert!((LINGER_GRACE..=LINGER_GRACE * 2).contains(&before.elapsed()), "{:?}", before.elapsed());
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 as clients send it: heads, bodies, and whose move it is.
+//! HTTP/1.1 as clients send it: heads, bodies, and the phase of a connection.
 
 mod chunked;
 pub(super) mod filter;
@@ -7,3 +7,4 @@ mod linger;
 pub(super) mod phase;
 pub(super) mod refused_head;
 pub(super) mod serialize;
+mod stage;

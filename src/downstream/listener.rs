@@ -1,36 +1,36 @@
-//! Where clients connect: listen addresses, binding them, and accepted connections.
+//! Listen addresses, binding them, and accepting connections on them.
 
 mod address;
-mod circle;
+mod loop_check;
 mod passed;
+mod unix_socket;
 
 use std::{
-    fmt,
-    fs::Metadata,
-    io,
+    fmt, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
-    os::unix::{fs::MetadataExt, net::UnixStream},
-    path::{Path, PathBuf},
+    os::unix::net::UnixStream,
+    path::Path,
 };
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 pub use address::{InvalidListen, Listen};
 pub use passed::{Passed, PassedError};
+pub use unix_socket::SocketFile;
 
 pub use super::peer::Owner;
 
-/// Connections that the kernel keeps while the accept loop is busy.
+/// How many established connections the kernel queues while the accept loop is busy.
 const BACKLOG: i32 = 1_024;
 
-/// How often another port is tried when port 0 gives one that the other family has taken.
-const PORT_TRIES: usize = 16;
+/// How many ports are tried when port 0 gives one that is taken on the other address family.
+const MAX_PORT_TRIES: usize = 16;
 
 /// The two ends of an accepted connection; both absent for a unix socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
-    /// Our end.
+    /// The proxy's end.
     pub local: Option<SocketAddr>,
     /// The client's end.
     pub peer: Option<SocketAddr>,
@@ -43,11 +43,11 @@ pub struct Endpoints {
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
-    /// A unix socket, whose file is removed when it is closed if it was made here.
+    /// A unix socket. Its file is removed with it, unless a service manager made it.
     Unix(UnixListener, Option<SocketFile>),
 }
 
-/// An accepted connection, for any runtime to take up.
+/// An accepted connection, not yet registered with a runtime.
 #[derive(Debug)]
 pub enum Accepted {
     /// TCP.
@@ -72,8 +72,8 @@ impl Accepted {
                 if let (Some(local), Some(peer)) = (endpoints.local, endpoints.peer) {
                     endpoints.owner = Owner::of(local, peer);
                 }
-                // A connection that was reset frees its port, and the kernel may have told of the next one to use it;
-                // what the client sent before the reset can still be read.
+                // A reset frees the client's port at once, so that the kernel may have found the next process to use it. What
+                // the client sent before the reset can still be read, and would pass as that process's request.
                 if !matches!(stream.take_error(), Ok(None)) {
                     endpoints.owner = Owner::Gone;
                 }
@@ -84,36 +84,6 @@ impl Accepted {
     }
 }
 
-/// The file of a unix socket that was made here.
-#[derive(Debug)]
-pub struct SocketFile {
-    path: PathBuf,
-    /// Device and inode.
-    identity: (u64, u64),
-}
-
-impl SocketFile {
-    fn made_at(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), identity: identity(&std::fs::symlink_metadata(path)?) })
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // Another program may have put its own socket in the place of one that it found removed.
-        let is_ours =
-            std::fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity);
-        if is_ours {
-            // Whoever removed it before wanted the same.
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
-
 /// An address that cannot be bound.
 #[derive(Debug)]
 pub struct BindError {
@@ -122,7 +92,7 @@ pub struct BindError {
 }
 
 impl BindError {
-    /// What the system says.
+    /// The error of the system.
     #[must_use]
     pub fn into_source(self) -> io::Error {
         self.source
@@ -145,11 +115,11 @@ impl std::error::Error for BindError {
     }
 }
 
-/// Binds `listen`: both loopback families for `localhost`, so that no other program can have the name's
-/// other address.
+/// Binds `listen`. `localhost` binds both loopback addresses: a client may try either, and another program must not receive
+/// its requests there.
 ///
 /// # Errors
-/// When the address, or one of the two, is taken. A host without IPv6 gets IPv4 alone.
+/// When an address is taken. A host without IPv6 gets 127.0.0.1 alone.
 pub fn bind(listen: &Listen) -> Result<Vec<Listener>, BindError> {
     match listen {
         Listen::Localhost(port) => bind_localhost(*port),
@@ -159,7 +129,7 @@ pub fn bind(listen: &Listen) -> Result<Vec<Listener>, BindError> {
 }
 
 fn bind_localhost(port: u16) -> Result<Vec<Listener>, BindError> {
-    let mut tries = if port == 0 { PORT_TRIES } else { 1 };
+    let mut tries = if port == 0 { MAX_PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
         let four = tcp((Ipv4Addr::LOCALHOST, port).into())?;
@@ -167,7 +137,7 @@ fn bind_localhost(port: u16) -> Result<Vec<Listener>, BindError> {
         match tcp((Ipv6Addr::LOCALHOST, chosen).into()) {
             Ok(six) => return Ok(vec![four, six]),
             Err(error) if is_absent(&error.source) => {
-                tracing::info!("this host has no IPv6: listening on 127.0.0.1 only");
+                tracing::info!("this host has no IPv6, listening on 127.0.0.1 only");
                 return Ok(vec![four]);
             }
             Err(error) if tries == 0 => return Err(error),
@@ -176,7 +146,7 @@ fn bind_localhost(port: u16) -> Result<Vec<Listener>, BindError> {
     }
 }
 
-/// The host does not have this address family at all.
+/// Whether the host lacks this address family.
 fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
         || error.kind() == io::ErrorKind::Unsupported
@@ -187,7 +157,7 @@ fn tcp(address: SocketAddr) -> Result<Listener, BindError> {
     let bound = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if address.is_ipv6() {
-            // The wildcard of one family must not take the other's port.
+            // Otherwise [::] would also take the IPv4 port.
             socket.set_only_v6(true)?;
         }
         socket.set_reuse_address(true)?;
@@ -200,45 +170,11 @@ fn tcp(address: SocketAddr) -> Result<Listener, BindError> {
 }
 
 fn unix(path: &Path) -> Result<Listener, BindError> {
-    let bound = || {
-        remove_stale(path)?;
-        // The mode must be right from the first moment on, not after a change.
-        let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-        let listener = UnixListener::bind(path);
-        rustix::process::umask(before);
-        Ok(Listener::Unix(listener?, Some(SocketFile::made_at(path)?)))
-    };
-    bound().map_err(|source| BindError { address: format!("unix:{}", path.display()), source })
-}
-
-/// Removes the socket of a program that is gone; anything else in its place is left alone.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::FileTypeExt;
-
-    let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
-    if !metadata.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket has this name"));
-    }
-    match knock(path) {
-        // Nobody listens any more: the one answer that says so.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // A listener that is too busy to take another connection.
-        Ok(()) => Err(io::ErrorKind::AddrInUse.into()),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::AddrInUse.into()),
-        // Another user's, which may be in use: only its owner can tell.
-        Err(error) => Err(io::Error::new(
-            error.kind(),
-            format!("this path is a socket that may be in use, since connecting to it failed: {error}"),
-        )),
-    }
-}
-
-/// Connects to the socket at `path` without waiting: a program that is stopped takes no connection, and gives no answer.
-fn knock(path: &Path) -> io::Result<()> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.connect(&SockAddr::unix(path)?)
+    let bound = unix_socket::bind(path);
+    let address = || format!("unix:{}", path.display());
+    bound
+        .map(|(listener, file)| Listener::Unix(listener, Some(file)))
+        .map_err(|source| BindError { address: address(), source })
 }
 
 impl Listener {
@@ -250,7 +186,7 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // Small answers must not wait for the client's acknowledgement.
+                // Otherwise the end of an answer waits for the client's acknowledgement, by up to 40 ms on Linux.
                 stream.set_nodelay(true)?;
                 let local = stream.local_addr().ok();
                 let endpoints = Endpoints { local, peer: Some(peer), ..Endpoints::default() };
@@ -258,14 +194,14 @@ impl Listener {
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                // The mode keeps others out; who shares the folder or inherits the socket is asked all the same.
+                // The file's mode keeps other users out, but a service manager may have made the socket with another mode.
                 let owner = Owner::of_user(stream.peer_cred()?.uid());
                 Ok(Accepted::Unix(stream.into_std()?, Endpoints { owner, ..Endpoints::default() }))
             }
         }
     }
 
-    /// The address that is bound, as it would be configured.
+    /// The bound address, as a value of `listen`.
     #[must_use]
     pub fn listen(&self) -> Option<Listen> {
         match self {
@@ -277,7 +213,7 @@ impl Listener {
         }
     }
 
-    /// The address, with the port that was chosen; absent for a unix socket.
+    /// The bound address with its actual port; `None` for a unix socket.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
         match self {
@@ -287,14 +223,14 @@ impl Listener {
     }
 }
 
-/// `listeners` as they would be configured.
+/// The bound addresses as one value of `listen`.
 #[must_use]
 pub fn described(listeners: &[Listener]) -> Option<Listen> {
     let addresses: Vec<Listen> = listeners.iter().filter_map(Listener::listen).collect();
     Listen::of(&addresses)
 }
 
-/// How clients reach these listeners, in the words of `listen`.
+/// The URL under which clients reach these listeners.
 #[must_use]
 pub fn url(listen: &Listen, bound: &[Listener]) -> String {
     let address = bound.first().and_then(Listener::local_address);
@@ -305,44 +241,11 @@ pub fn url(listen: &Listen, bound: &[Listener]) -> String {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
-    use std::os::unix::net::{UnixDatagram, UnixListener as StdUnixListener};
-
-    use socket2::SockRef;
+    use socket2::SockAddr;
 
     use super::*;
-
-    fn unix_at(folder: &tempfile::TempDir) -> (PathBuf, Listen) {
-        let path = folder.path().join("proxy.sock");
-        (path.clone(), Listen::Unix(path))
-    }
-
-    #[tokio::test]
-    async fn the_socket_of_a_program_that_is_gone_is_replaced() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (path, listen) = unix_at(&folder);
-        drop(StdUnixListener::bind(&path).expect("bound"));
-        assert!(path.exists());
-        drop(bind(&listen).expect("bound"));
-        assert!(!path.exists(), "it goes with its listener");
-    }
-
-    #[tokio::test]
-    async fn a_socket_is_this_users_alone_and_a_file_is_no_socket() {
-        use std::os::unix::fs::PermissionsExt;
-
-        let folder = tempfile::tempdir().expect("a folder");
-        let (path, listen) = unix_at(&folder);
-        let bound = bind(&listen).expect("bound");
-        let mode = std::fs::metadata(&path).expect("a socket").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        drop(bound);
-        std::fs::write(&path, "text").expect("written");
-        let error = bind(&listen).expect_err("a file").into_source();
-        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert!(path.exists());
-    }
 
     #[tokio::test]
     async fn the_wildcard_of_one_family_leaves_the_port_to_the_other() {
@@ -369,34 +272,5 @@ mod tests {
         let port = accepted.endpoints().peer.expect("TCP").port();
         let _next = connect_from(port);
         assert_eq!(accepted.identify(), Owner::Gone);
-    }
-
-    #[tokio::test]
-    async fn a_socket_that_another_program_has_put_in_its_place_is_left_alone() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (path, listen) = unix_at(&folder);
-        let ours = bind(&listen).expect("bound");
-        std::fs::remove_file(&path).expect("removed");
-        let _theirs = StdUnixListener::bind(&path).expect("bound");
-        drop(ours);
-        assert!(path.exists());
-    }
-
-    #[tokio::test]
-    async fn a_socket_that_may_be_in_use_is_left_alone() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (path, listen) = unix_at(&folder);
-        let live = StdUnixListener::bind(&path).expect("bound");
-        assert_eq!(bind(&listen).expect_err("in use").into_source().kind(), io::ErrorKind::AddrInUse);
-        // Its program takes no connections: a knock that waited would wait for ever.
-        SockRef::from(&live).listen(0).expect("a short queue");
-        let _waiting: Vec<io::Result<()>> = (0..3).map(|_| knock(&path)).collect();
-        assert_eq!(bind(&listen).expect_err("in use").into_source().kind(), io::ErrorKind::AddrInUse);
-        drop(live);
-        std::fs::remove_file(&path).expect("removed");
-        let _other_kind = UnixDatagram::bind(&path).expect("bound");
-        let error = bind(&listen).expect_err("another kind").into_source();
-        assert!(error.to_string().contains("may be in use"), "{error}");
-        assert!(path.exists());
     }
 }

@@ -1,4 +1,4 @@
-//! The client's end of a connection: whose process holds it, and whether any does. Linux knows.
+//! The client's end of a connection: which user's process holds it, and whether any process does. Only Linux says.
 
 mod proc_net;
 mod sock_diag;
@@ -11,7 +11,7 @@ use std::{
 /// Who holds the client's end of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Owner {
-    /// A process of this process's user, or of root, who can act as anybody.
+    /// A process of this process's user, or of root, who can act as any user anyway.
     Own,
     /// A process of the user with this id.
     Other(u32),
@@ -19,7 +19,7 @@ pub enum Owner {
     Remote,
     /// No process: the client has closed its socket already.
     Gone,
-    /// The kernel does not say, or was not asked.
+    /// The kernel was not asked, or does not say.
     #[default]
     Unknown,
 }
@@ -32,19 +32,19 @@ impl Owner {
 
     /// Asks the kernel who holds the end at `peer` of a connection that was accepted at `local`.
     ///
-    /// The answer holds for the moment of the call. A client that sends a request and closes at once leaves a socket
-    /// that belongs to nobody, and soon none at all, so that the question must come before anything is read.
+    /// The answer holds for the moment of the call, which must come before anything is read: a client that sends a request
+    /// and closes at once leaves a socket without an owner, and soon no socket at all.
     pub(crate) fn of(local: SocketAddr, peer: SocketAddr) -> Self {
         match (look_up(peer, local), is_on_this_machine(local, peer)) {
-            (Found::Row(Row { inode: 0, .. }), _) | (Found::Nothing, true) => Self::Gone,
-            (Found::Row(row), _) => Self::of_user(row.user),
-            (Found::Unknown, true) => Self::Unknown,
-            (Found::Nothing | Found::Unknown, false) => Self::Remote,
+            (Lookup::Socket(SocketEntry { inode: 0, .. }), _) | (Lookup::NotFound, true) => Self::Gone,
+            (Lookup::Socket(socket), _) => Self::of_user(socket.uid),
+            (Lookup::Unknown, true) => Self::Unknown,
+            (Lookup::NotFound | Lookup::Unknown, false) => Self::Remote,
         }
     }
 }
 
-/// Whether the kernel says who holds a loopback connection: makes one, and asks.
+/// Makes a loopback connection and asks the kernel who holds it, to find out whether it says.
 ///
 /// # Errors
 /// When no loopback connection can be made.
@@ -55,35 +55,35 @@ pub(crate) fn kernel_tells_owners() -> io::Result<bool> {
     Ok(Owner::of(local, client.local_addr()?) == Owner::Own)
 }
 
-/// A connection to a loopback address comes from this machine, whatever source address its client has bound; so does
-/// one from the address that it goes to.
+/// Whether both ends are on this machine. They are if either address is loopback, whatever source address the client has
+/// bound, and if both addresses are the same.
 fn is_on_this_machine(local: SocketAddr, peer: SocketAddr) -> bool {
     let (local, peer) = (local.ip().to_canonical(), peer.ip().to_canonical());
     local.is_loopback() || peer.is_loopback() || local == peer
 }
 
-/// What the kernel says about a connected socket.
+/// The kernel's entry of a connected socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Row {
-    user: u32,
+struct SocketEntry {
+    uid: u32,
     /// 0 once no process holds the socket.
     inode: u64,
 }
 
-/// What a look for a socket has come to.
+/// The result of looking for a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
-    Row(Row),
+enum Lookup {
+    Socket(SocketEntry),
     /// There is no such socket on this machine.
-    Nothing,
-    /// The system does not tell.
+    NotFound,
+    /// The kernel does not say.
     Unknown,
 }
 
 /// Whether `state` is that of a socket which is, or was, connected to the other end.
 ///
-/// Others may have its ends all the same: a new client that binds the port of one that has gone is in SYN_SENT until
-/// the accepted connection is closed, and must not answer for its predecessor.
+/// Other sockets can have the same two addresses: a new client that binds the port of one that has gone is in SYN_SENT until
+/// the accepted connection is closed, and must not be taken for its predecessor.
 fn was_connected(state: u8) -> bool {
     const SYN_SENT: u8 = 2;
     const SYN_RECV: u8 = 3;
@@ -95,20 +95,20 @@ fn was_connected(state: u8) -> bool {
 
 /// Whether a process still holds the client's end.
 ///
-/// After the end of its input a connection looks the same whether the client has closed one half or both;
-/// the kernel tells these apart. `None` when that end is on another machine, or the kernel does not say.
+/// The end of input looks the same whether the client has closed one half of the connection or both; only the kernel
+/// distinguishes them. `None` when the client's end is on another machine, or the kernel does not say.
 #[must_use]
 pub(crate) fn is_held(local: SocketAddr, peer: SocketAddr) -> Option<bool> {
     match look_up(peer, local) {
-        Found::Row(row) => Some(row.inode != 0),
-        Found::Nothing => is_on_this_machine(local, peer).then_some(false),
-        Found::Unknown => None,
+        Lookup::Socket(socket) => Some(socket.inode != 0),
+        Lookup::NotFound => is_on_this_machine(local, peer).then_some(false),
+        Lookup::Unknown => None,
     }
 }
 
-fn look_up(local: SocketAddr, remote: SocketAddr) -> Found {
+fn look_up(local: SocketAddr, remote: SocketAddr) -> Lookup {
     match sock_diag::look_up(local, remote) {
-        Found::Unknown => proc_net::look_up(local, remote),
+        Lookup::Unknown => proc_net::look_up(local, remote),
         found => found,
     }
 }
@@ -119,23 +119,28 @@ mod tests {
 
     use super::*;
 
-    type LookUp = fn(SocketAddr, SocketAddr) -> Found;
+    type LookUp = fn(SocketAddr, SocketAddr) -> Lookup;
 
     #[test]
-    fn the_kernel_tells_whose_connection_it_is_either_way() {
-        let ways: [(&str, LookUp); 2] = [("table", proc_net::look_up), ("diagnosis", sock_diag::look_up)];
+    fn netlink_and_the_table_both_find_the_owner() {
+        let ways: [(&str, LookUp); 2] = [("proc_net", proc_net::look_up), ("sock_diag", sock_diag::look_up)];
         for (way, look_up) in ways {
             for address in ["127.0.0.1:0", "[::1]:0"] {
                 let Ok(listener) = TcpListener::bind(address) else { continue };
                 let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
                 let (accepted, peer) = listener.accept().expect("accepts");
                 let local = accepted.local_addr().expect("connected");
-                let Found::Row(row) = look_up(peer, local) else { panic!("{way}, {address}: not found") };
-                assert_eq!(row.user, rustix::process::geteuid().as_raw(), "{way}, {address}");
-                assert_ne!(row.inode, 0, "{way}, {address}");
+                let Lookup::Socket(socket) = look_up(peer, local) else {
+                    panic!("{way}, {address}: not found")
+                };
+                assert_eq!(socket.uid, rustix::process::geteuid().as_raw(), "{way}, {address}");
+                assert_ne!(socket.inode, 0, "{way}, {address}");
                 drop(client);
-                assert!(matches!(look_up(peer, local), Found::Row(Row { inode: 0, .. })), "{way}, {address}");
-                assert_eq!(look_up(peer, peer), Found::Nothing, "{way}, {address}");
+                assert!(
+                    matches!(look_up(peer, local), Lookup::Socket(SocketEntry { inode: 0, .. })),
+                    "{way}, {address}"
+                );
+                assert_eq!(look_up(peer, peer), Lookup::NotFound, "{way}, {address}");
             }
         }
     }
@@ -155,7 +160,7 @@ mod tests {
     fn a_client_that_is_bound_to_an_interface_is_found() {
         use socket2::{Domain, Socket, Type};
 
-        // From then on nobody looks into the table for what the kernel says it does not have.
+        // From here on netlink is trusted, and the table is not read when netlink finds nothing.
         assert!(kernel_tells_owners().expect("a loopback connection"));
         for (domain, address) in [(Domain::IPV4, "127.0.0.1:0"), (Domain::IPV6, "[::1]:0")] {
             let Ok(listener) = TcpListener::bind(address) else { continue };

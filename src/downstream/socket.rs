@@ -1,8 +1,8 @@
-//! A client's socket, shared by HTTP, which reads and writes, and by the watch over the client's end.
+//! A client's socket, shared by hyper, which reads and writes it, and by the check whether the client is still there.
 //!
-//! A client that has sent all it will send may close its half of the connection and still wait for the
-//! answer. To TCP that looks as if the client had gone altogether, until something is sent to it. So the end
-//! of input alone cancels nothing: from then on the system is asked whether somebody is there.
+//! A client that has sent everything may close its sending half and still wait for the answer. Until something is sent to
+//! it, that looks to TCP as if the client had closed both halves. So the end of input alone cancels no request: from then
+//! on the kernel is asked whether a process still holds the client's socket.
 
 use std::{
     future::{Future, poll_fn},
@@ -24,17 +24,18 @@ use tokio::{
 use super::http1::phase::ConnectionPhase;
 use super::{listener::Accepted, peer};
 
-/// How often the client's end is looked at while an answer is made or sent.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often the client's end is checked while a request is being answered. A timer, since waiting for readiness would wake
+/// the connection's task for every byte that the client sends.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// For clients on other machines: theirs forgets a connection that nobody holds after a minute, and then
-/// answers a probe with a reset.
-const PROBE: Duration = Duration::from_secs(10);
-const PROBES: u32 = 3;
+/// TCP keep-alive, for clients on other machines: their kernel forgets a closed connection after a minute, and then answers
+/// a probe with a reset.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
 
-/// What has ended of a connection.
+/// Which halves of a connection are closed.
 #[derive(PartialEq, Eq)]
-enum End {
+enum Closed {
     Input,
     Both,
 }
@@ -52,7 +53,7 @@ enum Stream {
 impl TryFrom<Accepted> for Socket {
     type Error = io::Error;
 
-    /// Takes the connection up in the runtime of the caller.
+    /// Registers the connection with the caller's runtime.
     fn try_from(accepted: Accepted) -> io::Result<Self> {
         let stream = match accepted {
             Accepted::Tcp(stream, _) => Stream::Tcp(TcpStream::from_std(stream)?),
@@ -63,49 +64,49 @@ impl TryFrom<Accepted> for Socket {
 }
 
 impl Socket {
-    /// Waits until nobody is left to answer to, as long as it is our turn.
-    pub(super) async fn gone(&self, phase: &ConnectionPhase) {
-        if self.ended(phase).await == End::Both {
+    /// Waits until no client is left to answer, while a request is being answered.
+    pub(super) async fn client_gone(&self, phase: &ConnectionPhase) {
+        if self.closed(phase).await == Closed::Both {
             return;
         }
-        self.probe();
-        let mut abandoned = 0;
-        // The table of sockets may change while it is read: one look is not enough.
-        let mut pause = LOOK;
-        while abandoned < 2 {
+        self.enable_keepalive();
+        let mut orphaned = 0;
+        // The kernel's table of sockets may change while it is read, so that one miss proves nothing.
+        let mut pause = CHECK_INTERVAL;
+        while orphaned < 2 {
             match self.ready(Interest::WRITABLE | Interest::ERROR).await {
                 Ok(ready) if ready.is_error() || ready.is_write_closed() => return,
-                Ok(_) if self.is_abandoned() => (abandoned, pause) = (abandoned + 1, LOOK),
-                // Where the kernel has to be asked for all sockets, many patient clients must not add up.
-                Ok(_) => (abandoned, pause) = (0, (pause * 2).min(PROBE)),
+                Ok(_) if self.is_orphaned() => (orphaned, pause) = (orphaned + 1, CHECK_INTERVAL),
+                // Without netlink each check reads the whole table, so that many half-closed clients would cost much.
+                Ok(_) => (orphaned, pause) = (0, (pause * 2).min(KEEPALIVE_INTERVAL)),
                 Err(_) => return,
             }
             sleep(pause).await;
         }
     }
 
-    /// Waits for the end of the client's input or of the connection. While the client has its turn, its end is
-    /// seen by whoever reads.
-    async fn ended(&self, phase: &ConnectionPhase) -> End {
-        let mut timer = pin!(sleep(LOOK));
+    /// Waits for the end of the client's input or of the connection. Between requests hyper reads and sees that end itself.
+    async fn closed(&self, phase: &ConnectionPhase) -> Closed {
+        let mut timer = pin!(sleep(CHECK_INTERVAL));
         let mut is_set = false;
         poll_fn(|context| {
             loop {
                 if !is_set {
-                    if !phase.is_ours() {
+                    // The connection is polled in the same task: this is asked again whenever a request arrives.
+                    if !phase.is_answering() {
                         return Poll::Pending;
                     }
-                    timer.as_mut().reset(Instant::now() + LOOK);
+                    timer.as_mut().reset(Instant::now() + CHECK_INTERVAL);
                     is_set = true;
                 }
                 ready!(timer.as_mut().poll(context));
                 is_set = false;
                 let state = pin!(self.ready(Interest::READABLE | Interest::ERROR)).poll(context);
                 match state {
-                    Poll::Ready(Ok(ready)) if ready.is_error() => return Poll::Ready(End::Both),
-                    Poll::Ready(Ok(ready)) if ready.is_read_closed() => return Poll::Ready(End::Input),
+                    Poll::Ready(Ok(ready)) if ready.is_error() => return Poll::Ready(Closed::Both),
+                    Poll::Ready(Ok(ready)) if ready.is_read_closed() => return Poll::Ready(Closed::Input),
                     Poll::Ready(Ok(_)) | Poll::Pending => {}
-                    Poll::Ready(Err(_)) => return Poll::Ready(End::Both),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Closed::Both),
                 }
             }
         })
@@ -113,13 +114,13 @@ impl Socket {
     }
 
     /// Whether the client is on this machine and no process holds its socket any more.
-    fn is_abandoned(&self) -> bool {
+    fn is_orphaned(&self) -> bool {
         let Stream::Tcp(stream) = &*self.0 else { return false };
         let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?)));
         ends.is_ok_and(|(local, peer)| peer::is_held(local, peer) == Some(false))
     }
 
-    /// Whether the client has sent something that nobody has read yet.
+    /// Whether the client has sent something that has not been read yet.
     pub(super) fn has_unread(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         let peeked = match &*self.0 {
@@ -129,19 +130,22 @@ impl Socket {
         peeked.is_ok_and(|length| length > 0)
     }
 
-    /// Makes the end of the connection one that no client can take for the end of a body.
-    pub(super) fn abort(&self) {
+    /// Has the close reset the connection, which no client can take for the end of a body.
+    pub(super) fn reset_on_close(&self) {
         if let Stream::Tcp(stream) = &*self.0 {
-            // Without it the connection ends cleanly, which is the lesser evil.
+            // If this fails the connection closes cleanly, and nothing better can be done about it.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
 
-    fn probe(&self) {
+    fn enable_keepalive(&self) {
         if let Stream::Tcp(stream) = &*self.0 {
-            let often = TcpKeepalive::new().with_time(PROBE).with_interval(PROBE).with_retries(PROBES);
-            // Without it the end is noticed at the first write.
-            let _ = SockRef::from(stream).set_tcp_keepalive(&often);
+            let keepalive = TcpKeepalive::new()
+                .with_time(KEEPALIVE_INTERVAL)
+                .with_interval(KEEPALIVE_INTERVAL)
+                .with_retries(KEEPALIVE_PROBES);
+            // If this fails the first write finds out that the client is gone.
+            let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
         }
     }
 
@@ -181,12 +185,12 @@ impl AsyncRead for Socket {
             let read = match &*self.0 {
                 Stream::Tcp(stream) => {
                     ready!(stream.poll_read_ready(context))?;
-                    let mut read = || short_is_last(buffer, |buffer| stream.try_read_buf(buffer));
+                    let mut read = || stop_after_short_read(buffer, |buffer| stream.try_read_buf(buffer));
                     stream.try_io(Interest::READABLE, &mut read)
                 }
                 Stream::Unix(stream) => {
                     ready!(stream.poll_read_ready(context))?;
-                    let mut read = || short_is_last(buffer, |buffer| stream.try_read_buf(buffer));
+                    let mut read = || stop_after_short_read(buffer, |buffer| stream.try_read_buf(buffer));
                     stream.try_io(Interest::READABLE, &mut read)
                 }
             };
@@ -202,9 +206,9 @@ impl AsyncRead for Socket {
     }
 }
 
-/// Reads, and calls a read that does not fill the buffer the last one: the socket is empty then, and need not be
-/// asked again before the system says that there is more.
-fn short_is_last(
+/// Reads, and reports `WouldBlock` after a read that did not fill the buffer: the socket is empty then, and epoll will say
+/// when there is more. This saves the second read call of every request, and another one on the upstream's side.
+fn stop_after_short_read(
     buffer: &mut ReadBuf<'_>,
     read: impl FnOnce(&mut ReadBuf<'_>) -> io::Result<usize>,
 ) -> io::Result<usize> {

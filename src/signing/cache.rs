@@ -1,4 +1,4 @@
-//! Where signatures are written: what was made for the last request and serves the next one as well.
+//! The cache of a signer: inputs and buffers that one request leaves for the next.
 
 use std::{
     fmt,
@@ -17,14 +17,14 @@ use super::{
     percent::hex_digits,
 };
 
-/// Room for header values, in bytes: those of requests under way share it.
-const ROOM: usize = 8 * 1024;
+/// How many bytes are allocated for header values at a time. The values of several requests share one allocation.
+const BUFFER_SIZE: usize = 8 * 1024;
 
-/// One signature is written at a time; threads have signers of their own.
+/// A lock, since `Signer` is shared; it is uncontended, because each thread has its own signer.
 #[derive(Default)]
 pub(super) struct SigningCache(Mutex<SigningState>);
 
-/// See [`SigningCache`].
+/// The contents of a [`SigningCache`].
 #[derive(Default)]
 pub(super) struct SigningState {
     timestamp: Option<Timestamp>,
@@ -32,10 +32,10 @@ pub(super) struct SigningState {
     token: Option<Token>,
     pub(super) canonical_request: Vec<u8>,
     pub(super) string_to_sign: Vec<u8>,
-    values: BytesMut,
+    header_values: BytesMut,
 }
 
-/// What goes into headers before they are signed.
+/// The values that go into headers before signing.
 pub(super) struct TimeAndToken<'a> {
     pub(super) timestamp: &'a Timestamp,
     pub(super) token: Option<&'a Token>,
@@ -48,7 +48,7 @@ impl SigningCache {
 }
 
 impl SigningState {
-    /// Makes anew what does not fit these credentials or this time.
+    /// Replaces what does not match these credentials or this time.
     ///
     /// # Errors
     /// When they cannot be written into headers.
@@ -58,18 +58,18 @@ impl SigningState {
         credentials: &Credentials,
         time: SystemTime,
     ) -> Result<TimeAndToken<'_>, SigningError> {
-        if !self.timestamp.as_ref().is_some_and(|timestamp| timestamp.is(time)) {
+        if !self.timestamp.as_ref().is_some_and(|timestamp| timestamp.matches(time)) {
             self.timestamp = Some(Timestamp::new(time).ok_or(SigningError::TimeOutOfRange)?);
         }
         let timestamp = self.timestamp.as_ref().ok_or(SigningError::TimeOutOfRange)?;
-        if !self.key.as_ref().is_some_and(|key| key.is(credentials, timestamp)) {
+        if !self.key.as_ref().is_some_and(|key| key.matches(credentials, timestamp)) {
             self.key = None;
         }
         self.key.get_or_insert_with(|| SigningKey::new(scope, credentials, timestamp));
         let token = match credentials.session_token() {
             None => None,
             Some(text) => {
-                if !self.token.as_ref().is_some_and(|token| token.is(text)) {
+                if !self.token.as_ref().is_some_and(|token| token.matches(text)) {
                     self.token = Some(Token::new(text)?);
                 }
                 self.token.as_ref()
@@ -78,7 +78,7 @@ impl SigningState {
         Ok(TimeAndToken { timestamp, token })
     }
 
-    /// Writes the string to sign for the canonical request that lies here, and the value of `Authorization`.
+    /// Computes the string to sign for the canonical request in the buffer, and the value of `Authorization`.
     ///
     /// # Errors
     /// When nothing has been prepared.
@@ -100,14 +100,15 @@ impl SigningState {
         let signature = hex_digits(&key.sign(&self.string_to_sign));
         let pieces =
             [ALGORITHM, " Credential=", credentials.access_key_id(), "/", key.scope(), ", SignedHeaders="];
-        if self.values.capacity() < pieces.iter().map(|piece| piece.len()).sum::<usize>() + 512 {
-            self.values.reserve(ROOM);
+        if self.header_values.capacity() < pieces.iter().map(|piece| piece.len()).sum::<usize>() + 512 {
+            self.header_values.reserve(BUFFER_SIZE);
         }
-        pieces.iter().for_each(|piece| self.values.extend_from_slice(piece.as_bytes()));
-        canonical::signed_names(selected).for_each(|piece| self.values.extend_from_slice(piece.as_bytes()));
-        self.values.extend_from_slice(b", Signature=");
-        self.values.extend_from_slice(&signature);
-        Ok(self.values.split().freeze())
+        pieces.iter().for_each(|piece| self.header_values.extend_from_slice(piece.as_bytes()));
+        canonical::signed_names(selected)
+            .for_each(|piece| self.header_values.extend_from_slice(piece.as_bytes()));
+        self.header_values.extend_from_slice(b", Signature=");
+        self.header_values.extend_from_slice(&signature);
+        Ok(self.header_values.split().freeze())
     }
 }
 

@@ -12,15 +12,16 @@ use super::{
     target::{Encoding, WireTarget},
 };
 
-/// The headers that are signed, sorted by name; several values of a name stand together in wire order.
+/// The signed headers, sorted by name; values of the same name in wire order.
 pub(super) type Selected<'a> = SmallVec<[(&'a str, &'a HeaderValue); 16]>;
 
-/// Whether a header is signed: what AWS requires and nothing that a hop on the way may rewrite.
+/// Whether a header is signed. Only those that AWS requires are: a proxy on the way may rewrite others, which would break the
+/// signature.
 pub(super) fn is_signed(name: &HeaderName) -> bool {
     *name == header::CONTENT_TYPE || name.as_str().starts_with("x-amz-")
 }
 
-/// Chooses the headers to sign; `host` is always one of them.
+/// Selects the headers to sign; `host` is always one of them.
 pub(super) fn select<'a>(
     headers: &'a HeaderMap,
     host: &'a HeaderValue,
@@ -68,7 +69,7 @@ pub(super) fn push_path(out: &mut Vec<u8>, path: &[u8], encoding: Encoding) {
             let start = out.len();
             let mut directory = true;
             for segment in path.split(|&byte| byte == b'/') {
-                // After an empty or a dot segment the path ends in a slash, as in RFC 3986 section 5.2.4.
+                // A path that ends in an empty or dot segment ends in a slash (RFC 3986 section 5.2.4).
                 directory = match segment {
                     b"" | b"." => true,
                     b".." => {
@@ -106,7 +107,7 @@ pub(super) fn push_query(out: &mut Vec<u8>, query: &[u8]) {
     written.sort_unstable_by(|one, other| {
         (one.key(out), one.value(out)).cmp(&(other.key(out), other.value(out)))
     });
-    // They are written once more in their order, behind themselves, and the first copy is taken away.
+    // Appends the sorted parameters behind the unsorted ones and then removes the latter, which needs no second buffer.
     let ordered = out.len();
     for (number, parameter) in written.iter().enumerate() {
         if number > 0 {
@@ -119,7 +120,7 @@ pub(super) fn push_query(out: &mut Vec<u8>, query: &[u8]) {
     out.drain(start..ordered);
 }
 
-/// Where a key and its value, both encoded, stand in a buffer.
+/// The positions of an encoded key and its encoded value in a buffer.
 struct Parameter {
     from: usize,
     middle: usize,
@@ -136,7 +137,7 @@ impl Parameter {
     }
 }
 
-/// A plus is a space, which nothing but an escape stands for otherwise.
+/// Decodes a part and encodes it again. A plus is decoded as a space.
 fn push_reencoded(out: &mut Vec<u8>, part: &[u8]) {
     for (number, words) in part.split(|&byte| byte == b'+').enumerate() {
         if number > 0 {
@@ -150,7 +151,7 @@ fn push_reencoded(out: &mut Vec<u8>, part: &[u8]) {
 fn push_headers(out: &mut Vec<u8>, headers: &Selected<'_>) {
     for (at, (name, value)) in headers.iter().enumerate() {
         if at > 0 && headers[at - 1].0 == *name {
-            // The previous value ended its line: go on in it.
+            // Another value of the same name follows on the line of the first.
             out.pop();
             out.push(b',');
         } else {
@@ -162,7 +163,7 @@ fn push_headers(out: &mut Vec<u8>, headers: &Selected<'_>) {
     }
 }
 
-/// Leading and trailing blanks go, each run of blanks inside becomes one space.
+/// Appends a value without leading and trailing blanks, and with one space for each run of blanks inside.
 fn push_trimmed(out: &mut Vec<u8>, value: &[u8]) {
     if memchr2(b' ', b'\t', value).is_none() {
         out.extend_from_slice(value);

@@ -1,11 +1,11 @@
-//! Where two canonical requests differ: the signer's own and the one that a gateway says it computed.
+//! Compares two canonical requests: the signer's, and the one that a gateway says it computed.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 const CANONICAL: &str = "The Canonical String for this request should have been";
 const TO_SIGN: &str = "The String-to-Sign should have been";
 
-/// What a gateway's refusal says it computed.
+/// What a gateway says it has computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Computed {
     /// The canonical request.
@@ -15,7 +15,7 @@ pub struct Computed {
 }
 
 impl Computed {
-    /// Finds it in the text of a refusal: API Gateway's words as they are or in JSON, or S3's XML.
+    /// Finds it in a refusal: API Gateway's message as plain text or in JSON, or S3's XML.
     #[must_use]
     pub fn find(text: &str) -> Option<Self> {
         if let Some(canonical_request) = element(text, "CanonicalRequest") {
@@ -74,9 +74,9 @@ impl fmt::Display for Part {
 /// One line of a canonical request on both sides; `None` where a side does not have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// What the line is.
+    /// The part of the request that the line is.
     pub part: Part,
-    /// The signer's own line.
+    /// The signer's line.
     pub ours: Option<String>,
     /// The gateway's line.
     pub theirs: Option<String>,
@@ -98,7 +98,7 @@ impl Row {
     }
 }
 
-/// Lays two canonical requests side by side, line by line, headers by their names.
+/// Pairs the lines of two canonical requests, headers by their names.
 #[must_use]
 pub fn compare(ours: &str, theirs: &str) -> Vec<Row> {
     let (ours, theirs) = (Parts::of(ours), Parts::of(theirs));
@@ -164,13 +164,13 @@ fn message(text: &str) -> Cow<'_, str> {
     });
     match message {
         Some(message) => Cow::Owned(message.to_owned()),
-        // Copied out of JSON by hand, the line ends are still escaped.
+        // A message that was copied out of JSON by hand still has escaped line ends.
         None if text.contains("\\n") => Cow::Owned(text.replace("\\n", "\n")),
         None => Cow::Borrowed(text),
     }
 }
 
-/// What stands between the first and the last quotation mark.
+/// The text between the first and the last quotation mark.
 fn quoted(text: &str) -> Option<&str> {
     let (start, end) = (text.find('\'')? + 1, text.rfind('\'')?);
     text.get(start..end)

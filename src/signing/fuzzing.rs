@@ -1,4 +1,4 @@
-//! A door to the canonical request for fuzz targets.
+//! Access to the canonical request for fuzz targets.
 
 use super::{
     canonical,

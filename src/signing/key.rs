@@ -1,4 +1,4 @@
-//! What is the same for many signatures: the time of a second, the key of a day, the token of a session.
+//! The cached inputs of signatures: the time of a second, the key of a day, the token of a session.
 
 use std::time::SystemTime;
 
@@ -33,8 +33,8 @@ impl Timestamp {
         Some(Self { seconds, time, date_time, value })
     }
 
-    /// Whether this is the second of `time`.
-    pub(super) fn is(&self, time: SystemTime) -> bool {
+    /// Whether `time` is in this second.
+    pub(super) fn matches(&self, time: SystemTime) -> bool {
         seconds(time) == Some(self.seconds)
     }
 
@@ -58,7 +58,7 @@ fn seconds(time: SystemTime) -> Option<u64> {
     Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs())
 }
 
-/// The key of a day and a scope, derived once.
+/// The signing key of a day and a scope. Derived once, since that takes four HMACs.
 pub(super) struct SigningKey {
     secret_access_key: Zeroizing<String>,
     date: String,
@@ -79,8 +79,8 @@ impl SigningKey {
         }
     }
 
-    /// Whether this is the key of these credentials on this day.
-    pub(super) fn is(&self, credentials: &Credentials, timestamp: &Timestamp) -> bool {
+    /// Whether this is the key of these credentials on this day. The secret is compared too: a user may have corrected it.
+    pub(super) fn matches(&self, credentials: &Credentials, timestamp: &Timestamp) -> bool {
         *self.secret_access_key == credentials.secret_access_key() && self.date == timestamp.date()
     }
 
@@ -97,7 +97,7 @@ impl SigningKey {
     }
 }
 
-/// A session token as it goes into a header.
+/// A session token and its header value.
 pub(super) struct Token {
     text: Zeroizing<String>,
     value: HeaderValue,
@@ -110,7 +110,7 @@ impl Token {
         Ok(Self { text: Zeroizing::new(text.to_owned()), value: secret_value(text.to_owned().into())? })
     }
 
-    pub(super) fn is(&self, text: &str) -> bool {
+    pub(super) fn matches(&self, text: &str) -> bool {
         *self.text == text
     }
 

@@ -28,7 +28,7 @@ impl fmt::Debug for PayloadHash {
     }
 }
 
-/// A whole body, in the chunks in which it came. Clones share the chunks.
+/// A complete body, in the chunks in which it arrived. Clones share the chunks.
 #[derive(Clone)]
 pub struct Payload {
     chunks: Arc<[Bytes]>,
@@ -38,7 +38,7 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// A body of no bytes.
+    /// An empty body.
     #[must_use]
     pub fn empty() -> Self {
         static EMPTY: LazyLock<Payload> = LazyLock::new(|| PayloadBuilder::default().finish());
@@ -51,26 +51,25 @@ impl Payload {
         &self.chunks
     }
 
-    /// The length of all chunks together, in bytes.
+    /// The total length, in bytes.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// The SHA-256 of all chunks together.
+    /// The SHA-256 of the body.
     #[must_use]
     pub fn hash(&self) -> &PayloadHash {
         &self.hash
     }
 
-    /// The same body in S3's `aws-chunked` form without signatures inside: not its hash is signed but a
-    /// word that says so.
+    /// The same body in S3's `aws-chunked` form without signed chunks. A fixed word is signed in the place of its hash.
     #[must_use]
     pub fn with_unsigned_trailer(self) -> Self {
         Self { sentinel: Some("STREAMING-UNSIGNED-PAYLOAD-TRAILER"), ..self }
     }
 
-    /// What stands for the body in the signature.
+    /// The last line of the canonical request.
     pub(super) fn signed_as(&self) -> &str {
         self.sentinel.unwrap_or(self.hash.as_str())
     }
@@ -99,7 +98,7 @@ pub struct PayloadBuilder {
 }
 
 impl PayloadBuilder {
-    /// Takes the next chunk.
+    /// Adds the next chunk.
     pub fn push(&mut self, chunk: Bytes) {
         if chunk.is_empty() {
             return;
@@ -109,7 +108,7 @@ impl PayloadBuilder {
         self.chunks.push(chunk);
     }
 
-    /// The whole body.
+    /// The complete body.
     #[must_use]
     pub fn finish(self) -> Payload {
         let hash = PayloadHash(hex_digits(&self.hasher.finalize().into()));

@@ -4,13 +4,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 
-/// All but `A-Z a-z 0-9 - . _ ~`, the only bytes that SigV4 leaves as they are.
+/// All bytes except `A-Z a-z 0-9 - . _ ~`, which SigV4 leaves unencoded.
 pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The same in a path, whose slashes stay.
+/// The same for a path, in which slashes stay.
 pub(super) const RESERVED_IN_PATH: &AsciiSet = &RESERVED.remove(b'/');
 
-/// Appends `bytes`, with those of `encoded`, and all beyond ASCII, percent-encoded.
+/// Appends `bytes`. Percent-encodes those in `encoded` and all beyond ASCII.
 pub(super) fn extend_encoded(out: &mut Vec<u8>, bytes: &[u8], encoded: &'static AsciiSet) {
     for part in percent_encode(bytes, encoded) {
         out.extend_from_slice(part.as_bytes());

@@ -1,4 +1,4 @@
-//! The request target as it goes on the wire: base path joined, ambiguous bytes encoded, everything else kept.
+//! The request target on the wire: joined with the base path, ambiguous bytes encoded, everything else unchanged.
 
 use std::{borrow::Cow, fmt};
 
@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode};
 use super::percent::{RESERVED_IN_PATH, extend_encoded};
 use crate::request_target::{MAX_LENGTH, has_sound_escapes};
 
-/// What RFC 3986 allows neither in a path nor in a query.
+/// The bytes that RFC 3986 allows neither in a path nor in a query.
 const ILLEGAL: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -22,19 +22,19 @@ const ILLEGAL: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The same in a query: REST APIs split parameters at a raw semicolon.
+/// The same for a query. REST APIs of API Gateway also split parameters at a raw semicolon.
 const ILLEGAL_IN_QUERY: &AsciiSet = &ILLEGAL.add(b';');
 
-/// How a service turns the path it receives into the canonical path.
+/// How a service computes the canonical path from the path that it receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// Dot segments and empty segments removed, then encoded once more: every service but S3.
+    /// Removes dot segments and empty segments, then encodes once more: every service except S3.
     Twice,
-    /// The key as sent: S3. The wire path is brought into the form that S3 computes.
+    /// Uses the path as sent: S3. The wire path is brought into the form that S3 computes.
     Once,
 }
 
-/// A path and query, ASCII only, that means to the upstream what the client's target meant.
+/// A path and query in ASCII, with the meaning of the client's target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireTarget(PathAndQuery);
 
@@ -47,7 +47,7 @@ pub enum TargetError {
     TooLong,
     /// It does not start with a slash, or contains a control character.
     Malformed,
-    /// It carries parameters of a presigned URL, which AWS refuses beside an Authorization header.
+    /// It has parameters of a presigned URL, which AWS refuses beside an Authorization header.
     Presigned,
 }
 
@@ -67,7 +67,7 @@ impl fmt::Display for TargetError {
 impl std::error::Error for TargetError {}
 
 impl WireTarget {
-    /// Joins `base` (no slash at its end) and the client's raw path and query.
+    /// Joins `base`, which has no slash at its end, with the client's raw path and query.
     ///
     /// # Errors
     /// When the target cannot be sent without changing what it means.
@@ -118,7 +118,7 @@ impl WireTarget {
 
 fn push_path(wire: &mut Vec<u8>, path: &[u8], encoding: Encoding) {
     match encoding {
-        // Only what RFC 3986 does not allow in a path is touched.
+        // Encodes only what RFC 3986 does not allow in a path: other bytes may mean something else when encoded.
         Encoding::Twice => extend_encoded(wire, path, ILLEGAL),
         Encoding::Once => {
             let key: Cow<'_, [u8]> = percent_decode(path).into();
@@ -130,7 +130,7 @@ fn push_path(wire: &mut Vec<u8>, path: &[u8], encoding: Encoding) {
 fn push_query(wire: &mut Vec<u8>, query: &[u8]) {
     for (number, words) in query.split(|&byte| byte == b'+').enumerate() {
         if number > 0 {
-            // AWS reads a plus as a space; %20 is read so by everybody.
+            // AWS decodes a plus as a space, and other parsers may not. Every parser decodes %20 as a space.
             wire.extend(b"%20");
         }
         extend_encoded(wire, words, ILLEGAL_IN_QUERY);

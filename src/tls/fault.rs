@@ -1,4 +1,4 @@
-//! Why TLS failed, in words for people: on the way to the upstream as on the way to AWS.
+//! Why TLS failed, in words for users, for the upstream and for AWS.
 
 use std::{error::Error, fmt, io};
 
@@ -6,7 +6,7 @@ use rustls::{AlertDescription, CertificateError, PeerIncompatible};
 use rustls_pki_types::UnixTime;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// How many of a certificate's names are listed.
+/// How many names of a certificate are listed.
 const MAX_NAMES: usize = 5;
 
 /// The longest DNS name.
@@ -19,60 +19,60 @@ const SHA_1: [&[u8]; 2] = [
     &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01],
 ];
 
-/// Why a TLS handshake failed, or what the other end said after it.
+/// Why a TLS handshake failed, or the alert that the peer sent after it.
 #[derive(Debug)]
 pub enum TlsFault {
     /// The certificate cannot be trusted.
     Certificate(CertificateFault),
-    /// The other end wants a certificate of the client.
+    /// The peer requires a client certificate.
     ClientCertificate,
-    /// The other end has no version of TLS that the proxy speaks.
+    /// The peer has no TLS version in common with the proxy.
     Version,
-    /// The other end has no parameters that the proxy has, or ended the handshake without saying why.
+    /// The peer has no parameters in common with the proxy, or ended the handshake without saying why.
     Handshake,
-    /// The other end does not know the host name that it was asked for.
+    /// The peer does not know the requested host name.
     UnknownName,
-    /// The other end refused with another alert.
+    /// The peer sent another alert.
     Alert(u8),
-    /// What came back is not TLS.
+    /// The response is not TLS.
     NotTls,
     /// The connection ended during the handshake.
     Closed,
     /// The connection broke during the handshake.
     Broken(io::Error),
-    /// The other end broke the protocol in some other way.
+    /// The peer broke the protocol in another way.
     Violation,
 }
 
 /// Why a certificate cannot be trusted.
 #[derive(Debug)]
 pub enum CertificateFault {
-    /// Its time is over.
+    /// It has expired.
     Expired {
-        /// When it ended.
+        /// When it expired.
         not_after: UnixTime,
         /// What the clock of this machine says.
         now: UnixTime,
     },
-    /// Its time has not begun.
+    /// It is not valid yet.
     NotYetValid {
-        /// When it begins.
+        /// When it becomes valid.
         not_before: UnixTime,
         /// What the clock of this machine says.
         now: UnixTime,
     },
     /// It is for other names.
     OtherName {
-        /// The name that was asked for.
+        /// The requested name.
         expected: String,
-        /// Names that it has, cleaned and cut short.
+        /// Its names, without characters that a terminal would interpret.
         presented: Vec<String>,
     },
-    /// Nobody who is trusted has signed it.
+    /// No trusted authority has signed it.
     UnknownAuthority,
-    /// It is an authority's own certificate, which a server must not use as its own.
+    /// It is the certificate of an authority, which a server must not present as its own.
     Authority,
-    /// It names a trusted authority, whose key has not signed it.
+    /// It names a trusted authority, but that authority's key has not signed it.
     Forged,
     /// It is signed over SHA-1.
     Sha1,
@@ -85,11 +85,11 @@ pub enum CertificateFault {
 }
 
 impl TlsFault {
-    /// What `error` of a handshake means; `asked` tells whether a client certificate was asked for.
+    /// The cause of a failed handshake; `asked` is whether the peer requested a client certificate.
     pub(crate) fn of_handshake(error: io::Error, asked: bool) -> Self {
         let fault = error.get_ref().and_then(|inner| inner.downcast_ref()).map(Self::of);
         match fault {
-            // A server that misses the certificate may send any alert, or none.
+            // A server that wants a client certificate and gets none may send any alert, or none.
             Some(Self::Handshake | Self::Alert(_)) | None if asked => Self::ClientCertificate,
             Some(fault) => fault,
             None if error.kind() == io::ErrorKind::UnexpectedEof => Self::Closed,
@@ -97,13 +97,12 @@ impl TlsFault {
         }
     }
 
-    /// What an alert means that came where an answer was expected; `asked` tells whether the handshake asked for a client
-    /// certificate, and `is_first` whether nothing had been answered on the connection. `None` where the alert says no
-    /// more than that the connection has ended.
+    /// The meaning of an alert in place of a response. `asked` is whether the peer requested a client certificate in the
+    /// handshake, and `is_first` whether the connection has given no response before. `None` when the alert says only that the
+    /// connection has ended.
     ///
-    /// In TLS 1.3 a server looks at the client's certificate after the client believes the handshake to be over; in
-    /// TLS 1.2 one may ask for it later, by a renegotiation that is not supported here and that it ends with
-    /// handshake_failure.
+    /// In TLS 1.3 a server checks the client's certificate after the client has finished the handshake. In TLS 1.2 it may
+    /// request one later by renegotiation, which is not supported here and which the server ends with handshake_failure.
     pub(crate) fn after_handshake(alert: AlertDescription, asked: bool, is_first: bool) -> Option<Self> {
         let about_certificate = matches!(
             alert,
@@ -119,27 +118,27 @@ impl TlsFault {
             AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
                 Some(Self::ClientCertificate)
             }
-            // A server that misses the certificate may send any alert.
+            // A server that wants a client certificate and gets none may send any alert.
             _ if asked && (is_first || about_certificate) => Some(Self::ClientCertificate),
             _ if is_first || about_certificate => Some(Self::Alert(alert.into())),
-            // A connection that has been used may end for reasons of its own.
+            // A connection that has been used may end for an unrelated reason.
             _ => None,
         }
     }
 
-    /// What TLS has to do with an error, whatever that says of itself.
+    /// The TLS failure behind `error`, if there is one.
     pub(crate) fn behind(error: &(dyn Error + 'static)) -> Option<Self> {
         Self::find(error).map(Self::of)
     }
 
-    /// The error of rustls among the causes.
+    /// The rustls error among the causes.
     fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
         let mut level = Some(error);
         while let Some(error) = level {
             if let Some(found) = error.downcast_ref() {
                 return Some(found);
             }
-            // The source of an I/O error is that of the error which it wraps.
+            // `source` of an I/O error skips the error that it wraps.
             let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
             level = wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source());
         }
@@ -168,12 +167,12 @@ impl TlsFault {
         }
     }
 
-    /// What is wrong, as a clause about `peer`, "the upstream" for one.
+    /// What is wrong, as a clause about `peer`, such as "the upstream".
     pub(crate) fn about<'a>(&'a self, peer: &'a str) -> impl fmt::Display + 'a {
         About { fault: self, peer }
     }
 
-    /// What a user can do about it, as a sentence, where there is anything; `setting` names files of trusted roots.
+    /// What a user can do about it, in a sentence; `setting` is the setting that names files of trusted roots.
     pub(crate) fn advice(&self, setting: &str) -> Option<String> {
         let Self::Certificate(fault) = self else { return self.advice_about_protocol().map(str::to_owned) };
         Some(match fault {
@@ -244,8 +243,8 @@ impl CertificateFault {
     }
 }
 
-/// A name as rustls hands it on, `DnsName("a.example")` or `IpAddress(10.0.0.1)`, without what surrounds it. It comes
-/// from the other end and goes to a terminal.
+/// The name in rustls's `DnsName("a.example")` or `IpAddress(10.0.0.1)`. The peer chooses it and it goes to a terminal, so that
+/// only printable names are taken.
 fn clean(presented: &str) -> Option<String> {
     let (_, name) = presented.strip_suffix(')')?.split_once('(')?;
     let name = name.trim_matches('"');
@@ -254,7 +253,7 @@ fn clean(presented: &str) -> Option<String> {
     legal.then(|| name.to_owned())
 }
 
-/// As RFC 3339 has it, to the second, in UTC.
+/// RFC 3339, to the second, in UTC.
 fn date(time: UnixTime) -> String {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     let date = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|time| time.format(&Rfc3339).ok());

@@ -1,4 +1,4 @@
-//! Files of trusted roots, in PEM.
+//! Reads PEM files of trusted roots.
 
 use std::{error::Error, io, path::Path};
 
@@ -10,10 +10,10 @@ use rustls_pki_types::{
 
 use crate::regular_file::{BYTE_ORDER_MARK, RegularFile};
 
-/// The roots of a whole system take a quarter of a megabyte.
-const LONGEST_FILE: u64 = 16 * 1024 * 1024;
+/// The largest file, in bytes. The roots of a system take a quarter of a megabyte.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// What a file holds: at least one certificate, and none that cannot be used.
+/// The contents of a file: at least one certificate, all of them usable.
 #[derive(Debug)]
 pub(crate) struct Roots {
     pub(crate) pem: Vec<u8>,
@@ -24,17 +24,17 @@ impl Roots {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read or is no regular file; `InvalidData` when a certificate in it cannot be used or there
-    /// is none.
+    /// When it cannot be read or is not a regular file; `InvalidData` when one of its certificates cannot be used or it has
+    /// none.
     pub(crate) fn read(path: &Path) -> io::Result<Self> {
-        let read = RegularFile::open(path)?.read(LONGEST_FILE)?;
-        // Behind a byte order mark the parser does not see the first certificate, and passes over it.
+        let read = RegularFile::open(path)?.read(MAX_FILE)?;
+        // The parser would skip a first certificate behind a byte order mark without an error.
         let pem = read.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(&read).to_vec();
         let mut store = RootCertStore::empty();
         for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(&pem)) {
             let of_number = |what| unusable(format!("certificate {number} in it {what}"));
             let certificate = certificate.map_err(|error| of_number(wrong_pem(&error)))?;
-            // rustls says no more than that it cannot be read.
+            // rustls says only that the certificate is malformed.
             store.add(certificate).map_err(|_| of_number("is not an X.509 certificate"))?;
         }
         if store.is_empty() {

@@ -15,16 +15,16 @@ pub struct BrokenBody {
 pub enum Breakage {
     /// It reset the connection or the stream.
     Reset,
-    /// It closed the connection before the end of the body, or without saying that this is the end (TLS's close_notify).
+    /// It closed the connection before the end of the body, or without the close_notify of TLS that marks the end.
     Closed,
     /// What it sent is not framed as HTTP.
     Malformed,
 }
 
 impl BrokenBody {
-    /// The error of a body that is asked for more after one.
-    pub(super) fn again() -> Self {
-        Self { breakage: Breakage::Closed, source: "it has broken off before".into() }
+    /// The error of a body that is polled again after an error.
+    pub(super) fn repeated() -> Self {
+        Self { breakage: Breakage::Closed, source: "the body failed before".into() }
     }
 }
 

@@ -21,9 +21,9 @@ use crate::tls::fault::TlsFault;
 #[derive(Debug)]
 pub(super) enum Connection {
     Plain(TcpStream),
-    Tls(Box<Secured<TcpStream>>),
-    /// Through a forward proxy that is itself spoken to over TLS.
-    TlsInTls(Box<Secured<Secured<TcpStream>>>),
+    Tls(Box<TlsSession<TcpStream>>),
+    /// Through a forward proxy that is itself reached over TLS.
+    TlsInTls(Box<TlsSession<TlsSession<TcpStream>>>),
 }
 
 impl Connection {
@@ -37,7 +37,7 @@ impl Connection {
         if protocol == Some(b"h2") { Version::HTTP_2 } else { Version::HTTP_11 }
     }
 
-    /// Where the upstream's TLS alert is noted, should one come.
+    /// The record of the TLS alert that the upstream may send.
     pub(super) fn alert(&self) -> Alert {
         match self {
             Self::Plain(_) => Alert::default(),
@@ -47,52 +47,55 @@ impl Connection {
     }
 }
 
-/// The TLS alert that the other end of a connection sent after the handshake, if it did. Clones share it.
+/// The TLS alert that the peer sent after the handshake, if it did. Clones share it.
 ///
-/// The HTTP libraries do not hand it on: h2 keeps only the text of an I/O error, and hyper reports the failed write that
-/// may come before it.
+/// It is recorded here because the HTTP libraries lose it: h2 keeps only the text of an I/O error, and hyper reports the
+/// failed write that may come before the alert.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Alert(Arc<Received>);
+pub(super) struct Alert(Arc<AlertRecord>);
 
 #[derive(Debug, Default)]
-struct Received {
-    /// Whether the other end asked for a client certificate in the handshake.
-    asked: bool,
+struct AlertRecord {
+    /// Whether the peer requested a client certificate in the handshake.
+    client_certificate_requested: bool,
     alert: OnceLock<AlertDescription>,
 }
 
 impl Alert {
-    /// What the alert means where an answer was expected; `is_first` if nothing had been answered on the connection.
+    /// What the alert means in place of a response; `is_first` if the connection has given no response before.
     pub(super) fn fault(&self, is_first: bool) -> Option<TlsFault> {
-        TlsFault::after_handshake(*self.0.alert.get()?, self.0.asked, is_first)
+        TlsFault::after_handshake(*self.0.alert.get()?, self.0.client_certificate_requested, is_first)
     }
 
-    /// Notes the alert in `error`, and replaces the error by one that is the same for every reader of it.
-    fn note(&self, error: io::Error) -> io::Error {
+    /// Records the alert in `error`, and replaces the error by one that names the alert.
+    fn record(&self, error: io::Error) -> io::Error {
         let Some(rustls::Error::AlertReceived(alert)) =
             error.get_ref().and_then(|inner| inner.downcast_ref())
         else {
             return error;
         };
-        // After the first alert rustls repeats the same error.
+        // rustls repeats the error of the first alert on every later call.
         let alert = *self.0.alert.get_or_init(|| *alert);
-        // Wrapped, so that in a tunnel the session inside does not take it for its own. Its kind is that of a peer which
-        // ended the connection, not the InvalidData of one which broke the protocol.
+        // Wrapped, so that the inner session of a tunnel does not take the alert for its own. An alert ends the connection in
+        // order, so that its kind is not the InvalidData of a broken protocol.
         io::Error::new(io::ErrorKind::ConnectionReset, TlsFault::Alert(alert.into()))
     }
 }
 
-/// A TLS session after its handshake, which notes the alert that ends it.
+/// A TLS session after its handshake, which records the alert that ends it.
 #[derive(Debug)]
-pub(super) struct Secured<S> {
+pub(super) struct TlsSession<S> {
     tls: TlsStream<S>,
     alert: Alert,
 }
 
-impl<S> Secured<S> {
-    /// `asked` tells whether the other end asked for a client certificate.
-    pub(super) fn new(tls: TlsStream<S>, asked: bool) -> Self {
-        Self { tls, alert: Alert(Arc::new(Received { asked, alert: OnceLock::new() })) }
+impl<S> TlsSession<S> {
+    /// `client_certificate_requested` is whether the peer requested a client certificate in the handshake.
+    pub(super) fn new(tls: TlsStream<S>, client_certificate_requested: bool) -> Self {
+        Self {
+            tls,
+            alert: Alert(Arc::new(AlertRecord { client_certificate_requested, alert: OnceLock::new() })),
+        }
     }
 
     pub(super) fn alert(&self) -> Alert {
@@ -100,10 +103,9 @@ impl<S> Secured<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Secured<S> {
-    /// Hands on the outcome of a write. A server that sends an alert closes its socket with our bytes unread, which
-    /// resets the connection: the write may fail before anyone has read the alert. What else is there to read stays in
-    /// the session.
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsSession<S> {
+    /// Looks for an alert after a failed write. A server that sends an alert closes its socket with our bytes unread, which
+    /// resets the connection: the write may fail before the alert has been read. Other input stays in the session.
     fn after_write<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -115,28 +117,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Secured<S> {
         };
         let (io, session) = self.tls.get_mut();
         loop {
-            match session.read_tls(&mut Reader { io: &mut *io, context: &mut *context }) {
+            match session.read_tls(&mut PollReader { io: &mut *io, context: &mut *context }) {
                 Ok(0) => break,
                 Ok(_) => {}
-                // A connection that cannot be written to any more is about to become readable.
+                // The failed connection is about to become readable, at the latest with its end.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(_) => break,
             }
             if let Err(error) = session.process_new_packets() {
-                return Poll::Ready(Err(self.alert.note(io::Error::new(io::ErrorKind::InvalidData, error))));
+                return Poll::Ready(Err(self
+                    .alert
+                    .record(io::Error::new(io::ErrorKind::InvalidData, error))));
             }
         }
         Poll::Ready(Err(error))
     }
 }
 
-/// Reads without waiting, and has the task woken when there is more.
-struct Reader<'a, 'b, S> {
+/// Lets rustls read from an asynchronous stream; `WouldBlock` wakes the task when there is more.
+struct PollReader<'a, 'b, S> {
     io: &'a mut S,
     context: &'a mut Context<'b>,
 }
 
-impl<S: AsyncRead + Unpin> io::Read for Reader<'_, '_, S> {
+impl<S: AsyncRead + Unpin> io::Read for PollReader<'_, '_, S> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut buffer = ReadBuf::new(bytes);
         match Pin::new(&mut *self.io).poll_read(self.context, &mut buffer) {
@@ -146,18 +150,18 @@ impl<S: AsyncRead + Unpin> io::Read for Reader<'_, '_, S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Secured<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsSession<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.tls).poll_read(context, buffer);
-        read.map_err(|error| self.alert.note(error))
+        read.map_err(|error| self.alert.record(error))
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Secured<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsSession<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! A connection to the upstream: name, address, a tunnel where one is configured, TLS.
+//! Makes a connection to the upstream: name lookup, TCP, a tunnel through a forward proxy, TLS.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     ConnectStage, UpstreamError,
-    connection::{Connection, Secured},
+    connection::{Connection, TlsSession},
     error::{ProxyCause, ProxyFailure},
     resolver::Resolver,
     tcp,
@@ -34,7 +34,7 @@ pub(crate) struct Connector {
     tls: Option<(Trust, ServerName<'static>)>,
     proxy: Option<(Arc<ForwardProxy>, ServerName<'static>)>,
     resolver: Resolver,
-    time: Duration,
+    timeout: Duration,
 }
 
 /// Where a connection goes: a host name or an address, IPv6 in brackets, and a port.
@@ -44,43 +44,43 @@ struct Endpoint {
     port: u16,
 }
 
-/// How connections are made, to whichever origin.
+/// How connections are made to any origin.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ways<'a> {
-    /// For https.
+pub(crate) struct ConnectOptions<'a> {
+    /// The trusted certificates; needed for https.
     pub(crate) trust: Option<&'a Trust>,
     /// Which origins are reached through a forward proxy.
     pub(crate) proxies: &'a ForwardProxies,
     /// How names are looked up.
     pub(crate) resolver: &'a Resolver,
-    /// How long a connection may take, of which each address gets its share.
-    pub(crate) time: Duration,
+    /// How long a connection may take. Each address of a name gets a share of it.
+    pub(crate) timeout: Duration,
 }
 
 impl Connector {
     /// A connector to the scheme and authority of `upstream`.
     ///
     /// # Errors
-    /// When TLS is needed and there is no trust, or a host is no name for TLS.
-    pub(crate) fn new(upstream: &Uri, ways: Ways<'_>) -> Result<Self, TrustError> {
+    /// When TLS is needed without trusted certificates, or for a host that no certificate can name.
+    pub(crate) fn new(upstream: &Uri, options: ConnectOptions<'_>) -> Result<Self, TrustError> {
         let scheme = upstream.scheme().cloned().unwrap_or(Scheme::HTTPS);
         let host = upstream.host().unwrap_or_default();
         let secure = scheme != Scheme::HTTP;
         let port = upstream.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let tls = if secure {
-            Some((ways.trust.ok_or(TrustError::NoRoots)?.clone(), server_name(host)?))
+            Some((options.trust.ok_or(TrustError::NoRoots)?.clone(), server_name(host)?))
         } else {
             None
         };
-        let proxy = match ways.proxies.towards(upstream) {
+        let proxy = match options.proxies.towards(upstream) {
             Some(proxy) => Some((Arc::clone(proxy), server_name(&proxy.host)?)),
             None => None,
         };
         let origin = Endpoint { host: host.to_owned(), port };
-        Ok(Self { scheme, origin, tls, proxy, resolver: ways.resolver.clone(), time: ways.time })
+        Ok(Self { scheme, origin, tls, proxy, resolver: options.resolver.clone(), timeout: options.timeout })
     }
 
-    /// Whether `other` connects to the same place by the same way, and trusts the same certificates.
+    /// Whether `other` connects to the same place in the same way, and trusts the same certificates.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.scheme == other.scheme
             && self.origin == other.origin
@@ -88,7 +88,7 @@ impl Connector {
             && self.proxy == other.proxy
     }
 
-    /// The same, but that it agrees on HTTP/1.1 only.
+    /// The same connector, but offering HTTP/1.1 only.
     pub(super) fn http1_only(&self) -> Self {
         let mut connector = self.clone();
         if let Some((trust, _)) = &mut connector.tls {
@@ -101,36 +101,38 @@ impl Connector {
         &self.scheme
     }
 
-    /// Connects, tunnels and agrees on TLS, all until `deadline`.
+    /// Connects, opens the tunnel and negotiates TLS, all before `deadline`.
     pub(super) async fn connect(&self, deadline: Instant) -> Result<Connection, UpstreamError> {
         let Some((trust, name)) = &self.tls else {
-            return Ok(Connection::Plain(self.reach(&self.origin, deadline).await?));
+            return Ok(Connection::Plain(self.connect_tcp(&self.origin, deadline).await?));
         };
         let Some((proxy, proxy_name)) = &self.proxy else {
-            let tcp = self.reach(&self.origin, deadline).await?;
-            return Ok(Connection::Tls(Box::new(secured(&trust.upstream, name, tcp, deadline).await?)));
+            let tcp = self.connect_tcp(&self.origin, deadline).await?;
+            return Ok(Connection::Tls(Box::new(tls_handshake(&trust.upstream, name, tcp, deadline).await?)));
         };
         let failure = |cause| UpstreamError::Proxy(ProxyFailure::new(proxy, cause));
-        let lost = |error| failure(ProxyCause::Connection(Box::new(error)));
+        let connection_failed = |error| failure(ProxyCause::Connection(Box::new(error)));
         let address = Endpoint { host: proxy.host.clone(), port: proxy.port };
-        let tcp = self.reach(&address, deadline).await.map_err(lost)?;
+        let tcp = self.connect_tcp(&address, deadline).await.map_err(connection_failed)?;
         if proxy.secure {
-            let outer = secured(&trust.proxy, proxy_name, tcp, deadline).await.map_err(lost)?;
+            let outer =
+                tls_handshake(&trust.proxy, proxy_name, tcp, deadline).await.map_err(connection_failed)?;
             let alert = outer.alert();
             let tunnel = self.tunnel(outer, proxy, deadline).await;
+            // A proxy that rejects the session in TLS 1.3 says so by an alert after the handshake.
             let tunnel = tunnel.map_err(|cause| match alert.fault(true) {
-                Some(fault) => lost(UpstreamError::Tls(fault)),
+                Some(fault) => connection_failed(UpstreamError::Tls(fault)),
                 None => failure(cause),
             })?;
-            Ok(Connection::TlsInTls(Box::new(secured(&trust.upstream, name, tunnel, deadline).await?)))
+            Ok(Connection::TlsInTls(Box::new(tls_handshake(&trust.upstream, name, tunnel, deadline).await?)))
         } else {
             let tunnel = self.tunnel(tcp, proxy, deadline).await.map_err(failure)?;
-            Ok(Connection::Tls(Box::new(secured(&trust.upstream, name, tunnel, deadline).await?)))
+            Ok(Connection::Tls(Box::new(tls_handshake(&trust.upstream, name, tunnel, deadline).await?)))
         }
     }
 
-    /// A TCP connection to one of the endpoint's addresses.
-    async fn reach(&self, endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, UpstreamError> {
+    /// Connects to one of the endpoint's addresses.
+    async fn connect_tcp(&self, endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, UpstreamError> {
         let found = timeout_at(deadline, self.resolver.addresses(&endpoint.host)).await;
         let found = found.map_err(|_| UpstreamError::ConnectTimeout(ConnectStage::Lookup))?;
         let addresses = found.map_err(|error| match error.is_shortage() {
@@ -139,7 +141,7 @@ impl Connector {
         })?;
         let addresses: Vec<_> =
             addresses.into_iter().map(|address| SocketAddr::new(address, endpoint.port)).collect();
-        let connected = timeout_at(deadline, tcp::connect(&addresses, self.time)).await;
+        let connected = timeout_at(deadline, tcp::connect(&addresses, self.timeout)).await;
         let connected = connected.map_err(|_| UpstreamError::ConnectTimeout(ConnectStage::Tcp))?;
         connected.map_err(|error| match error.is_shortage() {
             true => UpstreamError::Shortage(error.into()),
@@ -147,7 +149,7 @@ impl Connector {
         })
     }
 
-    /// A tunnel to the origin through the proxy at the other end of `stream`.
+    /// Opens a tunnel to the origin through the proxy at the other end of `stream`.
     async fn tunnel<S>(&self, stream: S, proxy: &ForwardProxy, deadline: Instant) -> Result<S, ProxyCause>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin,
@@ -166,21 +168,21 @@ fn server_name(host: &str) -> Result<ServerName<'static>, TrustError> {
     ServerName::try_from(host.clone()).map_err(|_| TrustError::Name(host))
 }
 
-async fn secured<S>(
+async fn tls_handshake<S>(
     config: &Arc<ClientConfig>,
     name: &ServerName<'static>,
     stream: S,
     deadline: Instant,
-) -> Result<Secured<S>, UpstreamError>
+) -> Result<TlsSession<S>, UpstreamError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let handshake = async {
         let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream);
         match connecting.await {
-            Ok(stream) => Ok(Secured::new(stream, tls::client_certificate_was_asked_for())),
+            Ok(stream) => Ok(TlsSession::new(stream, tls::client_certificate_requested())),
             Err(error) => {
-                let asked = tls::client_certificate_was_asked_for();
+                let asked = tls::client_certificate_requested();
                 Err(UpstreamError::Tls(TlsFault::of_handshake(error, asked)))
             }
         }

@@ -1,4 +1,4 @@
-//! Why an upstream gave no answer, in words for the log and in words for clients.
+//! Why there is no response from the upstream, in words for the log and for clients.
 
 mod proxy_failure;
 
@@ -9,37 +9,37 @@ pub(super) use proxy_failure::ProxyFailure;
 
 use crate::tls::fault::TlsFault;
 
-/// Why the upstream gave no answer. Display is for the log, [`advice`](Self::advice) for clients.
+/// Why there is no response from the upstream. Display is for the log, [`advice`](Self::advice) for clients.
 #[derive(Debug)]
 pub enum UpstreamError {
-    /// Its name was not found.
+    /// Its host name was not found.
     Dns(Box<dyn Error + Send + Sync>),
     /// This machine has no file, memory, port or thread left for a connection.
     Shortage(Box<dyn Error + Send + Sync>),
-    /// No address took the connection.
+    /// No address accepted the connection.
     Refused(Box<dyn Error + Send + Sync>),
-    /// TLS failed: its certificate is not trusted, or the handshake went wrong.
+    /// TLS failed: the certificate is not trusted, or the handshake failed.
     Tls(TlsFault),
-    /// The forward proxy on the way to it made no tunnel.
+    /// The forward proxy opened no tunnel.
     Proxy(ProxyFailure),
-    /// There was no connection in time.
+    /// The connection was not made in time.
     ConnectTimeout(ConnectStage),
     /// It closed the connection before the response head.
     Closed(Box<dyn Error + Send + Sync>),
     /// What it sent is not HTTP.
     Protocol(Box<dyn Error + Send + Sync>),
-    /// It took nothing more of the request body.
+    /// It stopped reading the request body.
     SendTimeout,
     /// The response head did not come in time.
     ResponseTimeout,
 }
 
-/// What a connection was waiting for when its time was over.
+/// What a connection was waiting for when it timed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectStage {
     /// The addresses of the host name.
     Lookup,
-    /// An address that takes the connection.
+    /// An address that accepts the connection.
     Tcp,
     /// The forward proxy's answer to CONNECT.
     Tunnel,
@@ -50,7 +50,7 @@ pub enum ConnectStage {
 }
 
 impl UpstreamError {
-    /// What helps the client, in whole sentences.
+    /// What the client should know, in whole sentences.
     #[must_use]
     pub fn advice(&self) -> Cow<'static, str> {
         match self {
@@ -71,9 +71,9 @@ impl UpstreamError {
             Self::Closed(_) => {
                 "The upstream closed the connection before it answered. The request may have been carried out.".into()
             }
-            Self::Protocol(_) => "The upstream's answer was not valid HTTP.".into(),
+            Self::Protocol(_) => "The upstream's response was not valid HTTP.".into(),
             Self::SendTimeout => {
-                "The upstream took nothing more of the request body (idle-timeout). The request may have been carried out."
+                "The upstream stopped reading the request body (idle-timeout). The request may have been carried out."
                     .into()
             }
             Self::ResponseTimeout => {
@@ -82,7 +82,7 @@ impl UpstreamError {
         }
     }
 
-    /// Whether another attempt may go better: what failed is not the same the next time.
+    /// Whether a retry may succeed: the cause may have gone by then.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Tls(TlsFault::Certificate(_) | TlsFault::ClientCertificate) | Self::Protocol(_) => false,
@@ -99,7 +99,7 @@ impl UpstreamError {
     }
 }
 
-/// What is wrong with TLS and what to do about it, in whole sentences.
+/// What is wrong with TLS and what to do, in whole sentences.
 fn tls_sentence(fault: &TlsFault, peer: &str) -> String {
     let clause = fault.about(peer).to_string();
     let mut letters = clause.chars();
@@ -123,13 +123,13 @@ impl fmt::Display for ConnectStage {
 impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Dns(_) => "the upstream's name was not found",
-            Self::Shortage(_) => "this machine lacks what a connection to the upstream needs",
-            Self::Refused(_) => "no connection to the upstream",
+            Self::Dns(_) => "the host name of the upstream was not found",
+            Self::Shortage(_) => "no open file, memory, port or thread left for a connection to the upstream",
+            Self::Refused(_) => "cannot connect to the upstream",
             Self::Tls(fault) => return fault.about("the upstream").fmt(f),
             Self::Proxy(failure) => return failure.fmt(f),
             Self::ConnectTimeout(stage) => {
-                return write!(f, "no connection to the upstream in time: {stage}");
+                return write!(f, "timed out connecting to the upstream: {stage}");
             }
             Self::Closed(_) => "the upstream closed the connection",
             Self::Protocol(_) => "the upstream did not speak HTTP",
@@ -147,7 +147,7 @@ impl Error for UpstreamError {
             | Self::Refused(source)
             | Self::Closed(source)
             | Self::Protocol(source) => Some(source.as_ref()),
-            // What is in these two has been said.
+            // Their Display contains the fault itself, so that the source is one level deeper.
             Self::Tls(fault) => fault.source(),
             Self::Proxy(failure) => failure.source(),
             Self::ConnectTimeout(_) | Self::SendTimeout | Self::ResponseTimeout => None,

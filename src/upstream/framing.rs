@@ -1,8 +1,8 @@
-//! What RFC 9112 asks of a response and the HTTP library lets through: one status, one length.
+//! Checks of a response that RFC 9112 asks for and hyper does not make: one status, one length.
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-/// Refuses a response whose end two readers could see in different places, and leaves one length at most.
+/// Refuses a response whose end is ambiguous, and leaves at most one Content-Length.
 ///
 /// # Errors
 /// With what is wrong, for the log.
@@ -12,7 +12,7 @@ pub(super) fn validate_framing<B>(
 ) -> Result<Response<B>, &'static str> {
     let status = response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err("an unasked switch of protocols");
+        return Err("a switch of protocols that was not requested");
     }
     if status.as_u16() > 599 {
         return Err("a status above 599");
@@ -33,7 +33,7 @@ pub(super) fn has_no_body(status: StatusCode, is_head: bool) -> bool {
     is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
-/// The length that a settled response declares, in bytes.
+/// The length that a validated response declares, in bytes.
 pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -50,7 +50,7 @@ fn check_coding(headers: &HeaderMap) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// A length that is repeated is written once; one that is no number describes nothing.
+/// Keeps one of several equal lengths, and removes lengths that differ or are not numbers.
 fn single_length(headers: &mut HeaderMap) {
     let lengths: Vec<&[u8]> = headers
         .get_all(header::CONTENT_LENGTH)
@@ -113,8 +113,8 @@ mod tests {
             (&[("content-length", "+5")], None),
             (&[], None),
         ] {
-            let settled = validate_framing(response(200, headers), true).expect("sound");
-            let lengths: Vec<_> = settled.headers().get_all("content-length").iter().collect();
+            let validated = validate_framing(response(200, headers), true).expect("sound");
+            let lengths: Vec<_> = validated.headers().get_all("content-length").iter().collect();
             assert_eq!(lengths, expected.into_iter().collect::<Vec<_>>(), "{headers:?}");
         }
     }
@@ -123,8 +123,8 @@ mod tests {
     fn what_describes_no_body_does_no_harm() {
         let headers = &[("content-length", "5"), ("transfer-encoding", "chunked")];
         for (status, is_head) in [(200, true), (204, false), (304, false)] {
-            let settled = validate_framing(response(status, headers), is_head).expect("sound");
-            assert!(!settled.headers().contains_key("content-length"), "{status}");
+            let validated = validate_framing(response(status, headers), is_head).expect("sound");
+            assert!(!validated.headers().contains_key("content-length"), "{status}");
         }
     }
 }

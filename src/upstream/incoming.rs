@@ -1,4 +1,4 @@
-//! What a connection gives of a response body, in either version of HTTP.
+//! A response body as the connection delivers it.
 
 use std::{
     pin::Pin,
@@ -10,7 +10,7 @@ use http_body::{Body, Frame};
 
 use super::{broken_body::BrokenBody, http2::Download};
 
-/// A response body in the version of HTTP that it comes in.
+/// A response body in either version of HTTP.
 #[derive(Debug)]
 pub(super) enum Incoming {
     Http1(hyper::body::Incoming),

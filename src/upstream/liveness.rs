@@ -1,4 +1,4 @@
-//! Whether the path to an HTTP/2 upstream still carries anything, as distinct from an endpoint that takes its time.
+//! Finds out by PING whether the path to an HTTP/2 upstream is dead, or an endpoint is only slow.
 
 use std::{
     future::pending,
@@ -20,118 +20,118 @@ use tokio::{
 };
 
 /// How often a connection with open streams is pinged.
-const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long the upstream may take to answer a PING, or to give another sign of life. A PING waits behind what the
-/// kernel holds of an upload, so this is not short.
-const PONG_WITHIN: Duration = Duration::from_secs(20);
+/// How long the upstream may be silent after a PING. A PING waits behind what the kernel has buffered of an upload, so that
+/// this must not be short.
+const PONG_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// For how long a request rather waits for a PING to be answered than to make another connection, which takes as many
-/// round trips at least.
-const PONG_SOON: Duration = Duration::from_secs(1);
+/// How long a request waits for the answer to a PING before it makes another connection, which takes at least as many round
+/// trips.
+const MAX_PONG_WAIT: Duration = Duration::from_secs(1);
 
-/// What is known of the path of one connection.
+/// What is known about the path of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
-    /// Counts what only a living peer can cause.
-    signs: AtomicU64,
-    /// When a stream has timed out, until the PING that decides is answered.
-    doubted: Mutex<Option<Instant>>,
-    check: Notify,
+    /// Counts the events that only a live peer can cause.
+    activity: AtomicU64,
+    /// When a stream timed out, until the PING that was sent for it is answered.
+    suspected: Mutex<Option<Instant>>,
+    ping_requested: Notify,
 }
 
 impl Liveness {
-    /// Whether new requests should rather go elsewhere until a PING is answered.
-    pub(super) fn is_doubtful(&self) -> bool {
-        self.doubted().is_some()
+    /// Whether new requests should use other connections until a PING is answered.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspected().is_some()
     }
 
-    /// Until when it is worth waiting for the PING to be answered.
-    pub(super) fn decides_by(&self) -> Option<Instant> {
-        self.doubted().map(|doubted| doubted + PONG_SOON)
+    /// Until when to wait for the answer to the PING; `None` if none is outstanding.
+    pub(super) fn wait_until(&self) -> Option<Instant> {
+        self.suspected().map(|since| since + MAX_PONG_WAIT)
     }
 
-    fn doubted(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.doubted.lock().unwrap_or_else(PoisonError::into_inner)
+    fn suspected(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.suspected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for a PING: a stream has been silent for longer than is right.
-    pub(super) fn doubt(&self) {
-        self.doubted().get_or_insert_with(Instant::now);
-        self.check.notify_one();
+    /// Has a PING sent, since a stream has been silent for too long.
+    pub(super) fn suspect(&self) {
+        self.suspected().get_or_insert_with(Instant::now);
+        self.ping_requested.notify_one();
     }
 
-    fn sign(&self) {
-        self.signs.fetch_add(1, Ordering::Relaxed);
+    fn record_activity(&self) {
+        self.activity.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn signs(&self) -> u64 {
-        self.signs.load(Ordering::Relaxed)
+    fn activity(&self) -> u64 {
+        self.activity.load(Ordering::Relaxed)
     }
 
-    /// Pings when asked to, and from time to time while `is_busy`. Ends when the path is dead.
-    ///
-    /// `trust_again` is called when a doubt was not justified.
+    /// Sends a PING when one is requested, and every [`PING_INTERVAL`] while `is_busy`. Returns when the path is dead, and
+    /// calls `on_recovery` when a suspected path has answered.
     pub(super) async fn watch(
         &self,
         mut ping_pong: PingPong,
         is_busy: impl Fn() -> bool,
-        trust_again: impl Fn(),
+        on_recovery: impl Fn(),
     ) {
         loop {
-            let asked = timeout(PING_EVERY, self.check.notified()).await.is_ok();
+            let asked = timeout(PING_INTERVAL, self.ping_requested.notified()).await.is_ok();
             if !asked && !is_busy() {
                 continue;
             }
-            if !self.is_answered(&mut ping_pong).await {
+            if !self.ping_succeeds(&mut ping_pong).await {
                 return;
             }
-            if self.doubted().take().is_some() {
-                trust_again();
+            if self.suspected().take().is_some() {
+                on_recovery();
             }
         }
     }
 
-    async fn is_answered(&self, ping_pong: &mut PingPong) -> bool {
+    async fn ping_succeeds(&self, ping_pong: &mut PingPong) -> bool {
         let mut pong = std::pin::pin!(ping_pong.ping(Ping::opaque()));
         loop {
-            let before = self.signs();
-            match timeout(PONG_WITHIN, pong.as_mut()).await {
+            let before = self.activity();
+            match timeout(PONG_TIMEOUT, pong.as_mut()).await {
                 Ok(Ok(_)) => return true,
-                // The connection has ended, as whoever drives it is about to see.
+                // The connection has ended. The task that drives it finds that out and stops this future.
                 Ok(Err(_)) => return pending().await,
-                Err(_) if self.signs() == before => return false,
+                Err(_) if self.activity() == before => return false,
                 Err(_) => {}
             }
         }
     }
 }
 
-/// A connection that notes the signs of life of its other end.
+/// A connection that records the activity of its peer.
 #[derive(Debug)]
-pub(super) struct Observed<I> {
+pub(super) struct MonitoredIo<I> {
     io: I,
     liveness: Arc<Liveness>,
-    /// Whether the system would take no more: it takes more only when the peer has acknowledged some.
-    is_full: bool,
+    /// Whether the socket's send buffer was full. It takes more only when the peer has acknowledged some, which is a sign of
+    /// life of an upstream that reads a long upload and sends nothing.
+    was_blocked: bool,
 }
 
-impl<I> Observed<I> {
+impl<I> MonitoredIo<I> {
     pub(super) fn new(io: I, liveness: Arc<Liveness>) -> Self {
-        Self { io, liveness, is_full: false }
+        Self { io, liveness, was_blocked: false }
     }
 
-    fn note_written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn after_write(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_pending() {
-            self.is_full = true;
-        } else if std::mem::take(&mut self.is_full) && matches!(written, Poll::Ready(Ok(_))) {
-            self.liveness.sign();
+            self.was_blocked = true;
+        } else if std::mem::take(&mut self.was_blocked) && matches!(written, Poll::Ready(Ok(_))) {
+            self.liveness.record_activity();
         }
         written
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Observed<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for MonitoredIo<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -140,20 +140,20 @@ impl<I: AsyncRead + Unpin> AsyncRead for Observed<I> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.liveness.sign();
+            self.liveness.record_activity();
         }
         read
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Observed<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for MonitoredIo<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.note_written(written)
+        self.after_write(written)
     }
 
     fn poll_write_vectored(
@@ -162,7 +162,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Observed<I> {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(context, buffers);
-        self.note_written(written)
+        self.after_write(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -193,12 +193,12 @@ mod tests {
         let ping_pong = driver.ping_pong().expect("it is asked for once");
         let (liveness, start) = (Liveness::default(), Instant::now());
         if doubted {
-            liveness.doubt();
+            liveness.suspect();
         }
         let signs = async {
             loop {
                 sleep(sign_every.map_or(Duration::MAX, Duration::from_secs)).await;
-                liveness.sign();
+                liveness.record_activity();
             }
         };
         select! {
@@ -221,7 +221,7 @@ mod tests {
             let declared = declared_dead(is_busy, doubted, sign_every).await;
             assert_eq!(
                 declared, expected,
-                "busy: {is_busy}, doubted: {doubted}, a sign every {sign_every:?} s"
+                "busy: {is_busy}, doubted: {doubted}, a record_activity every {sign_every:?} s"
             );
         }
     }

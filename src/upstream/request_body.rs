@@ -1,4 +1,4 @@
-//! A request body as it goes up, and how much of it the system has taken.
+//! A request body on its way to the upstream, and how much of it the kernel has taken.
 
 use std::{
     convert::Infallible,
@@ -20,34 +20,34 @@ use crate::cooperative_yield::CooperativeYield;
 pub(super) struct RequestBody {
     chunks: Arc<[Bytes]>,
     next: usize,
-    left: u64,
-    portions: CooperativeYield,
-    /// Absent where there is nothing to send.
-    progress: Option<Arc<Progress>>,
+    remaining: u64,
+    cooperative_yield: CooperativeYield,
+    /// `None` for an empty body.
+    progress: Option<Arc<UploadProgress>>,
 }
 
 impl RequestBody {
-    /// A body of these chunks, which are `left` bytes together.
-    pub(super) fn new(chunks: Arc<[Bytes]>, left: u64) -> Self {
-        let progress = (left > 0).then(|| Arc::new(Progress::new(left)));
-        Self { chunks, next: 0, left, portions: CooperativeYield::default(), progress }
+    /// A body of these chunks, which have `remaining` bytes in total.
+    pub(super) fn new(chunks: Arc<[Bytes]>, remaining: u64) -> Self {
+        let progress = (remaining > 0).then(|| Arc::new(UploadProgress::new(remaining)));
+        Self { chunks, next: 0, remaining, cooperative_yield: CooperativeYield::default(), progress }
     }
 
-    /// How much of this body has been sent; `None` for one of no bytes.
-    pub(super) fn progress(&self) -> Option<Arc<Progress>> {
+    /// The progress of this body; `None` for an empty one.
+    pub(super) fn progress(&self) -> Option<Arc<UploadProgress>> {
         self.progress.clone()
     }
 
     /// The next chunk.
     pub(super) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Chunk>> {
-        ready!(self.portions.poll_next(context));
+        ready!(self.cooperative_yield.poll_next(context));
         let (Some(bytes), Some(progress)) = (self.chunks.get(self.next), &self.progress) else {
             return Poll::Ready(None);
         };
         let chunk = Chunk { bytes: bytes.clone(), progress: Arc::clone(progress) };
         self.next += 1;
-        self.left -= chunk.bytes.len() as u64;
-        self.portions.count(chunk.bytes.len());
+        self.remaining -= chunk.bytes.len() as u64;
+        self.cooperative_yield.count(chunk.bytes.len());
         Poll::Ready(Some(chunk))
     }
 }
@@ -64,20 +64,20 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        self.remaining == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        SizeHint::with_exact(self.remaining)
     }
 }
 
-/// Bytes that note when they are written. The HTTP libraries queue bodies without copying them, and advance them by what
-/// the system has taken.
+/// Bytes that record when they are written. hyper and h2 queue body chunks without copying them, and advance them by what the
+/// socket has taken.
 #[derive(Debug)]
 pub(super) struct Chunk {
     bytes: Bytes,
-    progress: Arc<Progress>,
+    progress: Arc<UploadProgress>,
 }
 
 impl Buf for Chunk {
@@ -95,48 +95,48 @@ impl Buf for Chunk {
     }
 }
 
-/// How far the sending of a body has come.
+/// How much of a body has been sent, and when.
 #[derive(Debug)]
-pub(super) struct Progress(Mutex<Sent>);
+pub(super) struct UploadProgress(Mutex<Sent>);
 
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     /// In bytes.
-    left: u64,
-    /// When the system last took some.
+    remaining: u64,
+    /// When the kernel last took some.
     at: Instant,
 }
 
-impl Progress {
-    fn new(left: u64) -> Self {
-        Self(Mutex::new(Sent { left, at: Instant::now() }))
+impl UploadProgress {
+    fn new(remaining: u64) -> Self {
+        Self(Mutex::new(Sent { remaining, at: Instant::now() }))
     }
 
     fn record(&self, count: usize) {
         let mut sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *sent = Sent { left: sent.left.saturating_sub(count as u64), at: Instant::now() };
+        *sent = Sent { remaining: sent.remaining.saturating_sub(count as u64), at: Instant::now() };
     }
 
     fn sent(&self) -> Sent {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the system has taken the last byte.
+    /// Whether the kernel has taken the last byte.
     pub(super) fn is_complete(&self) -> bool {
-        self.sent().left == 0
+        self.sent().remaining == 0
     }
 
-    /// When the system last took some of a body that is still being sent.
+    /// When the kernel last took some of the body; `None` if it has taken all.
     pub(super) fn last_sent(&self) -> Option<Instant> {
         let sent = self.sent();
-        (sent.left > 0).then_some(sent.at)
+        (sent.remaining > 0).then_some(sent.at)
     }
 
-    /// Until when to wait for the response head: `response` from the last byte of the body, and `idle` from one byte to
-    /// the next until then. May be too early while the body is being sent, and is to be asked again then.
+    /// Until when to wait for the response head: `response` after the last byte of the body, and until then `idle` after each.
+    /// The caller asks again when this time has come, since it moves while the body is being sent.
     ///
     /// # Errors
-    /// When there is nothing to wait for any more.
+    /// When the time is over.
     pub(super) fn deadline(&self, response: Duration, idle: Duration) -> Result<Instant, UpstreamError> {
         self.sent().deadline(Instant::now(), response, idle)
     }
@@ -144,12 +144,13 @@ impl Progress {
 
 impl Sent {
     fn deadline(self, now: Instant, response: Duration, idle: Duration) -> Result<Instant, UpstreamError> {
-        if self.left == 0 {
+        if self.remaining == 0 {
             let end = self.at + response;
             return if end > now { Ok(end) } else { Err(UpstreamError::ResponseTimeout) };
         }
         let end = self.at + idle;
-        // The last byte may go at any moment, and nobody is told.
+        // The last byte may be sent at any moment, without a notification. The response timeout from now is no later than the
+        // one from then.
         if end > now { Ok(end.min(now + response)) } else { Err(UpstreamError::SendTimeout) }
     }
 }
@@ -170,19 +171,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn large_bodies_leave_turns_to_others_and_arrive_whole() {
+    async fn large_bodies_yield_to_other_tasks_and_arrive_complete() {
         let mut body = body();
-        let (mut sent, mut turns) = (Vec::new(), 0);
+        let (mut sent, mut yields) = (Vec::new(), 0);
         let mut next = |context: &mut Context<'_>| {
             let chunk = body.poll_chunk(context);
-            turns += usize::from(chunk.is_pending());
+            yields += usize::from(chunk.is_pending());
             chunk
         };
         while let Some(mut chunk) = poll_fn(&mut next).await {
             sent.extend(chunk.copy_to_bytes(chunk.remaining()));
         }
         assert!(sent == chunks().concat());
-        assert_eq!(turns, 5);
+        assert_eq!(yields, 5);
     }
 
     #[tokio::test]
@@ -193,7 +194,7 @@ mod tests {
         while let Some(chunk) = poll_fn(|context| body.poll_chunk(context)).await {
             chunks.push(chunk);
         }
-        assert!(body.is_end_stream() && !progress.is_complete(), "taken by the library, and by nobody else");
+        assert!(body.is_end_stream() && !progress.is_complete(), "queued by the library, not yet written");
         for chunk in &mut chunks {
             chunk.advance(chunk.remaining());
         }
@@ -204,7 +205,7 @@ mod tests {
     fn the_response_has_its_time_from_the_last_byte_and_the_body_from_each() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let (response, idle) = (10 * second, 30 * second);
-        for (left, now, expected) in [
+        for (remaining, now, expected) in [
             (0, 5, Ok(10)),
             (0, 10, Err("no response from the upstream in time")),
             (1, 0, Ok(10)),
@@ -212,9 +213,9 @@ mod tests {
             (1, 25, Ok(30)),
             (1, 30, Err("the upstream stopped reading the request")),
         ] {
-            let deadline = Sent { left, at: start }.deadline(start + now * second, response, idle);
+            let deadline = Sent { remaining, at: start }.deadline(start + now * second, response, idle);
             let deadline = deadline.map(|end| (end - start).as_secs()).map_err(|error| error.to_string());
-            assert_eq!(deadline, expected.map_err(str::to_owned), "{left} left, {now} s");
+            assert_eq!(deadline, expected.map_err(str::to_owned), "{remaining} remaining, {now} s");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Name lookup: one at a time for each name, in threads of its own.
+//! Name lookup: one at a time for each name, each in a separate thread.
 
 use std::{
     collections::HashMap,
@@ -14,23 +14,23 @@ use tokio::sync::watch;
 use super::tcp::is_shortage;
 use crate::forward_proxy::is_localhost;
 
-/// Finds the addresses of names. Clones share the lookups under way.
+/// Finds the addresses of names. Clones share the pending lookups.
 ///
-/// `getaddrinfo` cannot be cancelled and may take minutes, so that it runs in no pool of threads that others need: each
-/// name has one thread while it is looked up, and all who ask meanwhile wait for its result. Only names that are
-/// configured are looked up, which bounds the threads. Results are not kept, so that a name that moves is followed.
+/// `getaddrinfo` cannot be cancelled and may take minutes, so that it must not occupy a shared thread pool. Each name has one
+/// thread while it is looked up, and every request for the name waits for that result. Only configured names are looked up,
+/// which limits the number of threads. Results are not cached, so that a moved name is followed.
 #[derive(Clone)]
 pub struct Resolver(Arc<Shared>);
 
 struct Shared {
     lookup: Box<Lookup>,
-    flights: Mutex<HashMap<String, Flight>>,
+    lookups: Mutex<HashMap<String, PendingLookup>>,
 }
 
 type Lookup = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
-/// The result of a lookup under way; absent until it has ended.
-type Flight = watch::Receiver<Option<Result<Vec<IpAddr>, Arc<io::Error>>>>;
+/// The result of a pending lookup; `None` until it has ended.
+type PendingLookup = watch::Receiver<Option<Result<Vec<IpAddr>, Arc<io::Error>>>>;
 
 /// A name whose addresses could not be found.
 #[derive(Debug)]
@@ -40,26 +40,25 @@ pub(crate) struct LookupError {
 }
 
 impl LookupError {
-    /// Whether the lookup failed for want of something on this machine.
+    /// Whether the lookup failed because this machine lacks something.
     pub(super) fn is_shortage(&self) -> bool {
         is_shortage(&self.source)
     }
 }
 
 impl Resolver {
-    /// Asks `lookup`, which may block, for the addresses of names.
+    /// A resolver that calls `lookup`, which may block.
     pub fn new(lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Shared { lookup: Box::new(lookup), flights: Mutex::default() }))
+        Self(Arc::new(Shared { lookup: Box::new(lookup), lookups: Mutex::default() }))
     }
 
-    /// Asks the system.
+    /// The resolver of the operating system.
     #[must_use]
     pub fn system() -> Self {
         Self::new(|name| Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect()))
     }
 
-    /// The addresses of `host`, at least one, in the order in which they are to be tried. Addresses and `localhost` are
-    /// not looked up.
+    /// The addresses of `host`, at least one, in the order in which to try them. Addresses and `localhost` are not looked up.
     pub(crate) async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, LookupError> {
         let host = host.trim_matches(['[', ']']);
         if let Ok(address) = host.parse() {
@@ -69,8 +68,8 @@ impl Resolver {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
         let failed = |source| LookupError { name: host.to_owned(), source };
-        let mut flight = self.join(host).map_err(|error| failed(Arc::new(error)))?;
-        let outcome = flight.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        let mut pending = self.join(host).map_err(|error| failed(Arc::new(error)))?;
+        let outcome = pending.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
         match outcome {
             Some(Ok(addresses)) if !addresses.is_empty() => Ok(interleaved(addresses)),
             Some(Ok(_)) => Err(failed(Arc::new(io::Error::other("the name has no address")))),
@@ -79,28 +78,28 @@ impl Resolver {
         }
     }
 
-    /// The lookup of `name` that is under way, else a new one.
-    fn join(&self, name: &str) -> io::Result<Flight> {
-        let mut flights = self.0.flights();
-        if let Some(flight) = flights.get(name) {
-            return Ok(flight.clone());
+    /// The pending lookup of `name`, or a new one.
+    fn join(&self, name: &str) -> io::Result<PendingLookup> {
+        let mut lookups = self.0.lock();
+        if let Some(pending) = lookups.get(name) {
+            return Ok(pending.clone());
         }
-        let (result, flight) = watch::channel(None);
-        let landing = Landing { shared: Arc::clone(&self.0), name: name.to_owned() };
-        flights.insert(name.to_owned(), flight.clone());
-        // The lock must be free before `landing` can be dropped, here or in the thread.
-        drop(flights);
+        let (result, pending) = watch::channel(None);
+        let guard = LookupGuard { shared: Arc::clone(&self.0), name: name.to_owned() };
+        lookups.insert(name.to_owned(), pending.clone());
+        // The guard takes this lock when it is dropped: in the thread, or here if the thread cannot be started.
+        drop(lookups);
         thread::Builder::new().name("lookup".to_owned()).spawn(move || {
-            let outcome = (landing.shared.lookup)(&landing.name).map_err(Arc::new);
-            // Whoever asks from now on asks anew.
-            drop(landing);
+            let outcome = (guard.shared.lookup)(&guard.name).map_err(Arc::new);
+            // Before the result is sent, so that a request which comes after it starts a new lookup.
+            drop(guard);
             result.send_replace(Some(outcome));
         })?;
-        Ok(flight)
+        Ok(pending)
     }
 }
 
-/// Asks the system.
+/// The resolver of the operating system.
 impl Default for Resolver {
     fn default() -> Self {
         Self::system()
@@ -108,24 +107,24 @@ impl Default for Resolver {
 }
 
 impl Shared {
-    fn flights(&self) -> MutexGuard<'_, HashMap<String, Flight>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, PendingLookup>> {
+        self.lookups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Ends a lookup, whichever way it ends.
-struct Landing {
+/// Removes a lookup from the pending ones when it ends, also by a panic.
+struct LookupGuard {
     shared: Arc<Shared>,
     name: String,
 }
 
-impl Drop for Landing {
+impl Drop for LookupGuard {
     fn drop(&mut self) {
-        self.shared.flights().remove(&self.name);
+        self.shared.lock().remove(&self.name);
     }
 }
 
-/// Both families by turns, beginning with the system's choice (RFC 8305 section 4): one of them may lead nowhere.
+/// Alternates the address families, beginning with the system's choice (RFC 8305 section 4): one family may be unreachable.
 fn interleaved(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     let first_is_v4 = addresses.first().is_some_and(IpAddr::is_ipv4);
     let (one, other): (Vec<_>, Vec<_>) =
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn families_take_turns_and_no_address_comes_twice() {
+    fn families_alternate_and_no_address_comes_twice() {
         for (found, tried) in [
             (&["::1", "::2", "10.0.0.1", "10.0.0.2"][..], &["::1", "10.0.0.1", "::2", "10.0.0.2"][..]),
             (&["10.0.0.1", "10.0.0.2", "::1"], &["10.0.0.1", "::1", "10.0.0.2"]),
@@ -246,6 +245,6 @@ mod tests {
                 assert_eq!(error.source().expect("a cause").to_string(), cause);
             }
         }
-        assert!(resolver.0.flights().is_empty());
+        assert!(resolver.0.lock().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The tasks that drive connections: owned by the pool, aborted with it.
+//! The tasks that drive connections. The pool owns them, and they are aborted with it.
 
 use std::{
     fmt,
@@ -9,12 +9,12 @@ use std::{
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::debug;
 
-/// A cheap handle on a set of tasks.
+/// A set of tasks. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 
 impl Tasks {
-    /// Drives `future`, and forgets those that have ended.
+    /// Spawns `future`, and removes the tasks that have ended.
     pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
@@ -22,9 +22,9 @@ impl Tasks {
     }
 }
 
-/// Logs how a connection ended, if it failed.
+/// Logs the error of a connection that failed.
 pub(super) fn log_end<E: fmt::Display>(end: Result<(), E>) {
     if let Err(error) = end {
-        debug!(%error, "connection to the upstream ended");
+        debug!(%error, "upstream connection failed");
     }
 }

@@ -1,26 +1,26 @@
-//! A TCP connection to the first of several addresses that takes one.
+//! Connects to the first of several addresses that accepts (RFC 8305, Happy Eyeballs).
 
 use std::{error::Error, fmt, io, net::SocketAddr, time::Duration};
 
 use tokio::{net::TcpStream, task::JoinSet, time::sleep};
 
-/// How long an address is tried alone (RFC 8305 section 5).
+/// How long an address is tried before the next one joins in (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// How many addresses of a name are tried.
+/// How many addresses of a name are tried at most.
 const MAX_ADDRESSES: usize = 16;
 
-/// No address took the connection.
+/// No address accepted the connection.
 #[derive(Debug)]
-pub(super) struct NoConnection(Vec<(SocketAddr, io::Error)>);
+pub(super) struct ConnectError(Vec<(SocketAddr, io::Error)>);
 
-/// Connects to the first of `addresses` that answers.
+/// Connects to the first of `addresses` that accepts.
 ///
-/// Each gets a head start over the next one: 250 ms, or less, so that all are tried within half of `time`. One that
-/// fails hands over at once; one that is silent stays in the race.
-pub(super) async fn connect(addresses: &[SocketAddr], time: Duration) -> Result<TcpStream, NoConnection> {
+/// Each address gets a head start over the next one: 250 ms, or less if needed to start all within half of `timeout`. When an
+/// address fails, the next one starts at once. A silent one goes on beside the others.
+pub(super) async fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<TcpStream, ConnectError> {
     let addresses = &addresses[..addresses.len().min(MAX_ADDRESSES)];
-    let head_start = ATTEMPT_DELAY.min(time / 2 / u32::try_from(addresses.len()).unwrap_or(1).max(1));
+    let head_start = ATTEMPT_DELAY.min(timeout / 2 / u32::try_from(addresses.len()).unwrap_or(1).max(1));
     let mut waiting = addresses.iter().copied();
     let mut attempts = JoinSet::new();
     let mut failures = Vec::new();
@@ -32,16 +32,16 @@ pub(super) async fn connect(addresses: &[SocketAddr], time: Duration) -> Result<
             Some(attempt) = attempts.join_next() => match attempt {
                 Ok((_, Ok(stream))) => return Ok(stream),
                 Ok((address, Err(error))) => failures.push((address, error)),
-                // An attempt that ends without a result, at shutdown for one, is out of the race.
+                // The attempt was cancelled, by the shutdown of the runtime for example.
                 Err(_) => {}
             },
             () = sleep(head_start), if waiting.len() > 0 => {}
-            else => return Err(NoConnection(failures)),
+            else => return Err(ConnectError(failures)),
         }
     }
 }
 
-/// Whether the system lacks what another connection, or a thread for a lookup, needs: nothing is wrong with the other end.
+/// Whether this machine lacks something for a connection or for a lookup thread. The upstream is not to blame then.
 pub(super) fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
 
@@ -52,9 +52,9 @@ pub(super) fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-impl NoConnection {
-    /// Whether no address has even been tried for want of something on this machine. A host without IPv6 has no address
-    /// for a connection to `::1` either, which is no shortage.
+impl ConnectError {
+    /// Whether this machine lacked what every single attempt needed. A host without IPv6 reports a missing address for `::1`,
+    /// which does not count.
     pub(super) fn is_shortage(&self) -> bool {
         let Self(failures) = self;
         let lacks = |(address, error): &(SocketAddr, io::Error)| {
@@ -66,16 +66,16 @@ impl NoConnection {
 
 async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
-    // A head and the body behind it must not wait for each other's acknowledgement.
+    // Otherwise the body waits until the upstream has acknowledged the head, by up to 40 ms on Linux.
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-impl fmt::Display for NoConnection {
-    /// Every address with its failure, but for the last one's, which is the source.
+impl fmt::Display for ConnectError {
+    /// Every address with its failure. The last failure is the source, and not repeated here.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(((last, _), others)) = self.0.split_last() else {
-            return f.write_str("no address could be tried");
+            return f.write_str("there was no address to try");
         };
         for (address, error) in others {
             write!(f, "{address}: {error}, ")?;
@@ -84,7 +84,7 @@ impl fmt::Display for NoConnection {
     }
 }
 
-impl Error for NoConnection {
+impl Error for ConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.last().map(|(_, error)| error as &(dyn Error + 'static))
     }
@@ -96,11 +96,11 @@ mod tests {
 
     use super::*;
 
-    fn failed(failures: &[(&str, Errno)]) -> NoConnection {
+    fn failed(failures: &[(&str, Errno)]) -> ConnectError {
         let failure = |(address, errno): &(&str, Errno)| {
             (address.parse().expect("an address"), io::Error::from_raw_os_error(errno.raw_os_error()))
         };
-        NoConnection(failures.iter().map(failure).collect())
+        ConnectError(failures.iter().map(failure).collect())
     }
 
     #[test]

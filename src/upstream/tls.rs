@@ -1,4 +1,4 @@
-//! TLS towards upstreams: the certificates that are trusted, and whether one of ours is demanded.
+//! TLS towards upstreams: the trusted certificates, and whether the upstream requests one of the client.
 
 use std::{cell::Cell, error::Error, fmt, future::Future, io, path::PathBuf, sync::Arc};
 
@@ -6,16 +6,16 @@ use rustls::{ClientConfig, RootCertStore, SignatureScheme, client::ResolvesClien
 
 use crate::tls::roots::Roots;
 
-/// The certificates that upstreams are trusted by, and the forward proxies on the way to them.
+/// The trusted certificates, for upstreams and for forward proxies.
 #[derive(Clone, Debug)]
 pub(crate) struct Trust {
     pub(super) upstream: Arc<ClientConfig>,
-    /// Agrees on HTTP/1.1, in which CONNECT is sent.
+    /// Offers HTTP/1.1 only, in which CONNECT is sent.
     pub(super) proxy: Arc<ClientConfig>,
     roots: Arc<RootCertStore>,
 }
 
-/// Two that trust the same certificates are equal.
+/// Two values are equal when they trust the same certificates.
 impl PartialEq for Trust {
     fn eq(&self, other: &Self) -> bool {
         self.roots.roots == other.roots.roots
@@ -32,9 +32,9 @@ pub enum TrustError {
         /// What is wrong with it.
         source: io::Error,
     },
-    /// There is not one trusted root.
+    /// There is no trusted root.
     NoRoots,
-    /// The host is neither a DNS name nor an address, so that no certificate can be for it.
+    /// The host is neither a DNS name nor an address, so that no certificate can name it.
     Name(String),
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for TrustError {
                 "no trusted root certificates were found; install the system's, or name a PEM file with ca-file or \
                  SSL_CERT_FILE",
             ),
-            Self::Name(host) => write!(f, "no certificate can be for the host {host}"),
+            Self::Name(host) => write!(f, "no certificate can name the host {host}"),
         }
     }
 }
@@ -64,7 +64,7 @@ impl Trust {
     /// The system's roots and those of `ca_files`.
     ///
     /// # Errors
-    /// When a file cannot be used, or when there is no root at all.
+    /// When a file cannot be used, or when there is no root.
     pub(crate) fn load(ca_files: &[PathBuf]) -> Result<Self, TrustError> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -94,30 +94,30 @@ impl Trust {
     }
 }
 
-/// Runs a handshake, which may ask [`client_certificate_was_asked_for`].
+/// Runs a handshake, in which [`client_certificate_requested`] works.
 pub(super) async fn handshake<T>(handshake: impl Future<Output = T>) -> T {
-    ASKED.scope(Cell::new(false), handshake).await
+    CLIENT_CERTIFICATE_REQUESTED.scope(Cell::new(false), handshake).await
 }
 
-/// Whether the other end of the [`handshake`] under way has asked for a client certificate.
-pub(super) fn client_certificate_was_asked_for() -> bool {
-    ASKED.with(Cell::get)
+/// Whether the peer of the current [`handshake`] has requested a client certificate.
+pub(super) fn client_certificate_requested() -> bool {
+    CLIENT_CERTIFICATE_REQUESTED.with(Cell::get)
 }
 
 tokio::task_local! {
-    /// Whether the other end of the handshake under way has asked for a client certificate.
-    static ASKED: Cell<bool>;
+    /// Set by [`NoClientCertificate`], which rustls shares between all handshakes of a configuration.
+    static CLIENT_CERTIFICATE_REQUESTED: Cell<bool>;
 }
 
-/// Has no client certificate, and notes that one was asked for: TLS 1.2 servers then end the handshake with alerts that
+/// Offers no client certificate, and records that one was requested: TLS 1.2 servers then end the handshake with alerts that
 /// do not say why.
 #[derive(Debug)]
 struct NoClientCertificate;
 
 impl ResolvesClientCert for NoClientCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        // Outside a handshake of this module nobody reads the note.
-        let _ = ASKED.try_with(|asked| asked.set(true));
+        // Fails outside a handshake of this module, where nothing reads it.
+        let _ = CLIENT_CERTIFICATE_REQUESTED.try_with(|requested| requested.set(true));
         None
     }
 

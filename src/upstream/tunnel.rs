@@ -1,4 +1,4 @@
-//! A tunnel through a forward proxy, by CONNECT.
+//! Opens a tunnel through a forward proxy by CONNECT.
 
 use std::{future::poll_fn, pin::pin};
 
@@ -36,7 +36,7 @@ where
             biased;
             response = &mut exchange => response,
             ended = &mut driver => match ended {
-                // What the end of the connection means is known to the exchange.
+                // The exchange knows whether the response came before the end of the connection.
                 Ok(()) => exchange.await,
                 Err(error) => Err(error),
             },
@@ -50,8 +50,8 @@ where
     if parts.read_buf.is_empty() {
         return Ok(parts.io.into_inner());
     }
-    // In TLS the client speaks first: what has come already is not from the upstream.
-    let error = UpstreamError::Protocol("the proxy sent something behind its answer to CONNECT".into());
+    // In TLS the client speaks first, so that these bytes cannot come from the upstream.
+    let error = UpstreamError::Protocol("the proxy sent bytes after its response to CONNECT".into());
     Err(ProxyCause::Connection(Box::new(error)))
 }
 

@@ -231,7 +231,7 @@ async fn a_proxy_on_the_way_to_aws_is_named_when_there_is_no_answer() {
     let connector = aws_http::connector(&settings, Clock::system()).expect("roots");
     let error = connector.call(HttpRequest::get("https://api.test/x").expect("a request")).await;
     let causes = countersign::telemetry::causes(&error.expect_err("no tunnel"));
-    let named = format!("no answer through the proxy localhost:{} (HTTPS_PROXY): ", proxy.port());
+    let named = format!("no response through the proxy localhost:{} (HTTPS_PROXY): ", proxy.port());
     assert!(causes.starts_with(&named) && causes.contains("authorization"), "{causes}");
     assert!(!causes.contains("p%40w"), "{causes}");
 }

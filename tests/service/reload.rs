@@ -208,7 +208,7 @@ async fn a_wrong_password_is_mended_without_a_restart() {
         Program::start(serve)
     };
     let url = program.logged("starting", "url").await;
-    program.stderr_line("credentials cannot be refreshed until somebody acts").await;
+    program.stderr_line("cannot refresh credentials, action needed").await;
     assert_eq!(ask(&url, "/x").await.0.status, 503);
     let attempts = sandbox.calls().count("InitiateAuth");
     reload(&program).await;

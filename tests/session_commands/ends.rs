@@ -392,7 +392,7 @@ async fn a_running_proxy_takes_up_a_folder_that_comes_back() {
     let aside = folder.with_extension("aside");
     fs::rename(&folder, &aside).expect("moved");
     let (proxy, url) = desk.serve(&[]).await;
-    proxy.stderr_line("until somebody acts").await;
+    proxy.stderr_line("action needed").await;
     fs::rename(&aside, &folder).expect("moved back");
     soon("the session to be used", async {
         while send("GET", &url, "").await.status != 200 {
@@ -437,7 +437,7 @@ async fn a_session_that_ended_says_why_to_everybody() {
     }
     assert_eq!(desk.calls(RENEWAL), 1);
     let (proxy, url) = desk.serve(&[]).await;
-    let line = proxy.stderr_line("until somebody acts").await;
+    let line = proxy.stderr_line("action needed").await;
     assert!(line.contains("Refresh Token has been revoked"), "{line}");
     assert_eq!(send("GET", &url, "").await.problem().1, "login-required");
     desk.sign_in().await;

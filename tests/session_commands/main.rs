@@ -98,7 +98,7 @@ async fn serve_and_check_use_the_stored_session_without_a_password() {
 async fn a_running_proxy_takes_up_a_sign_in() {
     let desk = Desk::start().await;
     let (proxy, url) = desk.serve(&[]).await;
-    proxy.stderr_line("until somebody acts").await;
+    proxy.stderr_line("action needed").await;
     assert_eq!(send("GET", &url, "").await.problem().1, "login-required");
     desk.sign_in().await;
     soon("the new session to be used", async {
@@ -195,7 +195,7 @@ async fn a_session_that_others_may_read_is_refused_until_it_is_private() {
     set_mode(0o644);
     failed(&desk.run(&["whoami"]).await, &["others may read the session", "chmod 600"]);
     let (proxy, url) = desk.serve(&[]).await;
-    proxy.stderr_line("until somebody acts").await;
+    proxy.stderr_line("action needed").await;
     assert_eq!(send("GET", &url, "").await.problem().1, "login-required");
     assert_eq!(desk.calls(RENEWAL), 0);
     set_mode(0o600);

@@ -1,4 +1,4 @@
-//! How the identity pool, or STS behind it, refuses, and what can be done about it.
+//! The errors of the identity pool and of STS, by what can be done about them.
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -7,28 +7,28 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::aws_http::foreign::ForeignAnswer;
 
-/// How the identity pool answered instead, by what the caller can do about it.
+/// An error of the identity pool, by what the caller can do about it.
 #[derive(Debug)]
 pub enum IdentityPoolError {
-    /// The token has expired: a newer one may be taken.
+    /// The token has expired. A newer one may be accepted.
     TokenExpired(String),
-    /// The token's signature is not the pool's: its keys have changed since, or the token is another issuer's.
+    /// The signature of the token is unknown: the issuer's keys have changed, or another issuer made the token.
     TokenUnverified(String),
-    /// The identity is gone or belongs to another login: it is looked up again.
+    /// The identity does not exist or belongs to another login, so that it must be looked up again.
     IdentityGone(String),
     /// The pool is busy, or out of reach.
     Transient {
         /// What happened.
         message: String,
-        /// When to ask again, if the answer says.
+        /// The `Retry-After` of the answer.
         retry_after: Option<Duration>,
     },
-    /// The pool refuses; its words.
+    /// The pool refused, with this message.
     Refused(String),
 }
 
 impl IdentityPoolError {
-    /// What a person should do, as far as the pool's words tell.
+    /// What a person should do, guessed from the pool's message.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         let message = self.to_string();
@@ -67,7 +67,7 @@ impl fmt::Display for IdentityPoolError {
 
 impl Error for IdentityPoolError {}
 
-/// Sorts an error of either SDK by its code and words.
+/// Classifies an error of either SDK by its code and message.
 pub(super) fn classify<E>(error: &SdkError<E, HttpResponse>) -> IdentityPoolError
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -87,18 +87,18 @@ where
     }
 }
 
-/// Whether an answer bears a mark that AWS's errors have and a page that stands between has not.
+/// Whether a response has a mark of AWS's errors, which the page of a proxy or portal in between has not.
 fn is_from_aws(response: &HttpResponse) -> bool {
     let body = String::from_utf8_lossy(response.body().bytes().unwrap_or_default());
     let mark = ["\"__type\"", "<ErrorResponse"].into_iter().find(|mark| body.contains(mark));
-    // A good answer that breaks off has none, and is no page.
+    // A successful response that breaks off has no mark either, but does not look like a page.
     let is_page = body.trim_start().starts_with('<');
     response.headers().contains_key("x-amzn-errortype")
         || mark.is_some()
         || (response.status().is_success() && !is_page)
 }
 
-/// `Retry-After` in seconds; its other form is a date, which no service of AWS sends.
+/// `Retry-After` in seconds. Its other form is a date, which AWS does not send.
 fn retry_after(response: &HttpResponse) -> Option<Duration> {
     response.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)
 }
@@ -124,7 +124,7 @@ fn sort(code: Option<&str>, message: &str) -> IdentityPoolError {
         | "ServiceUnavailable"
         | "ExternalServiceException"
         | "ConcurrentModificationException"
-        // The classic flow's token was made a moment ago: another one is as good as new.
+        // These are about the OpenID token of the classic flow, which was issued a moment ago: another attempt gets a new one.
         | "ExpiredTokenException"
         | "InvalidIdentityToken"
         | "IDPCommunicationError" => transient(text),

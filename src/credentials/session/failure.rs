@@ -1,27 +1,27 @@
-//! Why a stored session cannot be used, kept or renewed.
+//! Why a stored session cannot be used, written or renewed.
 
 use std::{error, fmt, io, path::PathBuf};
 
 use super::wait::Holder;
 use crate::credentials::user_pool;
 
-/// Why a stored session cannot be used or kept.
+/// Why a stored session cannot be used or written.
 #[derive(Debug)]
 pub enum Error {
     /// Others may read the file.
     Exposed(PathBuf),
     /// The file belongs to another user.
     Foreign(PathBuf),
-    /// Another process, this one if the system tells, holds the lock.
+    /// Another process holds the lock; the holder is named if the system says.
     Busy(PathBuf, Holder),
     /// The file or its folder cannot be read or written.
     Io(PathBuf, io::Error),
 }
 
 impl Error {
-    /// What a person should do, when only a person can help; names no path, since clients are told.
+    /// What a person should do; `None` for a failure that may pass by itself, like a full disk or a lock.
     ///
-    /// Everything else passes by itself: a disk is full or read-only for a while, another process holds the lock.
+    /// It names no path, since clients see it.
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
@@ -36,37 +36,37 @@ impl Error {
 
 /// Why the user pool has refused the refresh token of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended(String);
+pub struct SessionEnded(String);
 
-impl Ended {
+impl SessionEnded {
     pub(super) fn new(reason: String) -> Self {
         Self(reason)
     }
 
-    /// The end that a refusal of the refresh token is.
+    /// The session ended by `error`, the refusal of the refresh token.
     pub(in crate::credentials) fn of(error: &user_pool::Error) -> Self {
         Self(error.to_string())
     }
 
-    /// The user pool's refusal.
+    /// The user pool's words.
     pub(super) fn reason(&self) -> &str {
         &self.0
     }
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for SessionEnded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the stored session has ended: {}", self.0)
     }
 }
 
-impl error::Error for Ended {}
+impl error::Error for SessionEnded {}
 
 /// Why tokens could not be renewed.
 #[derive(Debug)]
 pub enum RenewError {
-    /// There is no stored session, or its refresh token was refused, for this reason if it is known.
-    SignedOut(Option<Ended>),
+    /// There is no stored session, or its refresh token was refused; the reason if it is known.
+    SignedOut(Option<SessionEnded>),
     /// The store failed.
     Store(Error),
     /// The user pool refused or did not answer.
@@ -109,7 +109,7 @@ impl error::Error for Error {
 impl fmt::Display for RenewError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::SignedOut(_) => "nobody is signed in; run `countersign login`",
+            Self::SignedOut(_) => "not signed in; run `countersign login`",
             Self::Store(_) => "the stored session cannot be used",
             Self::UserPool(_) => "the stored session cannot be renewed",
         })

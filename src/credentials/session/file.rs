@@ -1,4 +1,4 @@
-//! Files that nobody else may read, written whole or not at all, and the lock beside them.
+//! Private files that are replaced atomically, and the lock file beside them.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -19,36 +19,37 @@ use zeroize::Zeroizing;
 
 use super::{
     Error,
-    wait::{Holder, Wait, Waits},
+    wait::{CurrentWait, Holder, Wait},
 };
 use crate::regular_file::RegularFile;
 
-/// A renewal holds the lock for two calls of ten seconds at most.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How long to wait for the lock. A renewal holds it for at most two calls of ten seconds.
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Far more than a session takes.
-const LARGEST_FILE: u64 = 1024 * 1024;
+/// The largest file that is read, in bytes. Sessions have a few kilobytes.
+const MAX_FILE: u64 = 1024 * 1024;
 
-/// What a file gets on the disk before its content is known; sessions are a few kilobytes.
+/// Written before the content of a file is known, so that a full disk shows before the refresh token is used up. Sessions have
+/// a few kilobytes.
 const RESERVED: [u8; 16 * 1024] = [0; 16 * 1024];
 
 /// Held until the last clone is dropped, or the process dies.
 #[derive(Clone, Debug)]
 pub(super) struct Lock {
-    /// Absent where nothing can be written, and so nothing can change.
+    /// `None` in a read-only folder, in which nothing can change.
     file: Option<Arc<File>>,
 }
 
-/// A file that will replace the one at `path`. Dropping it leaves the one at `path` as it is.
+/// A temporary file that will replace the one at `path`. Dropping this leaves the one at `path` as it is.
 #[derive(Debug)]
 pub(super) struct Replacement {
     file: File,
     path: PathBuf,
 }
 
-/// Runs a file operation, which may wait for the disk, on a thread that serves no request and that the end of the
-/// process does not wait for.
+/// Runs a file operation on a blocking thread, since it may wait for the disk. The process does not wait for that thread when
+/// it ends.
 pub(super) async fn blocking<T: Send + 'static>(
     operation: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
@@ -58,8 +59,8 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Waits for the lock at `path` in `folder`, and makes both where they are missing.
-pub(super) async fn lock(folder: &Path, path: &Path, waits: &Waits) -> Result<Lock, Error> {
+/// Waits for the lock at `path` in `folder`, and creates both where they are missing.
+pub(super) async fn lock(folder: &Path, path: &Path, waits: &CurrentWait) -> Result<Lock, Error> {
     let start = Instant::now();
     let _opening = waits.begin(Wait::Disk(path.to_owned()));
     let mut waiting = None;
@@ -73,14 +74,14 @@ pub(super) async fn lock(folder: &Path, path: &Path, waits: &Waits) -> Result<Lo
             waiting = Some(waits.begin(Wait::Lock(path.to_owned())));
         }
         sleep(POLL_INTERVAL).await;
-        if start.elapsed() >= LONGEST_WAIT {
+        if start.elapsed() >= MAX_LOCK_WAIT {
             return Err(busy(path).await);
         }
     }
 }
 
-/// The lock at `path`; `None` while another process has it.
-pub(super) async fn lock_now(folder: &Path, path: &Path, waits: &Waits) -> Result<Option<Lock>, Error> {
+/// The lock at `path`; `None` while another process holds it.
+pub(super) async fn lock_now(folder: &Path, path: &Path, waits: &CurrentWait) -> Result<Option<Lock>, Error> {
     let _waiting = waits.begin(Wait::Disk(path.to_owned()));
     let (folder, path) = (folder.to_owned(), path.to_owned());
     blocking(move || try_lock(&folder, &path)).await
@@ -96,19 +97,19 @@ pub(super) async fn busy(path: &Path) -> Error {
 }
 
 impl Lock {
-    /// Whether it still keeps other processes out: another lock may have been made since in a folder that was deleted,
-    /// or that could not be written then.
+    /// Whether the lock still excludes other processes. It does not once the folder has been deleted, or has become writable,
+    /// and another process has created a new lock file.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         self.file.as_ref().is_some_and(|file| is_at(file, path))
     }
 }
 
-/// `None` while another process has it.
+/// `None` while another process holds the lock.
 fn try_lock(folder: &Path, path: &Path) -> Result<Option<Lock>, Error> {
     let io = |error| Error::Io(path.to_owned(), error);
     let Some(file) = open_lock(folder, path).map_err(io)? else { return Ok(Some(Lock { file: None })) };
     match file.try_lock() {
-        // Whoever has deleted the folder meanwhile has made this the lock of nothing.
+        // The folder was deleted meanwhile, so that other processes lock another file.
         Ok(()) if !is_at(&file, path) => Ok(None),
         Ok(()) => Ok(Some(Lock { file: Some(Arc::new(file)) })),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -116,7 +117,7 @@ fn try_lock(folder: &Path, path: &Path) -> Result<Option<Lock>, Error> {
     }
 }
 
-/// `None` where there is no lock and none can be made.
+/// `None` where there is no lock file and none can be created.
 fn open_lock(folder: &Path, path: &Path) -> io::Result<Option<File>> {
     match create_folder(folder).and_then(|()| RegularFile::open_or_create(path)) {
         Err(error) if is_read_only(&error) => match RegularFile::open(path) {
@@ -132,7 +133,7 @@ fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
-/// `None` when there is no file.
+/// The content of the file; `None` when there is no file.
 pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
     let file = match RegularFile::open(path) {
         Ok(file) => file,
@@ -140,13 +141,13 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
         Err(error) => return Err(Error::Io(path.to_owned(), error)),
     };
     refuse_unless_private(path, file.metadata())?;
-    file.read(LARGEST_FILE).map(Some).map_err(|error| Error::Io(path.to_owned(), error))
+    file.read(MAX_FILE).map(Some).map_err(|error| Error::Io(path.to_owned(), error))
 }
 
-/// What a process has written to replace `path` and was kept from renaming.
+/// The content of a temporary file that a process wrote and did not get to rename.
 ///
-/// `None` when there is nothing, or something that this program has not written. A file that cannot be read for the
-/// moment is an error: it may hold the only good refresh token, and whoever took it for absent would delete it.
+/// `None` when there is no such file, or one that this program has not written. A file that cannot be read now is an error:
+/// it may hold the only good refresh token, and the next write would delete it.
 pub(super) fn read_replacement(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
     let is_not_ours = |error: &io::Error| {
         use io::ErrorKind::{FileTooLarge, InvalidInput, PermissionDenied};
@@ -159,20 +160,20 @@ pub(super) fn read_replacement(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>
     }
 }
 
-/// Puts in place what [`read_replacement`] has read.
+/// Renames the file that [`read_replacement`] has read.
 pub(super) fn finish_replacement(path: &Path) -> Result<(), Error> {
     let renamed = fs::rename(temporary(path), path).and_then(|()| sync_folder(path));
     renamed.map_err(|error| Error::Io(path.to_owned(), error))
 }
 
 impl Replacement {
-    /// Makes the file and reserves its room, so that what keeps a file from being written shows now.
+    /// Creates the file and reserves its space on the disk, so that a failure to write shows now.
     pub(super) fn prepare(path: &Path) -> Result<Self, Error> {
         let io = |error| Error::Io(path.to_owned(), error);
         let file = Self::create(path).map_err(io)?;
         let mut replacement = Self { file, path: path.to_owned() };
         if let Err(error) = replacement.reserve() {
-            // A disk that is full has no room for what is of no use.
+            // The partial file would take space on a full disk.
             replacement.discard()?;
             return Err(io(error));
         }
@@ -187,12 +188,12 @@ impl Replacement {
     fn create(path: &Path) -> io::Result<File> {
         let temporary = temporary(path);
         path.parent().map_or(Ok(()), create_folder)?;
-        // Left behind by a crash; under the lock it is nobody's.
+        // Left behind by a crash. No process uses it, since this one holds the lock.
         remove_if_there(&temporary)?;
         private(OpenOptions::new().write(true).create_new(true)).open(&temporary)
     }
 
-    /// Whoever reads `path` meanwhile, or after a crash, finds the old content or the new.
+    /// Writes, syncs and renames, in this order: a reader, or a process after a crash, finds either the old content or the new.
     pub(super) fn commit(self, content: &[u8]) -> Result<(), Error> {
         let Self { mut file, path } = self;
         let mut commit = || {
@@ -201,7 +202,7 @@ impl Replacement {
             file.set_len(content.len() as u64)?;
             file.sync_all()?;
             if !is_at(&file, &temporary(&path)) {
-                // The folder has been replaced, and what has this name by now is another process's.
+                // The folder has been replaced, and another process may have a file of this name in the new one.
                 return Err(io::Error::new(io::ErrorKind::NotFound, "the new file has been deleted"));
             }
             fs::rename(temporary(&path), &path)?;
@@ -210,7 +211,7 @@ impl Replacement {
         commit().map_err(|error| Error::Io(path.clone(), error))
     }
 
-    /// Removes what was prepared.
+    /// Removes the temporary file.
     pub(super) fn discard(self) -> Result<(), Error> {
         remove_if_there(&temporary(&self.path)).map_err(|error| Error::Io(self.path, error))
     }
@@ -230,7 +231,7 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
     removed.map_err(|error| Error::Io(path.to_owned(), error))
 }
 
-/// When the file at `path`, or who may read it, was last changed; `None` when there is none.
+/// When the content or the mode of the file was last changed; `None` when there is no file.
 pub(super) fn changed_at(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).ok().and_then(|metadata| time_of_change(&metadata))
 }
@@ -246,7 +247,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A change of mode counts: it may make a file private.
+/// The time of the last change, by ctime: `chmod 600` must count as a change too, since it may make the session usable.
 #[cfg(unix)]
 fn time_of_change(metadata: &fs::Metadata) -> Option<SystemTime> {
     let seconds = Duration::from_secs(metadata.ctime().try_into().ok()?);
@@ -254,7 +255,7 @@ fn time_of_change(metadata: &fs::Metadata) -> Option<SystemTime> {
     Some(SystemTime::UNIX_EPOCH + seconds + nanoseconds)
 }
 
-/// Whether `file` is what `path` names now.
+/// Whether `path` still names the open `file`.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
@@ -315,7 +316,7 @@ fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The folder is in the user's profile, which others cannot read.
+/// The folder is in the user's profile, which other users cannot read.
 #[cfg(not(unix))]
 fn refuse_unless_private(_: &Path, _: &fs::Metadata) -> Result<(), Error> {
     Ok(())

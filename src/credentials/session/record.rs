@@ -1,4 +1,4 @@
-//! The content of a session's file.
+//! The format of a stored session.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -6,17 +6,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Ended, Session};
+use super::{Session, SessionEnded};
 use crate::credentials::user_pool::Device;
 
-/// A file of another version is not understood.
+/// A file with another version counts as damaged.
 const VERSION: u32 = 1;
 
 #[derive(Deserialize, Serialize)]
 struct Record<'a> {
     version: u32,
     refresh_token: Option<Cow<'a, str>>,
-    /// Absent while the session lasts, and in files of programs that did not say why it ended.
+    /// Absent while the session is good. Older versions of this program never wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ended: Option<Cow<'a, str>>,
     username: Cow<'a, str>,
@@ -51,12 +51,12 @@ pub(super) fn encode(session: &Session) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(serde_json::to_vec_pretty(&record).expect("a record is strings all through"))
 }
 
-/// Nothing, when the content is not a whole record of this version.
+/// `None` when the content is not a complete record of this version.
 pub(super) fn decode(content: &[u8]) -> Option<Session> {
     let record: Record<'_> = serde_json::from_slice(content).ok()?;
     (record.version == VERSION).then(|| Session {
         refresh_token: record.refresh_token.map(|token| SecretString::from(token.into_owned())),
-        ended: record.ended.map(|reason| Ended::new(reason.into_owned())),
+        ended: record.ended.map(|reason| SessionEnded::new(reason.into_owned())),
         username: record.username.into_owned(),
         signed_in_as: record.signed_in_as.into_owned(),
         subject: record.subject.into_owned(),

@@ -1,4 +1,4 @@
-//! New tokens for the stored refresh token, and what becomes of its successor.
+//! Renews tokens by the stored refresh token, and stores the refresh token that replaces it.
 
 use std::{error, io, time::Duration};
 
@@ -6,54 +6,54 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Ended, Error, LockedSession, RenewError, Replacement, Session, SessionStore,
+    Error, LockedSession, RenewError, Replacement, Session, SessionEnded, SessionStore,
     rotation::{self, Rotation},
 };
 use crate::credentials::user_pool::{self, RefreshGrant, Tokens, UserPoolClient, Verdict};
 
-/// How long after a write that failed the next one comes.
-const BETWEEN_WRITES: Duration = Duration::from_secs(1);
+/// The pause between two attempts to write.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the session of a sign-in is offered to a store that fails.
-const LONGEST_OFFER: Duration = Duration::from_secs(30);
+/// How long to try to store the session of a sign-in.
+const MAX_RETRY_TIME: Duration = Duration::from_secs(30);
 
-/// Fresh tokens and the session that goes with them.
+/// New tokens and their session.
 #[derive(Clone, Debug)]
 pub struct Renewed {
     /// The tokens.
     pub tokens: Tokens,
-    /// The session, stored already, or kept in memory and written until it is.
+    /// The session, which is stored, or kept in memory and written again until it is.
     pub session: Session,
 }
 
-/// A session that is newer than the stored one, which could not be replaced yet.
+/// A session that is newer than the stored one and could not be written yet.
 ///
-/// The lock stays with it: what is stored has been used up, and another process must not try it.
+/// It keeps the lock: the stored refresh token has been used up, and another process must not try it.
 #[derive(Debug, Default)]
-pub(super) struct Newer {
-    session: Option<Held>,
+pub(super) struct UnstoredSession {
+    session: Option<LoadedSession>,
     is_being_written: bool,
 }
 
-impl Newer {
+impl UnstoredSession {
     pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
         self.session.as_mut().map(|held| &mut held.session)
     }
 }
 
-/// A session and the lock on the file that it belongs into.
+/// A session and the lock on its file.
 #[derive(Debug)]
-struct Held {
+struct LoadedSession {
     locked: LockedSession,
     session: Session,
     /// The refresh token in the file.
     stored_token: Option<SecretString>,
-    /// Present while `session` is newer than the file.
+    /// Present while `session` is newer than the file, so that the end of the process waits for the write.
     rotation: Option<Rotation>,
 }
 
 impl SessionStore {
-    /// Exchanges the stored refresh token and stores the one that comes back before anything is used.
+    /// Exchanges the stored refresh token, and stores the new one before any of the new tokens is used.
     ///
     /// With a `username`, the session of another user counts as absent. The future must run to its end: between the
     /// exchange and the write, the only good refresh token is in it.
@@ -89,21 +89,21 @@ impl SessionStore {
         renewed
     }
 
-    /// Stores the session of somebody who has just signed in; a store that fails for the moment is tried again for half
-    /// a minute, since the answers that it took cannot be given twice. [`settled`](rotation::settled) waits for it.
+    /// Stores the session of a new sign-in. Tries for half a minute, since a one-time code cannot be entered twice, and
+    /// [`settled`](rotation::settled) waits for it.
     ///
     /// # Errors
-    /// When the store fails for half a minute, or in a way that only a person can mend.
+    /// When the store fails for half a minute, or in a way that only a person can repair.
     pub async fn keep(&self, session: Session) -> Result<(), Error> {
         let store = self.clone();
         let stored = rotation::run_to_end(async move {
             let _unsettled = Rotation::begin().exchanged();
-            store.write_for_a_while(&session).await
+            store.write_with_retries(&session).await
         });
         stored.await.unwrap_or_else(|stopped| Err(Error::Io(self.path("json"), io::Error::other(stopped))))
     }
 
-    async fn write_for_a_while(&self, session: &Session) -> Result<(), Error> {
+    async fn write_with_retries(&self, session: &Session) -> Result<(), Error> {
         let start = Instant::now();
         let mut is_reported = false;
         loop {
@@ -112,32 +112,32 @@ impl SessionStore {
                 Err(error) => Err(error),
             };
             let Err(error) = stored else { return Ok(()) };
-            if error.remedy().is_some() || start.elapsed() >= LONGEST_OFFER {
+            if error.remedy().is_some() || start.elapsed() >= MAX_RETRY_TIME {
                 return Err(error);
             }
             if !std::mem::replace(&mut is_reported, true) {
                 let error = &error as &dyn error::Error;
                 tracing::warn!(error, "the session cannot be stored yet, trying again for 30 seconds");
             }
-            sleep(BETWEEN_WRITES).await;
+            sleep(WRITE_INTERVAL).await;
         }
     }
 
-    async fn read_locked(&self) -> Result<Held, RenewError> {
-        // Locking makes the folder, in whose place another may be about to be moved.
+    async fn read_locked(&self) -> Result<LoadedSession, RenewError> {
+        // Locking would create the folder, and an administrator may be about to move another one to this path.
         if !self.has_folder().await? {
             return Err(RenewError::SignedOut(None));
         }
         let locked = self.lock().await?;
         let session = locked.read().await?.ok_or(RenewError::SignedOut(None))?;
-        Ok(Held { locked, stored_token: session.refresh_token.clone(), session, rotation: None })
+        Ok(LoadedSession { locked, stored_token: session.refresh_token.clone(), session, rotation: None })
     }
 }
 
-/// Tries again until the session is stored, which a disk that has recovered allows.
+/// Writes the session again until the disk has recovered.
 async fn write_until_stored(store: SessionStore) {
     loop {
-        sleep(BETWEEN_WRITES).await;
+        sleep(WRITE_INTERVAL).await;
         let mut newer = store.newer.lock().await;
         let stored = match &mut newer.session {
             Some(held) => held.store(&store).await,
@@ -145,7 +145,7 @@ async fn write_until_stored(store: SessionStore) {
         };
         match stored {
             Ok(()) => {
-                *newer = Newer::default();
+                *newer = UnstoredSession::default();
                 tracing::info!("the new refresh token is stored");
                 return;
             }
@@ -154,8 +154,8 @@ async fn write_until_stored(store: SessionStore) {
     }
 }
 
-impl Held {
-    /// New tokens; `obstacle` is what has just kept a newer session from being stored.
+impl LoadedSession {
+    /// Renews the tokens; `obstacle` is why a newer session could not be stored just now.
     async fn renew(
         &mut self,
         client: &UserPoolClient,
@@ -163,7 +163,7 @@ impl Held {
     ) -> Result<Tokens, RenewError> {
         let grant = self.session.grant().ok_or_else(|| RenewError::SignedOut(self.session.ended.clone()))?;
         if let Some(error) = obstacle {
-            // What is stored is used up already, so that another rotation in memory puts nothing more at risk.
+            // The stored token is used up already, so that another rotation in memory risks nothing more.
             return self.exchange(client, grant, Err(error)).await;
         }
         match self.locked.prepare().await {
@@ -181,14 +181,14 @@ impl Held {
         let rotation = Rotation::begin();
         let result = match client.refresh(&grant).await {
             Err(error) if error.verdict() == Verdict::SessionOver => {
-                self.renew_with_successor(client, &grant, error).await
+                self.renew_with_newer_token(client, &grant, error).await
             }
             result => result.map_err(RenewError::UserPool),
         };
         match result {
             Ok(tokens) => {
-                if self.take_successor(&tokens, rotation) {
-                    self.put(prepared).await;
+                if self.take_new_token(&tokens, rotation) {
+                    self.commit(prepared).await;
                 } else {
                     self.discard(prepared).await;
                 }
@@ -205,14 +205,14 @@ impl Held {
         }
     }
 
-    /// Stores the session in the file that was prepared for it.
-    async fn put(&mut self, prepared: Result<Replacement, Error>) {
+    /// Stores the session in the prepared file.
+    async fn commit(&mut self, prepared: Result<Replacement, Error>) {
         let stored = match prepared {
             Ok(replacement) => self.locked.commit(replacement, &self.session).await,
             Err(error) => Err(error),
         };
         match stored {
-            Ok(()) => self.is_stored(),
+            Ok(()) => self.mark_stored(),
             Err(error) => report_not_stored(&error),
         }
     }
@@ -223,8 +223,8 @@ impl Held {
         }
     }
 
-    /// A store that takes no other refresh token is good for the one that it has, as long as the pool makes no other
-    /// of it: REFRESH_TOKEN_AUTH never does, and is refused where refresh tokens rotate.
+    /// Renews tokens when no new refresh token could be stored. REFRESH_TOKEN_AUTH never rotates the refresh token, and pools
+    /// that rotate refuse it, so that the stored one stays good.
     async fn renew_without_rotation(
         &mut self,
         client: &UserPoolClient,
@@ -234,22 +234,23 @@ impl Held {
         let rotation = Rotation::begin();
         match client.refresh_without_rotation(grant).await {
             Ok(tokens) => {
-                if self.take_successor(&tokens, rotation) {
+                if self.take_new_token(&tokens, rotation) {
                     report_not_stored(&error);
                 }
                 Ok(tokens)
             }
             Err(refused) => match refused.verdict() {
                 Verdict::Transient { .. } => Err(RenewError::UserPool(refused)),
-                // Whatever the words are, they may be about the flow.
+                // The refusal may be about the flow and not about the token.
                 _ => Err(RenewError::Store(error)),
             },
         }
     }
 
-    /// Where locks do not reach, another process may have put its own new token into the store. A refusal says nothing
-    /// about that one, whatever its words are: a token that was rotated is reused, invalid or revoked, by pool.
-    async fn renew_with_successor(
+    /// Tries a newer refresh token in the store, which another process may have written where locks do not work, on some
+    /// network file systems. The refusal was about the older token, whatever it says: pools call a rotated token reused,
+    /// invalid or revoked.
+    async fn renew_with_newer_token(
         &mut self,
         client: &UserPoolClient,
         reused: &RefreshGrant,
@@ -267,8 +268,8 @@ impl Held {
         }
     }
 
-    /// Whether the pool has made another refresh token of the one that was sent.
-    fn take_successor(&mut self, tokens: &Tokens, rotation: Rotation) -> bool {
+    /// Takes over the new refresh token; `false` if the pool did not rotate it.
+    fn take_new_token(&mut self, tokens: &Tokens, rotation: Rotation) -> bool {
         let Some(refresh_token) = &tokens.refresh_token else { return false };
         self.session.refresh_token = Some(refresh_token.clone());
         self.rotation = Some(rotation.exchanged());
@@ -277,8 +278,8 @@ impl Held {
 
     /// Writes a session that is newer than the stored one.
     ///
-    /// When the lock has been replaced meanwhile, by somebody who has deleted the folder for one, another process may have
-    /// stored a session of its own, which is the newer one then.
+    /// When the lock file has been replaced meanwhile, because the folder was deleted for example, another process may have
+    /// stored a session, which is then the newer one.
     async fn store(&mut self, store: &SessionStore) -> Result<(), Error> {
         if !self.locked.is_still_locked().await? {
             self.locked = store.lock_now().await?;
@@ -286,33 +287,33 @@ impl Held {
             if let Some(session) = stored.filter(|stored| stored.refresh_token.is_some())
                 && !self.has_stored(&session)
             {
-                tracing::info!("another process has stored a session, which takes the place of this one");
+                tracing::info!("another process has stored a session, which replaces this one");
                 self.session = session;
-                self.is_stored();
+                self.mark_stored();
                 return Ok(());
             }
         }
         self.locked.write_again(&self.session).await?;
-        self.is_stored();
+        self.mark_stored();
         Ok(())
     }
 
-    fn is_stored(&mut self) {
+    fn mark_stored(&mut self) {
         self.stored_token = self.session.refresh_token.clone();
         self.rotation = None;
     }
 
-    /// Whether `session` is what this one has replaced.
+    /// Whether `session` has the refresh token that this one was loaded with.
     fn has_stored(&self, session: &Session) -> bool {
         let [own, other] = [&self.stored_token, &session.refresh_token]
             .map(|token| token.as_ref().map(ExposeSecret::expose_secret));
         own == other
     }
 
-    /// The pool's refusal is what the user must hear of, whether the store takes it or not.
+    /// Ends the session. A failure to store that is only logged, since the user needs to see the pool's refusal.
     async fn end(&mut self, error: &user_pool::Error, prepared: Result<Replacement, Error>) {
         self.session.refresh_token = None;
-        self.session.ended = Some(Ended::of(error));
+        self.session.ended = Some(SessionEnded::of(error));
         self.rotation = None;
         let stored = match prepared {
             Ok(replacement) => self.locked.commit(replacement, &self.session).await,
@@ -325,10 +326,10 @@ impl Held {
     }
 }
 
-/// A token that cannot be stored is still good in memory, and the one in the store is dead.
+/// Logs that the only good refresh token is in memory.
 fn report_not_stored(error: &Error) {
     let error = error as &dyn error::Error;
-    tracing::error!(error, "the new refresh token cannot be stored: it is kept in memory and written again");
+    tracing::error!(error, "the new refresh token cannot be stored, it is kept in memory and written again");
 }
 
 impl Session {

@@ -1,8 +1,8 @@
-//! Exchanges of refresh tokens, which the end of the process waits for.
+//! Exchanges of refresh tokens, which the process waits for before it ends.
 //!
-//! Between the moment in which a refresh token is sent and the moment in which its successor is on the disk, the only
-//! good token is in this process. Commands end in many ways: by a signal, by an error, at a deadline. So the exchange
-//! is a task of its own, which no end of a command cancels, and [`settled`] is the last thing that every command does.
+//! From the moment a refresh token is sent until its successor is on the disk, the only good token is in this process. A
+//! command may end at any time, by a signal, an error or a deadline. So the exchange runs as a separate task, which no end of
+//! a command cancels, and [`settled`] is the last thing that every command does.
 
 use std::{error, fmt, sync::LazyLock, time::Duration};
 
@@ -12,13 +12,13 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// An exchange is two calls of ten seconds at most.
-const LONGEST_EXCHANGE: Duration = Duration::from_secs(20);
+/// An exchange makes at most two calls of ten seconds.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A disk that takes longer may never answer.
-const LONGEST_WRITE: Duration = Duration::from_secs(5);
+/// A disk that needs longer may never respond.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Global because it is about the process: whoever ends it must know, whatever else it has been told.
+/// Global, since it is about the process as a whole: every way to end it must wait for this.
 static UNDER_WAY: LazyLock<watch::Sender<UnderWay>> = LazyLock::new(watch::Sender::default);
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,7 +33,7 @@ impl UnderWay {
     }
 }
 
-/// A refresh token that is being replaced, from its exchange until its successor is stored.
+/// The replacement of a refresh token, from the exchange until the new one is stored.
 #[derive(Debug)]
 pub(super) struct Rotation {
     is_exchanged: bool,
@@ -46,7 +46,7 @@ impl Rotation {
         Self { is_exchanged: false }
     }
 
-    /// The successor is here, and on the disk once `self` is dropped.
+    /// Notes that the new token has arrived. Drop the result once it is on the disk.
     pub(super) fn exchanged(mut self) -> Self {
         UNDER_WAY.send_modify(|under_way| {
             under_way.exchanges -= 1;
@@ -66,7 +66,7 @@ impl Drop for Rotation {
     }
 }
 
-/// Runs `work` to its end, also when nobody waits for it any more.
+/// Runs `work` to its end, even if the caller stops waiting.
 pub(in crate::credentials) fn run_to_end<F>(work: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
@@ -75,7 +75,7 @@ where
     tokio::spawn(work)
 }
 
-/// Waits until no refresh token is being replaced: 20 s at most for the user pool, and 5 s for the disk.
+/// Waits until no refresh token is being replaced: at most 20 s for the user pool and 5 s for the disk.
 ///
 /// # Errors
 /// When one still is.
@@ -87,25 +87,25 @@ async fn until_nothing(mut under_way: watch::Receiver<UnderWay>) -> Result<(), N
     if under_way.borrow().is_nothing() {
         return Ok(());
     }
-    tracing::info!("finishing the renewal of the session before the end");
-    let deadline = Instant::now() + LONGEST_EXCHANGE;
-    // The sender is there as long as the process, so that only the deadline can end these waits early.
+    tracing::info!("finishing the renewal of the session before exiting");
+    let deadline = Instant::now() + EXCHANGE_TIMEOUT;
+    // The sender outlives this wait, so that only the deadline can end it early.
     let _ = timeout_at(deadline, under_way.wait_for(|under_way| under_way.exchanges == 0)).await;
-    let deadline = Instant::now() + LONGEST_WRITE;
+    let deadline = Instant::now() + WRITE_TIMEOUT;
     match timeout_at(deadline, under_way.wait_for(UnderWay::is_nothing)).await {
         Ok(Ok(_)) => Ok(()),
         _ => Err(NotStored),
     }
 }
 
-/// The process ends with a refresh token that is not on the disk.
+/// The process ends although the newest refresh token is not on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotStored;
 
 impl fmt::Display for NotStored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "the user pool has issued a new refresh token, which could not be stored; if the next command is refused, \
+            "the user pool has issued a new refresh token that could not be stored; if the next command is refused, \
              run `countersign login`",
         )
     }

@@ -1,4 +1,4 @@
-//! What an operation on the stored session waits for at this moment, for whoever gives up waiting.
+//! What an operation on the stored session is waiting for, so that a timeout can say so.
 
 use std::{
     fmt, fs,
@@ -7,31 +7,31 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Where operations note what they wait for. Clones share the note.
+/// What the current operation is waiting for. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Waits(Arc<Mutex<Option<Wait>>>);
+pub(super) struct CurrentWait(Arc<Mutex<Option<Wait>>>);
 
-/// Something that keeps an operation on the stored session from going on.
+/// Something that an operation on the stored session waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// Another process holds this lock.
     Lock(PathBuf),
-    /// The file system does not answer for this file.
+    /// The file system does not respond for this file.
     Disk(PathBuf),
 }
 
-/// Takes the note back when it is dropped, also by a caller that gives up.
+/// Restores the previous wait when it is dropped, also when a caller times out.
 #[derive(Debug)]
-pub(super) struct Waiting<'a> {
-    waits: &'a Waits,
+pub(super) struct WaitGuard<'a> {
+    waits: &'a CurrentWait,
     before: Option<Wait>,
 }
 
-impl Waits {
-    /// Notes `wait` for as long as the guard lives.
-    pub(super) fn begin(&self, wait: Wait) -> Waiting<'_> {
+impl CurrentWait {
+    /// Records `wait` until the guard is dropped.
+    pub(super) fn begin(&self, wait: Wait) -> WaitGuard<'_> {
         let before = self.replace(Some(wait));
-        Waiting { waits: self, before }
+        WaitGuard { waits: self, before }
     }
 
     pub(super) fn current(&self) -> Option<Wait> {
@@ -43,7 +43,7 @@ impl Waits {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         self.waits.replace(self.before.take());
     }
@@ -58,12 +58,12 @@ impl fmt::Display for Wait {
     }
 }
 
-/// The process that holds a lock, as far as this system tells.
+/// The process that holds a lock, if the system says.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Holder(Option<u32>);
 
 impl Holder {
-    /// Whoever holds the lock at `path` at this moment.
+    /// The process that holds the lock at `path` now.
     pub(super) fn of(path: &Path) -> Self {
         let table = fs::read_to_string("/proc/locks").unwrap_or_default();
         let identity = fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
@@ -81,7 +81,7 @@ impl fmt::Display for Holder {
 }
 
 /// Finds the lock of a file in `/proc/locks`, whose lines read `1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF`
-/// with the device in hexadecimal (proc_locks(5)). Lines with an arrow are of processes that wait.
+/// with the device in hexadecimal (proc_locks(5)). Lines with an arrow belong to processes that wait.
 fn holder_in(table: &str, device: u64, inode: u64) -> Option<u32> {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let file = format!("{major:02x}:{minor:02x}:{inode}");
@@ -111,8 +111,8 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_taken_back_by_whoever_made_it() {
-        let waits = Waits::default();
+    fn a_guard_restores_the_wait_before_it() {
+        let waits = CurrentWait::default();
         let [lock, disk] = [Wait::Lock("/state/lock".into()), Wait::Disk("/state/session".into())];
         let outer = waits.begin(lock.clone());
         drop(waits.begin(disk.clone()));

@@ -1,4 +1,4 @@
-//! The questions of a sign-in, and who answers them.
+//! The questions of a sign-in, and the trait of what answers them.
 
 use std::{collections::BTreeMap, error, fmt, io, pin::Pin, time::SystemTime};
 
@@ -20,30 +20,30 @@ pub enum Question<'a> {
         /// Whether the last answer was wrong.
         rejected: bool,
     },
-    /// A password of the user's choice to replace the temporary or expired one.
+    /// A new password that replaces the temporary or expired one.
     NewPassword {
         /// Why the last answer was refused.
         rejected: Option<&'a str>,
     },
     /// An attribute that the pool requires, by its name.
     Attribute(&'a str),
-    /// One of several ways to go on. The answer is one of the options.
+    /// A choice. The answer is one of the options.
     Choice {
         /// What the options are for.
         between: Choice,
         /// The pool's names of them.
         options: &'a [String],
     },
-    /// The first code of an authenticator app that is to be set up.
+    /// The first code of a new authenticator app.
     AuthenticatorSetup {
-        /// What the app must learn, in base32.
+        /// The secret for the app, in base32.
         secret: &'a SecretString,
         /// The same as an `otpauth` URL.
         url: &'a SecretString,
         /// Whether the last answer was wrong.
         rejected: bool,
     },
-    /// A challenge of the pool's own Lambda triggers, with its public parameters.
+    /// A challenge of the pool's Lambda triggers, with its public parameters.
     Custom(&'a BTreeMap<String, String>),
 }
 
@@ -67,12 +67,12 @@ pub enum Choice {
     SecondFactor,
 }
 
-/// An answer on its way.
+/// The future of an answer.
 pub type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Result<SecretString, Unanswered>> + Send + 'a>>;
 
-/// Who answers the questions of a sign-in.
+/// Answers the questions of a sign-in.
 pub trait Answers: Send {
-    /// Answers `question`; `now` is the time as the user pool has it.
+    /// Answers `question`; `now` is the user pool's time.
     fn answer<'a>(&'a mut self, question: Question<'a>, now: SystemTime) -> AnswerFuture<'a>;
 }
 
@@ -85,7 +85,7 @@ pub struct Unanswered {
 }
 
 impl Question<'_> {
-    /// The error for a question that cannot be answered without a person.
+    /// The error for a question that only a person can answer.
     #[must_use]
     pub fn unanswered(&self) -> Unanswered {
         let (question, advice) = match self {
@@ -141,13 +141,13 @@ impl Unanswered {
         self.advice
     }
 
-    /// The same with other advice.
+    /// Replaces the advice.
     #[must_use]
     pub(super) fn advising(self, advice: &'static str) -> Self {
         Self { advice, ..self }
     }
 
-    /// The same after a failed attempt to ask a person.
+    /// Adds the reason why no person could be asked.
     #[must_use]
     pub fn because(self, source: io::Error) -> Self {
         Self { source: Some(source), ..self }
@@ -156,7 +156,7 @@ impl Unanswered {
 
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} and nobody answers; {}", self.question, self.advice)
+        write!(f, "{}, which needs a person; {}", self.question, self.advice)
     }
 }
 

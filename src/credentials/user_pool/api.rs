@@ -9,14 +9,14 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     error::Error,
-    exchange::{Answer, Exchange},
+    exchange::{CognitoResponse, Exchange},
     operation::Operation,
     refusal::Refusal,
 };
 use crate::aws_http::foreign::ForeignAnswer;
 
 pub(super) use messages::{
-    AssociateSoftwareToken, AuthAnswer, AuthenticationResult, ConfirmDevice, GetTokensFromRefreshToken,
+    AssociateSoftwareToken, AuthResponse, AuthenticationResult, ConfirmDevice, GetTokensFromRefreshToken,
     InitiateAuth, NewDeviceMetadata, RespondToAuthChallenge, RevokeToken, SecretVerifier,
     VerifySoftwareToken,
 };
@@ -25,7 +25,7 @@ pub(super) use parameters::Parameters;
 /// A request of one operation.
 pub(super) trait Request: Serialize {
     /// What a successful answer carries.
-    type Answer: DeserializeOwned;
+    type Response: DeserializeOwned;
 
     fn operation(&self) -> Operation;
 
@@ -49,7 +49,7 @@ impl Api {
         &self.exchange
     }
 
-    pub(super) async fn call<R: Request>(&self, request: &R) -> Result<R::Answer, Error> {
+    pub(super) async fn call<R: Request>(&self, request: &R) -> Result<R::Response, Error> {
         let operation = request.operation();
         let target = format!("AWSCognitoIdentityProviderService.{}", operation.name());
         let headers = [
@@ -63,14 +63,18 @@ impl Api {
     }
 }
 
-fn read<A: DeserializeOwned>(operation: Operation, answer: &Answer, secrets: &[&str]) -> Result<A, Error> {
+fn read<A: DeserializeOwned>(
+    operation: Operation,
+    answer: &CognitoResponse,
+    secrets: &[&str],
+) -> Result<A, Error> {
     if !(200..300).contains(&answer.status) {
         return Err(match Refusal::read(operation, answer, secrets) {
             Some(refusal) => refusal.into(),
             None => foreign(answer),
         });
     }
-    // Some emulations answer an operation without output with no body at all.
+    // Some emulators send no body for an operation without output.
     let body = if answer.body.is_empty() { b"{}" } else { answer.body.as_slice() };
     serde_json::from_slice(body).map_err(|_| match body.trim_ascii_start().first() {
         Some(b'<') => foreign(answer),
@@ -78,7 +82,7 @@ fn read<A: DeserializeOwned>(operation: Operation, answer: &Answer, secrets: &[&
     })
 }
 
-fn foreign(answer: &Answer) -> Error {
-    let Answer { status, body, retry_after, .. } = answer;
+fn foreign(answer: &CognitoResponse) -> Error {
+    let CognitoResponse { status, body, retry_after, .. } = answer;
     Error::Foreign { answer: ForeignAnswer::new(*status, body), retry_after: *retry_after }
 }

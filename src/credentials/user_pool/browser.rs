@@ -1,8 +1,7 @@
 //! Sign-in in a browser: the authorization code flow with PKCE at the pool's managed login.
 //!
-//! It covers what a terminal cannot, passkeys and federation above all, and keeps the password out
-//! of this process. RFC 7636 and RFC 8252 say how; Cognito wants the redirect URI registered with
-//! its port, so that the port is a setting.
+//! It covers what a terminal cannot, passkeys and federation above all, and keeps the password out of this process (RFC 7636,
+//! RFC 8252). The port is a setting because Cognito compares the redirect URI with the registered one, port included.
 
 mod callback;
 mod failure;
@@ -27,10 +26,10 @@ pub use failure::BrowserError;
 
 use callback::Callback;
 
-/// From the start until the tokens are there.
-const DEADLINE: Duration = Duration::from_secs(5 * 60);
+/// How long the sign-in may take, until the tokens have arrived.
+const TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// `openid` alone puts every readable attribute into the ID token.
+/// With `openid` alone, the ID token has all attributes that the app client may read.
 const SCOPE: &str = "openid";
 
 /// A sign-in that waits for the browser.
@@ -45,7 +44,7 @@ pub struct BrowserSignIn<'a> {
 }
 
 impl UserPoolClient {
-    /// Prepares a sign-in in a browser: listens for its redirect and makes the page's address.
+    /// Prepares a sign-in in a browser: listens for the redirect and makes the URL of the page.
     ///
     /// # Errors
     /// When there is no usable `domain`, or the redirect port is taken.
@@ -76,10 +75,10 @@ impl BrowserSignIn<'_> {
         &self.url
     }
 
-    /// Shows the page's address on stderr and opens it in a browser if there is one.
+    /// Prints the URL of the page on stderr and opens it in a browser if there is one.
     ///
     /// # Errors
-    /// When stderr is closed. A browser that does not open is no error: the address is enough.
+    /// When stderr is closed. A browser that does not open is not an error, since the user can open the URL.
     pub fn announce(&self) -> io::Result<()> {
         writeln!(io::stderr(), "Sign in on this page within five minutes:\n\n  {}\n", self.url)?;
         if let Err(error) = opener::open(&self.url) {
@@ -88,13 +87,13 @@ impl BrowserSignIn<'_> {
         Ok(())
     }
 
-    /// Waits for the browser to come back and fetches the tokens.
+    /// Waits for the redirect and fetches the tokens.
     ///
     /// # Errors
-    /// When that takes more than five minutes, the user or the pool refuses, or the tokens are not
-    /// those of this sign-in.
+    /// When that takes more than five minutes, when the user or the pool refuses, or when the tokens do not belong to this
+    /// sign-in.
     pub async fn complete(self) -> Result<SignedIn, BrowserError> {
-        timeout(DEADLINE, self.fetch_tokens()).await.unwrap_or(Err(BrowserError::TimedOut))
+        timeout(TIMEOUT, self.fetch_tokens()).await.unwrap_or(Err(BrowserError::TimedOut))
     }
 
     async fn fetch_tokens(&self) -> Result<SignedIn, BrowserError> {
@@ -112,7 +111,7 @@ impl BrowserSignIn<'_> {
         Ok(SignedIn { tokens, device: None })
     }
 
-    /// OpenID Connect Core 3.1.3.7, save for the signature: TLS vouches for the token endpoint.
+    /// Validates the ID token (OpenID Connect Core 3.1.3.7), except for the signature, which TLS to the token endpoint replaces.
     fn check(&self, tokens: &Tokens) -> Result<(), BrowserError> {
         let (claims, pool) = (&tokens.claims, &self.client.pool);
         let nonce = claims.nonce.as_deref().unwrap_or_default();
@@ -132,22 +131,22 @@ impl BrowserSignIn<'_> {
     }
 }
 
-/// The issuer's host varies with the pool's settings and the partition; its path is the pool's id.
+/// Compares the path of the issuer, which is the pool's id. The host depends on the partition and the pool's settings.
 fn is_issued_by(claims: &Claims, pool: &UserPool) -> bool {
     claims.issuer.rsplit_once('/').is_some_and(|(_, id)| id == pool.id.to_string())
 }
 
-/// Compares digests, so that the time taken tells nothing about the secret.
+/// Compares digests, so that the time taken reveals nothing about the secret.
 fn is_same(given: &str, expected: &str) -> bool {
     Sha256::digest(given) == Sha256::digest(expected)
 }
 
-/// 256 random bits in letters that no hop rewrites.
+/// 256 random bits in base64url, which needs no encoding in a URL.
 fn random_text() -> SecretString {
     SecretString::from(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
 }
 
-/// The setting is a host; a whole URL is taken too, without TLS on loopback only.
+/// The base URL of the domain, which is a host or a URL; http is allowed on loopback only.
 fn base_url(domain: &str) -> Result<String, BrowserError> {
     let text = if domain.contains("://") { domain.to_owned() } else { format!("https://{domain}") };
     let invalid = || BrowserError::Domain(domain.to_owned());

@@ -12,7 +12,7 @@ use super::{
     verdict::Verdict,
 };
 
-/// How the pool's administrator sees the device.
+/// The name of the device that the pool's administrator sees.
 const DEVICE_NAME: &str = "countersign";
 
 /// A device that a user pool remembers.
@@ -24,14 +24,13 @@ pub struct Device {
     pub key: String,
     /// `DeviceGroupKey`.
     pub group_key: String,
-    /// What the device proves to skip the second factor.
+    /// The password of the device, whose proof replaces the second factor.
     pub password: SecretString,
 }
 
 /// Registers a device that the pool has just named.
 ///
-/// A device that stays unconfirmed makes the refresh token useless, so that a hiccup is worth a
-/// second try.
+/// Tries twice, since the refresh token of an unconfirmed device is useless.
 pub(super) async fn confirm(
     api: &Api,
     access_token: &SecretString,

@@ -1,41 +1,41 @@
-//! Why a user could not be signed in or stay so.
+//! Why a user could not be signed in, or tokens could not be renewed.
 
 use std::{error, fmt, time::Duration};
 
 use super::{
     answers::Unanswered,
-    exchange::NoAnswer,
+    exchange::ExchangeError,
     refusal::{Cause, Refusal},
     srp::InvalidServerValue,
     verdict::Verdict,
 };
 use crate::aws_http::foreign::ForeignAnswer;
 
-/// Why a user could not be signed in or stay so.
+/// Why a user could not be signed in, or tokens could not be renewed.
 #[derive(Debug)]
 pub enum Error {
     /// The user pool answered with an error.
     Refused(Box<Refusal>),
     /// The user pool did not answer.
-    NoAnswer(NoAnswer),
-    /// Something that stands before the user pool answered in its place.
+    ExchangeError(ExchangeError),
+    /// Something between this machine and the user pool answered in its place, such as a captive portal.
     Foreign {
         /// What it answered.
         answer: ForeignAnswer,
         /// When to ask again, if the answer says.
         retry_after: Option<Duration>,
     },
-    /// The user pool's answer makes no sense; the text says where.
+    /// The user pool's answer is incomplete or malformed; the text says where.
     Unintelligible(&'static str),
-    /// The user pool's side of the password proof makes no sense.
+    /// The user pool's values for the password proof are invalid.
     Proof(InvalidServerValue),
-    /// A challenge has nobody who could answer it.
+    /// A challenge needs a person.
     Unanswered(Unanswered),
     /// A challenge that Countersign does not know.
     UnknownChallenge(String),
     /// A passkey is asked for, which only a browser can present.
     PasskeyNeeded,
-    /// The user pool keeps asking.
+    /// The user pool asked more challenges than a sign-in answers.
     TooManyChallenges,
 }
 
@@ -45,13 +45,13 @@ impl Error {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Refused(refusal) => refusal.verdict(),
-            Self::NoAnswer(NoAnswer::Unsendable(_)) => Verdict::Misconfigured {
+            Self::ExchangeError(ExchangeError::Unsendable(_)) => Verdict::Misconfigured {
                 settings: &["user-pool-id"],
                 advice: "check user-pool-id and AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",
             },
             Self::Foreign { retry_after, .. } => Verdict::Transient { retry_after: *retry_after },
-            Self::NoAnswer(_) | Self::Unintelligible(_) => Verdict::Transient { retry_after: None },
-            // No accident makes such values: the next attempt would meet the same.
+            Self::ExchangeError(_) | Self::Unintelligible(_) => Verdict::Transient { retry_after: None },
+            // Such values do not come from a network failure, so that a retry would get them again.
             Self::Proof(_) => Verdict::Misconfigured {
                 settings: &["user-pool-id"],
                 advice: "check user-pool-id and AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER: what answers there does \
@@ -83,9 +83,9 @@ impl From<Refusal> for Error {
     }
 }
 
-impl From<NoAnswer> for Error {
-    fn from(reason: NoAnswer) -> Self {
-        Self::NoAnswer(reason)
+impl From<ExchangeError> for Error {
+    fn from(reason: ExchangeError) -> Self {
+        Self::ExchangeError(reason)
     }
 }
 
@@ -105,7 +105,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
-            Self::NoAnswer(_) => f.write_str("the user pool did not answer"),
+            Self::ExchangeError(_) => f.write_str("the user pool did not answer"),
             Self::Foreign { .. } => f.write_str("the user pool was not reached"),
             Self::Unintelligible(what) => write!(f, "the user pool's answer makes no sense: {what}"),
             Self::Proof(_) => f.write_str("the user pool's side of the password proof makes no sense"),
@@ -120,7 +120,7 @@ impl fmt::Display for Error {
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::NoAnswer(source) => Some(source),
+            Self::ExchangeError(source) => Some(source),
             Self::Foreign { answer, .. } => Some(answer),
             Self::Proof(source) => Some(source),
             Self::Unanswered(source) => Some(source),

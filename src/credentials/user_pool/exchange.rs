@@ -1,6 +1,6 @@
-//! One HTTP exchange with Cognito: a POST with a deadline and an answer of bounded size.
+//! One HTTP exchange with Cognito: a POST with a deadline and a limited response.
 //!
-//! There are no retries here: whether one makes sense depends on what the answer means.
+//! It does not retry, since only the meaning of the response says whether that makes sense.
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -17,37 +17,37 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 
-/// From the first byte sent to the last one received.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// How long one exchange may take, up to the last byte of the response.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Tokens with every claim a trigger may add stay far below it.
-const LARGEST_ANSWER: usize = 1024 * 1024;
+/// The largest response, in bytes. Tokens with all claims that a trigger may add stay far below.
+const MAX_RESPONSE: usize = 1024 * 1024;
 
 const USER_AGENT: &str = concat!("countersign/", env!("CARGO_PKG_VERSION"));
 
-/// Sends requests over the transport that the AWS SDK's clients use too.
+/// Sends requests over the connector of the AWS SDK's clients.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
     connector: SharedHttpConnector,
     clock: Clock,
 }
 
-/// A complete answer.
-pub(super) struct Answer {
+/// A complete response.
+pub(super) struct CognitoResponse {
     pub(super) status: u16,
     pub(super) error_type: Option<String>,
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug)]
-pub enum NoAnswer {
+pub enum ExchangeError {
     /// The endpoint's URL or a header value cannot be sent.
     Unsendable(BoxError),
-    /// No connection, or it broke.
+    /// The connection could not be made, or broke.
     Unreachable(BoxError),
-    /// Nothing complete within ten seconds.
+    /// There was no complete response within ten seconds.
     TimedOut,
     /// The body exceeds a mebibyte.
     TooLarge,
@@ -67,33 +67,33 @@ impl Exchange {
         url: &str,
         headers: &[(&'static str, &str)],
         body: Vec<u8>,
-    ) -> Result<Answer, NoAnswer> {
-        let request = request(url, headers, body).map_err(NoAnswer::Unsendable)?;
-        timeout(DEADLINE, self.send(request)).await.unwrap_or(Err(NoAnswer::TimedOut))
+    ) -> Result<CognitoResponse, ExchangeError> {
+        let request = request(url, headers, body).map_err(ExchangeError::Unsendable)?;
+        timeout(TIMEOUT, self.send(request)).await.unwrap_or(Err(ExchangeError::TimedOut))
     }
 
-    async fn send(&self, request: HttpRequest) -> Result<Answer, NoAnswer> {
+    async fn send(&self, request: HttpRequest) -> Result<CognitoResponse, ExchangeError> {
         let response = self.connector.call(request).await.map_err(|error| match error.is_timeout() {
-            true => NoAnswer::TimedOut,
-            false => NoAnswer::Unreachable(error.into()),
+            true => ExchangeError::TimedOut,
+            false => ExchangeError::Unreachable(error.into()),
         })?;
         self.read(response).await
     }
 
-    async fn read(&self, response: HttpResponse) -> Result<Answer, NoAnswer> {
+    async fn read(&self, response: HttpResponse) -> Result<CognitoResponse, ExchangeError> {
         let status = response.status().as_u16();
         let error_type = response.headers().get("x-amzn-errortype").map(str::to_owned);
         let retry_after = self.retry_after(response.headers());
         let mut stream = ByteStream::new(response.into_body());
         let mut body = Vec::new();
         while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| NoAnswer::Unreachable(error.into()))?;
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                return Err(NoAnswer::TooLarge);
+            let chunk = chunk.map_err(|error| ExchangeError::Unreachable(error.into()))?;
+            if body.len() + chunk.len() > MAX_RESPONSE {
+                return Err(ExchangeError::TooLarge);
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, error_type, retry_after, body })
+        Ok(CognitoResponse { status, error_type, retry_after, body })
     }
 
     /// `Retry-After`, in seconds or as a date.
@@ -117,7 +117,7 @@ fn request(url: &str, headers: &[(&'static str, &str)], body: Vec<u8>) -> Result
     Ok(request)
 }
 
-impl fmt::Display for NoAnswer {
+impl fmt::Display for ExchangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unsendable(_) => "the request cannot be sent",
@@ -128,7 +128,7 @@ impl fmt::Display for NoAnswer {
     }
 }
 
-impl Error for NoAnswer {
+impl Error for ExchangeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Unsendable(source) | Self::Unreachable(source) => Some(source.as_ref()),

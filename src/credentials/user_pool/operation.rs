@@ -1,4 +1,4 @@
-//! The operations of the user pool API that a sign-in takes.
+//! The operations of the user pool API that a sign-in uses.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether the call exchanges a refresh token, which its refusal may condemn.
+    /// Whether the call exchanges a refresh token, so that its refusal may mean that the token is no longer good.
     pub(super) fn renews_tokens(self) -> bool {
         matches!(self, Self::RefreshTokenAuth | Self::GetTokensFromRefreshToken)
     }

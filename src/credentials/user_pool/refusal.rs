@@ -4,12 +4,12 @@ mod cause;
 
 use std::{fmt, time::Duration};
 
-use super::{exchange::Answer, operation::Operation, verdict::Verdict};
+use super::{exchange::CognitoResponse, operation::Operation, verdict::Verdict};
 
 pub use cause::Cause;
 
-/// The longest message of Cognito that is passed on.
-const LONGEST_MESSAGE: usize = 300;
+/// How much of Cognito's message is passed on, in characters.
+const MAX_MESSAGE: usize = 300;
 
 /// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,19 +20,19 @@ pub struct Refusal {
     pub cause: Cause,
     /// The error's code, `NotAuthorizedException`.
     pub code: String,
-    /// Cognito's own words, without anything secret that was sent.
+    /// Cognito's message, without the secrets of the request.
     pub message: String,
-    /// When to ask again, if the answer says.
+    /// The `Retry-After` of the answer.
     pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
-    /// Reads an error answer; `secrets` are what the request contained and no message may repeat.
+    /// Reads an error answer. `secrets` are those of the request, which the message must not repeat.
     ///
-    /// `None` when nothing marks it as Cognito's: whatever stands between may answer with any status.
-    pub(super) fn read(operation: Operation, answer: &Answer, secrets: &[&str]) -> Option<Self> {
+    /// `None` when nothing marks it as Cognito's: a proxy or portal in between may answer with any status.
+    pub(super) fn read(operation: Operation, answer: &CognitoResponse, secrets: &[&str]) -> Option<Self> {
         let body: ErrorBody = serde_json::from_slice(&answer.body).unwrap_or_default();
-        // Some emulations write `code` alone.
+        // Some emulators write only `code`.
         let bare_exception = body.code.as_deref().filter(|code| code.ends_with("Exception"));
         let code = answer.error_type.as_deref().or(body.kind.as_deref()).or(bare_exception)?;
         let code = bare_code(code).to_owned();
@@ -46,7 +46,7 @@ impl Refusal {
         let renewal = self.operation.renews_tokens();
         match self.cause {
             Cause::Unavailable | Cause::SignInExpired => Verdict::Transient { retry_after: self.retry_after },
-            // Triggers run on renewal as well, and one that fails says nothing about the token.
+            // Triggers run on renewal as well. A trigger that fails says nothing about the token.
             Cause::Trigger if renewal => Verdict::Transient { retry_after: self.retry_after },
             Cause::RefreshTokenInvalid | Cause::RefreshTokenReused => Verdict::SessionOver,
             Cause::NotAuthorized | Cause::DeviceUnknown if renewal => Verdict::SessionOver,
@@ -76,7 +76,7 @@ fn presentable(message: &str, secrets: &[&str]) -> String {
     for secret in secrets.iter().filter(|secret| secret.chars().count() > 3) {
         text = text.replace(secret, "***");
     }
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(LONGEST_MESSAGE).collect()
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(MAX_MESSAGE).collect()
 }
 
 impl fmt::Display for Refusal {

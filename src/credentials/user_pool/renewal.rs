@@ -1,4 +1,4 @@
-//! New tokens for a refresh token, and the end of a refresh token.
+//! Renews tokens by a refresh token, and revokes refresh tokens.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,16 +13,16 @@ use super::{
 };
 use crate::credentials::UserPool;
 
-/// Exchanges refresh tokens, by the way that the pool supports.
+/// Exchanges refresh tokens by the call that the pool supports.
 #[derive(Debug, Default)]
 pub(super) struct Renewal {
-    /// Set once the pool has turned out not to have GetTokensFromRefreshToken.
+    /// Set once the pool has shown that it lacks GetTokensFromRefreshToken, as emulators do.
     by_auth_flow: AtomicBool,
 }
 
 impl Renewal {
-    /// A pool that rotates refresh tokens has GetTokensFromRefreshToken only, so that the token is
-    /// never exchanged twice in one attempt.
+    /// Tries GetTokensFromRefreshToken, then REFRESH_TOKEN_AUTH if the former does not exist. Pools that rotate refresh tokens
+    /// have only the former, so that no token is exchanged twice.
     pub(super) async fn renew(
         &self,
         api: &Api,
@@ -53,12 +53,12 @@ impl Renewal {
     }
 }
 
-/// Whether REFRESH_TOKEN_AUTH is worth trying.
+/// Whether to try REFRESH_TOKEN_AUTH.
 enum Fallback {
     None,
-    /// The operation is not there.
+    /// The operation does not exist.
     ForGood,
-    /// It may not be there: some emulations answer an unknown operation with a bare 500.
+    /// The operation may not exist: some emulators answer an unknown operation with a bare 500.
     Once,
 }
 
@@ -78,7 +78,7 @@ impl Fallback {
         }
     }
 
-    /// Whether the fallback's own failure says more about the refresh token than the first one.
+    /// Whether the error of the fallback says more about the refresh token than the first one.
     fn is_judged_by(&self, second: &Error) -> bool {
         let flow_missing = matches!(second.cause(), Some(Cause::FlowDisabled | Cause::Unsupported));
         matches!(self, Self::ForGood) && !flow_missing

@@ -1,4 +1,4 @@
-//! A user pool for unit tests that answers from a list and remembers what it was asked.
+//! A user pool for unit tests, which answers from a list and records the requests.
 
 use std::{
     collections::VecDeque,
@@ -24,7 +24,7 @@ use crate::{
 
 pub(in crate::credentials) const NOW: u64 = 1_793_610_307;
 
-/// A user pool that answers from a list and remembers what it was asked.
+/// A user pool that answers from a list and records the requests.
 #[derive(Clone, Debug, Default)]
 pub(in crate::credentials) struct Script {
     answers: Arc<Mutex<VecDeque<HttpResponse>>>,

@@ -1,4 +1,4 @@
-//! The conversation that turns a user name and a password into tokens.
+//! The sequence of challenges that leads from a user name to tokens.
 
 mod challenge;
 mod device_proof;
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{
     Device, User,
     answers::{Answers, Question},
-    api::{Api, AuthAnswer, AuthenticationResult, InitiateAuth, Parameters, RespondToAuthChallenge},
+    api::{Api, AuthResponse, AuthenticationResult, InitiateAuth, Parameters, RespondToAuthChallenge},
     error::Error,
     refusal::Cause,
     srp::{self, Handshake, Identity, ServerValues},
@@ -21,33 +21,33 @@ use crate::credentials::{AuthFlow, UserPool};
 
 use challenge::Challenge;
 
-/// More challenges than any pool asks in a row.
-const MOST_CHALLENGES: usize = 20;
+/// How many challenges are answered in a row. No pool asks as many.
+const MAX_CHALLENGES: usize = 20;
 
-/// How often a sign-in that took too long, or whose device is refused, starts over.
-const MOST_RESTARTS: usize = 2;
+/// How often a sign-in starts over when it took too long or its device was refused.
+const MAX_RESTARTS: usize = 2;
 
-/// One conversation with the user pool.
+/// One sign-in at the user pool.
 pub(super) struct SignIn<'a> {
     api: &'a Api,
     pool: &'a UserPool,
     user: &'a User<'a>,
     answers: &'a mut dyn Answers,
-    /// The name that the pool expects from now on: the alias typed at first, then its own.
+    /// The name that the pool expects: first the alias that the user typed, then the pool's internal name.
     username: String,
     device: Option<&'a Device>,
     handshake: Option<Handshake>,
     password: Option<SecretString>,
 }
 
-/// What a conversation ends with.
+/// The result of a sign-in.
 pub(super) struct Outcome<'a> {
     pub(super) result: AuthenticationResult,
-    /// The remembered device, unless the pool has turned out not to know it.
+    /// The remembered device, unless the pool does not know it any more.
     pub(super) device: Option<&'a Device>,
 }
 
-/// What proves a user's or a device's password.
+/// The proof of a user's or a device's password.
 struct Proof {
     secret_block: String,
     signature: String,
@@ -80,7 +80,7 @@ impl<'a> SignIn<'a> {
             let named_device = self.device.is_some();
             match self.attempt().await {
                 Ok(result) => return Ok(Outcome { result, device: self.device }),
-                Err(error) if restarts < MOST_RESTARTS && is_over_time(&error) => {
+                Err(error) if restarts < MAX_RESTARTS && is_expired(&error) => {
                     tracing::info!("sign-in took too long, starting over");
                 }
                 Err(error) if named_device && error.cause() == Some(Cause::DeviceUnknown) => {
@@ -96,7 +96,7 @@ impl<'a> SignIn<'a> {
     async fn attempt(&mut self) -> Result<AuthenticationResult, Error> {
         self.user.username.clone_into(&mut self.username);
         let mut answer = self.begin().await?;
-        for _ in 0..MOST_CHALLENGES {
+        for _ in 0..MAX_CHALLENGES {
             if let Some(result) = answer.authentication_result {
                 return Ok(result);
             }
@@ -109,22 +109,22 @@ impl<'a> SignIn<'a> {
         Err(Error::TooManyChallenges)
     }
 
-    async fn begin(&mut self) -> Result<AuthAnswer, Error> {
+    async fn begin(&mut self) -> Result<AuthResponse, Error> {
         let parameters = self.parameters();
         let has_password = self.user.password.is_some();
         let (auth_flow, auth_parameters) = match self.pool.auth_flow {
-            AuthFlow::Srp => ("USER_SRP_AUTH", parameters.with("SRP_A", self.begin_proof().await?)),
+            AuthFlow::Srp => ("USER_SRP_AUTH", parameters.with("SRP_A", self.start_password_proof().await?)),
             AuthFlow::Password => ("USER_PASSWORD_AUTH", parameters.with("PASSWORD", self.password().await?)),
             AuthFlow::Custom if has_password => (
                 "CUSTOM_AUTH",
-                parameters.with("CHALLENGE_NAME", "SRP_A").with("SRP_A", self.begin_proof().await?),
+                parameters.with("CHALLENGE_NAME", "SRP_A").with("SRP_A", self.start_password_proof().await?),
             ),
             AuthFlow::Custom => ("CUSTOM_AUTH", parameters),
             AuthFlow::UserAuth if has_password => (
                 "USER_AUTH",
                 parameters
                     .with("PREFERRED_CHALLENGE", "PASSWORD_SRP")
-                    .with("SRP_A", self.begin_proof().await?),
+                    .with("SRP_A", self.start_password_proof().await?),
             ),
             AuthFlow::UserAuth => ("USER_AUTH", parameters),
         };
@@ -132,7 +132,7 @@ impl<'a> SignIn<'a> {
         self.api.call(&InitiateAuth { auth_flow, client_id, auth_parameters, session: None }).await
     }
 
-    async fn reply(&mut self, challenge: &Challenge, responses: Parameters) -> Result<AuthAnswer, Error> {
+    async fn reply(&mut self, challenge: &Challenge, responses: Parameters) -> Result<AuthResponse, Error> {
         self.reply_in(challenge.session.clone(), challenge, responses).await
     }
 
@@ -141,7 +141,7 @@ impl<'a> SignIn<'a> {
         session: Option<SecretString>,
         challenge: &Challenge,
         challenge_responses: Parameters,
-    ) -> Result<AuthAnswer, Error> {
+    ) -> Result<AuthResponse, Error> {
         let (client_id, challenge_name) = (&self.pool.client_id, &challenge.name);
         let request = RespondToAuthChallenge { client_id, challenge_name, session, challenge_responses };
         self.api.call(&request).await
@@ -152,7 +152,7 @@ impl<'a> SignIn<'a> {
         Ok(self.answers.answer(question, now).await?)
     }
 
-    /// The parameters that every step has.
+    /// The parameters of every step.
     fn parameters(&self) -> Parameters {
         Parameters::default()
             .with("USERNAME", self.username.as_str())
@@ -160,22 +160,22 @@ impl<'a> SignIn<'a> {
             .with_some("DEVICE_KEY", self.device.map(|device| device.key.as_str()))
     }
 
-    /// Starts to prove the user's password; gives `SRP_A`.
+    /// Starts the proof of the user's password; returns `SRP_A`.
     ///
-    /// The pool waits a few seconds for the rest, which is too short for typing a password.
-    async fn begin_proof(&mut self) -> Result<String, Error> {
+    /// Asks for the password first: the pool waits only a few seconds for the next step.
+    async fn start_password_proof(&mut self) -> Result<String, Error> {
         self.password().await?;
-        Ok(self.shake_hands())
+        Ok(self.start_handshake())
     }
 
-    /// Starts a proof; gives `SRP_A`.
-    fn shake_hands(&mut self) -> String {
+    /// Starts an SRP handshake; returns `SRP_A`.
+    fn start_handshake(&mut self) -> String {
         let mut secret = Zeroizing::new([0; srp::SECRET_BYTES]);
         rand::fill(secret.as_mut_slice());
         self.handshake.insert(Handshake::new(&secret)).public()
     }
 
-    /// Ends a password proof; its secret exponent serves once.
+    /// Computes the proof. Takes the handshake, since its secret exponent must not be used twice.
     fn proof(
         &self,
         handshake: Option<Handshake>,
@@ -212,7 +212,7 @@ impl Proof {
     }
 }
 
-/// Whether the pool has dropped the conversation, or the code that it sent, for its age.
-fn is_over_time(error: &Error) -> bool {
+/// Whether the session of the sign-in, or a code, has expired.
+fn is_expired(error: &Error) -> bool {
     matches!(error.cause(), Some(Cause::SignInExpired | Cause::CodeExpired))
 }

@@ -65,7 +65,7 @@ pub(super) struct Handshake {
     public: Integer,
 }
 
-/// Who proves what: a user in a pool, or a device in its group.
+/// The name and password to prove: those of a user in a pool, or of a device in its group.
 #[derive(Clone, Copy)]
 pub(super) struct Identity<'a> {
     /// The pool's name, or the device's group key.

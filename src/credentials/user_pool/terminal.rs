@@ -1,7 +1,6 @@
-//! Answers from the person at the terminal.
+//! Asks the person at the terminal.
 //!
-//! Prompts go to stderr, because stdout is for data; answers come from the terminal itself, so
-//! that stdin and stdout may be redirected.
+//! Prompts go to stderr, since stdout is for data. Answers come from `/dev/tty`, so that stdin and stdout may be redirected.
 
 mod prompt;
 
@@ -23,9 +22,9 @@ use prompt::{Echo, Prompt};
 
 const TERMINAL: &str = "/dev/tty";
 
-/// Asks the person at the terminal, save for what can be answered without.
+/// Asks the person at the terminal what [`Unattended`] cannot answer.
 ///
-/// A question that is being asked keeps a thread of the runtime until it is answered or interrupted.
+/// Each question occupies a blocking thread of the runtime until it is answered or interrupted.
 pub struct Terminal {
     unattended: Unattended,
 }
@@ -43,7 +42,7 @@ impl Terminal {
         }
         let prompt = Prompt::for_question(&question);
         let asked = spawn_blocking(move || {
-            // Without a terminal nothing is asked.
+            // Fails without a terminal, before a prompt is written that nobody can answer.
             File::open(TERMINAL)?;
             prompt.ask(&mut write, &mut read)
         })

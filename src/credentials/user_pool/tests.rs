@@ -304,7 +304,7 @@ async fn revocation_names_token_and_client() {
 async fn a_pool_that_never_answers_is_given_up_after_ten_seconds() {
     let started = tokio::time::Instant::now();
     let error = Script::default().client(pool()).refresh(&grant()).await.expect_err("no answer");
-    assert!(matches!(error, Error::NoAnswer(NoAnswer::TimedOut)));
+    assert!(matches!(error, Error::ExchangeError(ExchangeError::TimedOut)));
     assert_eq!(started.elapsed().as_secs(), 10);
     assert_eq!(error.verdict(), Verdict::Transient { retry_after: None });
 }
@@ -313,7 +313,7 @@ async fn a_pool_that_never_answers_is_given_up_after_ten_seconds() {
 async fn answers_of_unreasonable_size_are_not_read() {
     let response = HttpResponse::new(200.try_into().expect("a status"), SdkBody::from(vec![b' '; 1_100_000]));
     let error = Script::new([response]).client(pool()).refresh(&grant()).await.expect_err("too large");
-    assert!(matches!(error, Error::NoAnswer(NoAnswer::TooLarge)));
+    assert!(matches!(error, Error::ExchangeError(ExchangeError::TooLarge)));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The tokens of a user who is signed in, and what they say.
+//! The tokens of a signed-in user, and their claims.
 
 use std::{
     fmt,
@@ -20,26 +20,26 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The tokens of a user who is signed in.
+/// The tokens of a signed-in user.
 #[derive(Clone)]
 pub struct Tokens {
     /// Proves to an identity pool who the user is.
     pub id_token: SecretString,
     /// Allows calls of the user pool itself.
     pub access_token: SecretString,
-    /// Gets new tokens. After a renewal it is present only if the pool rotates refresh tokens, and
-    /// then the one used before is dead.
+    /// Renews the tokens. After a renewal it is present only if the pool rotates refresh tokens; the one before is used up
+    /// then.
     pub refresh_token: Option<SecretString>,
-    /// What the ID token says.
+    /// The claims of the ID token.
     pub claims: Claims,
     /// The user name by which the pool knows the owner of the refresh token.
     pub username: String,
 }
 
-/// What an ID token says.
+/// The claims of an ID token.
 ///
-/// The signature is not checked: the token comes straight from the issuer over TLS, or from a
-/// file that its owner vouches for, and the identity pool checks it anyway.
+/// The signature is not checked: the token comes from the issuer over TLS, or from a file that the user trusts, and the
+/// identity pool checks it anyway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
     /// `iss`.
@@ -62,7 +62,7 @@ impl Claims {
     /// Reads a token's claims.
     ///
     /// # Errors
-    /// When `token` is no JWT with `iss`, `sub` and `exp`.
+    /// When `token` is not a JWT with `iss`, `sub` and `exp`.
     pub fn of(token: &str) -> Result<Self, InvalidToken> {
         let payload = token.split('.').nth(1).ok_or(InvalidToken)?;
         let payload = BASE64URL.decode(payload).map_err(|_| InvalidToken)?;
@@ -91,7 +91,7 @@ impl Tokens {
         let id_token = result.id_token.ok_or(Error::Unintelligible("no ID token"))?;
         let access_token = result.access_token.ok_or(Error::Unintelligible("no access token"))?;
         let claims = Claims::of(id_token.expose_secret())
-            .map_err(|InvalidToken| Error::Unintelligible("the ID token is no JWT"))?;
+            .map_err(|InvalidToken| Error::Unintelligible("the ID token is not a JWT"))?;
         let username = claims.username.clone().unwrap_or_else(|| claims.subject.clone());
         Ok(Self { id_token, access_token, refresh_token: result.refresh_token, claims, username })
     }

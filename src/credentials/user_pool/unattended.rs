@@ -1,4 +1,4 @@
-//! Answers without a person: the codes of an authenticator whose secret is known.
+//! Answers without a person: computes the codes of an authenticator from its configured secret.
 
 use std::{
     fmt,
@@ -11,12 +11,12 @@ use totp_rs::{Builder, Secret, Totp};
 
 use super::answers::{AnswerFuture, Answers, Choice, Factor, Question, Unanswered};
 
-/// A wrong secret stays wrong, and pools lock accounts.
-const MOST_REJECTIONS: u32 = 2;
+/// How many codes in a row may be rejected. A wrong secret stays wrong, and the pool would lock the account.
+const MAX_REJECTIONS: u32 = 2;
 
-/// Answers SOFTWARE_TOKEN_MFA out of a secret, chooses it where there is a choice, and nothing else.
+/// Answers SOFTWARE_TOKEN_MFA from a secret, chooses it where there is a choice, and answers nothing else.
 ///
-/// A pool takes the code of a step once, so that the same value should serve all sign-ins of a process.
+/// Use one value for all sign-ins of a process: a pool accepts the code of a time step only once.
 #[derive(Default)]
 pub struct Unattended {
     authenticator: Option<Totp>,
@@ -29,7 +29,7 @@ pub struct Unattended {
 pub struct InvalidTotpSecret;
 
 impl Unattended {
-    /// Answers with the codes of `totp_secret`, which is base32 with or without spaces and padding.
+    /// Answers with the codes of `totp_secret`, which is base32, with or without spaces and padding.
     ///
     /// # Errors
     /// When `totp_secret` is not base32.
@@ -49,7 +49,7 @@ impl Unattended {
         };
         self.rejections = if rejected { self.rejections + 1 } else { 0 };
         let Some(authenticator) = &self.authenticator else { return Err(question.unanswered()) };
-        if self.rejections > MOST_REJECTIONS {
+        if self.rejections > MAX_REJECTIONS {
             return Err(question.unanswered().advising("check totp-secret-file: its codes are refused"));
         }
         let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -77,7 +77,7 @@ fn authenticator(secret: &SecretString) -> Result<Totp, InvalidTotpSecret> {
         .map(|letter| letter.to_ascii_uppercase())
         .collect();
     let secret = Secret::try_from_base32(&text).map_err(|_| InvalidTotpSecret)?;
-    // Cognito's secrets are long enough; a shorter one may come from elsewhere and still be right.
+    // Not held to the minimum length of RFC 4226: an emulator may issue shorter secrets.
     Ok(Builder::new().with_secret(secret).build_noncompliant())
 }
 

@@ -5,21 +5,21 @@ use std::time::Duration;
 /// What can be done about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Trying again later may help.
+    /// A later retry may succeed.
     Transient {
-        /// When, if the answer says.
+        /// The `Retry-After` of the answer.
         retry_after: Option<Duration>,
     },
-    /// The refresh token is of no use any more: forget it and sign in.
+    /// The refresh token is no longer good: discard it and sign in.
     SessionOver,
-    /// Trying again does harm or nothing; a person has to act.
+    /// A person has to act. A retry does not help and may lock the account.
     PersonNeeded {
         /// What to do.
         advice: &'static str,
     },
-    /// Trying again does nothing; a setting is wrong.
+    /// A setting is wrong, and a retry does not help.
     Misconfigured {
-        /// Which settings it may be.
+        /// The settings that may be wrong.
         settings: &'static [&'static str],
         /// What to do.
         advice: &'static str,
@@ -27,7 +27,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// What a person can do, when only a person can.
+    /// What a person should do; `None` if a retry may succeed.
     #[must_use]
     pub fn advice(self) -> Option<&'static str> {
         match self {

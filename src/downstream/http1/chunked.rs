@@ -1,12 +1,12 @@
-//! Where a chunked body ends: RFC 9112 section 7.1, line ends exactly CRLF.
+//! Finds the end of a chunked body (RFC 9112 section 7.1). Every line must end in CRLF.
 
-/// A size has at most this many hexadecimal digits.
-const MOST_DIGITS: u32 = 15;
+/// How many hexadecimal digits a chunk size may have: one fewer than could overflow a `u64`.
+const MAX_SIZE_DIGITS: u32 = 15;
 
-/// Extensions and trailers are skipped, but not without end.
-const LONGEST_LINE: u32 = 8 * 1024;
+/// The longest extension or trailer line, in bytes. They are skipped, but a client must not send one without end.
+const MAX_LINE: u32 = 8 * 1024;
 
-/// Follows a chunked body through the pieces in which it comes.
+/// The state of a chunked body, which arrives in arbitrary pieces.
 #[derive(Debug, Default)]
 pub(super) struct Chunked(State);
 
@@ -28,14 +28,14 @@ impl Default for State {
     }
 }
 
-/// How far a piece goes.
+/// How much of a piece belongs to the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// All of the piece belongs to the body.
     Inside,
     /// The body ends before this byte of the piece.
     Ended(usize),
-    /// It is not a chunked body.
+    /// The body is not chunked as RFC 9112 asks.
     Broken,
 }
 
@@ -66,10 +66,11 @@ impl Chunked {
 }
 
 impl State {
-    /// The state after `byte`; the last line end is told by an empty trailer that stays.
+    /// The state after `byte`; `None` if the body is broken. The state stays at the last line feed of an empty trailer, by
+    /// which the caller recognises the end.
     fn after(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
-            (Self::Size { size, digits }, byte) if byte.is_ascii_hexdigit() && digits < MOST_DIGITS => {
+            (Self::Size { size, digits }, byte) if byte.is_ascii_hexdigit() && digits < MAX_SIZE_DIGITS => {
                 let digit = char::from(byte).to_digit(16)?;
                 Self::Size { size: size * 16 + u64::from(digit), digits: digits + 1 }
             }
@@ -77,7 +78,7 @@ impl State {
                 Self::SizeEnd { size }
             }
             (Self::Size { size, digits: 1.. }, b';') => Self::Extension { size, length: 0 },
-            (Self::Extension { size, length }, byte) if length < LONGEST_LINE && is_text(byte) => {
+            (Self::Extension { size, length }, byte) if length < MAX_LINE && is_text(byte) => {
                 Self::Extension { size, length: length + 1 }
             }
             (Self::SizeEnd { size: 0 } | Self::TrailerEnd { empty: false }, b'\n') => {
@@ -87,7 +88,7 @@ impl State {
             (Self::DataCr, b'\r') => Self::DataLf,
             (Self::DataLf, b'\n') => Self::default(),
             (Self::Trailer { length }, b'\r') => Self::TrailerEnd { empty: length == 0 },
-            (Self::Trailer { length }, byte) if length < LONGEST_LINE && is_text(byte) => {
+            (Self::Trailer { length }, byte) if length < MAX_LINE && is_text(byte) => {
                 Self::Trailer { length: length + 1 }
             }
             (Self::TrailerEnd { empty: true }, b'\n') => self,
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn extensions_and_trailers_end_at_their_limit() {
-        let longest = "x".repeat(LONGEST_LINE as usize);
+        let longest = "x".repeat(MAX_LINE as usize);
         for (before, after) in [("1;", "\r\na\r\n0\r\n\r\n"), ("0\r\n", "\r\n\r\n")] {
             let body = format!("{before}{longest}{after}");
             assert_eq!(all_at_once(body.as_bytes()), Progress::Ended(body.len()), "{before:?}");
@@ -172,9 +173,9 @@ mod tests {
     #[test]
     fn sizes_have_as_many_digits_as_a_number_of_64_bits_holds_and_no_more() {
         let digits = |count| format!("{}1\r\na\r\n0\r\n\r\n", "0".repeat(count));
-        let most = digits(MOST_DIGITS as usize - 1);
+        let most = digits(MAX_SIZE_DIGITS as usize - 1);
         assert_eq!(all_at_once(most.as_bytes()), Progress::Ended(most.len()));
-        assert_eq!(all_at_once(digits(MOST_DIGITS as usize).as_bytes()), Progress::Broken);
+        assert_eq!(all_at_once(digits(MAX_SIZE_DIGITS as usize).as_bytes()), Progress::Broken);
     }
 
     #[test]

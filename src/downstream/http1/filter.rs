@@ -1,15 +1,16 @@
-//! Reads each request head before the HTTP library does, and lets only sound ones pass.
+//! Checks each request head before hyper parses it, and passes only valid ones.
 //!
-//! The library repairs or drops much of what RFC 9112 asks a server to refuse: it forgets a fragment, a
-//! second Content-Length, a Content-Length beside Transfer-Encoding. Two parsers that disagree about where
-//! a request ends are how requests are smuggled, so the bytes themselves are checked. A head that is
-//! refused is replaced by a plain one, whose service call then finds the [`RefusedHead`].
+//! hyper repairs or drops much of what RFC 9112 asks a server to refuse: a fragment, a second Content-Length, a
+//! Content-Length beside Transfer-Encoding. Request smuggling needs two parsers that disagree about where a request ends,
+//! so the filter checks the bytes themselves. It replaces a refused head by a plain one, so that hyper calls the service,
+//! which finds the [`RefusedHead`] in the extensions and can say what is wrong.
+
+mod write;
 
 use std::{
     future::Future,
     io,
     mem::MaybeUninit,
-    ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -18,101 +19,58 @@ use std::{
 use bytes::{Buf, BytesMut};
 use memchr::memchr;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, ReadBuf},
     time::{Sleep, sleep},
 };
 
 use super::{
-    chunked::{Chunked, Progress},
-    head::{self, Encoded, Framing, HeadError, Scan},
-    linger::{LingeringClose, MAX_PAUSE, MAX_SILENCE},
-    phase::{ConnectionPhase, EndedBy, Stall},
+    chunked::Chunked,
+    head::{self, Framing, HeadError, Scan, TargetEncoding},
+    linger::LingeringClose,
+    phase::{ConnectionPhase, EndedBy},
     refused_head::RefusedHead,
+    stage::Stage,
 };
 
 /// How much is read at a time while a head is incomplete, in bytes.
-const STEP: usize = 8 * 1024;
+const READ_SIZE: usize = 8 * 1024;
 
-/// Stands in the place of a head that was refused.
+/// What hyper reads instead of a refused head.
 pub(in crate::downstream) const REPLACEMENT: &[u8] =
     b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
-/// The same for HEAD, whose answer has no body.
+/// The same for HEAD: hyper must know that the answer has no body.
 pub(in crate::downstream) const REPLACEMENT_OF_HEAD: &[u8] =
     b"HEAD / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
-/// How the interim answer begins that asks for a body.
-const CONTINUE: &[u8] = b"HTTP/1.1 100 ";
-
-/// How long the two ends may take.
+/// The limits on a client that is slow or still sends.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::downstream) struct Timeouts {
-    /// For a whole head, from the end of the answer before.
+    /// How long a head may take, from the end of the answer before.
     pub(in crate::downstream) head: Duration,
-    /// For a client to take some of an answer.
+    /// How long a client may read nothing of its answer.
     pub(in crate::downstream) write: Duration,
     /// How much of a body is discarded after its request was refused, in bytes.
     pub(in crate::downstream) discard: u64,
 }
 
-/// A connection whose heads are checked.
+/// A connection whose request heads are checked before hyper reads them.
 pub(in crate::downstream) struct HeadFilter<I> {
     io: I,
     stage: Stage,
-    /// Read, not yet given to the library.
-    held: BytesMut,
-    /// Of `held`, what may be given.
-    passed: usize,
+    /// Read from the client and not yet passed on to hyper.
+    buffered: BytesMut,
+    /// How many of the buffered bytes have been checked, so that hyper may read them.
+    checked: usize,
     phase: ConnectionPhase,
     timeouts: Timeouts,
     head_timer: Pin<Box<Sleep>>,
     write_timer: Option<Pin<Box<Sleep>>>,
-    /// What is read before an answer that comes in the middle of a body.
-    rest: Option<(Stage, LingeringClose)>,
-    /// Whether the client sends its body only after an interim answer.
+    /// The rest of a body that is discarded before the answer is sent.
+    discarded_body: Option<(Stage, LingeringClose)>,
+    /// Whether the client sends its body only after an interim response.
     waits_for_continue: bool,
-    lingering: Option<LingeringClose>,
-}
-
-enum Stage {
-    Head,
-    Length(u64),
-    Chunked(Chunked),
-    /// The body is not framed as it should be. The library would forgive some of that, and would then take
-    /// what follows for a request; for it the body breaks off here.
-    Broken,
-    /// A head was refused: whatever follows it is not a request.
-    Refused,
-}
-
-impl Stage {
-    /// How many of these bytes belong to the body; goes on to the stage that follows them.
-    fn follow(&mut self, bytes: &[u8]) -> usize {
-        let progress = match self {
-            Self::Length(left) => {
-                let own = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                *left -= own as u64;
-                if *left == 0 { Progress::Ended(own) } else { Progress::Inside }
-            }
-            Self::Chunked(chunked) => chunked.advance(bytes),
-            Self::Head | Self::Broken | Self::Refused => return 0,
-        };
-        match progress {
-            Progress::Inside => bytes.len(),
-            Progress::Ended(own) => {
-                *self = Self::Head;
-                own
-            }
-            Progress::Broken => {
-                *self = Self::Broken;
-                0
-            }
-        }
-    }
-
-    fn is_in_body(&self) -> bool {
-        matches!(self, Self::Length(_) | Self::Chunked(_))
-    }
+    lingering_close: Option<LingeringClose>,
 }
 
 impl<I> HeadFilter<I> {
@@ -120,39 +78,40 @@ impl<I> HeadFilter<I> {
         Self {
             io,
             stage: Stage::Head,
-            held: BytesMut::new(),
-            passed: 0,
+            buffered: BytesMut::new(),
+            checked: 0,
             phase,
             timeouts,
             head_timer: Box::pin(sleep(timeouts.head)),
             write_timer: None,
-            rest: None,
+            discarded_body: None,
             waits_for_continue: false,
-            lingering: None,
+            lingering_close: None,
         }
     }
 
     fn refuse(&mut self, error: HeadError) {
-        self.phase.refuse(RefusedHead::of(&self.held, error));
+        self.phase.refuse(RefusedHead::of(&self.buffered, error));
         self.stage = Stage::Refused;
-        let replacement = if self.held.starts_with(b"HEAD ") { REPLACEMENT_OF_HEAD } else { REPLACEMENT };
-        self.held = BytesMut::from(replacement);
-        self.passed = self.held.len();
+        let replacement = if self.buffered.starts_with(b"HEAD ") { REPLACEMENT_OF_HEAD } else { REPLACEMENT };
+        self.buffered = BytesMut::from(replacement);
+        self.checked = self.buffered.len();
     }
 
-    /// Looks at what is held in the stage that it is held in, and passes what may pass.
-    fn examine(&mut self) {
+    /// Checks the buffered bytes as what the stage expects them to be.
+    fn check_buffered(&mut self) {
         match &mut self.stage {
-            Stage::Head => match head::scan(&self.held) {
+            Stage::Head => match head::scan(&self.buffered) {
                 Scan::Incomplete => {}
                 Scan::Refused(error) => self.refuse(error),
-                Scan::Complete { length, framing, expects, encoded } => {
-                    self.waits_for_continue = expects;
-                    self.passed = length;
-                    if let Some(Encoded { place, text }) = encoded {
-                        self.passed = length - place.len() + text.len();
-                        let parts = [&self.held[..place.start], text.as_bytes(), &self.held[place.end..]];
-                        self.held = BytesMut::from(&*parts.concat());
+                Scan::Complete { length, framing, expects_continue, encoding } => {
+                    self.waits_for_continue = expects_continue;
+                    self.checked = length;
+                    if let Some(TargetEncoding { range, text }) = encoding {
+                        self.checked = length - range.len() + text.len();
+                        let parts =
+                            [&self.buffered[..range.start], text.as_bytes(), &self.buffered[range.end..]];
+                        self.buffered = BytesMut::from(&*parts.concat());
                     }
                     if framing != Framing::None {
                         self.phase.set_in_body(true);
@@ -165,96 +124,101 @@ impl<I> HeadFilter<I> {
                 }
             },
             Stage::Length(_) | Stage::Chunked(_) => {
-                let held = std::mem::take(&mut self.held);
-                self.passed = self.stage.follow(&held);
-                self.held = held;
-                self.note_progress();
+                self.checked = self.stage.advance(&self.buffered);
+                self.body_advanced();
             }
             Stage::Broken | Stage::Refused => {}
         }
     }
 
-    /// After bytes of a body have been followed.
-    fn note_progress(&mut self) {
+    /// Reacts to a body that has ended or broken, after the stage has advanced.
+    fn body_advanced(&mut self) {
         if matches!(self.stage, Stage::Broken) {
-            self.held.clear();
+            self.buffered.clear();
         } else if !self.stage.is_in_body() {
             self.phase.set_in_body(false);
         }
     }
 
-    /// Whether the client has let its turn pass; while a request is answered it has none.
-    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
-        if self.phase.is_ours() {
+    /// Whether the client has not sent a head in time. No time runs while a request is being answered.
+    fn head_timed_out(&mut self, context: &mut Context<'_>) -> bool {
+        if self.phase.is_answering() {
             return false;
         }
-        if let Some(began) = self.phase.take_beginning() {
-            self.head_timer.as_mut().reset(began + self.timeouts.head);
+        if let Some(idle_start) = self.phase.take_idle_start() {
+            self.head_timer.as_mut().reset(idle_start + self.timeouts.head);
         }
         self.head_timer.as_mut().poll(context).is_ready()
     }
 
-    fn give(&mut self, buffer: &mut ReadBuf<'_>) {
-        let given = self.passed.min(buffer.remaining());
-        buffer.put_slice(&self.held[..given]);
-        self.held.advance(given);
-        self.passed -= given;
+    /// Gives hyper what has been checked.
+    fn pass_checked(&mut self, buffer: &mut ReadBuf<'_>) {
+        let length = self.checked.min(buffer.remaining());
+        buffer.put_slice(&self.buffered[..length]);
+        self.buffered.advance(length);
+        self.checked -= length;
     }
 }
 
 impl<I: AsyncRead + Unpin> HeadFilter<I> {
-    /// Bodies are read straight into the library's buffer; what lies behind their end is held back.
+    /// Reads a body straight into hyper's buffer, which saves copying it. What follows its end is taken out again: it is
+    /// the next head, which has to be checked first.
     fn poll_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
         let read = &buffer.filled()[before..];
-        let own = self.stage.follow(read);
-        self.held.extend_from_slice(&read[own..]);
+        let own = self.stage.advance(read);
+        self.buffered.extend_from_slice(&read[own..]);
         buffer.set_filled(before + own);
-        self.note_progress();
+        self.body_advanced();
         Poll::Ready(Ok(()))
     }
 
     fn poll_input(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.passed == 0 && !self.held.is_empty() {
-            self.examine();
+        if self.checked == 0 && !self.buffered.is_empty() {
+            self.check_buffered();
         }
-        if self.passed == 0 {
+        if self.checked == 0 {
             match self.stage {
                 Stage::Head => ready!(self.poll_head(context))?,
                 Stage::Length(_) | Stage::Chunked(_) => return self.poll_body(context, buffer),
+                // Nothing read means the end of input: hyper then ends the body with an error.
                 Stage::Broken => return Poll::Ready(Ok(())),
+                // hyper gets the replacement and nothing after it.
                 Stage::Refused => return Poll::Pending,
             }
         }
-        self.give(buffer);
+        self.pass_checked(buffer);
         Poll::Ready(Ok(()))
     }
 
-    /// Reads until there is a whole head, or none will come.
+    /// Reads until a head is complete or refused, or the input has ended.
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.passed == 0 {
-            if self.is_late(context) {
-                if self.held.is_empty() {
+        while self.checked == 0 {
+            if self.head_timed_out(context) {
+                // A client that has sent nothing waits for no answer: hyper closes the idle connection.
+                if self.buffered.is_empty() {
                     return Poll::Ready(Ok(()));
                 }
                 self.refuse(HeadError::Slow);
                 break;
             }
-            let mut step = [MaybeUninit::uninit(); STEP];
-            let mut buffer = ReadBuf::uninit(&mut step);
+            // On the stack, so that an idle connection holds no read buffer.
+            let mut bytes = [MaybeUninit::uninit(); READ_SIZE];
+            let mut buffer = ReadBuf::uninit(&mut bytes);
             ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer))?;
             let read = buffer.filled();
             if read.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            self.held.extend_from_slice(read);
-            // Without a line end only the first byte decides: a head that drips is not read anew for each drop.
+            self.buffered.extend_from_slice(read);
+            // Bytes without a line end cannot complete a head, and only the first byte can make it invalid. Scanning the
+            // whole buffer for every byte of a slow client would cost quadratic time.
             if memchr(b'\n', read).is_some()
-                || self.held.len() > head::MAX_HEAD
-                || head::cannot_begin_with(&self.held)
+                || self.buffered.len() > head::MAX_HEAD
+                || head::cannot_start_request(&self.buffered)
             {
-                self.examine();
+                self.check_buffered();
             }
         }
         Poll::Ready(Ok(()))
@@ -273,108 +237,6 @@ impl<I: AsyncRead + Unpin> AsyncRead for HeadFilter<I> {
             this.phase.end(EndedBy::Client);
         }
         read
-    }
-}
-
-impl<I: AsyncRead + Unpin> HeadFilter<I> {
-    /// Holds an answer back that begins in the middle of a body, which is a refusal, for as long as the client keeps
-    /// sending. A server in between (Node's, behind Vite's proxy) closes its client's connection as soon as it has passed
-    /// an answer on, and takes it back if that client still sends.
-    ///
-    /// From here on the library reads nothing: it has lost its place in the body, and must not take what follows for a
-    /// request.
-    fn hold_back(&mut self, context: &mut Context<'_>, answer: &[u8]) -> Poll<()> {
-        if self.stage.is_in_body() {
-            if answer.starts_with(CONTINUE) {
-                self.waits_for_continue = false;
-                return Poll::Ready(());
-            }
-            let mut body = std::mem::replace(&mut self.stage, Stage::Refused);
-            body.follow(&self.held[self.passed..]);
-            self.held.clear();
-            self.passed = 0;
-            if !self.waits_for_continue {
-                self.phase.set_stalled(Some(Stall::Sending));
-                self.rest = Some((body, LingeringClose::new(self.timeouts.discard, MAX_PAUSE)));
-            }
-        }
-        let Some((body, lingering)) = &mut self.rest else { return Poll::Ready(()) };
-        if body.is_in_body() {
-            ready!(lingering.poll(Pin::new(&mut self.io), context, |bytes| {
-                body.follow(bytes);
-                if body.is_in_body() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            }));
-        }
-        self.rest = None;
-        self.phase.set_stalled(None);
-        Poll::Ready(())
-    }
-}
-
-impl<I: AsyncWrite + Unpin> HeadFilter<I> {
-    /// A client that takes nothing of its answer holds a connection and the upstream's with it.
-    fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if let Poll::Ready(result) = &written {
-            if result.is_err() {
-                self.phase.end(EndedBy::Client);
-            }
-            if self.write_timer.take().is_some() {
-                self.phase.set_stalled(None);
-            }
-            return written;
-        }
-        let timeouts = self.timeouts.write;
-        let timer = self.write_timer.get_or_insert_with(|| {
-            self.phase.set_stalled(Some(Stall::NotReading));
-            Box::pin(sleep(timeouts))
-        });
-        ready!(timer.as_mut().poll(context));
-        self.phase.end(EndedBy::WriteTimeout);
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
-    }
-}
-
-impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadFilter<I> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        ready!(this.hold_back(context, bytes));
-        let written = Pin::new(&mut this.io).poll_write(context, bytes);
-        this.watch(context, written)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let first = bytes.first().map_or(&[][..], |bytes| bytes);
-        ready!(this.hold_back(context, first));
-        let written = Pin::new(&mut this.io).poll_write_vectored(context, bytes);
-        this.watch(context, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.lingering.is_none() {
-            ready!(Pin::new(&mut this.io).poll_shutdown(context))?;
-        }
-        if matches!(this.stage, Stage::Head) && this.held.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        let lingering = this.lingering.get_or_insert_with(|| {
-            this.phase.linger();
-            LingeringClose::new(this.timeouts.discard, MAX_SILENCE)
-        });
-        lingering.poll(Pin::new(&mut this.io), context, |_| ControlFlow::Continue(())).map(Ok)
     }
 }
 

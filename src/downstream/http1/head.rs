@@ -1,4 +1,4 @@
-//! Is this a request head as RFC 9112 has it, and where does the request end.
+//! Checks a request head against RFC 9112 and finds out how its body is framed.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -8,21 +8,21 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use crate::request_target::{MAX_LENGTH as MAX_TARGET, has_sound_escapes};
 
-/// The longest head, in bytes.
+/// The longest head that is accepted, in bytes.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
 
-/// The most fields.
+/// How many header fields a head may have.
 const MAX_FIELDS: usize = 100;
 
-/// What RFC 3986 allows neither in a path nor in a query; it means the same when it is percent-encoded. Browsers and
-/// curl send some of it as it is. The set includes everything beyond ASCII.
+/// The bytes that RFC 3986 allows neither in a path nor in a query. Browsers and curl send some of them unencoded, and they
+/// mean the same when percent-encoded. Bytes beyond ASCII are always encoded.
 pub(super) const ILLEGAL: &AsciiSet =
     &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
 /// Why a head is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeadError {
-    /// It is not a request head; the words say what is wrong.
+    /// It is not a request head; the text says why, in a sentence without its full stop.
     Malformed(Cow<'static, str>),
     /// It is the beginning of a TLS handshake.
     Tls,
@@ -32,7 +32,7 @@ pub enum HeadError {
     TargetTooLong,
     /// It is too long, or has too many fields.
     TooLarge,
-    /// It did not come to its end in time.
+    /// It was not complete in time.
     Slow,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Framing {
     Chunked,
 }
 
-/// What is known about the bytes of a head.
+/// What the bytes read so far turn out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Scan {
     Incomplete,
@@ -52,70 +52,71 @@ pub(super) enum Scan {
         /// The bytes of the head, empty lines before it included.
         length: usize,
         framing: Framing,
-        /// Whether the client waits for an interim answer before it sends the body.
-        expects: bool,
-        /// What is to stand in the place of the target's illegal bytes, or of its empty path.
-        encoded: Option<Encoded>,
+        /// Whether the client waits for an interim response before it sends the body.
+        expects_continue: bool,
+        /// What replaces a target with illegal bytes or with an empty path.
+        encoding: Option<TargetEncoding>,
     },
     Refused(HeadError),
 }
 
-/// The part of a request line that has to be percent-encoded, or that has no path.
+/// A part of the request line and the text that replaces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Encoded {
-    /// Where it stands in the head.
-    pub(super) place: Range<usize>,
+pub(super) struct TargetEncoding {
+    /// The bytes of the head that are replaced.
+    pub(super) range: Range<usize>,
     pub(super) text: String,
 }
 
 /// The first byte of a TLS record with a handshake (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Whether these bytes begin no request: the first one cannot be part of a method. Somebody who speaks another protocol
-/// may wait for an answer before sending more.
-pub(super) fn cannot_begin_with(bytes: &[u8]) -> bool {
+/// Whether the first byte cannot be part of a method. A client that speaks another protocol may wait for an answer before it
+/// sends more, so that it must not be kept waiting for a line end.
+pub(super) fn cannot_start_request(bytes: &[u8]) -> bool {
     let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
     bytes.get(start).is_some_and(|&byte| !is_token(byte) && (byte != b'\r' || start > 0))
 }
 
-impl Encoded {
-    fn moved_by(self, length: usize) -> Self {
-        Self { place: self.place.start + length..self.place.end + length, ..self }
+impl TargetEncoding {
+    fn offset_by(self, length: usize) -> Self {
+        Self { range: self.range.start + length..self.range.end + length, ..self }
     }
 }
 
-/// Looks at the bytes that have come so far.
+/// Scans the bytes that have been read so far.
 pub(super) fn scan(bytes: &[u8]) -> Scan {
     // RFC 9112 section 2.2 lets a server ignore an empty line before the request line.
     let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
-    if cannot_begin_with(bytes) {
-        return Scan::Refused(no_method(bytes[start]));
+    if cannot_start_request(bytes) {
+        return Scan::Refused(invalid_start(bytes[start]));
     }
     match find_end(&bytes[start..]) {
         Some(end) if end > MAX_HEAD => Scan::Refused(HeadError::TooLarge),
         None if bytes.len() > MAX_HEAD => Scan::Refused(too_large(&bytes[start..])),
         None if has_too_many_lines(bytes) => Scan::Refused(HeadError::TooLarge),
         None => Scan::Incomplete,
-        Some(end) => match check(&bytes[start..start + end]) {
-            Ok(Sound { framing, expects, encoded }) => {
-                let encoded = encoded.map(|encoded| encoded.moved_by(start));
-                Scan::Complete { length: start + end, framing, expects, encoded }
+        Some(end) => match validate(&bytes[start..start + end]) {
+            Ok(ValidHead { framing, expects_continue, encoding }) => {
+                let encoding = encoding.map(|encoding| encoding.offset_by(start));
+                Scan::Complete { length: start + end, framing, expects_continue, encoding }
             }
             Err(error) => Scan::Refused(error),
         },
     }
 }
 
-fn no_method(first: u8) -> HeadError {
+fn invalid_start(first: u8) -> HeadError {
     if first == TLS_HANDSHAKE {
         return HeadError::Tls;
     }
     HeadError::Malformed(
-        format!("A request begins with its method, and no method begins with {}", shown(first)).into(),
+        format!("A request begins with its method, and no method begins with {}", describe(first)).into(),
     )
 }
 
-/// The end of the head: an empty line. A bare line feed counts, so that the head is seen and refused.
+/// Where the empty line ends that ends the head. A bare line feed counts as a line end here, so that [`validate`] sees such
+/// a head and refuses it instead of waiting for more.
 fn find_end(bytes: &[u8]) -> Option<usize> {
     let mut lines = memchr_iter(b'\n', bytes);
     let mut previous = lines.next()?;
@@ -128,7 +129,7 @@ fn find_end(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// The request line and the fields; more of them need no waiting for the end.
+/// Whether there are too many fields already, so that the end of the head need not be waited for.
 fn has_too_many_lines(bytes: &[u8]) -> bool {
     memchr_iter(b'\n', bytes).nth(MAX_FIELDS + 2).is_some()
 }
@@ -138,26 +139,30 @@ fn too_large(bytes: &[u8]) -> HeadError {
     if line > MAX_TARGET + 64 { HeadError::TargetTooLong } else { HeadError::TooLarge }
 }
 
-/// What a sound head says.
-struct Sound {
+/// What a valid head says.
+struct ValidHead {
     framing: Framing,
-    expects: bool,
-    encoded: Option<Encoded>,
+    expects_continue: bool,
+    encoding: Option<TargetEncoding>,
 }
 
-fn check(head: &[u8]) -> Result<Sound, HeadError> {
+fn validate(head: &[u8]) -> Result<ValidHead, HeadError> {
     let head =
         head.strip_suffix(b"\r\n\r\n").ok_or_else(|| malformed("A line of the head does not end in CRLF"))?;
     let mut lines = Lines(Some(head));
     let request_line = lines.next().unwrap_or_default();
-    let (version, encoded) = check_request_line(request_line)?;
-    let mut fields = Fields::default();
+    let (version, encoding) = check_request_line(request_line)?;
+    let mut headers = BodyHeaders::default();
     for line in lines {
-        fields.take(line)?;
+        headers.add(line)?;
     }
-    let framing = fields.framing(version)?;
-    // A client of HTTP/1.0 gets no interim answer, and waits for none.
-    Ok(Sound { framing, expects: fields.expects && version == Version::OneOne, encoded })
+    let framing = headers.framing(version)?;
+    // RFC 9110 section 10.1.1: no interim response goes to an HTTP/1.0 client, whatever it expects.
+    Ok(ValidHead {
+        framing,
+        expects_continue: headers.expects_continue && version == Version::Http11,
+        encoding,
+    })
 }
 
 /// Lines between CRLFs.
@@ -180,11 +185,11 @@ impl<'a> Iterator for Lines<'a> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Version {
-    One,
-    OneOne,
+    Http10,
+    Http11,
 }
 
-fn check_request_line(line: &[u8]) -> Result<(Version, Option<Encoded>), HeadError> {
+fn check_request_line(line: &[u8]) -> Result<(Version, Option<TargetEncoding>), HeadError> {
     let mut parts = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -195,27 +200,27 @@ fn check_request_line(line: &[u8]) -> Result<(Version, Option<Encoded>), HeadErr
         ));
     };
     if let Some(&byte) = method.iter().find(|&&byte| !is_token(byte)) {
-        return Err(HeadError::Malformed(format!("The method has {}", shown(byte)).into()));
+        return Err(HeadError::Malformed(format!("The method has {}", describe(byte)).into()));
     }
     if method.is_empty() {
         return Err(malformed("The request line begins with a space"));
     }
     let version = match version {
-        b"HTTP/1.1" => Version::OneOne,
-        b"HTTP/1.0" => Version::One,
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
         _ => return Err(malformed("The version is neither HTTP/1.1 nor HTTP/1.0")),
     };
-    let encoded = check_target(method, target)?.map(|encoded| encoded.moved_by(method.len() + 1));
-    Ok((version, encoded))
+    let encoding = check_target(method, target)?.map(|encoding| encoding.offset_by(method.len() + 1));
+    Ok((version, encoding))
 }
 
-/// What has to be percent-encoded of a target that can be understood in one way only.
-fn check_target(method: &[u8], target: &[u8]) -> Result<Option<Encoded>, HeadError> {
+/// Checks a target, and finds out what of it has to be percent-encoded.
+fn check_target(method: &[u8], target: &[u8]) -> Result<Option<TargetEncoding>, HeadError> {
     if target.len() > MAX_TARGET {
         return Err(HeadError::TargetTooLong);
     }
     if let Some(&byte) = target.iter().find(|byte| byte.is_ascii_control() || **byte == b'#') {
-        let what = format!("The request target has {}; send it as %{byte:02X}", shown(byte));
+        let what = format!("The request target has {}; send it as %{byte:02X}", describe(byte));
         return Err(HeadError::Malformed(what.into()));
     }
     if !has_sound_escapes(target) {
@@ -224,22 +229,23 @@ fn check_target(method: &[u8], target: &[u8]) -> Result<Option<Encoded>, HeadErr
              send a percent sign itself as %25",
         ));
     }
-    let encoded = encoded(method, target);
-    let parsed = match &encoded {
+    let encoding = encoding(method, target);
+    let parsed = match &encoding {
         None => Uri::try_from(target),
-        Some(encoded) => {
-            let length = encoded.place.start + encoded.text.len();
+        Some(encoding) => {
+            // The limit holds for what goes up, and hyper refuses longer targets without saying why.
+            let length = encoding.range.start + encoding.text.len();
             if length > MAX_TARGET {
                 return Err(HeadError::TargetTooLong);
             }
-            Uri::try_from([&target[..encoded.place.start], encoded.text.as_bytes()].concat())
+            Uri::try_from([&target[..encoding.range.start], encoding.text.as_bytes()].concat())
         }
     };
-    parsed.map(|_| encoded).map_err(|_| malformed("The request target is neither a path nor an http URL"))
+    parsed.map(|_| encoding).map_err(|_| malformed("The request target is neither a path nor an http URL"))
 }
 
-/// The path and query, if some of it has to be percent-encoded or the path is missing. An authority has no other spelling.
-fn encoded(method: &[u8], target: &[u8]) -> Option<Encoded> {
+/// The encoded path and query, if they have illegal bytes or the path is missing. An authority cannot be encoded.
+fn encoding(method: &[u8], target: &[u8]) -> Option<TargetEncoding> {
     let start = if target.starts_with(b"/") {
         0
     } else {
@@ -248,22 +254,22 @@ fn encoded(method: &[u8], target: &[u8]) -> Option<Encoded> {
             Some(path) => authority + path,
             // With neither path nor query it asks about the server as a whole (RFC 9112 section 3.2.4).
             None if method == b"OPTIONS" => {
-                return Some(Encoded { place: 0..target.len(), text: "*".to_owned() });
+                return Some(TargetEncoding { range: 0..target.len(), text: "*".to_owned() });
             }
             None => return None,
         }
     };
-    let place = start..target.len();
+    let range = start..target.len();
     match Cow::from(percent_encode(&target[start..], ILLEGAL)) {
         // An empty path is "/" (RFC 9110 section 4.2.3).
-        text if target[start] == b'?' => Some(Encoded { place, text: format!("/{text}") }),
+        text if target[start] == b'?' => Some(TargetEncoding { range, text: format!("/{text}") }),
         Cow::Borrowed(_) => None,
-        Cow::Owned(text) => Some(Encoded { place, text }),
+        Cow::Owned(text) => Some(TargetEncoding { range, text }),
     }
 }
 
-/// A byte in words, for a message.
-fn shown(byte: u8) -> String {
+/// A byte in words, for an error message.
+fn describe(byte: u8) -> String {
     match byte {
         b' ' => "a space".to_owned(),
         b'\t' => "a tab".to_owned(),
@@ -272,18 +278,18 @@ fn shown(byte: u8) -> String {
     }
 }
 
-/// What the fields say about the body.
+/// What the header fields say about the body.
 #[derive(Default)]
-struct Fields {
+struct BodyHeaders {
     count: usize,
     length: Option<u64>,
     chunked: bool,
-    /// Any expectation: one that is not understood is refused before the body as well.
-    expects: bool,
+    /// Set by any expectation: the service answers an unknown one with 417 before the body, too.
+    expects_continue: bool,
 }
 
-impl Fields {
-    fn take(&mut self, line: &[u8]) -> Result<(), HeadError> {
+impl BodyHeaders {
+    fn add(&mut self, line: &[u8]) -> Result<(), HeadError> {
         self.count += 1;
         if self.count > MAX_FIELDS {
             return Err(HeadError::TooLarge);
@@ -308,7 +314,7 @@ impl Fields {
             }
             self.chunked = true;
         } else if name.eq_ignore_ascii_case(b"expect") {
-            self.expects = true;
+            self.expects_continue = true;
         } else if looks_like_framing(name) {
             return Err(malformed("A header's name is almost Content-Length or Transfer-Encoding"));
         }
@@ -330,7 +336,9 @@ impl Fields {
     fn framing(&self, version: Version) -> Result<Framing, HeadError> {
         match (self.chunked, self.length) {
             (true, Some(_)) => Err(malformed("Content-Length and Transfer-Encoding exclude each other")),
-            (true, None) if version == Version::One => Err(malformed("HTTP/1.0 knows no Transfer-Encoding")),
+            (true, None) if version == Version::Http10 => {
+                Err(malformed("HTTP/1.0 knows no Transfer-Encoding"))
+            }
             (true, None) => Ok(Framing::Chunked),
             (false, Some(0) | None) => Ok(Framing::None),
             (false, Some(length)) => Ok(Framing::Length(length)),
@@ -338,7 +346,8 @@ impl Fields {
     }
 }
 
-/// Whether a server that is lax about hyphens may take it for a header that says where the body ends.
+/// Whether a lenient server, one that maps hyphens and underscores to each other, may read the name as one that frames the
+/// body.
 fn looks_like_framing(name: &[u8]) -> bool {
     if name.len() < b"contentlength".len() {
         return false;
@@ -347,7 +356,7 @@ fn looks_like_framing(name: &[u8]) -> bool {
     letters().eq(*b"contentlength") || letters().eq(*b"transferencoding")
 }
 
-/// Spaces and tabs only, as RFC 9110 section 5.6.3 has it: a form feed is part of the value.
+/// Trims spaces and tabs only (RFC 9110 section 5.6.3): `trim_ascii` would also take a form feed, which is part of the value.
 fn trim_blanks(value: &[u8]) -> &[u8] {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
@@ -416,7 +425,7 @@ mod tests {
             ("POST / HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\n", false),
         ] {
             assert!(
-                matches!(scan(head.as_bytes()), Scan::Complete { expects, .. } if expects == expected),
+                matches!(scan(head.as_bytes()), Scan::Complete { expects_continue, .. } if expects_continue == expected),
                 "{head:?}"
             );
         }
@@ -497,15 +506,15 @@ mod tests {
         ] {
             for before in [&b""[..], b"\r\n"] {
                 let line = [before, b"GET ", target, b" HTTP/1.1\r\n\r\n"].concat();
-                let Scan::Complete { length, encoded: Some(encoded), .. } = scan(&line) else {
+                let Scan::Complete { length, encoding: Some(encoding), .. } = scan(&line) else {
                     panic!("{target:?}")
                 };
                 assert_eq!(length, line.len());
                 let rewritten =
-                    [&line[..encoded.place.start], encoded.text.as_bytes(), &line[encoded.place.end..]];
+                    [&line[..encoding.range.start], encoding.text.as_bytes(), &line[encoding.range.end..]];
                 let whole = [before, b"GET ", expected.as_bytes(), b" HTTP/1.1\r\n\r\n"].concat();
                 assert_eq!(rewritten.concat(), whole);
-                assert!(matches!(scan(&whole), Scan::Complete { encoded: None, .. }), "{expected}");
+                assert!(matches!(scan(&whole), Scan::Complete { encoding: None, .. }), "{expected}");
             }
         }
     }
@@ -513,8 +522,8 @@ mod tests {
     #[test]
     fn every_byte_of_a_target_passes_or_is_named() {
         for byte in 0..=u8::MAX {
-            for place in [&b"/"[..], b"/?a="] {
-                let line = [b"GET ", place, &[byte], b"x HTTP/1.1\r\n\r\n"].concat();
+            for range in [&b"/"[..], b"/?a="] {
+                let line = [b"GET ", range, &[byte], b"x HTTP/1.1\r\n\r\n"].concat();
                 match scan(&line) {
                     Scan::Complete { .. } => {
                         assert!(byte > b' ' && !matches!(byte, b'#' | b'%' | 0x7f), "{byte}");
@@ -525,7 +534,7 @@ mod tests {
                             b'%' => what.contains("percent sign"),
                             // A line end makes another line of it.
                             b'\n' => true,
-                            byte => what.contains(&shown(byte)) && what.contains(&format!("%{byte:02X}")),
+                            byte => what.contains(&describe(byte)) && what.contains(&format!("%{byte:02X}")),
                         };
                         assert!(named, "{byte}: {what}");
                     }

@@ -1,7 +1,7 @@
-//! Input that is read and thrown away: a client that is refused while it still sends must get to the answer.
+//! Discards what a refused client still sends, so that the client gets to read the answer.
 //!
-//! Many clients send their whole body before they read anything (Python's urllib, Java's HttpURLConnection). Closing with
-//! bytes unread takes the answer back, and some cannot tell an answer from a broken pipe when they are stopped.
+//! Many clients send their whole body before they read anything (Python's urllib, Java's HttpURLConnection). Closing a
+//! socket with unread input sends a reset, and the client then reports a broken pipe instead of the answer.
 
 use std::{
     future::Future,
@@ -17,48 +17,54 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// How long the client may go on sending.
-pub(super) const MAX_TIME: Duration = Duration::from_secs(30);
+/// How long input is discarded at most.
+pub(super) const MAX_LINGER: Duration = Duration::from_secs(30);
 
-/// How long the client may send nothing once it has the answer. nginx has the same value for `lingering_timeout`.
-pub(super) const MAX_SILENCE: Duration = Duration::from_secs(5);
+/// How long the client may be silent once it has the answer. The same as the default of nginx's `lingering_timeout`.
+pub(super) const MAX_READ_SILENCE: Duration = Duration::from_secs(5);
 
-/// How long it may send nothing before it gets the answer: one that waits for it has stopped sending.
-pub(super) const MAX_PAUSE: Duration = Duration::from_millis(250);
+/// How long the client may be silent before it gets the answer: a client that waits for the answer sends nothing.
+pub(super) const MAX_SEND_PAUSE: Duration = Duration::from_millis(250);
 
 /// How much is read at a time, in bytes.
-const STEP: usize = 16 * 1024;
+const READ_SIZE: usize = 16 * 1024;
 
 /// Discards input until the client stops or a limit is reached.
 pub(super) struct LingeringClose {
-    end: Instant,
-    silence: Duration,
+    deadline: Instant,
+    max_silence: Duration,
     timer: Pin<Box<Sleep>>,
+    /// How many bytes may still be discarded.
     left: u64,
 }
 
 impl LingeringClose {
-    /// Discards `limit` bytes at most, and ends when nothing comes for as long as `silence`.
-    pub(super) fn new(limit: u64, silence: Duration) -> Self {
-        Self { end: Instant::now() + MAX_TIME, silence, timer: Box::pin(sleep(silence)), left: limit }
+    /// Discards at most `limit` bytes, and ends when the client is silent for `max_silence`.
+    pub(super) fn new(limit: u64, max_silence: Duration) -> Self {
+        Self {
+            deadline: Instant::now() + MAX_LINGER,
+            max_silence,
+            timer: Box::pin(sleep(max_silence)),
+            left: limit,
+        }
     }
 
-    /// Reads what comes and shows it to `look`, until that breaks or there is nothing more to wait for.
+    /// Reads what comes and passes it to `inspect`, until that breaks, the client closes or a limit is reached.
     pub(super) fn poll(
         &mut self,
         mut io: Pin<&mut impl AsyncRead>,
         context: &mut Context<'_>,
-        mut look: impl FnMut(&[u8]) -> ControlFlow<()>,
+        mut inspect: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Poll<()> {
         while self.left > 0 && self.timer.as_mut().poll(context).is_pending() {
-            let mut step = [MaybeUninit::uninit(); STEP];
-            let mut buffer = ReadBuf::uninit(&mut step);
+            let mut bytes = [MaybeUninit::uninit(); READ_SIZE];
+            let mut buffer = ReadBuf::uninit(&mut bytes);
             let read = ready!(io.as_mut().poll_read(context, &mut buffer));
-            if read.is_err() || buffer.filled().is_empty() || look(buffer.filled()).is_break() {
+            if read.is_err() || buffer.filled().is_empty() || inspect(buffer.filled()).is_break() {
                 break;
             }
             self.left = self.left.saturating_sub(buffer.filled().len() as u64);
-            self.timer.as_mut().reset(self.end.min(Instant::now() + self.silence));
+            self.timer.as_mut().reset(self.deadline.min(Instant::now() + self.max_silence));
         }
         Poll::Ready(())
     }

@@ -1,4 +1,4 @@
-//! Whose turn it is on a connection: the client's, to send a request, or ours, to answer it.
+//! The phase of a connection: it waits for the client's next request, or it answers one.
 
 use std::{
     future::Future,
@@ -15,22 +15,22 @@ use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::refused_head::RefusedHead;
 
-/// What the gate and the service of one connection tell each other. Clones tell the same.
+/// The phase of one connection, which its filter, its service and its socket share. Clones are the same phase.
 #[derive(Clone, Debug, Default)]
 pub(in crate::downstream) struct ConnectionPhase(Arc<Mutex<State>>);
 
 /// What ended a connection in the middle of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndedBy {
-    /// The client, which closed or reset it.
+    /// The client closed or reset it.
     Client,
-    /// The limit on how long a client may take nothing of its answer.
+    /// The client read nothing of its answer for too long.
     WriteTimeout,
-    /// The server, which stops.
+    /// The server is shutting down.
     Server,
 }
 
-/// Tells the service of a connection how that has ended.
+/// Lets the service of a connection find out what ended it.
 #[derive(Clone, Debug)]
 pub struct ConnectionEnd(ConnectionPhase);
 
@@ -39,47 +39,47 @@ impl ConnectionEnd {
         Self(phase.clone())
     }
 
-    /// What has ended the connection, if anything has: only the server ends one without saying so.
+    /// What ended the connection. When nothing was recorded, the server dropped it.
     #[must_use]
     pub fn ended_by(&self) -> EndedBy {
         self.0.lock().ended_by.unwrap_or(EndedBy::Server)
     }
 }
 
-/// Among the extensions of an answer: it is a few lines long. A client that does not read one gives way to others.
+/// An extension of responses that are a few lines long. The connection of a client that does not read one may be evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShortAnswer;
 
 /// How a client keeps its answer from being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::downstream) enum Stall {
+pub(in crate::downstream) enum WriteStall {
     /// It does not read.
     NotReading,
-    /// It still sends the body of a request that is refused.
-    Sending,
+    /// It still sends the body of a request that was refused.
+    StillSending,
 }
 
 #[derive(Debug)]
 struct State {
-    /// For the call that answers it. The library calls the service for one head at a time and in order,
-    /// and the gate gives it the next head only when it asks for more: one place is enough.
+    /// Waits for the service call that answers it. One place is enough: hyper calls the service for one head at a time and
+    /// in order, and the filter passes the next head only when hyper asks for more.
     refused: Option<RefusedHead>,
-    ours: bool,
+    is_answering: bool,
     /// Whether there has been a request at all.
-    used: bool,
-    /// When the client's turn began again, until the gate has heard of it.
-    began: Option<Instant>,
-    /// When the client's turn began.
+    is_used: bool,
+    /// When the last answer ended, until the filter has restarted its timer by it.
+    idle_start: Option<Instant>,
+    /// When the connection began to wait for a request.
     idle_since: Instant,
     /// Since when the client keeps its answer from being sent, and how.
-    stalled: Option<(Instant, Stall)>,
-    /// Whether some of the body of the request that is answered has not been read.
-    in_body: bool,
+    stalled: Option<(Instant, WriteStall)>,
+    /// Whether a part of the request body has not been read.
+    is_in_body: bool,
     /// Whether the answer is a [`ShortAnswer`].
-    short: bool,
-    /// Since when the connection has only been kept for the client to read the last answer.
+    is_answer_short: bool,
+    /// Since when the connection is only kept so that the client can read its last answer.
     lingering_since: Option<Instant>,
-    /// What has ended the connection, before what is under way on it is dropped.
+    /// Must be set before the exchange is dropped: that writes its log line, which names the cause.
     ended_by: Option<EndedBy>,
 }
 
@@ -87,13 +87,13 @@ impl Default for State {
     fn default() -> Self {
         Self {
             refused: None,
-            ours: false,
-            used: false,
-            began: None,
+            is_answering: false,
+            is_used: false,
+            idle_start: None,
             idle_since: Instant::now(),
             stalled: None,
-            in_body: false,
-            short: false,
+            is_in_body: false,
+            is_answer_short: false,
             lingering_since: None,
             ended_by: None,
         }
@@ -110,81 +110,81 @@ impl ConnectionPhase {
     }
 
     /// Whether a request is being answered.
-    pub(in crate::downstream) fn is_ours(&self) -> bool {
-        self.lock().ours
+    pub(in crate::downstream) fn is_answering(&self) -> bool {
+        self.lock().is_answering
     }
 
-    /// When the client's turn began, told once.
-    pub(in crate::downstream) fn take_beginning(&self) -> Option<Instant> {
-        self.lock().began.take()
+    /// When the last answer ended; `None` when that has been taken before.
+    pub(in crate::downstream) fn take_idle_start(&self) -> Option<Instant> {
+        self.lock().idle_start.take()
     }
 
-    /// Whether a request has been taken up on this connection.
+    /// Whether there has been a request on this connection.
     pub(in crate::downstream) fn is_used(&self) -> bool {
-        self.lock().used
+        self.lock().is_used
     }
 
-    /// Since when the client could have sent a request and has not; `None` while an answer is made or sent.
+    /// Since when the connection waits for a request; `None` while it answers one.
     pub(in crate::downstream) fn idle_since(&self) -> Option<Instant> {
         let state = self.lock();
-        (!state.ours && state.stalled.is_none()).then_some(state.idle_since)
+        (!state.is_answering && state.stalled.is_none()).then_some(state.idle_since)
     }
 
     /// Since when and how the client keeps its answer from being sent.
-    pub(in crate::downstream) fn stalled(&self) -> Option<(Instant, Stall)> {
+    pub(in crate::downstream) fn stalled(&self) -> Option<(Instant, WriteStall)> {
         self.lock().stalled
     }
 
     /// Notes whether the client keeps its answer from being sent.
-    pub(in crate::downstream) fn set_stalled(&self, stall: Option<Stall>) {
+    pub(in crate::downstream) fn set_stalled(&self, stall: Option<WriteStall>) {
         let mut state = self.lock();
         state.stalled = stall.map(|stall| (Instant::now(), stall));
     }
 
     /// Whether the answer that is sent is a [`ShortAnswer`].
     pub(in crate::downstream) fn is_answer_short(&self) -> bool {
-        self.lock().short
+        self.lock().is_answer_short
     }
 
     pub(in crate::downstream) fn set_answer_short(&self, short: bool) {
-        self.lock().short = short;
+        self.lock().is_answer_short = short;
     }
 
-    /// Notes whether some of a request's body has not been read.
+    /// Notes whether a part of the request body has not been read.
     pub(in crate::downstream) fn set_in_body(&self, in_body: bool) {
-        self.lock().in_body = in_body;
+        self.lock().is_in_body = in_body;
     }
 
     pub(in crate::downstream) fn is_in_body(&self) -> bool {
-        self.lock().in_body
+        self.lock().is_in_body
     }
 
-    /// Notes that the last answer has been sent, and that what the client still sends is thrown away.
+    /// Notes that the last answer has been sent and that further input is discarded.
     pub(in crate::downstream) fn linger(&self) {
         self.lock().lingering_since = Some(Instant::now());
     }
 
-    /// Since when what the client sends has been thrown away.
+    /// Since when input has been discarded after the last answer.
     pub(in crate::downstream) fn lingering_since(&self) -> Option<Instant> {
         self.lock().lingering_since
     }
 
-    /// Notes what ends the connection; what came first counts.
+    /// Notes what ends the connection. The first cause stays: a client that is cut off for not reading also seems to close.
     pub(in crate::downstream) fn end(&self, by: EndedBy) {
         self.lock().ended_by.get_or_insert(by);
     }
 
-    pub(in crate::downstream) fn begin_ours(&self) {
+    pub(in crate::downstream) fn begin_exchange(&self) {
         let mut state = self.lock();
-        state.ours = true;
-        state.used = true;
+        state.is_answering = true;
+        state.is_used = true;
     }
 
-    pub(in crate::downstream) fn begin_clients(&self) {
+    pub(in crate::downstream) fn end_exchange(&self) {
         let mut state = self.lock();
-        state.ours = false;
+        state.is_answering = false;
         state.idle_since = Instant::now();
-        state.began = Some(state.idle_since);
+        state.idle_start = Some(state.idle_since);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -192,8 +192,8 @@ impl ConnectionPhase {
     }
 }
 
-/// A service that takes turns: it puts the [`RefusedHead`] into the extensions of the request that stands for it, and
-/// its turn lasts until the body of its answer has been sent.
+/// Keeps the [`ConnectionPhase`]: an exchange lasts from the call until the body of the response has been sent. It also puts
+/// the [`RefusedHead`] into the extensions of the request that stands for it.
 #[derive(Clone, Debug)]
 pub(in crate::downstream) struct PhaseService<S> {
     inner: S,
@@ -210,69 +210,70 @@ impl<S, R, B> hyper::service::Service<Request<R>> for PhaseService<S>
 where
     S: Service<Request<R>, Response = Response<B>> + Clone,
 {
-    type Response = Response<Answer<B>>;
+    type Response = Response<ExchangeBody<B>>;
     type Error = S::Error;
-    type Future = Pending<Oneshot<S, Request<R>>>;
+    type Future = ResponseFuture<Oneshot<S, Request<R>>>;
 
-    /// Takes the refused head at once: before the future is polled, the library may read the next head.
+    /// Takes the refused head before the future is polled: hyper may read the next head before that.
     fn call(&self, mut request: Request<R>) -> Self::Future {
-        self.phase.begin_ours();
+        self.phase.begin_exchange();
         if let Some(mut head) = self.phase.take_refused() {
             if let Some(id) = head.request_id.take() {
                 request.headers_mut().insert("x-request-id", id);
             }
             request.extensions_mut().insert(head);
         }
-        let end = EndOfExchange(self.phase.clone());
-        Pending { answer: self.inner.clone().oneshot(request), end: Some(end) }
+        let exchange = ExchangeGuard(self.phase.clone());
+        ResponseFuture { response: self.inner.clone().oneshot(request), exchange: Some(exchange) }
     }
 }
 
 pin_project! {
-    /// An answer that is being made.
-    pub(in crate::downstream) struct Pending<F> {
+    /// The future of [`PhaseService`].
+    pub(in crate::downstream) struct ResponseFuture<F> {
         #[pin]
-        answer: F,
-        end: Option<EndOfExchange>,
+        response: F,
+        exchange: Option<ExchangeGuard>,
     }
 }
 
-impl<F, B, E> Future for Pending<F>
+impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {
-    type Output = Result<Response<Answer<B>>, E>;
+    type Output = Result<Response<ExchangeBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.answer.poll(context))?;
-        let end = this.end.take().expect("a future is polled to its end once");
-        end.0.set_answer_short(response.extensions_mut().remove::<ShortAnswer>().is_some());
-        // What is left of the body is thrown away, and so would be a request behind it.
-        if end.0.is_in_body() {
+        let mut response = ready!(this.response.poll(context))?;
+        let exchange = this.exchange.take().expect("a future is polled to its end once");
+        exchange.0.set_answer_short(response.extensions_mut().remove::<ShortAnswer>().is_some());
+        // The filter discards the rest of the body, and would discard a request behind it too: the client must not send one.
+        if exchange.0.is_in_body() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Poll::Ready(Ok(response.map(|body| Answer { body, _end: end })))
+        Poll::Ready(Ok(response.map(|body| ExchangeBody { body, _exchange: exchange })))
     }
 }
 
+/// Ends the exchange when it is dropped, also when hyper drops a response in the middle.
 #[derive(Debug)]
-struct EndOfExchange(ConnectionPhase);
+struct ExchangeGuard(ConnectionPhase);
 
-impl Drop for EndOfExchange {
+impl Drop for ExchangeGuard {
     fn drop(&mut self) {
-        self.0.begin_clients();
+        self.0.end_exchange();
     }
 }
 
-/// The body of an answer.
+/// The body of a response. The exchange ends with it.
 #[derive(Debug)]
-pub(in crate::downstream) struct Answer<B> {
+pub(in crate::downstream) struct ExchangeBody<B> {
     body: B,
-    _end: EndOfExchange,
+    _exchange: ExchangeGuard,
 }
 
-impl<B: Body + Unpin> Body for Answer<B> {
+impl<B: Body + Unpin> Body for ExchangeBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -311,14 +312,14 @@ mod tests {
             service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Empty::<&[u8]>::new()))),
             phase.clone(),
         );
-        assert!(!phase.is_ours() && !phase.is_used());
+        assert!(!phase.is_answering() && !phase.is_used());
         let Ok(answer) = answering.call(Request::new(())).await;
         advance(Duration::from_secs(1)).await;
-        assert!(phase.is_ours() && phase.is_used() && phase.idle_since().is_none());
+        assert!(phase.is_answering() && phase.is_used() && phase.idle_since().is_none());
         drop(answer);
-        assert_eq!((phase.is_ours(), phase.idle_since()), (false, Some(Instant::now())));
-        assert_eq!(phase.take_beginning(), Some(Instant::now()));
-        assert_eq!(phase.take_beginning(), None, "it is told once");
+        assert_eq!((phase.is_answering(), phase.idle_since()), (false, Some(Instant::now())));
+        assert_eq!(phase.take_idle_start(), Some(Instant::now()));
+        assert_eq!(phase.take_idle_start(), None, "it is told once");
     }
 
     #[tokio::test]

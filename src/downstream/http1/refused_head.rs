@@ -1,4 +1,4 @@
-//! What is known of a request whose head was refused.
+//! What can be read of a refused request head.
 
 use http::{HeaderValue, Method};
 use memchr::memchr;
@@ -7,7 +7,7 @@ use percent_encoding::percent_encode;
 use super::head::{HeadError, ILLEGAL};
 use crate::request_target::MAX_LENGTH as MAX_TARGET;
 
-/// A head that was refused, and what it says about the request for its line in the log.
+/// A refused request head, and what its log line can say about the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedHead {
     /// Why it is refused.
@@ -27,7 +27,7 @@ impl RefusedHead {
         let mut words = lines.next().unwrap_or_default().trim_ascii().split(|&byte| byte == b' ');
         let method = words.next().filter(|method| method.len() <= MAX_METHOD);
         let method = method.and_then(|method| Method::from_bytes(method).ok());
-        // What no method stands before is another protocol.
+        // Without a method before it, the second word belongs to another protocol.
         let target = words.next().filter(|_| method.is_some()).unwrap_or_default();
         let path = target.split(|&byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
         let path = &path[..path.len().min(MAX_TARGET)];
@@ -40,5 +40,5 @@ impl RefusedHead {
     }
 }
 
-/// A longer first word is no method, for the log.
+/// The longest method, in bytes. A longer first word is not logged as a method.
 const MAX_METHOD: usize = 32;

@@ -1,9 +1,9 @@
-//! Whole responses as bytes, for connections that are closed without being served.
+//! Complete responses as bytes, for connections that are closed without being served.
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Response, header};
 
-/// `response` as it goes over the wire, with its length, and `Connection: close`.
+/// `response` as it goes over the wire, with `Content-Length` and `Connection: close`.
 #[must_use]
 pub fn serialized(response: &Response<Bytes>) -> Bytes {
     let (status, body) = (response.status(), response.body());

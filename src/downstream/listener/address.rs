@@ -1,4 +1,4 @@
-//! Listen addresses as they are written in the configuration.
+//! Listen addresses as the configuration has them.
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
@@ -13,10 +13,10 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
-/// Why a text is no listen address.
+/// Why a text is not a listen address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidListen {
-    /// Nothing says which port.
+    /// The port is missing.
     NoPort,
     /// The port is not a number up to 65535.
     Port,
@@ -54,13 +54,13 @@ impl std::str::FromStr for Listen {
 }
 
 impl Listen {
-    /// Whether others than this machine's users reach it.
+    /// Whether other machines can reach it.
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Address(address) if !address.ip().to_canonical().is_loopback())
     }
 
-    /// One description of bound `addresses`: `localhost` for both loopback addresses, else the first.
+    /// One value for the bound `addresses`: `localhost` for both loopback addresses, else the first address.
     pub(super) fn of(addresses: &[Self]) -> Option<Self> {
         let is_localhost = |listen: &Self, port: u16| matches!(listen, Self::Address(address) if address.ip().is_loopback() && address.port() == port);
         match addresses {

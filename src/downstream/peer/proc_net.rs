@@ -1,28 +1,28 @@
-//! The kernel's sockets as a table of text (proc_pid_net(5)): to be had everywhere, read as a whole each time.
+//! Looks a socket up in the kernel's text table (proc_pid_net(5)), which exists everywhere, but is read as a whole each time.
 
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use super::{Found, Row, was_connected};
+use super::{Lookup, SocketEntry, was_connected};
 
 /// Looks for the socket at `local` that is connected to `remote`.
-pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Found {
+pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Lookup {
     let tables = tables();
-    match tables.iter().flatten().find_map(|table| row_of(table, local, remote)) {
-        Some(row) => Found::Row(row),
-        None if tables[0].is_some() => Found::Nothing,
-        None => Found::Unknown,
+    match tables.iter().flatten().find_map(|table| find_row(table, local, remote)) {
+        Some(socket) => Lookup::Socket(socket),
+        None if tables[0].is_some() => Lookup::NotFound,
+        None => Lookup::Unknown,
     }
 }
 
-/// A socket of the IPv6 family may carry an IPv4 connection: both tables are looked at.
+/// Both tables, since a socket of the IPv6 family may carry an IPv4 connection.
 fn tables() -> [Option<String>; 2] {
     ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).ok())
 }
 
-fn row_of(table: &str, local: SocketAddr, remote: SocketAddr) -> Option<Row> {
+fn find_row(table: &str, local: SocketAddr, remote: SocketAddr) -> Option<SocketEntry> {
     table.lines().find_map(|line| {
         let mut fields = line.split_ascii_whitespace().skip(1);
         let ends = (address(fields.next()?)?, address(fields.next()?)?);
@@ -33,9 +33,9 @@ fn row_of(table: &str, local: SocketAddr, remote: SocketAddr) -> Option<Row> {
         if !was_connected(state) {
             return None;
         }
-        let user = fields.nth(3)?.parse().ok()?;
+        let uid = fields.nth(3)?.parse().ok()?;
         let inode = fields.nth(1)?.parse().ok()?;
-        Some(Row { user, inode })
+        Some(SocketEntry { uid, inode })
     })
 }
 
@@ -76,21 +76,21 @@ mod tests {
     #[test]
     fn sockets_are_found_by_both_their_ends() {
         let server: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
-        let row = |table, client: &str, server| row_of(table, client.parse().expect("an address"), server);
-        assert_eq!(row(TABLE, "127.0.0.1:50000", server), Some(Row { user: 0, inode: 0 }));
-        assert_eq!(row(TABLE, "127.0.0.1:50001", server), Some(Row { user: 1000, inode: 4243 }));
+        let row = |table, client: &str, server| find_row(table, client.parse().expect("an address"), server);
+        assert_eq!(row(TABLE, "127.0.0.1:50000", server), Some(SocketEntry { uid: 0, inode: 0 }));
+        assert_eq!(row(TABLE, "127.0.0.1:50001", server), Some(SocketEntry { uid: 1000, inode: 4243 }));
         assert_eq!(row(TABLE, "127.0.0.1:50002", server), None);
         assert_eq!(row(TABLE, "127.0.0.1:50004", server), None, "one that has not connected yet");
-        assert_eq!(row(TABLE_6, "127.0.0.1:50002", server), Some(Row { user: 1000, inode: 77 }));
+        assert_eq!(row(TABLE_6, "127.0.0.1:50002", server), Some(SocketEntry { uid: 1000, inode: 77 }));
         let six = "[::1]:8080".parse().expect("an address");
-        assert_eq!(row(TABLE_6, "[::1]:50003", six), Some(Row { user: 1000, inode: 78 }));
+        assert_eq!(row(TABLE_6, "[::1]:50003", six), Some(SocketEntry { uid: 1000, inode: 78 }));
     }
 
     #[test]
     fn tables_that_are_not_understood_say_nothing() {
         let server: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
         for table in ["", "\n\n", "a b c", "0: x y", "0: 0100007F:C350", "0: 0100007é:C350 z"] {
-            assert_eq!(row_of(table, server, server), None);
+            assert_eq!(find_row(table, server, server), None);
         }
     }
 }

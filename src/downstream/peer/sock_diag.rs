@@ -1,4 +1,4 @@
-//! One socket of the kernel's, asked for by its two ends (sock_diag(7)): as fast with ten thousand as with one.
+//! Asks the kernel for one socket by its two ends (sock_diag(7)), which takes as long with ten thousand sockets as with one.
 
 use std::{
     io::{self, Read},
@@ -11,9 +11,9 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Found, Row, was_connected};
+use super::{Lookup, SocketEntry, was_connected};
 
-/// Of linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h.
+// From linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h.
 const AF_NETLINK: i32 = 16;
 const NETLINK_SOCK_DIAG: i32 = 4;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -27,31 +27,31 @@ const ENOENT: i32 = 2;
 /// The interface `lo` of every network namespace (linux/include/net/flow.h).
 const LOOPBACK_INTERFACE: u32 = 1;
 
-/// Of an `nlmsghdr`, of an `inet_diag_req_v2` and of an `inet_diag_msg`, in bytes.
-const HEADER: usize = 16;
-const REQUEST: usize = 56;
-const MESSAGE: usize = 72;
+// The sizes of `nlmsghdr`, `inet_diag_req_v2` and `inet_diag_msg`, in bytes.
+const HEADER_LEN: usize = 16;
+const REQUEST_LEN: usize = 56;
+const MESSAGE_LEN: usize = 72;
 
-/// Whether the kernel has ever told of a socket: one that lacks the means to says "no such socket" too.
-static TELLS: AtomicBool = AtomicBool::new(false);
+/// Whether the kernel has ever found a socket. A kernel without the diagnostic modules answers ENOENT to everything.
+static HAS_ANSWERED: AtomicBool = AtomicBool::new(false);
 
-/// Kept open: the question whose a connection is must be answered when the process may open no more files, too.
+/// Kept open, so that owners can be looked up even when the process may open no more files.
 static SOCKET: Mutex<Option<Socket>> = Mutex::new(None);
 
 /// Looks for the socket at `local` that is connected to `remote`.
-pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Found {
+pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Lookup {
     if !cfg!(target_os = "linux") {
-        return Found::Unknown;
+        return Lookup::Unknown;
     }
-    let mut answer = [0; HEADER + MESSAGE];
-    match ask(&request(local, remote), &mut answer) {
+    let mut answer = [0; HEADER_LEN + MESSAGE_LEN];
+    match exchange(&request(local, remote), &mut answer) {
         Ok(length) => read(answer.get(..length).unwrap_or_default()),
-        Err(_) => Found::Unknown,
+        Err(_) => Lookup::Unknown,
     }
 }
 
-/// The kernel answers while the request is sent: there is nothing to wait for.
-fn ask(request: &[u8], answer: &mut [u8]) -> io::Result<usize> {
+/// Sends a request and reads the answer, which the kernel queues before the send returns: nothing blocks.
+fn exchange(request: &[u8], answer: &mut [u8]) -> io::Result<usize> {
     let mut shared = SOCKET.lock().unwrap_or_else(PoisonError::into_inner);
     let mut socket = match shared.take() {
         Some(socket) => socket,
@@ -64,21 +64,21 @@ fn ask(request: &[u8], answer: &mut [u8]) -> io::Result<usize> {
     };
     socket.send(request)?;
     let length = socket.read(answer)?;
-    // Only one that has answered is kept: no answer to another question may be left in it.
+    // A socket that failed is closed: a late answer in it would be taken for the answer to the next request.
     *shared = Some(socket);
     Ok(length)
 }
 
-fn request(local: SocketAddr, remote: SocketAddr) -> [u8; HEADER + REQUEST] {
+fn request(local: SocketAddr, remote: SocketAddr) -> [u8; HEADER_LEN + REQUEST_LEN] {
     let (local_ip, remote_ip) = (local.ip().to_canonical(), remote.ip().to_canonical());
     let family = if local_ip.is_ipv4() && remote_ip.is_ipv4() { AF_INET } else { AF_INET6 };
-    let mut request = [0; HEADER + REQUEST];
+    let mut request = [0; HEADER_LEN + REQUEST_LEN];
     let mut at = 0;
     let mut put = |bytes: &[u8]| {
         request[at..at + bytes.len()].copy_from_slice(bytes);
         at += bytes.len();
     };
-    put(&((HEADER + REQUEST) as u32).to_ne_bytes());
+    put(&((HEADER_LEN + REQUEST_LEN) as u32).to_ne_bytes());
     put(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     put(&NLM_F_REQUEST.to_ne_bytes());
     put(&[0; 8]);
@@ -89,13 +89,13 @@ fn request(local: SocketAddr, remote: SocketAddr) -> [u8; HEADER + REQUEST] {
     put(&octets(local_ip));
     put(&octets(remote_ip));
     put(&interface(remote, local).to_ne_bytes());
-    // INET_DIAG_NOCOOKIE: whichever socket it is.
+    // INET_DIAG_NOCOOKIE: the cookie of the socket is not known, and none is asked for.
     put(&[0xff; 8]);
     request
 }
 
-/// The interface that a socket may be bound to. The kernel finds a bound one by its own interface only, and one that is not
-/// bound by any; between processes of this machine it is `lo`, save for link-local addresses, which name theirs.
+/// The interface to look on. The kernel finds an unbound socket on any interface, but one that is bound to an interface only
+/// on that one. Between processes of this machine it is `lo`, except for link-local addresses, which name theirs.
 fn interface(one: SocketAddr, other: SocketAddr) -> u32 {
     let scope = |address| match address {
         SocketAddr::V6(address) => address.scope_id(),
@@ -116,26 +116,33 @@ fn octets(ip: IpAddr) -> [u8; 16] {
     }
 }
 
-fn read(answer: &[u8]) -> Found {
+fn read(answer: &[u8]) -> Lookup {
     let number = |at: usize| -> Option<u32> {
         Some(u32::from_ne_bytes(answer.get(at..at + 4)?.try_into().expect("four bytes")))
     };
     let kind = answer.get(4..6).map(|kind| u16::from_ne_bytes([kind[0], kind[1]]));
-    match (kind, number(HEADER)) {
+    match (kind, number(HEADER_LEN)) {
         (Some(SOCK_DIAG_BY_FAMILY), _) => {
-            let (state, user, inode) =
-                (answer.get(HEADER + 1), number(HEADER + MESSAGE - 8), number(HEADER + MESSAGE - 4));
-            let (Some(&state), Some(user), Some(inode)) = (state, user, inode) else { return Found::Unknown };
-            TELLS.store(true, Ordering::Relaxed);
-            // Where no connection has these ends, the kernel gives a listener at the first of them.
-            if was_connected(state) { Found::Row(Row { user, inode: inode.into() }) } else { Found::Nothing }
+            let (state, uid, inode) = (
+                answer.get(HEADER_LEN + 1),
+                number(HEADER_LEN + MESSAGE_LEN - 8),
+                number(HEADER_LEN + MESSAGE_LEN - 4),
+            );
+            let (Some(&state), Some(uid), Some(inode)) = (state, uid, inode) else { return Lookup::Unknown };
+            HAS_ANSWERED.store(true, Ordering::Relaxed);
+            // When no connection has these ends, the kernel answers with a listener at the first of them.
+            if was_connected(state) {
+                Lookup::Socket(SocketEntry { uid, inode: inode.into() })
+            } else {
+                Lookup::NotFound
+            }
         }
         (Some(NLMSG_ERROR), Some(error))
-            if error.cast_signed() == -ENOENT && TELLS.load(Ordering::Relaxed) =>
+            if error.cast_signed() == -ENOENT && HAS_ANSWERED.load(Ordering::Relaxed) =>
         {
-            Found::Nothing
+            Lookup::NotFound
         }
-        _ => Found::Unknown,
+        _ => Lookup::Unknown,
     }
 }
 
@@ -145,11 +152,11 @@ mod tests {
 
     #[test]
     fn answers_that_are_not_understood_say_nothing() {
-        let mut message = [0; HEADER + MESSAGE];
-        assert_eq!(read(&message), Found::Unknown);
+        let mut message = [0; HEADER_LEN + MESSAGE_LEN];
+        assert_eq!(read(&message), Lookup::Unknown);
         message[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
         for length in 0..message.len() {
-            assert_eq!(read(&message[..length]), Found::Unknown, "{length}");
+            assert_eq!(read(&message[..length]), Lookup::Unknown, "{length}");
         }
     }
 }

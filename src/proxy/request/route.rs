@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, header::InvalidHeaderValue, uri::Scheme};
 use crate::{
     proxy::settings::{RouteSettings, Settings},
     signing::{Encoding, Scope, Signer, TargetError, WireTarget},
-    upstream::{Connector, Trust, TrustError, Upstream, Ways},
+    upstream::{ConnectOptions, Connector, Trust, TrustError, Upstream},
 };
 
 /// A route, ready to be used.
@@ -136,13 +136,13 @@ impl Routes {
             let upstream = match upstreams.get(&origin) {
                 Some(upstream) => Arc::clone(upstream),
                 None => {
-                    let ways = Ways {
+                    let options = ConnectOptions {
                         trust: trust.as_ref(),
                         proxies: &settings.forward_proxies,
                         resolver: &settings.resolver,
-                        time: settings.timeouts.connect,
+                        timeout: settings.timeouts.connect,
                     };
-                    let connector = Connector::new(&route.upstream, ways).map_err(BuildError::Trust)?;
+                    let connector = Connector::new(&route.upstream, options).map_err(BuildError::Trust)?;
                     let upstream = Arc::new(Upstream::new(connector, settings.timeouts.upstream()));
                     upstreams.insert(origin, Arc::clone(&upstream));
                     upstream

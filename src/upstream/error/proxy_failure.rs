@@ -1,4 +1,4 @@
-//! A forward proxy on the way to the upstream that made no tunnel.
+//! A forward proxy that opened no tunnel to the upstream.
 
 use std::{error::Error, fmt, sync::Arc};
 
@@ -7,19 +7,19 @@ use http::StatusCode;
 use super::{UpstreamError, tls_sentence};
 use crate::forward_proxy::ForwardProxy;
 
-/// A forward proxy that made no tunnel.
+/// A forward proxy that opened no tunnel.
 #[derive(Debug)]
 pub struct ProxyFailure {
     proxy: Arc<ForwardProxy>,
     pub(in crate::upstream) cause: ProxyCause,
 }
 
-/// Why a forward proxy made no tunnel.
+/// Why a forward proxy opened no tunnel.
 #[derive(Debug)]
 pub enum ProxyCause {
-    /// There is no connection to it, or it broke the connection or the protocol.
+    /// The connection to it failed, or it broke the protocol.
     Connection(Box<UpstreamError>),
-    /// It answered CONNECT with another status than 2xx.
+    /// It answered CONNECT with a status other than 2xx.
     Answer(StatusCode),
 }
 
@@ -28,13 +28,13 @@ impl ProxyFailure {
         Self { proxy: Arc::clone(proxy), cause }
     }
 
-    /// Why the proxy made no tunnel.
+    /// Why the proxy opened no tunnel.
     #[must_use]
     pub fn cause(&self) -> &ProxyCause {
         &self.cause
     }
 
-    /// Whether another attempt may go better: the proxy gave no answer that stays the same.
+    /// Whether a retry may succeed: a status below 500 would be the same again.
     pub(in crate::upstream) fn may_pass(&self) -> bool {
         match &self.cause {
             ProxyCause::Connection(error) => error.may_pass(),
@@ -42,7 +42,7 @@ impl ProxyFailure {
         }
     }
 
-    /// What helps the client, in whole sentences.
+    /// What the client should know, in whole sentences.
     pub(in crate::upstream) fn advice(&self) -> String {
         let (address, variable) = (self.proxy.address(), self.proxy.variable);
         let proxy = format!("The proxy {address}, which {variable} names,");
@@ -82,7 +82,7 @@ impl ProxyFailure {
 impl fmt::Display for ProxyFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (address, variable) = (self.proxy.address(), self.proxy.variable);
-        write!(f, "the proxy {address} ({variable}) made no tunnel: ")?;
+        write!(f, "the proxy {address} ({variable}) opened no tunnel: ")?;
         let error = match &self.cause {
             ProxyCause::Connection(error) => &**error,
             ProxyCause::Answer(status) => return write!(f, "it answered {status}"),

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::credentials::{
     AuthFlow, Cognito, IdentityPool, Login, RoleChoice, UserPool,
-    cognito::CognitoSource,
+    cognito::CognitoProvider,
     session::{Session, SessionStore},
     user_pool::script,
 };
@@ -277,7 +277,7 @@ impl Work {
         };
         let settings = Cognito { login: Login::UserPool(pool), identity_pool };
         let connector = crate::aws_http::observing(SharedHttpConnector::new(world.clone()), clock.clone());
-        let source = CognitoSource::login(settings, connector, clock.clone()).expect("no TOTP secret");
+        let source = CognitoProvider::login(settings, connector, clock.clone()).expect("no TOTP secret");
         let (publisher, receiver) = channel(clock.clone());
         let mut keeper = tokio::task::JoinSet::new();
         keeper.spawn(Refresher::new(source, publisher, clock.clone()).run(std::future::pending()));

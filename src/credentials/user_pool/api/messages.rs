@@ -32,7 +32,7 @@ pub(in crate::credentials::user_pool) struct RespondToAuthChallenge<'a> {
 /// What InitiateAuth and RespondToAuthChallenge answer: tokens or the next challenge.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(in crate::credentials::user_pool) struct AuthAnswer {
+pub(in crate::credentials::user_pool) struct AuthResponse {
     pub(in crate::credentials::user_pool) authentication_result: Option<AuthenticationResult>,
     pub(in crate::credentials::user_pool) challenge_name: Option<String>,
     pub(in crate::credentials::user_pool) challenge_parameters: Option<BTreeMap<String, String>>,
@@ -150,7 +150,7 @@ pub(in crate::credentials::user_pool) struct VerifiedSoftwareToken {
 }
 
 impl Request for InitiateAuth<'_> {
-    type Answer = AuthAnswer;
+    type Response = AuthResponse;
 
     fn operation(&self) -> Operation {
         match self.auth_flow {
@@ -165,7 +165,7 @@ impl Request for InitiateAuth<'_> {
 }
 
 impl Request for RespondToAuthChallenge<'_> {
-    type Answer = AuthAnswer;
+    type Response = AuthResponse;
 
     fn operation(&self) -> Operation {
         Operation::RespondToAuthChallenge
@@ -177,7 +177,7 @@ impl Request for RespondToAuthChallenge<'_> {
 }
 
 impl Request for GetTokensFromRefreshToken<'_> {
-    type Answer = RenewedTokens;
+    type Response = RenewedTokens;
 
     fn operation(&self) -> Operation {
         Operation::GetTokensFromRefreshToken
@@ -189,7 +189,7 @@ impl Request for GetTokensFromRefreshToken<'_> {
 }
 
 impl Request for RevokeToken<'_> {
-    type Answer = Done;
+    type Response = Done;
 
     fn operation(&self) -> Operation {
         Operation::RevokeToken
@@ -201,7 +201,7 @@ impl Request for RevokeToken<'_> {
 }
 
 impl Request for ConfirmDevice<'_> {
-    type Answer = Done;
+    type Response = Done;
 
     fn operation(&self) -> Operation {
         Operation::ConfirmDevice
@@ -213,7 +213,7 @@ impl Request for ConfirmDevice<'_> {
 }
 
 impl Request for AssociateSoftwareToken {
-    type Answer = SoftwareToken;
+    type Response = SoftwareToken;
 
     fn operation(&self) -> Operation {
         Operation::AssociateSoftwareToken
@@ -225,7 +225,7 @@ impl Request for AssociateSoftwareToken {
 }
 
 impl Request for VerifySoftwareToken<'_> {
-    type Answer = VerifiedSoftwareToken;
+    type Response = VerifiedSoftwareToken;
 
     fn operation(&self) -> Operation {
         Operation::VerifySoftwareToken

@@ -1,4 +1,4 @@
-//! The redirect that brings the browser back: a listener for one request that counts.
+//! The redirect at the end of a browser sign-in: a listener that waits for one request.
 
 use std::{
     convert::Infallible,
@@ -29,29 +29,30 @@ use crate::{
 
 const PATH: &str = "/callback";
 
-/// Browsers open connections ahead of need; nobody needs more than these.
+/// How many connections are served. Browsers open some in advance.
 const MAX_CONNECTIONS: usize = 16;
 
-/// How long the browser may take to read a page.
-const MAX_WRITE: Duration = Duration::from_secs(10);
+/// How long the browser may read nothing of a page.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the last page may take to reach the browser: longer than a connection without a request is kept at the end.
-const LAST_PAGE: Duration = Duration::from_secs(2);
+/// How long the last page may take to reach the browser. Longer than the grace for connections without a request, or that
+/// would always elapse.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A redirect has no body; this much of one is discarded, in bytes.
+/// How much of a request body is discarded, in bytes. A redirect has none.
 const MAX_DISCARD: u64 = 64 * 1024;
 
-/// Listens where `http://localhost:PORT/callback` leads.
+/// Listens at `http://localhost:PORT/callback`.
 ///
-/// Browsers take either address for `localhost`, so that both must be ours: another program on the
-/// other one would get the code.
+/// It binds both loopback addresses: a browser may try either for `localhost`, and another program on the other one would
+/// receive the code.
 #[derive(Debug)]
 pub(super) struct Callback {
     listeners: Mutex<Vec<Listener>>,
     port: u16,
 }
 
-/// The request that is waited for.
+/// The expected request.
 struct Expected {
     state: SecretString,
     port: u16,
@@ -67,7 +68,7 @@ struct Parameters {
 }
 
 impl Callback {
-    /// Port 0 takes any that is free.
+    /// Listens on `port`; 0 chooses a free one.
     pub(super) fn listen(port: u16) -> Result<Self, BrowserError> {
         let listeners = listener::bind(&Listen::Localhost(port))
             .map_err(|error| BrowserError::Listen(port, error.into_source()))?;
@@ -80,7 +81,7 @@ impl Callback {
         format!("http://localhost:{}{PATH}", self.port)
     }
 
-    /// Waits for the one redirect that carries `state`; gives its code. To be called once.
+    /// Waits for the redirect with this `state`, and returns its code. Call it once.
     pub(super) async fn wait(&self, state: &SecretString) -> Result<SecretString, BrowserError> {
         let (sender, outcome) = oneshot::channel();
         let expected =
@@ -112,9 +113,9 @@ fn closed() -> std::io::Error {
     std::io::ErrorKind::NotConnected.into()
 }
 
-/// The redirect carries the code that becomes the user's tokens, and the address that it goes to can be read from the
-/// arguments of the browser: another user of this machine must not bring a code of its own. Where the kernel does not
-/// say whose a connection is, `state` alone decides.
+/// Admits connections of this user only. Another user of this machine can read `state` from the arguments of the browser, and
+/// must not complete the sign-in with a code of another account. Where the kernel does not say who connects, `state` alone
+/// decides.
 fn settings() -> downstream::Settings {
     let foreign = page(StatusCode::FORBIDDEN, "This sign-in belongs to another user of this machine.");
     let foreign = downstream::serialized(&foreign);
@@ -122,8 +123,8 @@ fn settings() -> downstream::Settings {
     downstream::Settings {
         max_connections: MAX_CONNECTIONS,
         are_answers_short: true,
-        drain: LAST_PAGE,
-        write: MAX_WRITE,
+        drain: DRAIN_TIMEOUT,
+        write: WRITE_TIMEOUT,
         discard: MAX_DISCARD,
         admission: Some(Admission::new(move |owner| match owner {
             Owner::Own | Owner::Unknown => Ok(()),
@@ -139,7 +140,7 @@ impl Expected {
         if request.extensions().get::<RefusedHead>().is_some() {
             return page(StatusCode::BAD_REQUEST, "This is not a request that a browser sends.");
         }
-        if !self.is_own_host(request.headers().get(HOST)) {
+        if !self.is_loopback_host(request.headers().get(HOST)) {
             return page(StatusCode::FORBIDDEN, "This address is not served here.");
         }
         if request.uri().path() != PATH {
@@ -153,17 +154,17 @@ impl Expected {
         if !is_same(state, self.state.expose_secret()) {
             return page(StatusCode::BAD_REQUEST, "This is not the sign-in that was started.");
         }
-        self.settle(parameters)
+        self.complete(parameters)
     }
 
-    /// A name that leads here by rebinding is not the one that the pool redirects to.
-    fn is_own_host(&self, host: Option<&HeaderValue>) -> bool {
+    /// Whether `Host` is a loopback name, against DNS rebinding.
+    fn is_loopback_host(&self, host: Option<&HeaderValue>) -> bool {
         ["localhost", "127.0.0.1", "[::1]"]
             .iter()
             .any(|name| host.is_some_and(|host| *host == format!("{name}:{}", self.port)))
     }
 
-    fn settle(&self, parameters: Parameters) -> Response<Bytes> {
+    fn complete(&self, parameters: Parameters) -> Response<Bytes> {
         let outcome = match (parameters.code, parameters.error) {
             (Some(code), None) => Ok(SecretString::from(code)),
             (None, Some(code)) => {
@@ -187,7 +188,7 @@ impl Expected {
 }
 
 impl Parameters {
-    /// The first of each name counts.
+    /// Parses a query; the first parameter of each name counts.
     fn parse(query: &str) -> Self {
         let mut parameters = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {

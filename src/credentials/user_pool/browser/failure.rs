@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io};
 
-use crate::{aws_http::foreign::ForeignAnswer, credentials::user_pool::exchange::NoAnswer};
+use crate::{aws_http::foreign::ForeignAnswer, credentials::user_pool::exchange::ExchangeError};
 
 /// Why a sign-in in a browser came to nothing.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub enum BrowserError {
     /// Something that stands before the token endpoint answered in its place.
     Foreign(ForeignAnswer),
     /// The token endpoint did not answer.
-    NoAnswer(NoAnswer),
+    ExchangeError(ExchangeError),
     /// The token endpoint's answer makes no sense.
     Unintelligible,
     /// The ID token is not for this sign-in; the text says why.
@@ -51,9 +51,9 @@ impl BrowserError {
     }
 }
 
-impl From<NoAnswer> for BrowserError {
-    fn from(reason: NoAnswer) -> Self {
-        Self::NoAnswer(reason)
+impl From<ExchangeError> for BrowserError {
+    fn from(reason: ExchangeError) -> Self {
+        Self::ExchangeError(reason)
     }
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for BrowserError {
             }
             Self::TokensRefused(code) => write!(f, "the token endpoint answered {code}"),
             Self::Foreign(_) => f.write_str("the token endpoint was not reached"),
-            Self::NoAnswer(_) => f.write_str("the token endpoint did not answer"),
+            Self::ExchangeError(_) => f.write_str("the token endpoint did not answer"),
             Self::Unintelligible => f.write_str("the token endpoint's answer makes no sense"),
             Self::IdToken(reason) => write!(f, "the ID token is refused: {reason}"),
         }?;
@@ -91,7 +91,7 @@ impl Error for BrowserError {
         match self {
             Self::Listen(_, source) => Some(source),
             Self::Foreign(answer) => Some(answer),
-            Self::NoAnswer(source) => Some(source),
+            Self::ExchangeError(source) => Some(source),
             _ => None,
         }
     }

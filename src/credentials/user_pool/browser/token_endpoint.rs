@@ -11,7 +11,7 @@ use crate::{
         UserPool,
         user_pool::{
             api::AuthenticationResult,
-            exchange::{Answer, Exchange},
+            exchange::{CognitoResponse, Exchange},
             tokens::Tokens,
         },
     },
@@ -27,14 +27,14 @@ pub(super) struct CodeExchange<'a> {
 }
 
 #[derive(Deserialize)]
-struct TokenAnswer {
+struct TokenResponse {
     id_token: String,
     access_token: String,
     refresh_token: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct ErrorAnswer {
+struct ErrorResponse {
     error: String,
 }
 
@@ -66,14 +66,14 @@ impl CodeExchange<'_> {
     }
 }
 
-fn read(answer: &Answer) -> Result<Tokens, BrowserError> {
+fn read(answer: &CognitoResponse) -> Result<Tokens, BrowserError> {
     if !(200..300).contains(&answer.status) {
-        return Err(match serde_json::from_slice::<ErrorAnswer>(&answer.body) {
-            Ok(ErrorAnswer { error }) => BrowserError::TokensRefused(error_code(&error)),
+        return Err(match serde_json::from_slice::<ErrorResponse>(&answer.body) {
+            Ok(ErrorResponse { error }) => BrowserError::TokensRefused(error_code(&error)),
             Err(_) => BrowserError::Foreign(ForeignAnswer::new(answer.status, &answer.body)),
         });
     }
-    let tokens: TokenAnswer =
+    let tokens: TokenResponse =
         serde_json::from_slice(&answer.body).map_err(|_| BrowserError::Unintelligible)?;
     Tokens::new(AuthenticationResult {
         id_token: Some(tokens.id_token.into()),
@@ -84,7 +84,7 @@ fn read(answer: &Answer) -> Result<Tokens, BrowserError> {
     .map_err(|_| BrowserError::Unintelligible)
 }
 
-/// RFC 6749's codes are words; anything else is cut to what may be shown.
+/// The error code of RFC 6749, which is a word, without anything that a terminal would interpret.
 fn error_code(text: &str) -> String {
     text.chars()
         .filter(|letter| letter.is_ascii_alphanumeric() || "_.- ".contains(*letter))

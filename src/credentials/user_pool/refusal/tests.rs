@@ -2,7 +2,8 @@ use super::*;
 
 fn refusal(operation: Operation, code: &str, message: &str) -> Refusal {
     let body = serde_json::json!({"__type": code, "message": message}).to_string();
-    let answer = Answer { status: 400, error_type: None, retry_after: None, body: body.into_bytes() };
+    let answer =
+        CognitoResponse { status: 400, error_type: None, retry_after: None, body: body.into_bytes() };
     Refusal::read(operation, &answer, &[]).expect("marked as Cognito's")
 }
 
@@ -67,7 +68,7 @@ fn the_code_is_the_bare_name_wherever_it_stands() {
         "aws#NotAuthorizedException:x,y",
     ] {
         assert_eq!(refusal(Operation::InitiateAuth, code, "").code, "NotAuthorizedException");
-        let answer = Answer {
+        let answer = CognitoResponse {
             status: 400,
             error_type: Some(code.to_owned()),
             retry_after: None,
@@ -88,7 +89,7 @@ fn a_code_that_is_not_known_is_judged_by_its_status() {
         (400, Cause::Unknown),
     ] {
         let body = br#"{"__type":"SomethingNew"}"#.to_vec();
-        let answer = Answer { status, error_type: None, retry_after: None, body };
+        let answer = CognitoResponse { status, error_type: None, retry_after: None, body };
         let refusal = Refusal::read(Operation::InitiateAuth, &answer, &[]).expect("marked as Cognito's");
         assert_eq!(refusal.cause, cause, "{status}");
     }
@@ -98,11 +99,11 @@ fn a_code_that_is_not_known_is_judged_by_its_status() {
 fn an_answer_without_cognitos_marks_is_no_refusal() {
     for body in ["", "<html>", "{}", r#"{"message":"Forbidden"}"#, r#"{"code":"BLOCKED"}"#, r#"{"code":403}"#]
     {
-        let answer = Answer { status: 403, error_type: None, retry_after: None, body: body.into() };
+        let answer = CognitoResponse { status: 403, error_type: None, retry_after: None, body: body.into() };
         assert_eq!(Refusal::read(Operation::InitiateAuth, &answer, &[]), None, "{body}");
     }
     let body = br#"{"code":"NotAuthorizedException","message":"User is disabled."}"#.to_vec();
-    let answer = Answer { status: 400, error_type: None, retry_after: None, body };
+    let answer = CognitoResponse { status: 400, error_type: None, retry_after: None, body };
     let refusal = Refusal::read(Operation::InitiateAuth, &answer, &[]);
     assert_eq!(refusal.map(|refusal| refusal.cause), Some(Cause::UserDisabled));
 }
@@ -161,10 +162,14 @@ fn messages_repeat_no_secret_and_stay_on_a_line() {
         "__type": "InvalidParameterException",
         "message": format!("Value 'hunter2' at 'password'\nfailed{}", "x".repeat(1000)),
     });
-    let answer =
-        Answer { status: 400, error_type: None, retry_after: None, body: body.to_string().into_bytes() };
+    let answer = CognitoResponse {
+        status: 400,
+        error_type: None,
+        retry_after: None,
+        body: body.to_string().into_bytes(),
+    };
     let refusal = Refusal::read(Operation::InitiateAuth, &answer, &["hunter2", "at"]);
     let message = refusal.expect("marked as Cognito's").message;
     assert!(message.starts_with("Value '***' at 'password' failedxxx"), "{message}");
-    assert_eq!(message.chars().count(), LONGEST_MESSAGE);
+    assert_eq!(message.chars().count(), MAX_MESSAGE);
 }

@@ -1,13 +1,13 @@
-//! What a pool asks before it hands out tokens, and which part of the sign-in answers it.
+//! The challenges of a sign-in, and which part of it answers each.
 
 use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
 use super::SignIn;
-use crate::credentials::user_pool::{answers::Factor, api::AuthAnswer, error::Error};
+use crate::credentials::user_pool::{answers::Factor, api::AuthResponse, error::Error};
 
-/// What a pool asks before it hands out tokens.
+/// A challenge of the user pool.
 pub(super) struct Challenge {
     pub(super) name: String,
     pub(super) parameters: BTreeMap<String, String>,
@@ -16,7 +16,7 @@ pub(super) struct Challenge {
 }
 
 impl Challenge {
-    pub(super) fn new(answer: AuthAnswer) -> Result<Self, Error> {
+    pub(super) fn new(answer: AuthResponse) -> Result<Self, Error> {
         Ok(Self {
             name: answer.challenge_name.ok_or(Error::Unintelligible("neither tokens nor a challenge"))?,
             parameters: answer.challenge_parameters.unwrap_or_default(),
@@ -39,14 +39,14 @@ impl Challenge {
         serde_json::from_str(self.optional_parameter(name)?).ok()
     }
 
-    /// The pool's own name of the user, which SECRET_HASH covers from here on.
+    /// The pool's internal name of the user, which SECRET_HASH covers from here on.
     pub(super) fn internal_username(&self) -> Option<&str> {
         self.optional_parameter("USER_ID_FOR_SRP").or_else(|| self.optional_parameter("USERNAME"))
     }
 }
 
 impl SignIn<'_> {
-    pub(super) async fn respond(&mut self, challenge: &Challenge) -> Result<AuthAnswer, Error> {
+    pub(super) async fn respond(&mut self, challenge: &Challenge) -> Result<AuthResponse, Error> {
         match challenge.name.as_str() {
             "PASSWORD_VERIFIER" => self.prove_password(challenge).await,
             "PASSWORD" => self.send_password(challenge).await,

@@ -1,13 +1,13 @@
-//! Replacing a temporary or expired password.
+//! Replaces a temporary or expired password.
 
 use super::{Challenge, SignIn};
-use crate::credentials::user_pool::{answers::Question, api::AuthAnswer, error::Error, refusal::Cause};
+use crate::credentials::user_pool::{answers::Question, api::AuthResponse, error::Error, refusal::Cause};
 
 const ATTRIBUTE_PREFIX: &str = "userAttributes.";
 
 impl SignIn<'_> {
-    /// NEW_PASSWORD_REQUIRED: a new password, and the attributes that the pool wants but lacks.
-    pub(super) async fn replace_password(&mut self, challenge: &Challenge) -> Result<AuthAnswer, Error> {
+    /// NEW_PASSWORD_REQUIRED: asks for a new password and for the required attributes that the user lacks.
+    pub(super) async fn replace_password(&mut self, challenge: &Challenge) -> Result<AuthResponse, Error> {
         let mut attributes = Vec::new();
         for name in challenge.list("requiredAttributes").unwrap_or_default() {
             let bare = name.strip_prefix(ATTRIBUTE_PREFIX).unwrap_or(&name);

@@ -1,4 +1,4 @@
-//! One-time codes, and the authenticator app that makes them.
+//! The second factor: one-time codes, and setting up an authenticator app.
 
 use secrecy::{ExposeSecret, SecretString};
 use totp_rs::{Builder, Secret};
@@ -6,7 +6,7 @@ use totp_rs::{Builder, Secret};
 use super::{Challenge, SignIn};
 use crate::credentials::user_pool::{
     answers::{Choice, Factor, Question},
-    api::{AssociateSoftwareToken, AuthAnswer, VerifySoftwareToken},
+    api::{AssociateSoftwareToken, AuthResponse, VerifySoftwareToken},
     error::Error,
     refusal::Cause,
 };
@@ -19,7 +19,7 @@ impl SignIn<'_> {
         challenge: &Challenge,
         factor: Factor,
         parameter: &'static str,
-    ) -> Result<AuthAnswer, Error> {
+    ) -> Result<AuthResponse, Error> {
         let destination = challenge.optional_parameter("CODE_DELIVERY_DESTINATION");
         let mut rejected = false;
         loop {
@@ -32,7 +32,10 @@ impl SignIn<'_> {
         }
     }
 
-    pub(super) async fn choose_second_factor(&mut self, challenge: &Challenge) -> Result<AuthAnswer, Error> {
+    pub(super) async fn choose_second_factor(
+        &mut self,
+        challenge: &Challenge,
+    ) -> Result<AuthResponse, Error> {
         let options = challenge
             .list("MFAS_CAN_CHOOSE")
             .filter(|options| !options.is_empty())
@@ -43,8 +46,11 @@ impl SignIn<'_> {
         self.reply(challenge, responses).await
     }
 
-    /// MFA_SETUP: shows the pool's new secret, proves that an app has learnt it, and goes on.
-    pub(super) async fn set_up_authenticator(&mut self, challenge: &Challenge) -> Result<AuthAnswer, Error> {
+    /// MFA_SETUP: shows the pool's new secret, verifies a code of the app, and continues the sign-in.
+    pub(super) async fn set_up_authenticator(
+        &mut self,
+        challenge: &Challenge,
+    ) -> Result<AuthResponse, Error> {
         let allowed = challenge.list("MFAS_CAN_SETUP").unwrap_or_else(|| vec![AUTHENTICATOR.to_owned()]);
         if !allowed.iter().any(|factor| factor == AUTHENTICATOR) {
             return Err(Error::UnknownChallenge(format!("MFA_SETUP of {}", allowed.join(", "))));
@@ -76,7 +82,7 @@ impl SignIn<'_> {
     }
 }
 
-/// A code of an authenticator is "expired" when it was used before; the next one is good.
+/// Whether to ask for another code. Cognito calls the code of an authenticator expired when it was used before.
 fn is_wrong_code(error: &Error, factor: Factor) -> bool {
     match error.cause() {
         Some(Cause::WrongCode) => true,

@@ -4,7 +4,7 @@ use crypto_bigint::U3072;
 use zeroize::Zeroize;
 
 /// More hexadecimal digits than the group's modulus has by far; a longer number is nonsense.
-const MOST_DIGITS: usize = 4096;
+const MAX_DIGITS: usize = 4096;
 
 /// An integer as `BigInteger.toByteArray` gives it: big-endian two's complement, as short as can be.
 ///
@@ -20,7 +20,7 @@ impl Integer {
             Some(digits) => (true, digits),
             None => (false, text),
         };
-        if digits.is_empty() || digits.len() > MOST_DIGITS {
+        if digits.is_empty() || digits.len() > MAX_DIGITS {
             return None;
         }
         let magnitude = Self::from_magnitude(&magnitude(digits)?);
@@ -135,7 +135,7 @@ mod tests {
         for text in ["", "-", "--1", "xyz", "0x10", "1 2", "+1", "é"] {
             assert!(Integer::from_hex(text).is_none(), "{text}");
         }
-        assert!(Integer::from_hex(&"f".repeat(MOST_DIGITS + 1)).is_none());
+        assert!(Integer::from_hex(&"f".repeat(MAX_DIGITS + 1)).is_none());
     }
 
     #[test]

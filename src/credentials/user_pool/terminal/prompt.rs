@@ -1,4 +1,4 @@
-//! What a person sees for a question, and which answers are taken.
+//! The prompt for a question, and which answers it accepts.
 
 use std::{collections::BTreeMap, io};
 
@@ -14,7 +14,7 @@ pub(super) enum Echo {
     Off,
 }
 
-/// What a person sees for a question, and which answers are taken.
+/// The prompt for a question.
 pub(super) struct Prompt {
     text: String,
     input: Input,
@@ -22,10 +22,10 @@ pub(super) struct Prompt {
 
 enum Input {
     Line,
-    /// Apps and messages show codes in groups, which people type as they see them.
+    /// Spaces are removed: apps show codes in groups, and people type them so.
     Code,
     Hidden,
-    /// Typed twice, since nobody sees a slip.
+    /// Typed twice, since a typing error is invisible.
     HiddenTwice,
     OneOf(Vec<String>),
 }
@@ -146,7 +146,7 @@ fn setup_text(secret: &str, url: &str, rejected: bool) -> String {
     }
     let mut text = "The user pool requires an authenticator app. Let yours scan this".to_owned();
     match QrCode::new(url) {
-        // Terminals are dark more often than not, so that the light modules are the ones drawn.
+        // Inverted, since most terminals have a dark background.
         Ok(code) => {
             let image =
                 code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
@@ -171,7 +171,7 @@ fn custom_text(parameters: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// Words of the pool without what a terminal would take for a command.
+/// Text of the pool without control characters, which a terminal would interpret.
 fn printable(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).collect()
 }

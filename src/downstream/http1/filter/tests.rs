@@ -9,18 +9,18 @@ use tokio::{
 
 use super::*;
 use crate::downstream::http1::{
-    linger::{MAX_PAUSE, MAX_SILENCE, MAX_TIME},
+    linger::{MAX_LINGER, MAX_READ_SILENCE, MAX_SEND_PAUSE},
     phase::ConnectionEnd,
 };
 
-const PATIENCE: Timeouts =
+const TIMEOUTS: Timeouts =
     Timeouts { head: Duration::from_secs(30), write: Duration::from_secs(300), discard: 1024 * 1024 };
 
-/// What the library gets to read when a client sends `pieces` and closes, and what the gate thinks of it.
+/// What hyper reads when a client sends `pieces` and closes, and what the filter thinks of it.
 async fn read_through(pieces: &[&[u8]]) -> (Vec<u8>, Option<HeadError>) {
     let (mut client, server) = tokio::io::duplex(256 * 1024);
     let phase = ConnectionPhase::default();
-    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
     for piece in pieces {
         client.write_all(piece).await.expect("room");
     }
@@ -50,7 +50,7 @@ async fn sound_requests_pass_byte_for_byte() {
 #[tokio::test]
 async fn a_request_that_comes_with_the_end_of_a_body_is_read_once_and_for_itself() {
     let (mut client, server) = tokio::io::duplex(1024);
-    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), TIMEOUTS);
     let mut read = [0; 1024];
     for (sent, passed) in [
         ("POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\n", "POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\n"),
@@ -95,14 +95,14 @@ async fn nothing_behind_a_body_that_is_not_framed_as_it_should_be_is_a_request()
 async fn a_head_that_drips_is_refused_and_silence_is_an_end() {
     let (mut client, server) = tokio::io::duplex(1024);
     let phase = ConnectionPhase::default();
-    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
     client.write_all(b"GET / HT").await.expect("room");
     let mut read = vec![0; 1024];
     let length = filter.read(&mut read).await.expect("no error");
     assert_eq!((&read[..length], error(&phase)), (REPLACEMENT, Some(HeadError::Slow)));
 
     let (_silent, server) = tokio::io::duplex(1024);
-    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), TIMEOUTS);
     assert_eq!(filter.read(&mut read).await.expect("no error"), 0);
 }
 
@@ -110,7 +110,7 @@ async fn a_head_that_drips_is_refused_and_silence_is_an_end() {
 async fn a_client_that_does_not_read_is_given_up() {
     let (_client, server) = tokio::io::duplex(16);
     let phase = ConnectionPhase::default();
-    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
     let error = filter.write_all(&[0; 64]).await.expect_err("given up");
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert_eq!(ConnectionEnd::of(&phase).ended_by(), EndedBy::WriteTimeout);
@@ -120,10 +120,10 @@ async fn a_client_that_does_not_read_is_given_up() {
 async fn a_client_that_reads_slowly_gets_its_whole_answer() {
     let (mut client, server) = tokio::io::duplex(16);
     let phase = ConnectionPhase::default();
-    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
     let reading = async {
         for _ in 0..4 {
-            sleep(PATIENCE.write * 2 / 3).await;
+            sleep(TIMEOUTS.write * 2 / 3).await;
             client.read_exact(&mut [0; 16]).await.expect("some of the answer");
         }
     };
@@ -136,7 +136,7 @@ async fn a_client_that_reads_slowly_gets_its_whole_answer() {
 async fn the_first_of_two_ends_of_a_connection_counts() {
     let (client, server) = tokio::io::duplex(16);
     let phase = ConnectionPhase::default();
-    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
     assert_eq!(ConnectionEnd::of(&phase).ended_by(), EndedBy::Server);
     drop(client);
     filter.write_all(b"HTTP/1.1 200 OK\r\n").await.expect_err("nobody is there");
@@ -148,25 +148,25 @@ async fn the_first_of_two_ends_of_a_connection_counts() {
 async fn the_time_for_a_head_begins_with_the_clients_turn() {
     let (mut client, server) = tokio::io::duplex(1024);
     let phase = ConnectionPhase::default();
-    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
     let mut read = vec![0; 1024];
-    sleep(PATIENCE.head / 2).await;
+    sleep(TIMEOUTS.head / 2).await;
     client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("room");
     assert!(filter.read(&mut read).await.expect("no error") > 0);
-    phase.begin_ours();
-    let while_answered = tokio::time::timeout(PATIENCE.head * 3, filter.read(&mut read)).await;
+    phase.begin_exchange();
+    let while_answered = tokio::time::timeout(TIMEOUTS.head * 3, filter.read(&mut read)).await;
     assert!(while_answered.is_err(), "nothing is expected of a client that waits for its answer");
-    phase.begin_clients();
+    phase.end_exchange();
     let before = Instant::now();
     assert_eq!(filter.read(&mut read).await.expect("no error"), 0);
-    assert_eq!(before.elapsed().as_secs(), PATIENCE.head.as_secs());
+    assert_eq!(before.elapsed().as_secs(), TIMEOUTS.head.as_secs());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_line_that_does_not_end_is_refused_at_the_limit_of_a_head() {
     let (client, server) = tokio::io::duplex(256 * 1024);
     let phase = ConnectionPhase::default();
-    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
     let (mut client, mut read) = (client, vec![0; 1024]);
     client.write_all(b"GET /").await.expect("room");
     client.write_all(&vec![b'a'; head::MAX_HEAD]).await.expect("room");
@@ -180,7 +180,7 @@ async fn a_line_that_does_not_end_is_refused_at_the_limit_of_a_head() {
 #[tokio::test]
 async fn a_head_request_that_is_refused_stays_one() {
     let (mut client, server) = tokio::io::duplex(1024);
-    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), TIMEOUTS);
     client.write_all(b"HEAD /#a HTTP/1.1\r\n\r\n").await.expect("room");
     let mut read = vec![0; 1024];
     let length = filter.read(&mut read).await.expect("no error");
@@ -190,37 +190,37 @@ async fn a_head_request_that_is_refused_stays_one() {
 #[tokio::test(start_paused = true)]
 async fn closing_waits_for_the_client_to_read_the_refusal_but_not_for_long() {
     let (mut client, server) = tokio::io::duplex(64 * 1024);
-    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), TIMEOUTS);
     client.write_all(b"bad\r\n\r\n").await.expect("room");
     let mut read = vec![0; 1024];
     let length = filter.read(&mut read).await.expect("no error");
     assert_eq!(&read[..length], REPLACEMENT);
     let before = Instant::now();
     filter.shutdown().await.expect("no error");
-    assert_eq!(before.elapsed().as_secs(), MAX_SILENCE.as_secs());
+    assert_eq!(before.elapsed().as_secs(), MAX_READ_SILENCE.as_secs());
 }
 
 #[tokio::test(start_paused = true)]
 async fn closing_waits_for_a_client_that_has_sent_a_request_too_many() {
     let (mut client, server) = tokio::io::duplex(64 * 1024);
     let phase = ConnectionPhase::default();
-    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
     let first = b"GET /a HTTP/1.1\r\n\r\n";
     client.write_all(&[&first[..], b"GET /b HTTP/1.1\r\n\r\n"].concat()).await.expect("room");
     let mut read = vec![0; 1024];
     assert_eq!(filter.read(&mut read[..first.len()]).await.expect("no error"), first.len());
     let before = Instant::now();
     filter.shutdown().await.expect("no error");
-    assert_eq!(before.elapsed().as_secs(), MAX_SILENCE.as_secs());
+    assert_eq!(before.elapsed().as_secs(), MAX_READ_SILENCE.as_secs());
     assert!(phase.lingering_since().is_some_and(|since| since == before));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_keeps_sending_after_a_refusal_is_listened_to_up_to_two_limits() {
-    for (pause, discard, expected) in [(1, u64::MAX, MAX_TIME), (1, 40, Duration::from_secs(4))] {
+    for (pause, discard, expected) in [(1, u64::MAX, MAX_LINGER), (1, 40, Duration::from_secs(4))] {
         let (mut client, server) = tokio::io::duplex(64 * 1024);
         let mut filter =
-            HeadFilter::new(server, ConnectionPhase::default(), Timeouts { discard, ..PATIENCE });
+            HeadFilter::new(server, ConnectionPhase::default(), Timeouts { discard, ..TIMEOUTS });
         client.write_all(b"bad\r\n\r\n").await.expect("room");
         let mut read = vec![0; 1024];
         assert!(filter.read(&mut read).await.expect("no error") > 0);
@@ -239,14 +239,14 @@ async fn a_client_that_keeps_sending_after_a_refusal_is_listened_to_up_to_two_li
     }
 }
 
-/// A client of a gate that has been given the head of this request, and how long the gate holds an answer back while the
+/// A client of a filter that has been given the head of this request, and how long the filter holds an answer back while the
 /// client does what `sends` says.
 async fn held_back<F: Future<Output = ()>>(
     head: &str,
     sends: impl FnOnce(tokio::io::DuplexStream) -> F,
 ) -> Duration {
     let (mut client, server) = tokio::io::duplex(64 * 1024);
-    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), TIMEOUTS);
     client.write_all(head.as_bytes()).await.expect("room");
     assert_eq!(filter.read(&mut [0; 1024]).await.expect("no error"), head.len());
     let before = Instant::now();
@@ -271,7 +271,7 @@ async fn a_refusal_waits_for_a_client_that_keeps_sending_to_end_or_to_pause() {
     let tenth = Duration::from_millis(100);
     for (head, held) in [
         ("POST / HTTP/1.1\r\ncontent-length: 100\r\n\r\n", tenth * 10),
-        ("POST / HTTP/1.1\r\ncontent-length: 1000\r\n\r\n", tenth * 20 + MAX_PAUSE),
+        ("POST / HTTP/1.1\r\ncontent-length: 1000\r\n\r\n", tenth * 20 + MAX_SEND_PAUSE),
         ("GET / HTTP/1.1\r\n\r\n", Duration::ZERO),
         ("POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n", Duration::ZERO),
     ] {
@@ -279,26 +279,26 @@ async fn a_refusal_waits_for_a_client_that_keeps_sending_to_end_or_to_pause() {
     }
     // One that never stops gets its answer at the limits.
     let endless = held_back("POST / HTTP/1.1\r\ncontent-length: 9999999\r\n\r\n", sent(1_000, tenth)).await;
-    assert_eq!(endless, MAX_TIME);
+    assert_eq!(endless, MAX_LINGER);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_waits_for_a_client_that_was_told_to_continue() {
     let (mut client, server) = tokio::io::duplex(64 * 1024);
-    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), TIMEOUTS);
     let head = b"POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n";
     client.write_all(head).await.expect("room");
     assert_eq!(filter.read(&mut [0; 1024]).await.expect("no error"), head.len());
     filter.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.expect("no error");
     let before = Instant::now();
     filter.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.expect("no error");
-    assert_eq!(before.elapsed(), MAX_PAUSE);
+    assert_eq!(before.elapsed(), MAX_SEND_PAUSE);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_waits_for_no_more_than_the_body() {
     let (mut client, server) = tokio::io::duplex(64 * 1024);
-    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), PATIENCE);
+    let mut filter = HeadFilter::new(server, ConnectionPhase::default(), TIMEOUTS);
     let head = b"POST / HTTP/1.1\r\ncontent-length: 16\r\n\r\n";
     // The gate has read this much of the body together with the head.
     client.write_all(&[&head[..], b"01234567"].concat()).await.expect("room");
@@ -313,11 +313,11 @@ async fn a_refusal_waits_for_no_more_than_the_body() {
 async fn nothing_behind_a_body_of_which_some_was_discarded_is_a_request() {
     let head = "POST / HTTP/1.1\r\ncontent-length: 48\r\n\r\n";
     let behind = "GET /a HTTP/1.1\r\nx: y\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
-    // The library has read some of the body, or the gate holds some, when the answer begins.
+    // hyper has read some of the body, or the filter holds some, when the answer begins.
     for (at_once, read_first) in [(0, 0), (8, 0), (8, 8), (48, 0)] {
         let (mut client, server) = tokio::io::duplex(64 * 1024);
         let phase = ConnectionPhase::default();
-        let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+        let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
         let body = "0123456789abcdef".repeat(3);
         client.write_all(format!("{head}{}", &body[..at_once]).as_bytes()).await.expect("room");
         let mut read = [0; 1024];
@@ -328,16 +328,16 @@ async fn nothing_behind_a_body_of_which_some_was_discarded_is_a_request() {
         }
         client.write_all(format!("{}{behind}", &body[at_once..]).as_bytes()).await.expect("room");
         filter.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.expect("no error");
-        let more = tokio::time::timeout(MAX_TIME, filter.read(&mut read)).await;
+        let more = tokio::time::timeout(MAX_LINGER, filter.read(&mut read)).await;
         assert!(more.is_err(), "{at_once} {read_first}: {more:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_speaks_tls_is_answered_at_once() {
+async fn a_client_that_speaks_tls_is_answered_at_once() {
     let (mut client, server) = tokio::io::duplex(1024);
     let phase = ConnectionPhase::default();
-    let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+    let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
     client.write_all(b"\x16\x03\x01\x02\x00\x01\x00").await.expect("room");
     let before = Instant::now();
     let mut read = vec![0; 1024];
@@ -369,7 +369,7 @@ async fn a_refused_head_tells_what_it_was_about() {
     ] {
         let (mut client, server) = tokio::io::duplex(64 * 1024);
         let phase = ConnectionPhase::default();
-        let mut filter = HeadFilter::new(server, phase.clone(), PATIENCE);
+        let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
         client.write_all(head.as_bytes()).await.expect("room");
         assert!(filter.read(&mut [0; 1024]).await.expect("no error") > 0);
         let refused = phase.take_refused().expect("a refused head");

@@ -1,4 +1,4 @@
-//! Whether a URL leads back to an address that is listened on.
+//! Finds out whether a URL leads back to one of our own listeners, which would make requests loop.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
@@ -6,29 +6,29 @@ use super::Listen;
 use crate::forward_proxy::is_localhost;
 
 impl Listen {
-    /// Whether a connection to `host` and `port` ends here. Names other than `localhost` are not looked up.
+    /// Whether a connection to `host` and `port` reaches this listener. Names other than `localhost` are not looked up.
     ///
-    /// Port 0 stands for one that is not chosen yet, and is reached by nothing.
+    /// Nothing reaches port 0, which stands for a port that is not chosen yet.
     #[must_use]
     pub fn is_reached_at(&self, host: &str, port: u16) -> bool {
-        let (own, addresses): (u16, &[IpAddr]) = match self {
-            Self::Localhost(own) => {
-                (*own, &[IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)])
+        let (own_port, addresses): (u16, &[IpAddr]) = match self {
+            Self::Localhost(own_port) => {
+                (*own_port, &[IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)])
             }
             Self::Address(address) => (address.port(), &[address.ip()]),
             Self::Unix(_) => return false,
         };
-        own != 0
-            && own == port
+        own_port != 0
+            && own_port == port
             && targets(host).iter().any(|target| addresses.iter().any(|address| covers(*address, *target)))
     }
 }
 
-/// The addresses that a host stands for.
+/// The addresses that `host` may connect to.
 fn targets(host: &str) -> Vec<IpAddr> {
     let host = host.trim_matches(['[', ']']);
     match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
-        // A connection to no address in particular goes to this machine.
+        // Linux connects to this machine when the destination is the unspecified address.
         Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => vec![Ipv4Addr::LOCALHOST.into()],
         Ok(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) => vec![Ipv6Addr::LOCALHOST.into()],
         Ok(address) => vec![address],
@@ -37,18 +37,18 @@ fn targets(host: &str) -> Vec<IpAddr> {
     }
 }
 
-/// Whether a listener on `address` takes connections to `target`.
+/// Whether a listener on `address` accepts connections to `target`.
 fn covers(address: IpAddr, target: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => target.is_ipv4() && is_own(target),
-        // A socket that a service manager has bound may take both families.
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => is_own(target),
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => target.is_ipv4() && is_local(target),
+        // A socket that a service manager has bound may accept both families.
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => is_local(target),
         address => address == target,
     }
 }
 
-/// Whether an address is one of this machine's: only such can be bound.
-fn is_own(address: IpAddr) -> bool {
+/// Whether this machine has an address: only then can it be bound.
+fn is_local(address: IpAddr) -> bool {
     address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
 }
 

@@ -1,0 +1,182 @@
+//! One stream of an HTTP/2 connection: the request body on its way up, and the response body on its way down.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::Bytes;
+use h2::{RecvStream, SendStream, client::SendRequest};
+use http::{Request, Response};
+use http_body::{Body as _, Frame};
+use tokio::time::Instant;
+
+use super::State;
+use crate::upstream::request_body::{Chunk, RequestBody};
+
+/// A reserved stream, which one request may open. Dropping this makes it available again.
+pub(in crate::upstream) struct Stream {
+    pub(super) sender: SendRequest<Chunk>,
+    pub(super) state: Arc<State>,
+}
+
+impl Stream {
+    /// Sends a request and waits for the response head, which may come before the end of the request body.
+    ///
+    /// # Errors
+    /// When the stream is reset or the connection breaks.
+    pub(in crate::upstream) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Download>, SendError> {
+        let (parts, body) = request.into_parts();
+        let has_no_body = body.is_end_stream();
+        let opened = self.sender.send_request(Request::from_parts(parts, ()), has_no_body);
+        let (mut response, stream) = opened.map_err(|error| SendError { error, unsent: true })?;
+        let mut upload = (!has_no_body).then(|| Upload { stream, body, pending: None });
+        let response = poll_fn(|context| {
+            poll_upload(&mut upload, context);
+            Pin::new(&mut response).poll(context)
+        });
+        match response.await {
+            Ok(response) => Ok(response.map(|stream| Download { stream, upload, data_ended: false })),
+            Err(error) => Err(SendError { unsent: is_unprocessed(&error), error }),
+        }
+    }
+
+    /// Has the connection find out by a PING whether its path is dead, since the stream has been silent for too long. Until
+    /// then new requests use other connections.
+    pub(in crate::upstream) fn suspect(&self) {
+        self.state.liveness.suspect();
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.state.open.fetch_sub(1, Ordering::Relaxed) == 1 {
+            *self.state.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+        self.state.capacity_changed.notify_waiters();
+    }
+}
+
+/// A failed request.
+#[derive(Debug)]
+pub(in crate::upstream) struct SendError {
+    pub(in crate::upstream) error: h2::Error,
+    /// The upstream has not started to process the request.
+    pub(in crate::upstream) unsent: bool,
+}
+
+/// Whether the upstream says that it has not processed the request: it refused the stream, wants HTTP/1.1, or went away before
+/// it saw the stream (RFC 9113 sections 6.8, 7 and 8.7). Only then may any request be repeated.
+fn is_unprocessed(error: &h2::Error) -> bool {
+    // h2 reports GOAWAY only to the streams above the last one that the frame names.
+    let is_above_last = error.is_go_away();
+    let is_refused =
+        matches!(error.reason(), Some(h2::Reason::REFUSED_STREAM | h2::Reason::HTTP_1_1_REQUIRED));
+    error.is_remote() && (is_above_last || (error.is_reset() && is_refused))
+}
+
+/// A request body on its way up.
+struct Upload {
+    stream: SendStream<Chunk>,
+    body: RequestBody,
+    /// Waits for the upstream's flow-control window.
+    pending: Option<Chunk>,
+}
+
+/// Polls an upload, and drops it when it has ended.
+fn poll_upload(upload: &mut Option<Upload>, context: &mut Context<'_>) {
+    if upload.as_mut().is_some_and(|upload| upload.poll(context).is_ready()) {
+        *upload = None;
+    }
+}
+
+impl Upload {
+    /// Ready when h2 has the complete body, or when the upstream wants no more of it. The response says why.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // Registers the task for a reset, which would otherwise be noticed with the next chunk or window update only.
+            if self.stream.poll_reset(context).is_ready() {
+                return Poll::Ready(());
+            }
+            let Some(chunk) = self.pending.take() else {
+                let Some(chunk) = ready!(self.body.poll_chunk(context)) else { return Poll::Ready(()) };
+                // One byte is enough to be woken. h2 reserves the rest once it has the chunk; reserving it earlier would take it
+                // from the connection window that all streams share.
+                self.stream.reserve_capacity(1);
+                self.pending = Some(chunk);
+                continue;
+            };
+            if self.stream.capacity() == 0 {
+                match self.stream.poll_capacity(context) {
+                    Poll::Ready(Some(Ok(_))) => {
+                        self.pending = Some(chunk);
+                        continue;
+                    }
+                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        self.pending = Some(chunk);
+                        return Poll::Pending;
+                    }
+                }
+            }
+            let is_last = self.body.is_end_stream();
+            if self.stream.send_data(chunk, is_last).is_err() || is_last {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+/// A response body, and the rest of the request body. Dropping this before its end resets the stream.
+pub(in crate::upstream) struct Download {
+    stream: RecvStream,
+    upload: Option<Upload>,
+    data_ended: bool,
+}
+
+impl Download {
+    /// The next frame; `None` only after END_STREAM. A reset is an error, even one with NO_ERROR as its reason.
+    pub(in crate::upstream) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        poll_upload(&mut self.upload, context);
+        if !self.data_ended {
+            match ready!(self.stream.poll_data(context)) {
+                Some(Ok(bytes)) => {
+                    // Fails for a stream that has ended, which needs no window.
+                    let _ = self.stream.flow_control().release_capacity(bytes.len());
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => self.data_ended = true,
+            }
+        }
+        let trailers = ready!(self.stream.poll_trailers(context));
+        Poll::Ready(trailers.transpose().map(|trailers| trailers.map(Frame::trailers)))
+    }
+
+    /// Reads what has arrived, and says whether the stream has ended.
+    pub(in crate::upstream) fn has_ended(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(Ok(_))) = self.poll_frame(&mut context) {}
+        self.is_end_stream()
+    }
+
+    /// Whether END_STREAM has come and everything before it has been read.
+    pub(in crate::upstream) fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+}
+
+impl fmt::Debug for Download {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Download").finish_non_exhaustive()
+    }
+}
