@@ -1,4 +1,4 @@
-//! The table of settings, from which flags, variables, file keys, help and the example file derive.
+//! The table of settings, from which flags, variables, file keys, help, the example file and `docs/settings.md` derive.
 
 mod document;
 mod rows;

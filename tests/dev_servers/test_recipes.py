@@ -37,7 +37,6 @@ class Recipe:
     heading = None
     # Files beside those of the recipe, without which the tool does not start.
     files = {}
-    flags = []
 
     def command(self, port):
         raise NotImplementedError
@@ -53,10 +52,10 @@ class Recipe:
         if not shutil.which(self.program()):
             print("SKIPPED", end=" ", flush=True)
             self.skipTest(f"{self.program()} is missing")
-        settings = {"COUNTERSIGN_LOG_FORMAT": "json", "COUNTERSIGN_LISTEN": "localhost:0"}
-        settings["COUNTERSIGN_ADMIN_LISTEN"] = "off"
         self.port = free_port()
-        sandbox = Running(self, [BINARY, "sandbox", *[flag.format(port=self.port) for flag in self.flags]], settings)
+        arguments = ["--listen", "localhost:0", "--admin-listen", "off", "--log-format", "json"]
+        arguments += recipes.flags(self.heading, self.port)
+        sandbox = Running(self, [BINARY, "sandbox", *arguments], {})
         proxy = json.loads(sandbox.wait_for('"message":"ready"'))["url"].removeprefix("http://")
         # Below the installed packages, where Node looks for them.
         folder = pathlib.Path(tempfile.mkdtemp(prefix="app-", dir=INSTALLED))
@@ -64,7 +63,7 @@ class Recipe:
         for name, text in self.files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
-        recipes.write(self.heading, folder, proxy=proxy, server=str(self.port))
+        recipes.write(self.heading, folder, proxy, self.port)
         environment = {"HOME": str(folder), "CI": "1", **self.environment()}
         self.server = DevServer(self, self.command(self.port), environment, folder=folder)
         self.wait_until_it_answers()
@@ -171,7 +170,6 @@ class Nuxt(Recipe, unittest.TestCase):
 
 class SvelteKit(Recipe, unittest.TestCase):
     heading = "SvelteKit"
-    flags = ["--allow-origin", "http://localhost:{port}"]
     files = {
         "package.json": '{"type": "module"}\n',
         "src/app.html": "<!doctype html><head>%sveltekit.head%</head><body>%sveltekit.body%</body>\n",
@@ -237,7 +235,3 @@ class Nginx(Recipe, unittest.TestCase):
 class TheDocument(unittest.TestCase):
     def test_the_document_marks_exactly_the_recipes_that_run_here(self):
         self.assertEqual(recipes.said_to_run(), {recipe.heading for recipe in Recipe.__subclasses__()})
-
-
-if __name__ == "__main__":
-    unittest.main()
