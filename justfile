@@ -83,6 +83,18 @@ soak *flags:
 instructions *flags:
     bench/instructions {{ flags }}
 
+# The tables of docs/settings.md, from the table of settings
+settings:
+    cargo test --quiet --test documentation -- --ignored write_the_settings_document
+
+# The picture in the README, from a session of the sandbox in a pseudo-terminal; needs python3 and script
+picture:
+    docs/picture/make
+
+# The recipes of docs/dev-servers.md, from the document's own text; needs python3, node, npm; nginx, Caddy
+dev-servers *recipes:
+    tests/dev_servers/run {{ recipes }}
+
 # The whole flow on this machine; takes the sandbox's flags: just sandbox --credentials-lifetime 30s
 sandbox *flags:
     cargo run -- sandbox {{ flags }}

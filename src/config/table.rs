@@ -1,7 +1,9 @@
-//! The table of settings, from which flags, variables, file keys, help and the example file derive.
+//! The table of settings, from which flags, variables, file keys, help, the example file and `docs/settings.md` derive.
 
+mod document;
 mod rows;
 
+pub use document::document;
 pub use rows::SETTINGS;
 
 /// One setting, as a user knows it.

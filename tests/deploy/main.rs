@@ -28,14 +28,19 @@ fn json(path: &str) -> Value {
 
 /// Every file that is about running the program, with its content.
 fn files() -> Vec<(String, String)> {
-    let listed = fs::read_dir(at("deploy")).expect("a folder");
-    let names = listed.map(|entry| entry.expect("an entry").file_name().into_string().expect("text"));
-    let files = names.filter(|name| at(&format!("deploy/{name}")).is_file());
-    files
-        .map(|name| format!("deploy/{name}"))
-        .chain(["Dockerfile".to_owned(), "docs/migrate.md".to_owned()])
+    ["deploy", "docs"]
+        .into_iter()
+        .flat_map(files_in)
+        .chain(["Dockerfile".to_owned(), "README.md".to_owned()])
         .map(|path| (path.clone(), text(&path)))
         .collect()
+}
+
+/// The paths of the files in a folder, without those of its own folders.
+fn files_in(folder: &str) -> Vec<String> {
+    let listed = fs::read_dir(at(folder)).expect("a folder");
+    let names = listed.map(|entry| entry.expect("an entry").file_name().into_string().expect("text"));
+    names.map(|name| format!("{folder}/{name}")).filter(|path| at(path).is_file()).collect()
 }
 
 /// The words in `text` that begin with `prefix` and go on with bytes that `belongs` takes, each with what follows it.

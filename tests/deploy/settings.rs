@@ -15,7 +15,8 @@ fn every_variable_is_that_of_a_setting() {
         .flat_map(|setting| [Some(setting.name), setting.secret()])
         .flatten()
         .map(|name| format!("COUNTERSIGN_{}", name.replace('-', "_").to_uppercase()))
-        .chain(["COUNTERSIGN_CONFIG".to_owned()])
+        // Of these, the first names the file of settings, and the second is what `exec` gives a program.
+        .chain(["COUNTERSIGN_CONFIG", "COUNTERSIGN_URL"].map(str::to_owned))
         .collect();
     let belongs = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
     for (path, text) in files() {

@@ -127,7 +127,8 @@ async fn silence_casts_doubt_on_what_has_answered_nothing_since() {
         pool.lock().put_back(http1, Instant::now());
         other_ends.push(other_end);
     }
-    let lease = Lease { sender: None, reused: false, pool: pool.clone() };
+    let (silent, _other_end) = http1(&pool.0.tasks).await;
+    let lease = Lease::new(Sender::Http1(silent), true, pool.clone());
     pool.suspect(&lease, Duration::from_secs(4));
     assert_eq!(pool.lock().http1.len(), 1);
 }

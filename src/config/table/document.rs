@@ -1,0 +1,114 @@
+//! The tables of `docs/settings.md`, made from the table of settings.
+
+use std::fmt::Write as _;
+
+use super::{Kind, SETTINGS, Setting};
+
+/// What the document says of a setting beyond its line of help.
+struct Note {
+    setting: &'static str,
+    /// What holds where the setting is absent and has no fixed default.
+    absent: &'static str,
+    /// Further sentences, or nothing.
+    more: &'static str,
+}
+
+/// The settings by heading, as Markdown.
+#[must_use]
+pub fn document() -> String {
+    let mut text = String::new();
+    let mut heading = "";
+    for setting in SETTINGS {
+        if heading != setting.group.heading() {
+            heading = setting.group.heading();
+            let gap = if text.is_empty() { "" } else { "\n" };
+            let _ = write!(text, "{gap}### {heading}\n\n| setting | default | meaning |\n|---|---|---|\n");
+        }
+        let _ = writeln!(text, "| `{}` | {} | {} |", setting.name, default(setting), meaning(setting));
+    }
+    text
+}
+
+fn default(setting: &Setting) -> String {
+    match setting.default {
+        Some(value) => format!("`{value}`"),
+        None => note(setting).map_or("none", |note| note.absent).to_owned(),
+    }
+}
+
+/// The line of help, what kind of value it is, and the note.
+fn meaning(setting: &Setting) -> String {
+    // The column before this one has the default.
+    let help = setting.help.split(" [default: ").next().unwrap_or_default();
+    let mut sentences = vec![format!("{help}.")];
+    if setting.kind == Kind::List {
+        sentences.push("A list.".to_owned());
+    }
+    if let Some(secret) = setting.secret() {
+        sentences.push(format!("Or put the secret in `{}`.", super::variable_of(secret)));
+    }
+    sentences.extend(note(setting).map(|note| note.more.to_owned()).filter(|more| !more.is_empty()));
+    sentences.join(" ")
+}
+
+fn note(setting: &Setting) -> Option<&'static Note> {
+    NOTES.iter().find(|note| note.setting == setting.name)
+}
+
+#[rustfmt::skip]
+const NOTES: &[Note] = &[
+    more("listen", "`localhost` stands for 127.0.0.1 and [::1]; a unix socket gets mode 0600; port 0 picks a free port. \
+        With `exec`, the default is `localhost:0`."),
+    more("admin-listen", "With `exec`, the default is `off`."),
+    more("admin-token-file", "This user and root need no token."),
+    more("allow-origin", "Exact origins, `http://localhost:5173` for example."),
+    more("allow-host", "A compose service name, for example."),
+    more("bearer-token-file", "Required on a listener that other machines reach."),
+    more("allow-other-users", "This includes the other containers of a pod."),
+    note_of("upstream", "required", "`http` is for loopback only."),
+    note_of("region", "from the upstream's host", ""),
+    note_of("service", "from the upstream's host, else `execute-api`", ""),
+    note_of("sign-host", "the upstream's host", "For private APIs behind a VPC endpoint."),
+    note_of("ca-file", "system roots", ""),
+    more("amplify-outputs", "It comes last, before the defaults."),
+    more("user-pool-id", "The region comes from the id."),
+    more("identity-pool-id", "The region comes from the id."),
+    note_of("username", "the stored session's user", ""),
+    more("id-token-file", "It takes the place of a sign-in."),
+    note_of("login-provider", "the token's `iss` without its scheme", ""),
+    more("classic-flow-role-arn", "Setting it selects the classic flow instead of the enhanced one."),
+    more("connect-timeout", "TLS is included."),
+    more("response-timeout", "The wait starts when the system has taken the last byte."),
+    more("idle-timeout", "It also limits how long the API may take none of an upload."),
+    more("log-level", "`exec` and `credentials` write warnings only."),
+];
+
+const fn more(setting: &'static str, more: &'static str) -> Note {
+    note_of(setting, "none", more)
+}
+
+const fn note_of(setting: &'static str, absent: &'static str, more: &'static str) -> Note {
+    Note { setting, absent, more }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::table::find;
+
+    #[test]
+    fn every_note_belongs_to_a_setting() {
+        for note in NOTES {
+            assert!(find(note.setting).is_some(), "{}", note.setting);
+        }
+    }
+
+    #[test]
+    fn a_row_has_name_default_and_meaning() {
+        let text = document();
+        assert!(text.starts_with("### Clients\n\n| setting | default | meaning |\n"), "{text}");
+        let row = text.lines().find(|line| line.starts_with("| `service` ")).expect("a row");
+        assert!(row.starts_with("| `service` | from the upstream's host, else `execute-api` | "), "{row}");
+        assert!(!row.contains("[default"), "{row}");
+    }
+}
