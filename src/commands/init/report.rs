@@ -112,7 +112,7 @@ pub(super) fn next_steps(chosen: &[Chosen]) -> String {
         None => "",
     };
     format!(
-        "Wrote {FILE}. Next:\n\n  \
+        "\nWrote {FILE}. Next:\n\n  \
          countersign login    sign in as a user of the pool{browser}\n  \
          countersign serve    run the proxy\n"
     )
