@@ -1,4 +1,5 @@
 //! `countersign init`: what it finds in the files of other tools, and what it writes.
+#![cfg(feature = "sandbox")]
 
 mod support;
 
@@ -295,6 +296,28 @@ async fn files_that_are_of_no_use_are_skipped_when_found_and_refused_when_named(
         assert_eq!(ended.code, Some(1), "{name}: {ended:?}");
         assert!(ended.stderr.contains(&format!("cannot use {name}: {reason}")), "{name}: {}", ended.stderr);
     }
+}
+
+#[tokio::test]
+async fn a_version_of_amplify_that_is_not_known_yet_is_read_by_the_form_of_its_values() {
+    let folder = folder();
+    let auth = json!({ "pool": USER_POOL, "app_client": CLIENT, "identity_pool": IDENTITY_POOL });
+    let outputs = json!({ "version": "9", "auth": auth, "api": UPSTREAM }).to_string();
+    fs::write(folder.path().join("amplify_outputs.json"), outputs).expect("a file");
+    assert_eq!(init(folder.path(), &[]).await.code, Some(0));
+    assert_eq!(written(folder.path()), expected(None));
+}
+
+#[tokio::test]
+async fn a_value_that_is_not_valid_is_skipped_with_its_key() {
+    let folder = folder();
+    let outputs =
+        json!({ "aws_user_pools_id": "nowhere", "aws_user_pools_web_client_id": CLIENT }).to_string();
+    fs::write(folder.path().join("amplifyconfiguration.json"), outputs).expect("a file");
+    let ended = init(folder.path(), &FLAGS).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let words = "Skipped amplifyconfiguration.json: aws_user_pools_id: \"nowhere\" is not a user pool id";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
 }
 
 #[tokio::test]

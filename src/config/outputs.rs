@@ -51,12 +51,15 @@ const AMPLIFY_GEN_2: [&str; 2] = ["version", "auth"];
 const AMPLIFY_GEN_1: [&str; 3] =
     ["aws_user_pools_id", "aws_cognito_identity_pool_id", "aws_cloud_logic_custom"];
 
+/// More values for one setting than anybody would choose from.
+const MAX_CANDIDATES: usize = 100;
+
 /// What was found, and what could not be read.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Values for settings, in the order in which they were found; each value once.
     pub candidates: Vec<Candidate>,
-    /// Files that exist and were of no use, each with the reason.
+    /// Files that exist and could not be read, and values that are not valid, each with the reason.
     pub skipped: Vec<(PathBuf, String)>,
     /// Stacks that SAM deploys, which have their outputs in CloudFormation.
     pub stacks: Vec<String>,
@@ -93,14 +96,14 @@ impl Found {
                 let (tree, stacks) = sam::read(&text)?;
                 self.add_strings(path, &tree);
                 self.stacks.extend(stacks);
-                Ok(())
             }
             Some("js" | "mjs" | "cjs" | "ts") => self.add_tree(path, &javascript::object(&text)?),
             _ => {
                 let tree = serde_json::from_str(&text).map_err(|error| format!("it is not JSON: {error}"))?;
-                self.add_tree(path, &tree)
+                self.add_tree(path, &tree);
             }
         }
+        Ok(())
     }
 
     /// Reads the usual files in `folder` and in those above it, up to the root of the Git repository. Outside of a
@@ -135,29 +138,19 @@ impl Found {
         }
     }
 
-    fn add_tree(&mut self, path: &Path, tree: &Value) -> Result<(), String> {
+    fn add_tree(&mut self, path: &Path, tree: &Value) {
         let has = |key: &&str| tree.get(key).is_some();
         let is_of_amplify = AMPLIFY_GEN_2.iter().all(has) || AMPLIFY_GEN_1.iter().any(has);
-        if !is_of_amplify {
-            self.add_strings(path, tree);
-            return Ok(());
-        }
-        let mut problems = Vec::new();
-        let outputs = amplify::parse(&Origin::Default, path, tree, &mut problems);
-        for (setting, given) in outputs.into_iter().flat_map(amplify::Outputs::into_given) {
+        // A version that is not known yet may still have ids of the usual forms.
+        let known =
+            is_of_amplify.then(|| amplify::parse(&Origin::Default, path, tree, &mut Vec::new())).flatten();
+        let Some(outputs) = known else { return self.add_strings(path, tree) };
+        for (setting, given) in outputs.into_given() {
             let Origin::Amplify { key, .. } = given.origin else { continue };
             match parse(setting, &given.text) {
                 Ok(value) => self.add(Candidate { setting, value, file: path.to_owned(), key }),
-                Err(message) => problems.push(Problem::new(key, message)),
+                Err(message) => self.skipped.push((path.to_owned(), format!("{key}: {message}"))),
             }
-        }
-        match problems.into_iter().next() {
-            Some(problem) if self.candidates.is_empty() => Err(problem.message),
-            Some(problem) => {
-                self.skipped.push((path.to_owned(), format!("{}: {}", problem.place, problem.message)));
-                Ok(())
-            }
-            None => Ok(()),
         }
     }
 
@@ -170,14 +163,15 @@ impl Found {
     }
 
     fn add(&mut self, candidate: Candidate) {
-        let is_same =
-            |known: &&mut Candidate| known.setting == candidate.setting && known.value == candidate.value;
-        match self.candidates.iter_mut().find(is_same) {
+        let is_full = self.of(candidate.setting).count() == MAX_CANDIDATES;
+        let mut of_setting = self.candidates.iter_mut().filter(|known| known.setting == candidate.setting);
+        match of_setting.find(|known| known.value == candidate.value) {
             // CDK repeats what another stack imports, under a name of its own that tells less.
             Some(known) if known.file == candidate.file && candidate.key.len() < known.key.len() => {
                 *known = candidate;
             }
             Some(_) => {}
+            None if is_full => {}
             None => self.candidates.push(candidate),
         }
     }

@@ -18,10 +18,10 @@ pub(super) fn object(text: &str) -> Result<Value, String> {
     while let Some(first) = source.peek() {
         match first {
             '{' if may_begin => {
-                return source.value(0).map_err(|message| located(message, text, source.rest));
+                return source.value(0).map_err(|message| located(&message, text, source.rest));
             }
             '"' | '\'' | '`' => {
-                source.string().map_err(|message| located(message, text, source.rest))?;
+                source.string().map_err(|message| located(&message, text, source.rest))?;
                 may_begin = false;
             }
             letter if is_of_name(letter) => may_begin = matches!(source.name(), "default" | "return"),
@@ -34,7 +34,7 @@ pub(super) fn object(text: &str) -> Result<Value, String> {
     Err("it assigns or exports no object".to_owned())
 }
 
-fn located(message: String, text: &str, rest: &str) -> String {
+fn located(message: &str, text: &str, rest: &str) -> String {
     let line = text[..text.len() - rest.len()].matches('\n').count() + 1;
     format!("{message} in line {line}")
 }
