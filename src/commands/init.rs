@@ -51,6 +51,7 @@ fn init(from: &[PathBuf], force: bool, flags: &Arguments) -> Result<ExitCode, Fa
     }
     let found = find(from)?;
     telemetry::say(&report::found(&found));
+    telemetry::say(&report::stack_outputs(&found, &given));
     let chosen = choose(&found, &given, from.is_empty())?;
     file::write(&chosen, force).map_err(|error| Failure::runtime(format!("cannot write {FILE}: {error}")))?;
     telemetry::say(&report::notes(&chosen));

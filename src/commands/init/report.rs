@@ -1,9 +1,12 @@
 //! What `init` says: what it found, what is missing, and what comes next.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Chosen, FILE, Open, upstream, value_of};
 use crate::config::outputs::{self, Candidate, Found, SETTINGS};
+
+/// What every configuration has to have.
+const REQUIRED: [&str; 4] = ["upstream", "user-pool-id", "client-id", "identity-pool-id"];
 
 /// A terminal as wide as most are.
 const WIDTH: usize = 100;
@@ -64,16 +67,24 @@ pub(super) fn unanswered(open: &[Open<'_>], found: &Found, searched: bool) -> St
             text += &format!("\n    and {} more", candidates.len() - MAX_LISTED);
         }
     }
-    if let Some(stack) = found.stacks.first() {
-        text += &format!(
-            "\nThe outputs of the stack {stack} may have them: aws cloudformation describe-stacks --stack-name {stack} \
-             > stack.json, then countersign init --from stack.json",
-            stack = printable(stack)
-        );
-    } else if searched && found.candidates.is_empty() {
+    if searched && found.candidates.is_empty() {
         text += "\nNo outputs of CDK, SST, Amplify or SAM were found here: name a file with --from";
     }
     text
+}
+
+/// Where the outputs of a stack are that SAM deploys, if something is missing that they may have.
+pub(super) fn stack_outputs(found: &Found, given: &BTreeMap<&str, String>) -> String {
+    let is_missing = |name: &&str| !given.contains_key(name) && found.of(name).next().is_none();
+    match found.stacks.first() {
+        Some(stack) if REQUIRED.iter().any(is_missing) => format!(
+            "The outputs of the stack {stack} may have what is missing. To use them:\n  \
+             aws cloudformation describe-stacks --stack-name {stack} > stack.json\n  \
+             countersign init --from stack.json\n",
+            stack = printable(stack)
+        ),
+        _ => String::new(),
+    }
 }
 
 /// What may be wrong although each value is valid.
