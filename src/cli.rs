@@ -66,6 +66,15 @@ pub enum Command {
         /// The settings.
         settings: Arguments,
     },
+    /// Writes a configuration file from what other tools have written.
+    Init {
+        /// Files to look for ids in, instead of those that are found.
+        from: Vec<PathBuf>,
+        /// Replaces an existing file.
+        force: bool,
+        /// The settings.
+        settings: Arguments,
+    },
     /// Validates and shows the configuration.
     Check {
         /// Signs in and fetches credentials as well.
@@ -158,6 +167,11 @@ where
             online: matches.get_flag("online"),
             settings: settings(matches),
         },
+        "init" => Command::Init {
+            from: matches.get_many("from").into_iter().flatten().cloned().collect(),
+            force: matches.get_flag("force"),
+            settings: flags(matches, Arguments::default()),
+        },
         "check" => Command::Check {
             online: matches.get_flag("online"),
             json: matches.get_flag("json"),
@@ -175,7 +189,10 @@ where
 
 /// The flags that derive from the table of settings, and `--config`.
 fn settings(matches: &ArgMatches) -> Arguments {
-    let arguments = Arguments::default().with_config_file(matches.get_one("config").cloned());
+    flags(matches, Arguments::default().with_config_file(matches.get_one("config").cloned()))
+}
+
+fn flags(matches: &ArgMatches, arguments: Arguments) -> Arguments {
     table::SETTINGS.iter().fold(arguments, |arguments, setting| {
         match matches.try_get_many::<String>(setting.name) {
             Ok(Some(values)) => arguments.with_flag(setting, values.cloned()),
@@ -241,6 +258,7 @@ mod tests {
             "whoami --json",
             "call GET /x",
             "explain GET /x --compare - --upstream https://a.example",
+            "init --from a.json --from b.json --force --client-id x",
             "check --online --json --upstream https://a.example",
             "healthcheck --admin-listen localhost:1",
             "wait --max 5s --admin-listen localhost:1",

@@ -7,6 +7,7 @@ mod exec;
 mod explain;
 mod explanation;
 mod healthcheck;
+mod init;
 mod local_http;
 mod login;
 mod logout;
@@ -63,6 +64,7 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         #[cfg(feature = "sandbox")]
         Command::Sandbox(arguments) => sandbox::run(&arguments, &environment).await,
         Command::Check { online, json, settings } => check::run(&settings, &environment, json, online).await,
+        Command::Init { from, force, settings } => init::run(from, force, settings).await,
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &environment).await,
         Command::Wait { longest, settings } => wait::run(longest, &settings, &environment).await,
         Command::Completions(shell) => {

@@ -17,6 +17,7 @@ mod file;
 mod forward_proxy;
 mod header;
 mod open_telemetry;
+pub mod outputs;
 mod problem;
 mod reader;
 mod routes;

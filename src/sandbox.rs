@@ -1,13 +1,14 @@
 //! AWS in one process, on loopback: a user pool, an identity pool and an API with IAM authorisation.
 //!
-//! `countersign sandbox` runs it for people, and the tests run against it. Passwords are proven by
+//! `countersign sandbox` runs it, and so do the tests. Passwords are proven by
 //! SRP, tokens are signed, and the API verifies each signature by code that shares nothing with the
-//! signer. It keeps everything in memory and is no place for real secrets.
+//! signer. Everything is kept in memory; it is not meant for real secrets.
 //!
 //! The paths of the API that answer with something other than an echo are listed at [`fixtures`].
 
 mod answer;
 mod api;
+mod credential_store;
 mod digest;
 mod faults;
 mod handle;
@@ -21,7 +22,6 @@ mod settings;
 mod skew;
 mod tokens;
 mod user_pool;
-mod vault;
 mod xml;
 
 use std::{io, sync::Arc};
@@ -31,7 +31,8 @@ use api::Api;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use api::fuzzing;
-pub use api::{Received, Verdict, fixtures};
+pub use api::{NO_RESPONSE_FROM_BACKEND, Received, Verdict, fixtures};
+use credential_store::CredentialStore;
 pub use faults::{Calls, Fault, Faults, INVOKE};
 pub use handle::Sandbox;
 use identity_pool::IdentityPool;
@@ -45,7 +46,6 @@ pub use settings::{Ports, Settings};
 use skew::Skew;
 pub use user_pool::Message;
 use user_pool::UserPool;
-use vault::Vault;
 
 /// One of the sandbox's listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,15 +77,15 @@ pub async fn start(settings: Settings) -> io::Result<Sandbox> {
     tokens::prepare().await;
     let skew = Skew::default();
     let clock = skew.applied_to(settings.clock.clone());
-    let (faults, calls, vault) = (Faults::default(), Calls::default(), Arc::new(Vault::default()));
+    let (faults, calls, store) = (Faults::default(), Calls::default(), Arc::new(CredentialStore::default()));
     let shared = || (clock.clone(), faults.clone(), calls.clone());
 
     let (time, plans, counts) = shared();
     let user_pool = Arc::new(UserPool::new(&settings, time, plans, counts));
     let (time, plans, counts) = shared();
-    let identity_pool = Arc::new(IdentityPool::new(&settings, vault.clone(), time, plans, counts));
+    let identity_pool = Arc::new(IdentityPool::new(&settings, store.clone(), time, plans, counts));
     let (time, plans, counts) = shared();
-    let api = Arc::new(Api::new(&settings, vault.clone(), time, plans, counts));
+    let api = Arc::new(Api::new(&settings, store.clone(), time, plans, counts));
     let servers = Servers::start(settings.ports, &clock, &user_pool, &identity_pool, &api).await?;
     Ok(Sandbox {
         user: user.clone(),
@@ -95,7 +95,7 @@ pub async fn start(settings: Settings) -> io::Result<Sandbox> {
         skew,
         faults,
         calls,
-        vault,
+        store,
         user_pool,
         identity_pool,
         api,

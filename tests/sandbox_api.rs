@@ -1,4 +1,4 @@
-//! The sandbox's API: what it verifies, echoes, forwards, and how it fails when told to.
+//! The sandbox's API: what it verifies, echoes and forwards, and its planned faults.
 #![cfg(feature = "sandbox")]
 
 mod sandbox_client;
@@ -14,7 +14,7 @@ use sandbox_client::{
 };
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_millis(300);
+const MAX_WAIT: Duration = Duration::from_millis(300);
 
 fn refusal(answer: &Answer) -> (StatusCode, String, String) {
     let body = answer.json();
@@ -55,7 +55,10 @@ async fn a_signed_request_is_echoed_as_the_event_of_a_lambda_integration() {
     );
     assert_eq!(event["multiValueHeaders"]["x-amz-meta"], json!(["one", "two"]));
     assert_eq!(event["headers"]["authorization"], Value::Null);
+    assert_eq!(event["multiValueHeaders"]["x-amz-security-token"], Value::Null);
     let context = &event["requestContext"];
+    assert_eq!(context["requestId"], answer.header("x-amzn-requestid"));
+    assert_eq!(context["extendedRequestId"], answer.header("x-amz-apigw-id"));
     assert_eq!((&context["stage"], &context["path"]), (&json!("prod"), &json!("/prod/a%2Fb/c")));
     let identity = &context["identity"];
     assert_eq!(identity["accessKey"], credentials.access_key_id());
@@ -148,7 +151,7 @@ async fn an_unknown_stage_looks_like_a_missing_token() {
 }
 
 #[tokio::test]
-async fn credentials_die_when_they_expire_or_are_made_invalid() {
+async fn credentials_are_refused_once_expired_or_invalidated() {
     let sandbox = start().await;
     let old = credentials(&sandbox).await;
     sandbox.expire_credentials();
@@ -234,7 +237,7 @@ async fn a_head_request_learns_the_length() {
 }
 
 #[tokio::test]
-async fn trailers_follow_the_body_for_those_who_take_them() {
+async fn trailers_follow_the_body_for_clients_that_accept_them() {
     let sandbox = start().await;
     let credentials = credentials(&sandbox).await;
     let mut request = request(&sandbox, "GET", "/trailers/10", "");
@@ -249,7 +252,7 @@ async fn trailers_follow_the_body_for_those_who_take_them() {
 }
 
 #[tokio::test]
-async fn answers_can_break_off() {
+async fn responses_can_be_truncated() {
     let sandbox = start().await;
     let credentials = credentials(&sandbox).await;
     let signed = |path| signed(&sandbox, &credentials, request(&sandbox, "GET", path, ""));
@@ -290,7 +293,7 @@ async fn planned_faults_of_the_api_happen_and_pass() {
     let answer = send(get(&url)).await.expect("a head");
     assert!(answer.into_body().collect().await.is_err());
     faults.next(INVOKE, 1, Fault::Hang);
-    assert!(tokio::time::timeout(PATIENCE, send(get(&url))).await.is_err());
+    assert!(tokio::time::timeout(MAX_WAIT, send(get(&url))).await.is_err());
     faults.next(INVOKE, 1, Fault::Status(500));
     assert_eq!(exchange(get(&url)).await.status, 500);
     faults.next(INVOKE, 1, Fault::Delay(Duration::from_millis(1)));
@@ -355,6 +358,8 @@ async fn verified_requests_reach_the_backend_with_the_identity_in_headers() {
     assert!(identity.starts_with("eu-west-1:"), "{identity}");
     assert!(seen.header("x-countersign-user-arn").is_some());
     assert_eq!((seen.header("authorization"), seen.header("x-amz-security-token")), (None, None));
+    assert_eq!(seen.header("x-amzn-requestid"), Some(answer.header("x-amzn-requestid")));
+    assert_eq!(seen.header("x-amz-apigw-id"), Some(answer.header("x-amz-apigw-id")));
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn a_code_by_email_is_the_second_factor() {
 }
 
 #[tokio::test]
-async fn an_authenticators_code_is_good_once() {
+async fn an_authenticators_code_is_valid_once() {
     let sandbox = start_with_ann(User { mfa: vec![authenticator()], ..ann() }).await;
     let challenge = after_password(&sandbox).await;
     assert_eq!(challenge["ChallengeName"], "SOFTWARE_TOKEN_MFA");
@@ -171,7 +171,7 @@ async fn a_second_factor_that_is_required_is_set_up_at_sign_in() {
 }
 
 #[tokio::test]
-async fn a_session_is_good_for_three_minutes() {
+async fn a_session_is_valid_for_three_minutes() {
     let sandbox = start_with_ann(User { mfa: vec![Mfa::Sms], ..ann() }).await;
     let challenge = after_password(&sandbox).await;
     sandbox.advance_clock(Duration::from_secs(181));
@@ -224,7 +224,7 @@ async fn a_session_belongs_to_its_user_and_its_challenge() {
 }
 
 #[tokio::test]
-async fn users_who_may_not_sign_in_are_told_why_after_the_password() {
+async fn users_who_may_not_sign_in_learn_the_reason_after_the_password() {
     let sandbox = start_with_ann(ann()).await;
     for (state, expected) in [
         (UserState::Disabled, error("NotAuthorizedException", "User is disabled.")),

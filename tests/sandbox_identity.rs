@@ -44,7 +44,7 @@ async fn guests_get_an_identity_each() {
 }
 
 #[tokio::test]
-async fn guests_can_be_turned_away() {
+async fn guests_can_be_refused() {
     let sandbox = start_with(Settings { guests: false, ..Settings::default() }).await;
     let message = "Unauthenticated access is not supported for this identity pool.";
     assert_eq!(get_id(&sandbox, Value::Null).await.error(), not_authorized(message));
@@ -67,7 +67,7 @@ async fn credentials_have_the_form_and_lifetime_of_the_settings() {
 }
 
 #[tokio::test]
-async fn tokens_that_prove_nothing_are_refused_in_the_words_of_the_service() {
+async fn invalid_tokens_are_refused_in_the_words_of_the_service() {
     let sandbox = start().await;
     let tokens = sign_in(&sandbox).await;
     let token = |name: &str| tokens[name].as_str().expect("a token").to_owned();
@@ -158,7 +158,7 @@ async fn a_guests_identity_becomes_that_of_the_login_it_is_used_with() {
 }
 
 #[tokio::test]
-async fn tokens_of_another_provider_are_taken_when_the_pool_has_it() {
+async fn tokens_of_another_provider_are_accepted_when_the_pool_has_it() {
     let openid_providers = vec!["login.example.com/tenant".to_owned()];
     let sandbox = start_with(Settings { openid_providers, ..Settings::default() }).await;
     let token = |issuer| sandbox.id_token(issuer, "app", "subject-1", Duration::from_secs(60));

@@ -95,7 +95,7 @@ async fn without_the_openid_scope_there_is_no_id_token() {
 }
 
 #[tokio::test]
-async fn a_code_is_good_once_and_for_five_minutes() {
+async fn a_code_is_valid_once_and_for_five_minutes() {
     let sandbox = start().await;
     let client = sandbox.client_id();
     let first = code(&sandbox, client, "").await;
@@ -107,7 +107,7 @@ async fn a_code_is_good_once_and_for_five_minutes() {
 }
 
 #[tokio::test]
-async fn a_wrong_verifier_burns_the_code() {
+async fn a_wrong_verifier_uses_up_the_code() {
     let sandbox = start().await;
     let client = sandbox.client_id();
     let code = code(&sandbox, client, "").await;
@@ -190,7 +190,7 @@ async fn a_confidential_client_proves_itself_by_basic_or_by_the_form() {
 }
 
 #[tokio::test]
-async fn refresh_tokens_of_managed_login_refresh_at_both_doors_until_revoked() {
+async fn refresh_tokens_of_managed_login_work_at_both_endpoints_until_revoked() {
     let sandbox = start().await;
     let client = sandbox.client_id();
     let code = code(&sandbox, client, "").await;

@@ -1,4 +1,4 @@
-//! Signing in at the sandbox's user pool, and what its tokens are worth.
+//! Signing in at the sandbox's user pool, and the tokens that it issues.
 #![cfg(feature = "sandbox")]
 
 mod sandbox_client;
@@ -132,7 +132,7 @@ async fn a_password_claim_can_be_made_once() {
 }
 
 #[tokio::test]
-async fn a_password_claim_must_come_soon() {
+async fn a_password_claim_expires() {
     let sandbox = start().await;
     let (srp, challenge) = initiate_srp(&sandbox, sandbox.client_id(), "demo").await;
     let responses = srp.responses(&challenge, password(&sandbox));

@@ -7,8 +7,8 @@ use clap_complete::Shell;
 
 use super::request;
 use crate::config::{
-    self,
-    table::{Kind, SETTINGS, Setting, Use},
+    self, outputs,
+    table::{self, Kind, SETTINGS, Setting, Use},
 };
 
 /// The whole command line, for parsing, help and completion.
@@ -25,6 +25,7 @@ pub fn tree() -> Command {
             ),
             Use::Sandbox,
         ),
+        init(),
         with_settings(login(), Use::Session),
         with_settings(command("logout", "Forget the stored session and revoke it"), Use::Session),
         with_settings(
@@ -79,6 +80,33 @@ fn exec() -> Command {
                 .last(true)
                 .required(true),
         )
+}
+
+fn init() -> Command {
+    let from = Arg::new("from")
+        .long("from")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .value_hint(ValueHint::FilePath)
+        .action(ArgAction::Append)
+        .help("File to take the ids from; can be repeated [default: the usual files of this project]");
+    let force = Arg::new("force")
+        .long("force")
+        .action(ArgAction::SetTrue)
+        .help("Replace countersign.toml if it exists");
+    let settings = outputs::SETTINGS.iter().filter_map(|name| table::find(name));
+    command("init", "Write countersign.toml with the ids that CDK, SST, Amplify, CloudFormation or SAM wrote")
+        .after_help(
+            "Without --from, this folder and those above it, up to the root of the Git repository, are searched \
+             for amplify_outputs.json, amplifyconfiguration.json, aws-exports.js, cdk-outputs.json, \
+             .sst/outputs.json and samconfig.toml. On a terminal, init asks for what it does not find.\n\n\
+             Examples:\n  \
+             countersign init\n  \
+             cdk deploy --outputs-file cdk-outputs.json && countersign init\n  \
+             aws cloudformation describe-stacks > stacks.json && countersign init --from stacks.json",
+        )
+        .args([from, force])
+        .args(settings.map(|setting| flag(setting, Use::Session)))
 }
 
 fn wait() -> Command {

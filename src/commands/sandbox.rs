@@ -1,13 +1,14 @@
-//! `countersign sandbox`: the whole flow on this machine, with a demonstration user and one request to watch.
+//! `countersign sandbox`: the whole flow on this machine, with a demonstration user and one request to follow.
+
+mod screen;
 
 use std::{process::ExitCode, time::Duration};
 
+use http::{StatusCode, Uri};
 use secrecy::ExposeSecret;
-use serde_json::Value;
-use tokio::task::spawn_blocking;
 use tracing::warn;
 
-use super::{Failure, local_http, print, serve::until_signal};
+use super::{Failure, local_http, print_aside, serve::until_signal};
 use crate::{
     app::{self, App},
     clock::Clock,
@@ -15,12 +16,15 @@ use crate::{
     credentials::{self, AuthFlow, Cognito, IdentityPool, Login, RoleChoice, UserPool, channel::Receiver},
     downstream::listener::Listen,
     proxy::RouteSettings,
-    sandbox::{self, Sandbox},
+    sandbox::{self, Sandbox, Verdict},
     shutdown, telemetry,
 };
+use screen::{Answer, Journey, Screen, Service};
 
-/// The request that is shown.
-const DEMONSTRATION: &str = "/hello?name=world";
+/// How long the demonstration request may take; where somebody else's server answers, the screen comes without its
+/// answer rather than late.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+const MAX_WAIT_FOR_BACKEND: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Result<ExitCode, Failure> {
     let config = Config::for_sandbox(arguments, environment)?;
@@ -35,10 +39,12 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
     };
     let sandbox = sandbox::start(settings).await?;
     let exit_zero_on_sigterm = config.exit_zero_on_sigterm;
+    let (backend, needs_token) = (config.backend.clone(), config.proxy.guard.bearer_token.is_some());
     let app = App::bind(app_settings(config, &sandbox)?, Clock::system())?;
-    let (url, listen, credentials) = (app.url(), app.data_listen(), app.credentials());
+    let (url, credentials) = (app.url(), app.credentials());
+    let client = Client { listen: app.data_listen(), backend, needs_token };
     let running = until_signal(app, shutdown::channel(), exit_zero_on_sigterm);
-    let introduction = introduce(&sandbox, &url, &listen, credentials);
+    let introduction = introduce(&sandbox, &client, &url, credentials);
     tokio::pin!(running);
     tokio::select! {
         ended = running.as_mut() => return ended,
@@ -100,52 +106,71 @@ fn credentials_settings(sandbox: &Sandbox) -> Result<credentials::Settings, Fail
 /// Waits until requests can be signed, sends one, and prints what a newcomer wants to know.
 async fn introduce(
     sandbox: &Sandbox,
+    client: &Client,
     url: &str,
-    listen: &Listen,
     credentials: Receiver,
 ) -> Result<(), Failure> {
     credentials.valid().await.map_err(Failure::runtime)?;
-    let (status, body) =
-        local_http::get(listen, DEMONSTRATION, Duration::from_secs(10)).await.map_err(Failure::Runtime)?;
-    let journey = journey(url, status, &body);
-    let text = format!(
-        "\nCountersign sandbox: sign-in, credentials and a signature-checking API, all on this machine.\n\n  \
-         proxy          {url}\n  \
-         user           {} (password: {})\n  \
-         user pool      {} client {} at {}\n  \
-         identity pool  {} at {}\n  \
-         API            {}\n\n\
-         Try it:\n\n  curl '{url}{DEMONSTRATION}'\n\n{journey}\nPress Ctrl-C to end.\n",
-        sandbox.username(),
-        sandbox.password().expose_secret(),
-        sandbox.user_pool_id(),
-        sandbox.client_id(),
-        sandbox.user_pool_endpoint(),
-        sandbox.identity_pool_id(),
-        sandbox.identity_pool_endpoint(),
-        sandbox.api_url(),
-    );
-    // A stdout that nobody reads must not stop the thread that takes connections and hears of signals.
-    spawn_blocking(move || print(text.as_bytes())).await.map_err(Failure::runtime)?
+    let journey = if client.needs_token { None } else { Some(client.journey(sandbox).await?) };
+    let screen = Screen {
+        url,
+        curl: client.curl(url),
+        username: sandbox.username(),
+        password: sandbox.password().expose_secret(),
+        user_pool: Service { id: sandbox.user_pool_id(), endpoint: sandbox.user_pool_endpoint() },
+        client_id: sandbox.client_id(),
+        identity_pool: Service { id: sandbox.identity_pool_id(), endpoint: sandbox.identity_pool_endpoint() },
+        api_url: sandbox.api_url(),
+        journey,
+    };
+    // Printed on another thread: while nobody reads stdout, this one still accepts connections and signals.
+    print_aside(screen.to_string()).await
 }
 
-/// One request's way: what went in, who signed it, what the API said.
-fn journey(url: &str, status: http::StatusCode, body: &[u8]) -> String {
-    let event: Value = serde_json::from_slice(body).unwrap_or_default();
-    let identity = &event["requestContext"]["identity"];
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    format!(
-        "One request's journey:\n\n  \
-         client         GET {url}{DEMONSTRATION}, unsigned\n  \
-         signed as      {}\n  \
-         {:15}{}\n  \
-         API received   {} {} {}\n  \
-         API answered   {status}\n",
-        text(&identity["userArn"]),
-        "",
-        text(&identity["cognitoIdentityId"]),
-        text(&event["httpMethod"]),
-        text(&event["path"]),
-        event["queryStringParameters"],
-    )
+/// What sends the demonstration request.
+struct Client {
+    listen: Listen,
+    backend: Option<Uri>,
+    needs_token: bool,
+}
+
+impl Client {
+    /// The path that means something to what answers. Only the root is known of somebody else's server.
+    fn target(&self) -> &'static str {
+        if self.backend.is_some() { "/" } else { "/hello?name=world" }
+    }
+
+    /// The line for a shell that sends the same request.
+    fn curl(&self, url: &str) -> String {
+        let token = if self.needs_token { "-H 'authorization: Bearer TOKEN' " } else { "" };
+        let target = self.target();
+        match &self.listen {
+            Listen::Unix(socket) => {
+                format!("curl {token}--unix-socket '{}' 'http://localhost{target}'", socket.display())
+            }
+            Listen::Localhost(_) | Listen::Address(_) => format!("curl {token}'{url}{target}'"),
+        }
+    }
+
+    async fn journey(&self, sandbox: &Sandbox) -> Result<Journey<'_>, Failure> {
+        let target = self.target();
+        let max_wait = if self.backend.is_some() { MAX_WAIT_FOR_BACKEND } else { MAX_WAIT };
+        let response = local_http::get(&self.listen, target, max_wait).await;
+        let answer = match (&self.backend, response) {
+            (None, response) => Answer::Echo(response.map_err(Failure::Runtime)?.0),
+            (Some(backend), Ok((StatusCode::BAD_GATEWAY, body)))
+                if body == sandbox::NO_RESPONSE_FROM_BACKEND =>
+            {
+                Answer::NoBackend(backend)
+            }
+            (Some(backend), Ok((status, _))) => Answer::Backend(backend, status),
+            (Some(backend), Err(_)) => Answer::Incomplete(backend),
+        };
+        let received = sandbox.requests().into_iter().rev().find(|request| request.target.ends_with(target));
+        let signed_as = received.and_then(|request| match request.verdict {
+            Verdict::Verified { identity_id, user_arn, .. } => Some((identity_id, user_arn)),
+            Verdict::Refused(_) | Verdict::Disturbed => None,
+        });
+        Ok(Journey { target, signed_as, answer })
+    }
 }

@@ -10,7 +10,20 @@ use super::{
     table::variable_of,
 };
 
-pub(super) use file::Outputs;
+pub(super) use file::{Outputs, parse, step};
+
+impl Outputs {
+    /// Every value that the file has for a setting, `upstream` once for each API.
+    pub(super) fn into_given(self) -> impl Iterator<Item = (&'static str, Given)> {
+        let of_apis = self.apis.into_iter().flat_map(|api| {
+            [Some(("upstream", api.endpoint)), api.region.map(|region| ("region", region))]
+                .into_iter()
+                .flatten()
+        });
+        let settings = self.layer.into_iter();
+        settings.flat_map(|(name, given)| given.into_iter().map(move |given| (name, given))).chain(of_apis)
+    }
+}
 
 impl Reader<'_> {
     /// Takes Amplify's file, which `given` names, for the lowest layer.

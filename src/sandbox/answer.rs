@@ -1,9 +1,9 @@
-//! Answers in the forms that AWS services give: JSON 1.1 of Cognito, JSON of API Gateway.
+//! Responses in the forms of the AWS services: JSON 1.1 of Cognito, JSON of API Gateway, XML of STS.
 
 use std::future;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use serde_json::{Value, json};
 
@@ -12,6 +12,9 @@ use super::{
     paced::{Hangup, Paced},
     xml,
 };
+
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+pub(super) const GATEWAY_ID: HeaderName = HeaderName::from_static("x-amz-apigw-id");
 
 pub(super) type Body = UnsyncBoxBody<Bytes, Hangup>;
 
@@ -22,7 +25,7 @@ pub(super) struct AwsError {
     pub(super) message: String,
 }
 
-/// Whose form an answer takes.
+/// The service that a response looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// cognito-idp and cognito-identity: 400, `__type`, and an error type that ends in a colon.
@@ -33,6 +36,29 @@ pub(super) enum Form {
     OAuth,
     /// STS: XML.
     Sts,
+}
+
+/// The ids by which AWS marks an answer as its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RequestIds {
+    /// `x-amzn-requestid`.
+    pub(super) request: String,
+    /// `x-amz-apigw-id`, which an event has as its extended request id.
+    pub(super) gateway: String,
+}
+
+impl RequestIds {
+    pub(super) fn random() -> Self {
+        let id = uuid::Uuid::new_v4();
+        Self { request: id.to_string(), gateway: format!("{}=", &id.simple().to_string()[..15]) }
+    }
+
+    pub(super) fn mark(&self, form: Form, headers: &mut HeaderMap) {
+        headers.insert(REQUEST_ID, ascii(&self.request));
+        if form == Form::Gateway {
+            headers.insert(GATEWAY_ID, ascii(&self.gateway));
+        }
+    }
 }
 
 impl AwsError {
@@ -56,6 +82,11 @@ impl AwsError {
 impl Form {
     pub(super) fn ok(self, value: &Value) -> Response<Body> {
         self.json(StatusCode::OK, value)
+    }
+
+    /// As [`ok`](Self::ok), for people to read.
+    pub(super) fn ok_indented(self, value: &Value) -> Response<Body> {
+        self.text(StatusCode::OK, format!("{value:#}\n"))
     }
 
     pub(super) fn error(self, error: &AwsError) -> Response<Body> {
@@ -93,18 +124,13 @@ impl Form {
         self.with_request_id(plain(status, kind, text))
     }
 
-    /// Adds the ids by which AWS marks an answer as its own.
+    /// Marks an answer as one of AWS.
     pub(super) fn with_request_id(self, mut response: Response<Body>) -> Response<Body> {
-        let id = uuid::Uuid::new_v4();
-        let headers = response.headers_mut();
-        headers.insert("x-amzn-requestid", ascii(&id.to_string()));
-        if self == Self::Gateway {
-            headers.insert("x-amz-apigw-id", ascii(&format!("{}=", &id.simple().to_string()[..15])));
-        }
+        RequestIds::random().mark(self, response.headers_mut());
         response
     }
 
-    /// Does what is planned for `operation`. `None` when the call is to be answered as usual.
+    /// Carries out the fault that is planned for `operation`; `None` if the call gets its usual response.
     pub(super) async fn disturbed(
         self,
         faults: &Faults,
@@ -155,7 +181,7 @@ pub(super) fn plain(
     response
 }
 
-/// Anything that an answer can be made of.
+/// Anything that a response body can be made of.
 pub(super) struct AnyBody(Body);
 
 impl From<String> for AnyBody {

@@ -23,14 +23,15 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::{
-    answer::{AwsError, Body, Form, plain},
+    answer::{AwsError, Body, Form, REQUEST_ID, RequestIds, plain},
+    credential_store::{CredentialStore, Issued},
     faults::{Calls, Faults, INVOKE},
     paced::Hangup,
     settings::Settings,
-    vault::{Issued, Vault},
 };
 use crate::clock::Clock;
 use backend::Backend;
+pub use backend::NO_RESPONSE_FROM_BACKEND;
 use received::Unreadable;
 pub use received::{Received, Verdict};
 use verifier::Scope;
@@ -43,7 +44,7 @@ pub(super) struct Api {
     backend: Option<Backend>,
     recorded: Mutex<VecDeque<Received>>,
     record_at_most: usize,
-    vault: Arc<Vault>,
+    store: Arc<CredentialStore>,
     clock: Clock,
     faults: Faults,
     calls: Calls,
@@ -52,7 +53,7 @@ pub(super) struct Api {
 impl Api {
     pub(super) fn new(
         settings: &Settings,
-        vault: Arc<Vault>,
+        store: Arc<CredentialStore>,
         clock: Clock,
         faults: Faults,
         calls: Calls,
@@ -62,7 +63,7 @@ impl Api {
             backend: settings.backend.clone().map(Backend::new),
             recorded: Mutex::default(),
             record_at_most: settings.recorded_requests,
-            vault,
+            store,
             clock,
             faults,
             calls,
@@ -73,6 +74,21 @@ impl Api {
         &self,
         request: Request<Incoming>,
         peer: SocketAddr,
+    ) -> Result<Response<Body>, Hangup> {
+        let ids = RequestIds::random();
+        let mut response = self.respond(request, peer, &ids).await?;
+        // Responses of a proxy in front of the gateway have no ids.
+        if response.headers().contains_key(REQUEST_ID) {
+            ids.mark(Form::Gateway, response.headers_mut());
+        }
+        Ok(response)
+    }
+
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        ids: &RequestIds,
     ) -> Result<Response<Body>, Hangup> {
         self.calls.add(INVOKE);
         let mut received = match Received::read(request).await {
@@ -93,7 +109,7 @@ impl Api {
             self.record(received.clone());
         }
         match checked {
-            Ok((path, issued)) => self.integrate(&received, &path, &issued, peer).await,
+            Ok((path, issued)) => self.integrate(&received, &path, &issued, peer, ids).await,
             Err(error) => Ok(Form::Gateway.error(&error)),
         }
     }
@@ -107,12 +123,12 @@ impl Api {
         self.lock().clear();
     }
 
-    /// The path below the stage and who asks for it. An unknown stage has no authorisation to
+    /// The path below the stage and the caller. An unknown stage has no authorisation to
     /// check, which is why it is found first.
     fn check(&self, received: &Received) -> Result<(String, Issued), AwsError> {
         let unknown = || AwsError::new("MissingAuthenticationTokenException", "Missing Authentication Token");
         let path = below_stage(received.path()).ok_or_else(unknown)?;
-        let issued = self.scope.verify(received, &self.vault, self.clock.now())?;
+        let issued = self.scope.verify(received, &self.store, self.clock.now())?;
         Ok((path.to_owned(), issued))
     }
 
@@ -122,15 +138,17 @@ impl Api {
         path: &str,
         issued: &Issued,
         peer: SocketAddr,
+        ids: &RequestIds,
     ) -> Result<Response<Body>, Hangup> {
         if let Some(backend) = &self.backend {
-            return Ok(Form::Gateway.with_request_id(backend.forward(received, path, issued).await));
+            return Ok(Form::Gateway.with_request_id(backend.forward(received, path, issued, ids).await));
         }
         if let Some(answer) = fixtures::answer(received, path, issued, &self.scope.region).await? {
             return Ok(Form::Gateway.with_request_id(answer));
         }
-        let event = event::event(received, path, issued, peer, &self.scope.region, &self.clock);
-        Ok(Form::Gateway.ok(&event))
+        let caller = event::Caller { issued, peer, region: &self.scope.region };
+        let event = event::event(received, path, &caller, ids, self.clock.now());
+        Ok(Form::Gateway.ok_indented(&event))
     }
 
     fn record(&self, received: Received) {
@@ -151,6 +169,7 @@ fn verdict(checked: &Result<(String, Issued), AwsError>) -> Verdict {
         Ok((_, issued)) => Verdict::Verified {
             access_key: issued.access_key.clone(),
             identity_id: issued.principal.identity_id.clone(),
+            user_arn: issued.principal.user_arn(),
         },
         Err(error) => Verdict::Refused(error.code.clone()),
     }

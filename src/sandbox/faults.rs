@@ -1,4 +1,4 @@
-//! Faults that the services are told to have, and counts of the operations they were asked for.
+//! Faults that tests plan for the services, and counts of the calls of each operation.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,7 +9,7 @@ use std::{
 /// The name under which the API's requests are counted and disturbed.
 pub const INVOKE: &str = "Invoke";
 
-/// What goes wrong with a call.
+/// How a call fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// An error answer in AWS's words: 400 from Cognito, 403 from the API.
@@ -26,7 +26,7 @@ pub enum Fault {
     /// The call takes effect at once, and its answer comes after this long. Elsewhere than at the user pool, as
     /// [`Fault::Delay`].
     Late(Duration),
-    /// A page of something that stands before the service: this status, and this title.
+    /// An HTML page of a proxy in front of the service, with this status and title.
     Page(u16, String),
     /// No answer, ever; the connection stays open.
     Hang,
@@ -34,11 +34,11 @@ pub enum Fault {
     Disconnect,
     /// The connection closes in the middle of the answer's body.
     Truncate,
-    /// A 200 whose JSON breaks off.
+    /// A 200 with truncated JSON.
     MalformedJson,
 }
 
-/// The faults that are set, settable at run time; clones share them.
+/// The planned faults, which can change at run time; clones share them.
 ///
 /// Operations are named as AWS names them, `InitiateAuth` or `GetCredentialsForIdentity`, and
 /// [`INVOKE`] is any request to the API.
@@ -73,12 +73,12 @@ impl Fault {
 }
 
 impl Faults {
-    /// Disturbs the next `times` calls of `operation`, after whatever is planned for it.
+    /// Plans a fault for the next `times` calls of `operation`, after those that are planned already.
     pub fn next(&self, operation: &str, times: u32, fault: Fault) {
         self.plan(operation, Planned { fault, times: Some(times) });
     }
 
-    /// Disturbs every call of `operation` until it is cleared.
+    /// Plans a fault for every call of `operation`, until it is cleared.
     pub fn always(&self, operation: &str, fault: Fault) {
         self.plan(operation, Planned { fault, times: None });
     }
@@ -93,7 +93,7 @@ impl Faults {
         self.lock().clear();
     }
 
-    /// How late the answer to `operation` is to be, if that is what is planned next.
+    /// The delay of the response to `operation`, if a delay is planned next.
     pub(super) fn take_lateness(&self, operation: &str) -> Option<Duration> {
         let planned =
             self.lock().get(operation).and_then(|queue| queue.front().map(|next| next.fault.clone()));
@@ -126,7 +126,7 @@ impl Faults {
     }
 }
 
-/// How often each operation was asked for, faults included; clones share the counts.
+/// How often each operation was called, faults included; clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub struct Calls(Arc<Mutex<HashMap<String, u64>>>);
 

@@ -1,4 +1,4 @@
-//! The handle on a running sandbox: addresses, ids, faults, and what may be seen from outside.
+//! The handle of a running sandbox: addresses, ids, faults, and recorded requests.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -9,13 +9,13 @@ use serde_json::json;
 use super::{
     Servers, Service,
     api::{Api, Received, STAGE},
+    credential_store::CredentialStore,
     faults::{Calls, Faults},
     identity_pool::{self, IdentityPool},
     people::{AppClient, User, UserState},
     skew::Skew,
     tokens::{self, epoch},
     user_pool::{self, Message, UserPool},
-    vault::Vault,
 };
 use crate::clock::Clock;
 
@@ -28,7 +28,7 @@ pub struct Sandbox {
     pub(super) skew: Skew,
     pub(super) faults: Faults,
     pub(super) calls: Calls,
-    pub(super) vault: Arc<Vault>,
+    pub(super) store: Arc<CredentialStore>,
     pub(super) user_pool: Arc<UserPool>,
     pub(super) identity_pool: Arc<IdentityPool>,
     pub(super) api: Arc<Api>,
@@ -90,7 +90,7 @@ impl Sandbox {
         &self.user.password
     }
 
-    /// The time that the sandbox keeps, skew included.
+    /// The sandbox's clock, skew included.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -101,7 +101,7 @@ impl Sandbox {
         self.skew.set(millis);
     }
 
-    /// Lets time pass for the sandbox alone.
+    /// Sets the sandbox's clock ahead, and no other.
     pub fn advance_clock(&self, by: Duration) {
         self.skew.add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
     }
@@ -112,7 +112,7 @@ impl Sandbox {
         &self.faults
     }
 
-    /// Counts of the operations that were asked for.
+    /// How often each operation was called.
     #[must_use]
     pub fn calls(&self) -> &Calls {
         &self.calls
@@ -145,14 +145,14 @@ impl Sandbox {
         self.user_pool.sign_out(username);
     }
 
-    /// Makes the API not recognise the credentials issued so far.
+    /// Makes the credentials issued so far unknown to the API.
     pub fn invalidate_credentials(&self) {
-        self.vault.invalidate_all();
+        self.store.invalidate_all();
     }
 
-    /// Makes the credentials issued so far expired, before their time.
+    /// Makes the credentials issued so far expire now.
     pub fn expire_credentials(&self) {
-        self.vault.expire_all(self.clock.now());
+        self.store.expire_all(self.clock.now());
     }
 
     /// Forgets an identity, as DeleteIdentities does.

@@ -1,4 +1,4 @@
-//! The identity pool: cognito-identity's JSON 1.1 operations, which turn a login into credentials.
+//! The identity pool: cognito-identity's JSON 1.1 operations, which exchange a login for credentials.
 
 mod identities;
 mod logins;
@@ -18,13 +18,13 @@ use serde_json::{Value, json};
 
 use super::{
     answer::{AwsError, Body, Form},
+    credential_store::{CredentialStore, Issued, Principal},
     faults::{Calls, Faults},
     json_protocol::{self, parse},
     paced::Hangup,
     percent::Pairs,
     settings::Settings,
     user_pool,
-    vault::{Issued, Principal, Vault},
 };
 use crate::clock::Clock;
 use identities::Identities;
@@ -41,7 +41,7 @@ pub(super) struct IdentityPool {
     classic_flow: bool,
     credentials_lifetime: Duration,
     identities: Identities,
-    vault: Arc<Vault>,
+    store: Arc<CredentialStore>,
     clock: Clock,
     faults: Faults,
     calls: Calls,
@@ -76,7 +76,7 @@ pub(super) fn pool_id(region: &str) -> String {
 impl IdentityPool {
     pub(super) fn new(
         settings: &Settings,
-        vault: Arc<Vault>,
+        store: Arc<CredentialStore>,
         clock: Clock,
         faults: Faults,
         calls: Calls,
@@ -93,7 +93,7 @@ impl IdentityPool {
             classic_flow: settings.classic_flow,
             credentials_lifetime: settings.credentials_lifetime,
             identities: Identities::new(&settings.region),
-            vault,
+            store,
             clock,
             faults,
             calls,
@@ -133,7 +133,7 @@ impl IdentityPool {
             role_arn: default_role(false),
             session_name: SESSION_NAME.to_owned(),
         };
-        self.vault.issue(principal, lifetime, self.clock.now())
+        self.store.issue(principal, lifetime, self.clock.now())
     }
 
     fn perform(&self, operation: &str, body: &[u8]) -> Result<Value, AwsError> {
@@ -168,7 +168,7 @@ impl IdentityPool {
             role_arn,
             session_name: SESSION_NAME.to_owned(),
         };
-        let issued = self.vault.issue(principal, self.credentials_lifetime, now);
+        let issued = self.store.issue(principal, self.credentials_lifetime, now);
         Ok(json!({ "IdentityId": identity_id, "Credentials": credentials(&issued) }))
     }
 
@@ -183,7 +183,7 @@ impl IdentityPool {
         Ok(json!({ "IdentityId": identity_id, "Token": token }))
     }
 
-    /// The identity that these logins act as, when they are asked to act as `identity_id`.
+    /// The identity for these logins, when the request names `identity_id`.
     ///
     /// A guest's identity becomes that of the login, unless the login has one already.
     fn admit(

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use super::{answer::AwsError, paced::Hangup};
 
-/// Far more than any Cognito request has.
-const LARGEST_BODY: usize = 1 << 20;
+/// Far larger than any request of Cognito.
+const MAX_BODY: usize = 1 << 20;
 
 /// The operation and the body; `None` when no operation is named.
 pub(super) async fn read(request: Request<Incoming>) -> Result<Option<(String, Bytes)>, Hangup> {
@@ -24,7 +24,7 @@ pub(super) fn operation(request: &Request<Incoming>) -> Option<String> {
 }
 
 pub(super) async fn read_body(request: Request<Incoming>) -> Result<Bytes, Hangup> {
-    let limited = Limited::new(request.into_body(), LARGEST_BODY);
+    let limited = Limited::new(request.into_body(), MAX_BODY);
     limited.collect().await.map(http_body_util::Collected::to_bytes).map_err(|_| Hangup)
 }
 

@@ -1,4 +1,4 @@
-//! A response body that is made while it is sent: long, slow, or broken off.
+//! A response body that is made while it is sent: long, slow, or truncated.
 
 use std::{
     error::Error,
@@ -14,12 +14,12 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 const PATTERN: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/";
-const LARGEST_CHUNK: u64 = 16 * 1024;
+const MAX_CHUNK: u64 = 16 * 1024;
 
 /// A body that is never in memory as a whole.
 pub(super) struct Paced {
     content: Content,
-    /// The length that the head promises, if any.
+    /// The length that the head declares, if any.
     declared: Option<u64>,
     end: End,
 }
@@ -34,7 +34,7 @@ enum Content {
 enum End {
     Clean,
     Trailers(Option<HeaderMap>),
-    /// What was sent before must leave first, which takes one turn.
+    /// What was sent before must be flushed first, which takes one poll.
     Broken {
         flushed: bool,
     },
@@ -106,7 +106,7 @@ impl Content {
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match self {
             Self::Pattern { from, to } => {
-                let length = (*to - *from).min(LARGEST_CHUNK);
+                let length = (*to - *from).min(MAX_CHUNK);
                 let chunk = (length > 0).then(|| pattern(*from, length));
                 *from += length;
                 Poll::Ready(chunk)
@@ -124,7 +124,7 @@ impl Content {
     }
 }
 
-/// The connection is to be closed without a (complete) answer.
+/// Closes the connection without a complete response.
 #[derive(Debug)]
 pub(super) struct Hangup;
 

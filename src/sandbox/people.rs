@@ -29,7 +29,7 @@ pub struct User {
     pub mfa: Vec<Mfa>,
     /// What CUSTOM_AUTH asks, one after the other.
     pub custom_challenges: Vec<CustomChallenge>,
-    /// Whether a passkey is registered. It is offered, and cannot be used: that takes a browser.
+    /// Whether a passkey is registered. The sandbox offers it but cannot verify it, which takes a browser.
     pub passkey: bool,
     /// The roles that the ID token allows, the preferred one first; empty for the pool's default.
     pub roles: Vec<String>,
@@ -71,7 +71,7 @@ pub enum Mfa {
 /// One round of CUSTOM_AUTH.
 #[derive(Clone, Debug)]
 pub struct CustomChallenge {
-    /// What the client is told, `question` for example.
+    /// What the challenge shows to the client, `question` for example.
     pub parameters: Vec<(String, String)>,
     /// The right ANSWER. Three wrong ones end the sign-in.
     pub answer: String,
@@ -88,7 +88,7 @@ pub struct AppClient {
     pub rotation: Option<Duration>,
     /// The flows that InitiateAuth may name, besides the refresh ones.
     pub flows: Vec<Flow>,
-    /// The redirect URIs of managed login, which must be matched to the letter.
+    /// The redirect URIs of managed login, which must match exactly.
     pub redirect_uris: Vec<String>,
 }
 

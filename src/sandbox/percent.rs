@@ -23,7 +23,7 @@ impl Pairs {
     }
 }
 
-/// Undoes the encoding: `+` is a space, a triplet is its byte, other text is itself.
+/// Decodes: `+` is a space, a triplet is its byte, other text stays.
 pub(super) fn decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());

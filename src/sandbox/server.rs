@@ -18,10 +18,10 @@ use tokio::{
 use super::{answer::Body, paced::Hangup};
 use crate::clock::Clock;
 
-pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Hangup>> + Send>>;
+pub(super) type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Hangup>> + Send>>;
 
 /// What a listener does with a request; `Err` closes the connection without an answer.
-pub(super) type Handler = Arc<dyn Fn(Request<Incoming>, SocketAddr) -> Answering + Send + Sync>;
+pub(super) type Handler = Arc<dyn Fn(Request<Incoming>, SocketAddr) -> ResponseFuture + Send + Sync>;
 
 pub(super) struct Server {
     address: SocketAddr,
@@ -50,7 +50,7 @@ impl Server {
         accepting.shutdown().await;
     }
 
-    /// Listens again where it listened before; does nothing when it still does.
+    /// Listens again on the port that it had; does nothing if it was not stopped.
     pub(super) async fn restart(&self) -> io::Result<()> {
         if self.lock().is_empty() {
             self.accept(TcpListener::bind(self.address).await?);
@@ -88,15 +88,15 @@ async fn accept(listener: TcpListener, handler: Handler, clock: Clock) {
 }
 
 async fn serve(stream: TcpStream, peer: SocketAddr, handler: Handler, clock: Clock) {
-    // Without this a small event waits for the acknowledgement of the one before it.
+    // Without TCP_NODELAY, Nagle's algorithm holds a small event back until the one before it is acknowledged.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "sandbox connection without nodelay");
     }
     let service = service_fn(|request| {
-        let answering = handler(request, peer);
+        let response = handler(request, peer);
         let clock = &clock;
         async move {
-            let mut response = answering.await?;
+            let mut response = response.await?;
             response.headers_mut().insert(header::DATE, date(clock));
             Ok::<_, Hangup>(response)
         }

@@ -1,11 +1,11 @@
-//! What the sandbox is made of: lifetimes, ports, and the pools' rules.
+//! The settings of a sandbox: lifetimes, ports, and the rules of the pools.
 
 use std::time::Duration;
 
 use super::people::{AppClient, User};
 use crate::clock::Clock;
 
-/// A whole sandbox, as data.
+/// The settings of a sandbox.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The region of everything in it.
@@ -26,7 +26,7 @@ pub struct Settings {
     pub guests: bool,
     /// Whether the identity pool gives tokens for STS.
     pub classic_flow: bool,
-    /// Issuers that the identity pool takes besides the user pool, without their scheme.
+    /// Issuers that the identity pool accepts besides the user pool, without their scheme.
     pub openid_providers: Vec<String>,
     /// How long the identity pool's credentials last. STS grants what is asked of it, unless this
     /// is less than its minimum of 15 minutes.
@@ -35,7 +35,7 @@ pub struct Settings {
     pub token_lifetime: Duration,
     /// How long refresh tokens last.
     pub refresh_token_lifetime: Duration,
-    /// The time that the sandbox keeps, before any skew set at run time.
+    /// The sandbox's clock, before any skew that is set at run time.
     pub clock: Clock,
     /// The ports on 127.0.0.1; zero picks one.
     pub ports: Ports,

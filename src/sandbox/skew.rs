@@ -17,7 +17,7 @@ use crate::clock::Clock;
 pub(super) struct Skew(Arc<AtomicI64>);
 
 impl Skew {
-    /// `base` moved by whatever is set here at the time of reading.
+    /// `base`, moved by the skew that is set when the clock is read.
     pub(super) fn applied_to(&self, base: Clock) -> Clock {
         Clock::from_source(Skewed { base, skew: self.clone() })
     }

@@ -19,7 +19,7 @@ const ALGORITHM: &str = "RS256";
 const KEY_BITS: usize = 2048;
 const KEY_ID: &str = "c2FuZGJveC1rZXktMQ==";
 
-/// Making a key takes a moment, and one serves every sandbox of the process.
+/// Generating a key takes a moment, so that all sandboxes of the process share one.
 static KEY: LazyLock<Key> = LazyLock::new(Key::generate);
 
 struct Key {
@@ -29,21 +29,21 @@ struct Key {
     exponent: String,
 }
 
-/// Why a token is not believed.
+/// Why a token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unbelievable {
+pub(super) enum InvalidToken {
     /// Not a JSON web token at all.
     Malformed,
     /// Signed by another key.
     Signature,
 }
 
-/// Makes the key, unless the process has it.
+/// Generates the key, unless the process has one.
 pub(super) async fn prepare() {
     let made = tokio::task::spawn_blocking(|| {
         LazyLock::force(&KEY);
     });
-    // A panic there shows again, with its message, at the first use.
+    // If the task panics, the first use of the key panics again, with the message.
     made.await.unwrap_or_default();
 }
 
@@ -55,17 +55,17 @@ pub(super) fn sign(claims: &Value) -> String {
     format!("{signed}.{}", encode(signature.to_bytes()))
 }
 
-/// The claims, when the signature is right; whether they have expired is the caller's to judge.
-pub(super) fn check(token: &str) -> Result<Value, Unbelievable> {
-    let (signed, signature) = token.rsplit_once('.').ok_or(Unbelievable::Malformed)?;
-    let (header, claims) = signed.split_once('.').ok_or(Unbelievable::Malformed)?;
+/// The claims, if the signature is valid. The caller checks whether they have expired.
+pub(super) fn check(token: &str) -> Result<Value, InvalidToken> {
+    let (signed, signature) = token.rsplit_once('.').ok_or(InvalidToken::Malformed)?;
+    let (header, claims) = signed.split_once('.').ok_or(InvalidToken::Malformed)?;
     if decode(header)?["alg"] != ALGORITHM {
-        return Err(Unbelievable::Signature);
+        return Err(InvalidToken::Signature);
     }
     let claims = decode(claims)?;
-    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Unbelievable::Malformed)?;
-    let signature = Signature::try_from(&signature[..]).map_err(|_| Unbelievable::Signature)?;
-    KEY.verifying.verify(signed.as_bytes(), &signature).map_err(|_| Unbelievable::Signature)?;
+    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| InvalidToken::Malformed)?;
+    let signature = Signature::try_from(&signature[..]).map_err(|_| InvalidToken::Signature)?;
+    KEY.verifying.verify(signed.as_bytes(), &signature).map_err(|_| InvalidToken::Signature)?;
     Ok(claims)
 }
 
@@ -73,9 +73,9 @@ fn encode(part: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(part)
 }
 
-fn decode(part: &str) -> Result<Value, Unbelievable> {
-    let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| Unbelievable::Malformed)?;
-    serde_json::from_slice(&json).map_err(|_| Unbelievable::Malformed)
+fn decode(part: &str) -> Result<Value, InvalidToken> {
+    let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidToken::Malformed)?;
+    serde_json::from_slice(&json).map_err(|_| InvalidToken::Malformed)
 }
 
 /// The public keys, as `/.well-known/jwks.json` lists them.
@@ -90,7 +90,7 @@ pub(super) fn published_keys() -> Value {
     }] })
 }
 
-/// A time as claims have it, in seconds since 1970.
+/// The time in seconds since 1970, as claims have it.
 pub(super) fn epoch(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -120,13 +120,13 @@ mod tests {
         let other = sign(&json!({ "sub": "you" }));
         let (payload, signature) = (&token[..token.rfind('.').expect("dot")], other.rsplit('.').next());
         let forged = format!("{payload}.{}", signature.expect("signature"));
-        assert_eq!(check(&forged), Err(Unbelievable::Signature));
-        assert_eq!(check("rubbish"), Err(Unbelievable::Malformed));
+        assert_eq!(check(&forged), Err(InvalidToken::Signature));
+        assert_eq!(check("rubbish"), Err(InvalidToken::Malformed));
     }
 
     #[test]
     fn an_unsigned_token_is_not_believed() {
         let (header, claims) = (encode(r#"{"alg":"none"}"#), encode(r#"{"sub":"you"}"#));
-        assert_eq!(check(&format!("{header}.{claims}.")), Err(Unbelievable::Signature));
+        assert_eq!(check(&format!("{header}.{claims}.")), Err(InvalidToken::Signature));
     }
 }

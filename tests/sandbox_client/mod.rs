@@ -267,7 +267,7 @@ pub(crate) async fn identity_id(sandbox: &Sandbox, logins: &Value) -> String {
     answer["IdentityId"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-/// The whole way from a password to credentials.
+/// Signs in with the password and exchanges the ID token for credentials.
 pub(crate) async fn credentials(sandbox: &Sandbox) -> Credentials {
     let logins = logins(sandbox, &sign_in(sandbox).await);
     let id = identity_id(sandbox, &logins).await;

@@ -97,7 +97,12 @@ fn advice(path: &Path) -> &'static str {
 }
 
 /// What `file` says; `None` when it is something else.
-fn parse(given: &Origin, path: &Path, file: &Value, problems: &mut Vec<Problem>) -> Option<Outputs> {
+pub(in crate::config) fn parse(
+    given: &Origin,
+    path: &Path,
+    file: &Value,
+    problems: &mut Vec<Problem>,
+) -> Option<Outputs> {
     let keys = match file.get("version") {
         Some(Value::String(version)) if version == "1" || version.starts_with("1.") => GEN_2,
         Some(version) => {
@@ -180,7 +185,7 @@ impl Parser {
 }
 
 /// A step of the way to a value, as JavaScript writes it.
-fn step(name: &str) -> String {
+pub(in crate::config) fn step(name: &str) -> String {
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if is_plain && !name.is_empty() { format!(".{name}") } else { format!("[{name:?}]") }
 }

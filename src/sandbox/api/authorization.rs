@@ -1,11 +1,11 @@
-//! The Authorization header of a signed request, taken apart in the gateway's words.
+//! Parses the Authorization header of a signed request, with the gateway's error messages.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::received::Received;
 use crate::sandbox::{answer::AwsError, digest::sha256};
 
-/// The Authorization header, taken apart.
+/// A parsed Authorization header.
 pub(super) struct Claim<'a> {
     pub(super) algorithm: &'a str,
     pub(super) credential: &'a str,

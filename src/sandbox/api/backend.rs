@@ -1,4 +1,6 @@
-//! Hands verified requests to the user's own local server, with the identity in headers.
+//! Forwards verified requests to the user's own local server, with the identity in headers.
+
+use std::error::Error;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header, uri};
@@ -7,16 +9,15 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use serde_json::json;
 
 use super::received::Received;
 use crate::sandbox::{
-    answer::{Body, Form},
+    answer::{Body, Form, RequestIds},
+    credential_store::Issued,
     paced::Hangup,
-    vault::Issued,
 };
 
-/// Fields that concern one connection, or that only the gateway may see or write.
+/// Fields that concern one connection, or that only the gateway reads or writes.
 const NOT_FORWARDED: [&str; 10] = [
     "authorization",
     "connection",
@@ -29,6 +30,9 @@ const NOT_FORWARDED: [&str; 10] = [
     "upgrade",
     "x-amz-security-token",
 ];
+
+/// The body of the 502 that API Gateway gives when an integration fails.
+pub const NO_RESPONSE_FROM_BACKEND: &str = r#"{"message":"Internal server error"}"#;
 
 const PREFIX: &str = "x-countersign-";
 
@@ -43,14 +47,20 @@ impl Backend {
     }
 
     /// Forwards a request whose `path` is below the stage.
-    pub(super) async fn forward(&self, received: &Received, path: &str, issued: &Issued) -> Response<Body> {
-        let failed =
-            || Form::Gateway.json(StatusCode::BAD_GATEWAY, &json!({ "message": "Internal server error" }));
-        let Some(request) = self.request(received, path, issued) else { return failed() };
+    pub(super) async fn forward(
+        &self,
+        received: &Received,
+        path: &str,
+        issued: &Issued,
+        ids: &RequestIds,
+    ) -> Response<Body> {
+        let failed = || Form::Gateway.text(StatusCode::BAD_GATEWAY, NO_RESPONSE_FROM_BACKEND.to_owned());
+        let Some(mut request) = self.request(received, path, issued) else { return failed() };
+        ids.mark(Form::Gateway, request.headers_mut());
         match self.client.request(request).await {
             Ok(response) => response.map(|body| body.map_err(|_| Hangup).boxed_unsync()),
             Err(error) => {
-                tracing::warn!(%error, "backend does not answer");
+                tracing::warn!(backend = %self.base, cause = root_cause(&error), "no response from backend");
                 failed()
             }
         }
@@ -69,6 +79,11 @@ impl Backend {
         *request.headers_mut() = headers(received, issued);
         Some(request)
     }
+}
+
+/// The innermost cause, such as `Connection refused`.
+fn root_cause(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), root_cause)
 }
 
 fn headers(received: &Received, issued: &Issued) -> HeaderMap {

@@ -1,27 +1,30 @@
 //! The event that a Lambda proxy integration of a REST API receives, payload version 1.0.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::SystemTime};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 use time::UtcDateTime;
 
 use super::{STAGE, received::Received};
-use crate::{
-    clock::Clock,
-    sandbox::{identity_pool, percent::Pairs, vault::Issued},
-};
+use crate::sandbox::{answer::RequestIds, credential_store::Issued, identity_pool, percent::Pairs};
 
-/// What the integration is given of a verified request, with `path` below the stage.
+/// Who sent a verified request.
+pub(super) struct Caller<'a> {
+    pub(super) issued: &'a Issued,
+    pub(super) peer: SocketAddr,
+    pub(super) region: &'a str,
+}
+
+/// The event for a verified request, with `path` below the stage and the `ids` of its answer.
 pub(super) fn event(
     received: &Received,
     path: &str,
-    issued: &Issued,
-    peer: SocketAddr,
-    region: &str,
-    clock: &Clock,
+    caller: &Caller<'_>,
+    ids: &RequestIds,
+    now: SystemTime,
 ) -> Value {
-    let headers = headers(received, peer);
+    let headers = headers(received, caller.peer);
     let query = Pairs::parse(received.query().unwrap_or_default()).into_vec();
     let (body, encoded) = body(received);
     let proxy = path.trim_start_matches('/');
@@ -35,34 +38,27 @@ pub(super) fn event(
         "multiValueQueryStringParameters": all_values(&query),
         "pathParameters": (!proxy.is_empty()).then(|| json!({ "proxy": proxy })),
         "stageVariables": null,
-        "requestContext": context(received, path, issued, peer, region, clock),
+        "requestContext": context(received, path, caller, ids, now),
         "body": body,
         "isBase64Encoded": encoded,
     })
 }
 
-fn context(
-    received: &Received,
-    path: &str,
-    issued: &Issued,
-    peer: SocketAddr,
-    region: &str,
-    clock: &Clock,
-) -> Value {
+fn context(received: &Received, path: &str, caller: &Caller<'_>, ids: &RequestIds, now: SystemTime) -> Value {
     let host = received.header("host").unwrap_or_default();
-    let now = UtcDateTime::from(clock.now());
+    let now = UtcDateTime::from(now);
     json!({
         "accountId": identity_pool::ACCOUNT,
         "apiId": "sandbox",
         "authorizer": null,
         "domainName": host,
         "domainPrefix": host.split(['.', ':']).next(),
-        "extendedRequestId": uuid::Uuid::new_v4().simple().to_string()[..15],
+        "extendedRequestId": ids.gateway,
         "httpMethod": received.method,
-        "identity": identity(received, issued, peer, region),
+        "identity": identity(received, caller),
         "path": format!("/{STAGE}{path}"),
         "protocol": "HTTP/1.1",
-        "requestId": uuid::Uuid::new_v4().to_string(),
+        "requestId": ids.request,
         "requestTimeEpoch": now.unix_timestamp() * 1000 + i64::from(now.millisecond()),
         "resourceId": "sandbx",
         "resourcePath": "/{proxy+}",
@@ -70,7 +66,8 @@ fn context(
     })
 }
 
-fn identity(received: &Received, issued: &Issued, peer: SocketAddr, region: &str) -> Value {
+fn identity(received: &Received, caller: &Caller<'_>) -> Value {
+    let Caller { issued, peer, region } = caller;
     let principal = &issued.principal;
     let caller = format!("AROASANDBOXSANDBOX001:{}", principal.session_name);
     let kind = if principal.login.is_some() { "authenticated" } else { "unauthenticated" };
@@ -93,12 +90,16 @@ fn identity(received: &Received, issued: &Issued, peer: SocketAddr, region: &str
     })
 }
 
-/// The client's fields and the gateway's own; the gateway keeps Authorization to itself.
+/// Fields of the client that are left out. A gateway hands no Authorization on; the session token is a secret of a
+/// kilobyte, which no integration reads and which would stand twice in each echo.
+const NOT_IN_EVENT: [&str; 3] = ["authorization", "x-amz-security-token", "x-forwarded-for"];
+
+/// The client's fields and those that the gateway adds.
 fn headers(received: &Received, peer: SocketAddr) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = received
         .headers
         .iter()
-        .filter(|(name, _)| name != "authorization" && name != "x-forwarded-for")
+        .filter(|(name, _)| !NOT_IN_EVENT.contains(&name.as_str()))
         .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
         .collect();
     let forwarded = received.header("x-forwarded-for").map_or_else(String::new, |known| format!("{known}, "));

@@ -22,11 +22,11 @@ use serde_json::json;
 use super::received::Received;
 use crate::sandbox::{
     answer::{AwsError, Body, Form, plain},
+    credential_store::Issued,
     identity_pool::ACCOUNT,
     paced::Hangup,
     paced::Paced,
     percent::Pairs,
-    vault::Issued,
 };
 
 /// Answers one of the special paths; `None` for every other.

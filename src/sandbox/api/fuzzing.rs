@@ -1,4 +1,4 @@
-//! A door to the verifier's canonical request for fuzz targets.
+//! The verifier's canonical request, for fuzz targets.
 
 use super::canonical;
 

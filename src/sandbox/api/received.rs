@@ -1,4 +1,4 @@
-//! A request as it reached the API, read to its end.
+//! A request as it reached the API, body included.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
 /// API Gateway's own limit on a payload.
-const LARGEST_BODY: usize = 10 * 1024 * 1024;
+const MAX_BODY: usize = 10 * 1024 * 1024;
 
-/// A request to the API, and what the API thought of it.
+/// A request to the API, and what the API did with it.
 #[derive(Clone)]
 pub struct Received {
     /// The method.
@@ -22,7 +22,7 @@ pub struct Received {
     pub headers: Vec<(String, Bytes)>,
     /// The payload.
     pub body: Bytes,
-    /// What became of it.
+    /// What the API did with it.
     pub verdict: Verdict,
 }
 
@@ -35,6 +35,8 @@ pub enum Verdict {
         access_key: String,
         /// The identity that acts.
         identity_id: String,
+        /// The role that it acts in, as policies name it.
+        user_arn: String,
     },
     /// It was answered with this error type.
     Refused(String),
@@ -74,7 +76,7 @@ impl Received {
         let headers =
             headers.map(|(name, value)| (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes())));
         let headers = headers.collect();
-        let body = Limited::new(body, LARGEST_BODY).collect().await.map_err(|error| {
+        let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
             let too_large = error.is::<http_body_util::LengthLimitError>();
             if too_large { Unreadable::TooLarge } else { Unreadable::Broken }
         })?;

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::sandbox::{
     answer::AwsError,
+    credential_store::{CredentialStore, Issued},
     digest::{hex, hmac, sha256},
-    vault::{Issued, Vault},
 };
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -28,11 +28,11 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    /// The credentials that signed `received`, if they may be used at `now`.
+    /// The credentials that signed `received`, if they are valid at `now`.
     pub(super) fn verify(
         &self,
         received: &Received,
-        vault: &Vault,
+        store: &CredentialStore,
         now: SystemTime,
     ) -> Result<Issued, AwsError> {
         let claim = Claim::parse(received)?;
@@ -46,7 +46,7 @@ impl Scope {
         }
         let credential = Credential::parse(claim.credential)?;
         self.check_scope(&credential, &time)?;
-        let issued = check_key(&credential, received, vault, now)?;
+        let issued = check_key(&credential, received, store, now)?;
         check_signature(&claim, &credential, &issued, received, &time)?;
         Ok(issued)
     }
@@ -77,7 +77,7 @@ impl Scope {
     }
 }
 
-/// The timestamp in ISO 8601's basic form, when it is near enough to `now`.
+/// The timestamp in ISO 8601's basic form, if it is within the tolerance around `now`.
 fn check_time(text: &str, now: SystemTime) -> Result<String, AwsError> {
     let parsed = parse_time(text).ok_or_else(|| {
         incomplete(format!(
@@ -113,14 +113,14 @@ fn basic(time: SystemTime) -> String {
 fn check_key(
     credential: &Credential<'_>,
     received: &Received,
-    vault: &Vault,
+    store: &CredentialStore,
     now: SystemTime,
 ) -> Result<Issued, AwsError> {
     let invalid = || {
         let message = "The security token included in the request is invalid.";
         AwsError::new("UnrecognizedClientException", message)
     };
-    let issued = vault.find(credential.access_key).filter(|issued| issued.valid).ok_or_else(invalid)?;
+    let issued = store.find(credential.access_key).filter(|issued| issued.valid).ok_or_else(invalid)?;
     if issued.session_token.as_deref() != received.header("x-amz-security-token") {
         return Err(invalid());
     }

@@ -41,7 +41,7 @@ impl Identities {
         guest.to_owned()
     }
 
-    /// Whom an identity belongs to; `None` when there is no such identity.
+    /// The login that an identity belongs to; `None` when there is no such identity.
     pub(super) fn owner(&self, identity_id: &str) -> Option<Owner> {
         self.lock().get(identity_id).cloned()
     }

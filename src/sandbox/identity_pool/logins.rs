@@ -1,4 +1,4 @@
-//! What a login proves: the checks that the identity pool makes on a token.
+//! Checks the tokens of a login, as the identity pool does.
 
 use std::{collections::HashMap, time::SystemTime};
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::sandbox::{
     answer::AwsError,
-    tokens::{self, Unbelievable, epoch},
+    tokens::{self, InvalidToken, epoch},
 };
 
-/// A login that was believed.
+/// A login whose token is valid.
 pub(super) struct Login {
     pub(super) provider: String,
     pub(super) subject: String,
@@ -17,18 +17,18 @@ pub(super) struct Login {
     pub(super) roles: Vec<String>,
 }
 
-/// The providers of the identity pool: its user pool, and what else it is told to take.
+/// The providers that the identity pool accepts: its user pool, and others by their issuer.
 pub(super) struct Providers {
     /// `iss` of the user pool without its scheme, the key in `Logins`.
     pub(super) user_pool: String,
-    /// The app clients whose tokens are taken.
+    /// The app clients whose tokens are accepted.
     pub(super) audiences: Vec<String>,
     /// Other issuers without their scheme, whose audiences are not checked.
     pub(super) others: Vec<String>,
 }
 
 impl Providers {
-    /// The first login of `logins`; `None` when there is none, which makes a guest.
+    /// The first login of `logins`; `None` for a guest, who has none.
     pub(super) fn check(
         &self,
         logins: Option<&HashMap<String, String>>,
@@ -40,8 +40,8 @@ impl Providers {
             return Err(AwsError::not_authorized(message));
         }
         let claims = tokens::check(token).map_err(|error| match error {
-            Unbelievable::Malformed => invalid("Not a valid OpenId Connect identity token."),
-            Unbelievable::Signature => invalid("Couldn't verify signed token."),
+            InvalidToken::Malformed => invalid("Not a valid OpenId Connect identity token."),
+            InvalidToken::Signature => invalid("Couldn't verify signed token."),
         })?;
         self.check_claims(name, &claims, now)?;
         let subject = claims["sub"].as_str().ok_or_else(|| invalid("Missing a required claim: sub"))?;

@@ -9,17 +9,17 @@ use time::{UtcDateTime, format_description::well_known::Rfc3339};
 use super::{ACCOUNT, IdentityPool, logins::Login};
 use crate::sandbox::{
     answer::{AwsError, Body, Form},
+    credential_store::{Issued, Principal},
     paced::Hangup,
     percent::Pairs,
-    tokens::{self, Unbelievable, epoch},
-    vault::{Issued, Principal},
+    tokens::{self, InvalidToken, epoch},
     xml,
 };
 
 const ACTION: &str = "AssumeRoleWithWebIdentity";
 const TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 60);
-const SHORTEST_SESSION: u64 = 15 * 60;
-const LONGEST_SESSION: u64 = 12 * 3600;
+const MIN_SESSION: u64 = 15 * 60;
+const MAX_SESSION: u64 = 12 * 3600;
 
 impl IdentityPool {
     /// The token that GetOpenIdToken gives an identity.
@@ -80,14 +80,14 @@ impl IdentityPool {
             role_arn: role_arn.to_owned(),
             session_name: session_name.to_owned(),
         };
-        Ok(self.vault.issue(principal, lifetime, now))
+        Ok(self.store.issue(principal, lifetime, now))
     }
 
     fn check_web_identity(&self, token: &str, now: SystemTime) -> Result<Value, AwsError> {
         let refuse = |message: &str| AwsError::new("InvalidIdentityToken", message);
         let claims = tokens::check(token).map_err(|error| match error {
-            Unbelievable::Malformed => refuse("The ID Token provided is not a valid JWT."),
-            Unbelievable::Signature => refuse("Couldn't verify the signature of the token."),
+            InvalidToken::Malformed => refuse("The ID Token provided is not a valid JWT."),
+            InvalidToken::Signature => refuse("Couldn't verify the signature of the token."),
         })?;
         if claims["iss"] != self.open_id_issuer() || claims["aud"] != self.id {
             return Err(refuse("Incorrect token audience"));
@@ -103,11 +103,11 @@ impl IdentityPool {
     /// What is asked for, unless the sandbox is set to credentials too short for STS.
     fn session_lifetime(&self, form: &Pairs) -> Result<Duration, AwsError> {
         let asked = form.get("DurationSeconds").map_or(Ok(3600), str::parse::<u64>);
-        let asked = asked.ok().filter(|asked| (SHORTEST_SESSION..=LONGEST_SESSION).contains(asked));
+        let asked = asked.ok().filter(|asked| (MIN_SESSION..=MAX_SESSION).contains(asked));
         let asked = asked.ok_or_else(|| {
             invalid("durationSeconds must be between 900 and the role's MaxSessionDuration")
         })?;
-        let short = self.credentials_lifetime.as_secs() < SHORTEST_SESSION;
+        let short = self.credentials_lifetime.as_secs() < MIN_SESSION;
         Ok(if short { self.credentials_lifetime } else { Duration::from_secs(asked) })
     }
 

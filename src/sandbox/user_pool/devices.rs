@@ -64,7 +64,7 @@ impl UserPool {
         if known { Ok(json!({ "UserConfirmationNecessary": false })) } else { Err(no_such_device()) }
     }
 
-    /// Refuses a device that the user does not have, before anything is used up.
+    /// Refuses a device that the user does not have, before a challenge is used up.
     pub(super) fn require_known_device(&self, attempt: &Attempt) -> Result<(), AwsError> {
         let Some(key) = attempt.device_key.as_ref().filter(|_| self.device_tracking) else { return Ok(()) };
         match self.directory.account(&attempt.username) {
@@ -91,7 +91,7 @@ impl UserPool {
         Ok(Some(self.challenge(attempt.clone(), step, &parameters)))
     }
 
-    /// What follows a first factor that stands for both.
+    /// What follows a first factor that counts as both.
     pub(super) fn after_first_factor_without_mfa(
         &self,
         attempt: &Attempt,

@@ -16,18 +16,18 @@ use crate::sandbox::{
     people::{User, UserState},
 };
 
-/// Wrong passwords that are forgiven before each further one locks the user out for longer.
+/// Wrong passwords that are allowed before each further one locks the user out for longer.
 const FORGIVEN: u32 = 5;
-const LONGEST_LOCK: Duration = Duration::from_secs(15 * 60);
+const MAX_LOCKOUT: Duration = Duration::from_secs(15 * 60);
 
 pub(super) struct Directory {
     pool_name: String,
     accounts: Mutex<Vec<Account>>,
-    /// Makes the salts of users that do not exist, the same at each attempt.
+    /// The seed for the salts of users that do not exist, so that each gets the same one at every attempt.
     decoy_key: [u8; 32],
 }
 
-/// A user and what the pool has learnt of them.
+/// A user and what the pool has stored about them.
 #[derive(Clone)]
 pub(super) struct Account {
     pub(super) user: User,
@@ -36,7 +36,7 @@ pub(super) struct Account {
     pub(super) attributes: BTreeMap<String, String>,
     /// The confirmed devices.
     pub(super) devices: HashMap<String, Device>,
-    /// The step of the last authenticator code, none of which is good twice.
+    /// The time step of the last authenticator code: each code is valid once.
     pub(super) spent_step: Option<u64>,
     salt: [u8; 16],
     wrong_passwords: u32,
@@ -47,7 +47,7 @@ pub(super) struct Account {
 #[derive(Clone)]
 pub(super) struct Device {
     pub(super) group_key: String,
-    /// What ConfirmDevice brought; absent until then.
+    /// The verifier that ConfirmDevice sent; absent until then.
     pub(super) verifier: Option<Verifier>,
 }
 
@@ -65,7 +65,7 @@ impl Directory {
         self.lock().iter().find(|account| account.is_called(name)).cloned()
     }
 
-    /// The user with this name; a session that outlives its user is worth nothing.
+    /// The user with this name. A session is invalid once its user is gone.
     pub(super) fn existing(&self, name: &str) -> Result<Account, AwsError> {
         self.account(name).ok_or_else(|| AwsError::new("UserNotFoundException", "User does not exist."))
     }
@@ -104,7 +104,7 @@ impl Directory {
         self.judge(name, right, now)
     }
 
-    /// Counts the outcome of a password check, and turns it into AWS's answer.
+    /// Counts the outcome of a password check, and gives the error that AWS returns for it.
     pub(super) fn judge(&self, name: &str, right: bool, now: SystemTime) -> Result<Account, AwsError> {
         let mut accounts = self.lock();
         let account = accounts.iter_mut().find(|account| account.is_called(name));
@@ -140,7 +140,7 @@ impl Account {
         }
     }
 
-    /// Whether the user may be signed in at all, which only one who proved something learns.
+    /// Whether the user may sign in at all. Only a client that has proven a factor learns it.
     pub(super) fn admit(&self) -> Result<(), AwsError> {
         match self.user.state {
             UserState::Confirmed | UserState::TemporaryPassword { .. } => Ok(()),
@@ -168,7 +168,7 @@ pub(super) fn wrong_password() -> AwsError {
 fn lock_after(wrong_passwords: u32) -> Duration {
     match wrong_passwords.checked_sub(FORGIVEN) {
         None => Duration::ZERO,
-        Some(further) => Duration::from_secs(1 << further.min(10)).min(LONGEST_LOCK),
+        Some(further) => Duration::from_secs(1 << further.min(10)).min(MAX_LOCKOUT),
     }
 }
 

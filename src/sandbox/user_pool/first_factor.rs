@@ -69,7 +69,7 @@ impl UserPool {
         Ok(challenge)
     }
 
-    /// Begins with one of the first factors, on the spot where its answer came along.
+    /// Begins with one of the first factors; if the request has its answer already, that is checked at once.
     pub(super) fn choose(
         &self,
         attempt: Attempt,
@@ -188,15 +188,15 @@ impl UserPool {
     }
 
     fn challenge_custom(&self, attempt: Attempt, account: &Account, round: usize, wrong: u32) -> Value {
-        let told = account.user.custom_challenges.get(round).map(|challenge| &challenge.parameters);
+        let shown = account.user.custom_challenges.get(round).map(|challenge| &challenge.parameters);
         let mut parameters = json!({ "USERNAME": account.user.username });
-        for (name, value) in told.into_iter().flatten() {
+        for (name, value) in shown.into_iter().flatten() {
             parameters[name.as_str()] = value.clone().into();
         }
         self.challenge(attempt, Step::Custom { round, wrong }, &parameters)
     }
 
-    /// In the order in which Cognito lists them; unknown users seem to have a password.
+    /// The factors in the order in which Cognito lists them. An unknown user appears to have a password.
     fn first_factors(&self, attempt: &Attempt) -> Vec<&'static str> {
         let account = self.directory.account(&attempt.username);
         let has = |medium| account.as_ref().is_some_and(|account| account.user.address(medium).is_some());

@@ -1,4 +1,4 @@
-//! Sign-ins that stand: refreshing, rotating and revoking their tokens.
+//! Completed sign-ins: refreshing, rotating and revoking their tokens.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use crate::sandbox::{
     tokens::{self, epoch},
 };
 
-/// The scope of tokens that were not got by managed login.
+/// The scope of tokens that do not come from managed login.
 pub(super) const ADMIN_SCOPE: &str = "aws.cognito.signin.user.admin";
 
 pub(super) struct Grants {
@@ -45,7 +45,7 @@ pub(super) struct Grant {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Live,
-    /// Another took its place; it still works until then.
+    /// Another refresh token replaced it; it works until the grace period ends.
     Rotated(SystemTime),
     Revoked,
 }
@@ -127,7 +127,7 @@ impl Grants {
         self.revoke_if(|grant| grant.username == username);
     }
 
-    /// The claims of an access token that is still good.
+    /// The claims of an access token that is valid.
     pub(super) fn access(&self, token: &str, now: SystemTime) -> Result<Value, AwsError> {
         let invalid = || AwsError::not_authorized("Invalid Access Token");
         let claims = tokens::check(token).map_err(|_| invalid())?;

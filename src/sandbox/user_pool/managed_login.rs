@@ -29,7 +29,7 @@ use crate::sandbox::{
     percent::Pairs,
 };
 
-/// Codes that were given out and not yet exchanged.
+/// Authorisation codes that were not yet exchanged.
 #[derive(Default)]
 pub(super) struct Codes(Mutex<HashMap<String, Code>>);
 
@@ -51,7 +51,7 @@ impl Codes {
         id
     }
 
-    /// Takes a code, which is good once.
+    /// Removes a code, which is valid once.
     fn take(&self, id: &str, now: SystemTime) -> Option<Code> {
         self.lock().remove(id).filter(|code| now < code.expires)
     }
@@ -62,7 +62,7 @@ impl Codes {
 }
 
 impl UserPool {
-    /// Whether a path belongs to managed login, under the name that its calls are counted by.
+    /// The name by which calls of a path of managed login are counted; `None` for other paths.
     pub(super) fn managed_login_operation(request: &Request<Incoming>) -> Option<&'static str> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/oauth2/authorize") => Some("oauth2/authorize"),
@@ -164,7 +164,7 @@ fn challenge_of(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(sha256(&[verifier.as_bytes()]))
 }
 
-/// The same tokens in OAuth's words; no ID token unless `openid` was asked for.
+/// The tokens as an OAuth response; without the scope `openid` it has no ID token.
 fn token_response(result: &Value, scope: &str) -> Value {
     let mut response = json!({
         "access_token": result["AccessToken"],

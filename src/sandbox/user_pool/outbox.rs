@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::sandbox::people::{Medium, User};
 
-/// A code on its way to a user.
+/// A code that was "sent" to a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// The internal name of the user.

@@ -1,4 +1,4 @@
-//! RespondToAuthChallenge: finds the challenge that is answered and judges the answer.
+//! RespondToAuthChallenge: finds the challenge and checks the answer.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -79,7 +79,7 @@ impl UserPool {
         check_secret_hash(client, &attempt.username, responses.get("SECRET_HASH"))?;
         let mut attempt = attempt.clone();
         let device_key = responses.get("DEVICE_KEY").cloned();
-        // A claim without a device takes back the one that the sign-in began with.
+        // A claim that names no device drops the device that the sign-in began with.
         if device_key.is_some() || matches!(step, Step::PasswordVerifier { .. }) {
             attempt.device_key = device_key;
         }

@@ -1,4 +1,4 @@
-//! Challenges that await their answer: each within its time, and only the latest of a sign-in.
+//! Challenges that wait for an answer. Each expires, and only the latest of a sign-in is valid.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ use crate::sandbox::{
 const CLAIM_LIFETIME: Duration = Duration::from_secs(60);
 /// How long every other answer may take, as an app client has it by default.
 const SESSION_LIFETIME: Duration = Duration::from_secs(3 * 60);
-/// Unusable answers that a session survives.
+/// How many invalid answers a session allows.
 const FORGIVEN: u32 = 4;
 
 /// Who is signing in, and how.
@@ -33,7 +33,7 @@ pub(super) struct Attempt {
     pub(super) device_key: Option<String>,
 }
 
-/// What is asked of the client.
+/// What the client has to answer.
 pub(super) enum Step {
     /// PASSWORD_VERIFIER.
     PasswordVerifier { prover: Prover, handshake: Box<Handshake> },
@@ -63,14 +63,14 @@ pub(super) enum Step {
     DeviceVerifier { device_key: String, prover: Prover, handshake: Box<Handshake> },
 }
 
-/// What a code stands for.
+/// The factor that a code proves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Factor {
     First,
     Second,
 }
 
-/// A challenge that awaits its answer.
+/// A challenge that waits for its answer.
 pub(super) struct Open {
     pub(super) attempt: Attempt,
     pub(super) step: Step,
@@ -115,7 +115,7 @@ impl Sessions {
         self.insert(random_id(), attempt, step, now, CLAIM_LIFETIME)
     }
 
-    /// Takes a challenge, which cannot be answered again unless it is put back.
+    /// Removes a challenge, which can be answered again only if it is put back.
     pub(super) fn take(&self, id: &str, now: SystemTime) -> Result<Open, AwsError> {
         let open = self.lock().remove(id).ok_or_else(invalid_session)?;
         if now >= open.expires {
@@ -134,7 +134,7 @@ impl Sessions {
         of_device.next().map(|(id, _)| id.clone())
     }
 
-    /// Lets a challenge be answered again after an unusable answer, a few times.
+    /// Allows another answer after an invalid one, a few times.
     pub(super) fn put_back(&self, id: &str, mut open: Open) {
         open.unusable_answers += 1;
         if open.unusable_answers <= FORGIVEN {

@@ -1,4 +1,4 @@
-//! InitiateAuth, and the way from a proven first factor to tokens.
+//! InitiateAuth, and the steps from a proven first factor to the tokens.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ impl UserPool {
         }
     }
 
-    /// Tokens, and a key for a device that has none.
+    /// The tokens, and a device key if the device has none.
     pub(super) fn complete(&self, attempt: &Attempt) -> Result<Value, AwsError> {
         let account = self.directory.existing(&attempt.username)?;
         let client = self.clients.find(&attempt.client_id)?;
@@ -96,7 +96,7 @@ impl UserPool {
         Ok(json!({ "AuthenticationResult": result, "ChallengeParameters": {} }))
     }
 
-    /// Asks `step` of the client.
+    /// Sends the challenge for `step`.
     pub(super) fn challenge(&self, attempt: Attempt, step: Step, parameters: &Value) -> Value {
         let name = step.challenge_name();
         let session = self.sessions.open(attempt, step, self.clock.now());

@@ -1,4 +1,4 @@
-//! The server's side of SRP-6a as Cognito varies it, on arithmetic that the client does not share.
+//! The server's side of SRP-6a in Cognito's variant, with arithmetic that the client does not share.
 //!
 //! RFC 5054's 3072-bit prime with generator 2, SHA-256, numbers hashed as Java's
 //! `BigInteger.toByteArray` writes them, and a 16-byte HKDF key that signs the claim.
@@ -34,7 +34,7 @@ pub(super) struct Prover {
     pub(super) id: String,
 }
 
-/// What a server keeps of a password.
+/// What a server stores in place of a password.
 #[derive(Clone)]
 pub(super) struct Verifier {
     salt: BigUint,

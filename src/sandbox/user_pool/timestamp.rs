@@ -1,10 +1,10 @@
-//! TIMESTAMP of a password claim: read leniently, signed in one form only.
+//! TIMESTAMP of a password claim, which is parsed leniently and signed in its canonical form.
 
 use time::{Date, Month, Time, UtcDateTime, Weekday};
 
 /// The canonical form, `EEE MMM d HH:mm:ss 'UTC' yyyy`, of what a client wrote.
 ///
-/// As AWS does, letter case, a padded day and a wrong weekday are read past; the signature is then
+/// As AWS does, letter case, a padded day and a wrong weekday are ignored; the signature is then
 /// checked over the canonical form, which makes it fail.
 pub(super) fn canonical(text: &str) -> Option<String> {
     let words: Vec<&str> = text.split_whitespace().collect();

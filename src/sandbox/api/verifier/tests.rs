@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::*;
-use crate::sandbox::{api::Verdict, vault::Principal};
+use crate::sandbox::{api::Verdict, credential_store::Principal};
 
 fn issued(access_key: &str, secret_key: &str, token: Option<&str>, expires: SystemTime) -> Issued {
     Issued {
@@ -70,15 +70,15 @@ fn the_official_suite_is_verified() {
         let credentials = &context["credentials"];
         let text = |key: &str| credentials[key].as_str();
         let now = read_time("20150830T123600Z");
-        let vault = Vault::default();
+        let store = CredentialStore::default();
         let (key, secret) = (text("access_key_id").expect("key"), text("secret_access_key").expect("secret"));
-        vault.keep(issued(key, secret, text("token"), now + TOLERANCE), now);
+        store.keep(issued(key, secret, text("token"), now + TOLERANCE), now);
         let mut received = parse(&read("header-signed-request.txt"));
-        let outcome = scope.verify(&received, &vault, now).map(|issued| issued.access_key);
+        let outcome = scope.verify(&received, &store, now).map(|issued| issued.access_key);
         assert_eq!(outcome.as_deref(), Ok(key), "{}", case.display());
 
         received.method.push('X');
-        let refused = scope.verify(&received, &vault, now).map(|issued| issued.access_key);
+        let refused = scope.verify(&received, &store, now).map(|issued| issued.access_key);
         assert_eq!(refused.map_err(|error| error.code), Err("InvalidSignatureException".to_owned()));
         checked += 1;
     }
@@ -92,11 +92,11 @@ const SIGNED: &str = "GET / HTTP/1.1\nhost:example.amazonaws.com\nx-amz-date:201
 
 fn verdict_on(request: &str, now: &str) -> Result<(), AwsError> {
     let now = read_time(now);
-    let vault = Vault::default();
+    let store = CredentialStore::default();
     let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-    vault.keep(issued("AKIDEXAMPLE", secret, None, read_time("20150830T130000Z")), now);
+    store.keep(issued("AKIDEXAMPLE", secret, None, read_time("20150830T130000Z")), now);
     let scope = Scope { region: "us-east-1".to_owned(), service: "service".to_owned() };
-    scope.verify(&parse(request), &vault, now).map(|_| ())
+    scope.verify(&parse(request), &store, now).map(|_| ())
 }
 
 fn refusal(change: (&str, &str), now: &str) -> (String, String) {
@@ -188,7 +188,7 @@ fn a_wrong_signature_is_answered_with_the_canonical_request() {
 }
 
 #[test]
-fn a_clock_that_is_off_is_told_the_servers_time() {
+fn a_skewed_request_is_refused_with_the_servers_time() {
     let unchanged = ("GET", "GET");
     assert_eq!(
         refusal(unchanged, "20150830T124101Z"),
@@ -211,12 +211,12 @@ fn a_clock_that_is_off_is_told_the_servers_time() {
 }
 
 #[test]
-fn expired_credentials_are_told_from_unknown_ones() {
+fn expired_credentials_differ_from_unknown_ones() {
     let now = read_time("20150830T123600Z");
-    let vault = Vault::default();
-    vault.keep(issued("AKIDEXAMPLE", "secret", None, now), now - TOLERANCE);
+    let store = CredentialStore::default();
+    store.keep(issued("AKIDEXAMPLE", "secret", None, now), now - TOLERANCE);
     let scope = Scope { region: "us-east-1".to_owned(), service: "service".to_owned() };
-    let error = scope.verify(&parse(SIGNED), &vault, now).map(|_| ()).expect_err("expired");
+    let error = scope.verify(&parse(SIGNED), &store, now).map(|_| ()).expect_err("expired");
     assert_eq!(
         error,
         AwsError::new("ExpiredTokenException", "The security token included in the request is expired")

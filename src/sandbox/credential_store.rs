@@ -1,4 +1,4 @@
-//! The temporary credentials that were issued: what the API knows a caller by.
+//! The temporary credentials that were issued, by which the API knows a caller.
 
 use std::{
     collections::HashMap,
@@ -8,11 +8,11 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-/// Expired credentials are remembered this long, to be told from unknown ones.
+/// How long expired credentials are kept, so that the API can tell them from unknown ones.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Default)]
-pub(super) struct Vault(Mutex<HashMap<String, Issued>>);
+pub(super) struct CredentialStore(Mutex<HashMap<String, Issued>>);
 
 /// One set of credentials.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ pub(super) struct Principal {
     pub(super) session_name: String,
 }
 
-impl Vault {
+impl CredentialStore {
     pub(super) fn issue(&self, principal: Principal, lifetime: Duration, now: SystemTime) -> Issued {
         let issued = Issued {
             access_key: format!("ASIA{}", random_text(16)),
@@ -52,21 +52,21 @@ impl Vault {
     }
 
     pub(super) fn keep(&self, issued: Issued, now: SystemTime) {
-        let mut vault = self.lock();
-        vault.retain(|_, known| now < known.expires + REMEMBERED);
-        vault.insert(issued.access_key.clone(), issued);
+        let mut store = self.lock();
+        store.retain(|_, known| now < known.expires + REMEMBERED);
+        store.insert(issued.access_key.clone(), issued);
     }
 
     pub(super) fn find(&self, access_key: &str) -> Option<Issued> {
         self.lock().get(access_key).cloned()
     }
 
-    /// Makes the API answer that it does not know them.
+    /// Makes the API answer that it does not know the credentials.
     pub(super) fn invalidate_all(&self) {
         self.lock().values_mut().for_each(|issued| issued.valid = false);
     }
 
-    /// Makes the API answer that they have expired, whatever they were issued for.
+    /// Makes the API answer that the credentials have expired, before their time.
     pub(super) fn expire_all(&self, now: SystemTime) {
         self.lock().values_mut().for_each(|issued| issued.expires = issued.expires.min(now));
     }
