@@ -5,7 +5,7 @@ mod gauges;
 mod reload;
 mod servers;
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{error, info, warn};
@@ -30,7 +30,7 @@ use crate::{
     process,
     proxy::{self, AccessLogLayer, Budget, Proxy},
     shutdown::{Shutdown, Trigger},
-    telemetry::metrics::Metrics,
+    telemetry::{READY, metrics::Metrics},
 };
 
 pub use error::StartError;
@@ -193,6 +193,8 @@ impl App {
             .with_secret_updates(self.secret_updates.1);
         background.spawn(keep(refresher, shutdown.clone()));
         background.spawn(announce(live.about.load_full(), credentials.clone(), self.clock.clone()));
+        let drain = self.settings.proxy.timeouts.drain;
+        background.spawn(announce_wait(shutdown.clone(), Arc::clone(&self.metrics), drain));
         let (watch, quit) = (watch(background, trigger.clone()), trigger.clone());
         let admin = Admin {
             credentials,
@@ -338,6 +340,8 @@ async fn announce(about: Arc<About>, mut credentials: Receiver, clock: Clock) {
             let expires_in = issued.expiry.and_then(|expiry| expiry.duration_since(clock.now()).ok());
             let route = about.routes.first();
             info!(
+                target: READY,
+                {
                 url = about.listen,
                 admin = about.admin_listen,
                 upstream = route.map(|route| route.upstream.as_str()),
@@ -345,6 +349,7 @@ async fn announce(about: Arc<About>, mut credentials: Receiver, clock: Clock) {
                 service = route.map(|route| route.service.as_str()),
                 identity = %issued.identity,
                 expires_in = expires_in.map(|left| left.as_secs()),
+                },
                 "ready"
             );
             return;
@@ -352,5 +357,16 @@ async fn announce(about: Arc<About>, mut credentials: Receiver, clock: Clock) {
         if !credentials.changed().await {
             return;
         }
+    }
+}
+
+/// Says to a person who has pressed Ctrl-C what the process waits for.
+async fn announce_wait(mut shutdown: Shutdown, metrics: Arc<Metrics>, drain: Duration) {
+    shutdown.requested().await;
+    let requests = metrics.requests_in_flight();
+    if shutdown.is_interactive() && requests > 0 {
+        let noun = if requests == 1 { "request" } else { "requests" };
+        let seconds = drain.as_secs_f64().ceil();
+        info!("Waiting for {requests} {noun} (up to {seconds} s). Ctrl-C again to quit now.");
     }
 }

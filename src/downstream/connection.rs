@@ -29,6 +29,10 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// For a client that only has to read its last answer when the end is asked for.
 const LAST_ANSWER: Duration = Duration::from_secs(1);
 
+/// For an answer without a declared length, after Ctrl-C at a terminal: server-sent events would hold the process for
+/// all of `drain-timeout`.
+const OPEN_ENDED_ANSWER: Duration = Duration::from_secs(2);
+
 /// What the library may hold of a connection, in bytes: more than the longest head that the gate passes.
 const BUFFER: usize = 72 * 1024;
 
@@ -76,18 +80,19 @@ async fn connection<S: HttpService>(
     let connection = async {
         tokio::pin!(connection);
         tokio::select! {
-            ended = connection.as_mut() => ended,
+            ended = connection.as_mut() => Some(ended),
             () = shutdown.requested() => {
                 if !phase.is_used() {
                     tokio::select! {
-                        ended = connection.as_mut() => return ended,
+                        ended = connection.as_mut() => return Some(ended),
                         () = sleep(FIRST_REQUEST) => {}
                     }
                 }
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
-                    ended = connection.as_mut() => ended,
-                    () = lingers(&phase) => Ok(()),
+                    ended = connection.as_mut() => Some(ended),
+                    () = lingers(&phase) => Some(Ok(())),
+                    () = has_no_end(&phase), if shutdown.is_interactive() => None,
                 }
             }
         }
@@ -100,7 +105,13 @@ async fn connection<S: HttpService>(
     // In this order: the watch begins when the connection has taken a request up.
     let ended = tokio::select! {
         biased;
-        ended = connection => ended,
+        ended = connection => match ended {
+            Some(ended) => ended,
+            None => {
+                debug!("an answer without a declared length is cut");
+                return End::Other;
+            }
+        },
         () = gone => {
             debug!("the client has gone");
             return End::Other;
@@ -130,6 +141,16 @@ async fn lingers(phase: &ConnectionPhase) {
     loop {
         sleep(LAST_ANSWER).await;
         if phase.lingering_since().is_some_and(|since| since.elapsed() >= LAST_ANSWER) {
+            return;
+        }
+    }
+}
+
+/// Waits until an answer without a declared length has been sent for [`OPEN_ENDED_ANSWER`].
+async fn has_no_end(phase: &ConnectionPhase) {
+    loop {
+        sleep(OPEN_ENDED_ANSWER).await;
+        if phase.open_ended_since().is_some_and(|since| since.elapsed() >= OPEN_ENDED_ANSWER) {
             return;
         }
     }

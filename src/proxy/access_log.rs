@@ -242,11 +242,12 @@ impl AccessEntry {
     }
 }
 
-/// A response body that is accounted for when it has ended or is dropped.
+/// A response body whose request is logged when the body has ended or is dropped.
 #[derive(Debug)]
 pub struct LoggedBody {
-    body: Body,
+    /// Dropped first, so that the request's line stands above the one that explains a gateway's 403.
     line: AccessEntry,
+    body: Body,
     _in_flight: GaugeGuard,
 }
 

@@ -101,7 +101,7 @@ impl ProxyError {
     pub(super) fn whole_answer(&self) -> Bytes {
         downstream::serialized(&self.response("none").map(|body| match body {
             Body::Full(full) => full.into_inner().unwrap_or_default(),
-            Body::Stream(_) => Bytes::new(),
+            Body::Refusal(..) | Body::Stream(_) => Bytes::new(),
         }))
     }
 
@@ -163,13 +163,18 @@ impl ProxyError {
             Self::BodyTimeout => "The request body did not arrive in time.".into(),
             Self::BodyIncomplete => "The request body ended early or is not framed as HTTP/1.1 asks.".into(),
             Self::BodyTooLarge { limit } => format!(
-                "The request body is larger than {limit} bytes, the limit that the setting max-body gives."
+                "The request body is larger than {limit} bytes. To let it pass, start the proxy with a larger --max-body."
             )
             .into(),
-            Self::Overloaded(limit) => format!(
-                "The proxy is at one of its limits ({}); try again in a moment.", limit.name()
-            )
-            .into(),
+            Self::Overloaded(limit) => {
+                let flag = match limit {
+                    Limit::Connections => " (--max-connections)",
+                    Limit::InFlight => " (--max-in-flight)",
+                    Limit::BodyMemory => " (--body-memory)",
+                    _ => "",
+                };
+                format!("The proxy has reached its limit on {}{flag}; try again in a moment.", limit.name()).into()
+            }
             Self::Credentials(Unavailable::Temporarily { .. }) => {
                 "There are no valid AWS credentials at the moment; a refresh is under way.".into()
             }

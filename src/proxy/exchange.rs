@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::{
-    admission::{Audience, BrowserPolicy, Guard},
+    admission::{Audience, BrowserPolicy, Guard, Refusal},
     error::ProxyError,
     outcome::Outcome,
     pipeline::Pipeline,
@@ -54,7 +54,10 @@ impl Proxy {
         let mut outcome = Outcome::default();
         let (parts, body) = request.into_parts();
         let (result, audience) = match self.guard.admit(&parts, endpoints) {
-            Err(refusal) => (Err(refusal.into()), self.guard.audience_of_refusal(&parts)),
+            Err(refusal) => {
+                self.report(&refusal, &parts.headers, id);
+                (Err(refusal.into()), self.guard.audience_of_refusal(&parts))
+            }
             Ok(audience) if audience.preflight => (Ok(response::preflight(&parts.headers)), audience),
             Ok(audience) => (self.forward(parts, body, id, &mut outcome).await, audience),
         };
@@ -76,6 +79,21 @@ impl Proxy {
         let _place = self.in_flight.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
         let sent = self.pipeline.sender.send(&ready, id.as_str(), outcome).await?;
         Ok(response::rewrite(sent.response, ready.route, client_host.as_ref()))
+    }
+
+    /// Counts and logs a refusal. The page's origin and the name in Host tell a person which program asked: a page sees no
+    /// more of this answer than the browser's own CORS error.
+    fn report(&self, refusal: &Refusal, headers: &HeaderMap, id: &RequestId) {
+        self.metrics.rejected(refusal.reason());
+        let named = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        warn!(
+            request.id = id.as_str(),
+            reason = refusal.reason(),
+            detail = %refusal,
+            origin = named(header::ORIGIN),
+            host = named(header::HOST),
+            "request refused"
+        );
     }
 
     /// How answers to browsers are marked.

@@ -74,31 +74,30 @@ async fn answer(proxy: &Proxy, endpoints: &Endpoints, request: Request<Incoming>
     response
 }
 
-/// Logs an error with its causes, once.
+/// Logs why a request has no answer of the upstream, once. [`Proxy::exchange`] has logged what the guard refused, with
+/// the names in the request that explain it.
 fn report(error: &ProxyError, id: &RequestId, metrics: &Metrics) {
     let id = id.as_str();
     if let Some(limit) = error.limit() {
         metrics.reached(limit);
     }
     match error {
-        ProxyError::Refused(refusal) => {
-            metrics.rejected(refusal.reason());
-            warn!(request.id = id, reason = refusal.reason(), detail = %refusal, "request refused");
-        }
+        ProxyError::Refused(_) => {}
         ProxyError::Upstream(failure) => {
             let cause = crate::telemetry::causes(failure);
             let cause = (!cause.is_empty()).then_some(cause);
-            warn!(request.id = id, error = %failure, cause, "no answer of the upstream");
+            warn!(request.id = id, error = %failure, cause, "no response from upstream");
         }
         ProxyError::Internal(message) => warn!(request.id = id, error = %message, "internal error"),
         ProxyError::Target(_)
         | ProxyError::NoRoute
-        | ProxyError::BodyTimeout
-        | ProxyError::BodyIncomplete
         | ProxyError::BodyTooLarge { .. }
         | ProxyError::Overloaded(_)
-        | ProxyError::ChunkedSignature
-        | ProxyError::Credentials(_) => {
+        | ProxyError::ChunkedSignature => {
+            warn!(request.id = id, reason = error.code(), detail = %error, "request refused");
+        }
+        // A client that is slow or gone knows it, and the refresher has logged why there are no credentials.
+        ProxyError::BodyTimeout | ProxyError::BodyIncomplete | ProxyError::Credentials(_) => {
             debug!(request.id = id, code = error.code(), "request not forwarded");
         }
     }

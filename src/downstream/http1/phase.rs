@@ -77,6 +77,8 @@ struct State {
     in_body: bool,
     /// Whether the answer is a [`ShortAnswer`].
     short: bool,
+    /// Since when an answer is sent whose length is not declared: nobody knows when it ends.
+    open_ended_since: Option<Instant>,
     /// Since when the connection has only been kept for the client to read the last answer.
     lingering_since: Option<Instant>,
     /// What has ended the connection, before what is under way on it is dropped.
@@ -94,6 +96,7 @@ impl Default for State {
             stalled: None,
             in_body: false,
             short: false,
+            open_ended_since: None,
             lingering_since: None,
             ended_by: None,
         }
@@ -150,6 +153,15 @@ impl ConnectionPhase {
         self.lock().short = short;
     }
 
+    /// Since when an answer without a declared length is sent.
+    pub(in crate::downstream) fn open_ended_since(&self) -> Option<Instant> {
+        self.lock().open_ended_since
+    }
+
+    fn set_open_ended(&self, open_ended: bool) {
+        self.lock().open_ended_since = open_ended.then(Instant::now);
+    }
+
     /// Notes whether some of a request's body has not been read.
     pub(in crate::downstream) fn set_in_body(&self, in_body: bool) {
         self.lock().in_body = in_body;
@@ -183,6 +195,7 @@ impl ConnectionPhase {
     pub(in crate::downstream) fn begin_clients(&self) {
         let mut state = self.lock();
         state.ours = false;
+        state.open_ended_since = None;
         state.idle_since = Instant::now();
         state.began = Some(state.idle_since);
     }
@@ -209,6 +222,7 @@ impl<S> PhaseService<S> {
 impl<S, R, B> hyper::service::Service<Request<R>> for PhaseService<S>
 where
     S: Service<Request<R>, Response = Response<B>> + Clone,
+    B: Body,
 {
     type Response = Response<Answer<B>>;
     type Error = S::Error;
@@ -240,6 +254,7 @@ pin_project! {
 impl<F, B, E> Future for Pending<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
 {
     type Output = Result<Response<Answer<B>>, E>;
 
@@ -248,6 +263,7 @@ where
         let mut response = ready!(this.answer.poll(context))?;
         let end = this.end.take().expect("a future is polled to its end once");
         end.0.set_answer_short(response.extensions_mut().remove::<ShortAnswer>().is_some());
+        end.0.set_open_ended(response.body().size_hint().exact().is_none());
         // What is left of the body is thrown away, and so would be a request behind it.
         if end.0.is_in_body() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -26,6 +26,8 @@ const MAX_PEEK: usize = 64 * 1024;
 pub enum Body {
     /// The proxy's own, or one that was read to look into it.
     Full(Full<Bytes>),
+    /// A gateway's refusal that was read to look into it; its meaning is logged when it has gone down.
+    Refusal(Box<ReadRefusal>),
     /// The upstream's, as it comes.
     Stream(Box<Streamed>),
 }
@@ -46,7 +48,7 @@ impl Body {
             idle,
             silence: None,
             portions: CooperativeYield::default(),
-            witness: None,
+            logger: None,
         }))
     }
 
@@ -64,17 +66,21 @@ impl Body {
         body
     }
 
-    /// The same body, which `witness` sees pass.
-    pub(in crate::proxy) fn watched_by(mut self, mut witness: RefusalLogger) -> Self {
-        match &mut self {
+    /// The same body, whose meaning `logger` logs when it has gone down.
+    pub(in crate::proxy) fn watched_by(self, mut logger: RefusalLogger) -> Self {
+        match self {
             Self::Full(full) => {
                 if let Some(bytes) = full.clone().into_inner() {
-                    witness.see(&bytes);
+                    logger.see(&bytes);
                 }
+                Self::Refusal(Box::new(ReadRefusal { full, _logger: logger }))
             }
-            Self::Stream(streamed) => streamed.witness = Some(witness),
+            Self::Stream(mut streamed) => {
+                streamed.logger = Some(logger);
+                Self::Stream(streamed)
+            }
+            Self::Refusal(_) => self,
         }
-        self
     }
 }
 
@@ -116,7 +122,14 @@ pub(in crate::proxy) async fn peek(
     (text.clone(), Response::from_parts(parts, Body::stream_after(text, broken, body, idle)))
 }
 
-/// The upstream's body and the clock that watches it.
+/// A refusal as it was read, and what logs its meaning when it is dropped.
+#[derive(Debug)]
+pub struct ReadRefusal {
+    full: Full<Bytes>,
+    _logger: RefusalLogger,
+}
+
+/// The upstream's body and the timer that watches it.
 #[derive(Debug)]
 pub struct Streamed {
     upstream: UpstreamBody,
@@ -126,7 +139,7 @@ pub struct Streamed {
     idle: Duration,
     silence: Option<Pin<Box<Sleep>>>,
     portions: CooperativeYield,
-    witness: Option<RefusalLogger>,
+    logger: Option<RefusalLogger>,
 }
 
 /// Why a streaming body broke off. The client's connection is aborted then, never ended cleanly.
@@ -166,6 +179,9 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Full(full) => Pin::new(full).poll_frame(context).map_err(|never| match never {}),
+            Self::Refusal(refusal) => {
+                Pin::new(&mut refusal.full).poll_frame(context).map_err(|never| match never {})
+            }
             Self::Stream(streamed) => streamed.poll_frame(context),
         }
     }
@@ -173,6 +189,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(full) => full.is_end_stream(),
+            Self::Refusal(refusal) => refusal.full.is_end_stream(),
             Self::Stream(streamed) => streamed.is_end_stream(),
         }
     }
@@ -180,6 +197,7 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(full) => full.size_hint(),
+            Self::Refusal(refusal) => refusal.full.size_hint(),
             Self::Stream(streamed) => {
                 let mut hint = streamed.upstream.size_hint();
                 let head = streamed.head.as_ref().map_or(0, Bytes::len) as u64;
@@ -237,8 +255,8 @@ impl Streamed {
     }
 
     fn show(&mut self, piece: &Bytes) {
-        if let Some(witness) = &mut self.witness {
-            witness.see(piece);
+        if let Some(logger) = &mut self.logger {
+            logger.see(piece);
         }
     }
 }
