@@ -49,10 +49,18 @@ impl Trigger {
         self.enter(State::Requested);
     }
 
-    /// Asks for the end because of `signal`. A Ctrl-C at a terminal makes it interactive: answers without an end are
-    /// then cut soon.
+    /// Asks for the end on behalf of a person who waits for it: answers without a declared length are cut soon.
+    pub fn request_interactively(&self) {
+        self.enter(State::RequestedInteractively);
+    }
+
+    /// Asks for the end because of `signal`, interactively when it is a Ctrl-C.
     pub fn request_by(&self, signal: Signal) {
-        self.enter(if signal.is_from_terminal() { State::RequestedInteractively } else { State::Requested });
+        if signal.is_from_terminal() {
+            self.request_interactively();
+        } else {
+            self.request();
+        }
     }
 
     fn enter(&self, requested: State) {
