@@ -1,4 +1,4 @@
-//! A tower layer for what every request shares: an id, metrics, a line in the log.
+//! The tower layer around every request: its id, its metrics, its line in the log.
 
 mod abort_reason;
 #[cfg(feature = "otlp")]
@@ -42,11 +42,11 @@ use crate::{
     upstream::has_no_body,
 };
 
-/// Gives each request its id, and accounts for it when its last byte is sent.
+/// Gives each request its id, and counts and logs it when the last byte of its answer has been sent.
 #[derive(Clone, Debug)]
 pub struct AccessLogLayer {
     metrics: Arc<Metrics>,
-    /// Absent where nothing listens.
+    /// Absent outside of a connection.
     connection_end: Option<ConnectionEnd>,
     #[cfg(feature = "otlp")]
     spans: Option<Spans>,
@@ -137,7 +137,7 @@ where
 }
 
 pin_project! {
-    /// An answer that is being made. Its client may leave before it is there, which drops it.
+    /// An answer that is being made. It is dropped when its client leaves early.
     #[derive(Debug)]
     pub struct LoggedAnswer<F> {
         #[pin]
@@ -161,7 +161,7 @@ where
     }
 }
 
-/// What the line in the log says. It is written when this is dropped, whatever became of the request until then.
+/// The line in the log. It is written when the entry is dropped, so that no end of a request goes unlogged.
 #[derive(Debug)]
 struct AccessEntry {
     id: RequestId,
@@ -177,7 +177,7 @@ struct AccessEntry {
     code: Option<&'static str>,
     own: bool,
     bytes: u64,
-    /// Whether the whole answer has been handed over.
+    /// Whether hyper has taken the whole answer.
     ended: bool,
     /// How the body of the answer failed.
     broken: Option<AbortReason>,
@@ -191,13 +191,13 @@ impl AccessEntry {
     fn take_over(&mut self, response: &mut Response<Body>) {
         self.head = self.start.elapsed();
         self.status = Some(response.status());
-        if let Some(told) = response.extensions_mut().remove::<AnswerMeta>() {
-            self.outcome = told.outcome;
-            self.code = told.code;
-            self.own = told.own;
+        if let Some(meta) = response.extensions_mut().remove::<AnswerMeta>() {
+            self.outcome = meta.outcome;
+            self.code = meta.code;
+            self.own = meta.own;
         }
         let is_head = self.method == Some(Method::HEAD);
-        // Nobody asks for a body that is not sent.
+        // hyper does not poll a body that is not sent, so that it never reports its end.
         self.ended = has_no_body(response.status(), is_head);
         self.count();
     }

@@ -1,4 +1,4 @@
-//! Response bodies: our own, and the upstream's as they come, with a limit on silence.
+//! Response bodies: our own, and the upstream's as they come, with a limit on the gap between chunks.
 
 use std::{
     pin::Pin,
@@ -18,7 +18,7 @@ use crate::{
     upstream::{BrokenBody, UpstreamBody},
 };
 
-/// A gateway's refusal is a line or two; what is longer is not looked into further.
+/// A gateway's refusal is a line or two, with the canonical request a few kilobytes. What is longer is not read ahead.
 const MAX_PEEK: usize = 64 * 1024;
 
 /// A body that goes down to the client.
@@ -47,7 +47,7 @@ impl Body {
             broken: None,
             idle,
             silence: None,
-            portions: CooperativeYield::default(),
+            yielder: CooperativeYield::default(),
             logger: None,
         }))
     }
@@ -71,7 +71,7 @@ impl Body {
         match self {
             Self::Full(full) => {
                 if let Some(bytes) = full.clone().into_inner() {
-                    logger.see(&bytes);
+                    logger.observe(&bytes);
                 }
                 Self::Refusal(Box::new(ReadRefusal { full, _logger: logger }))
             }
@@ -134,11 +134,12 @@ pub struct ReadRefusal {
 pub struct Streamed {
     upstream: UpstreamBody,
     head: Option<Bytes>,
-    /// How reading the head ended: a body that has failed once would look as if it had come to its end.
+    /// How reading the beginning failed. A body that has failed once reports its end when it is polled again, so the error
+    /// is kept here.
     broken: Option<BrokenBody>,
     idle: Duration,
     silence: Option<Pin<Box<Sleep>>>,
-    portions: CooperativeYield,
+    yielder: CooperativeYield,
     logger: Option<RefusalLogger>,
 }
 
@@ -222,27 +223,29 @@ fn cleaned(mut frame: Frame<Bytes>) -> Frame<Bytes> {
 impl Streamed {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(head) = self.head.take() {
-            self.show(&head);
+            self.observe(&head);
             return Poll::Ready(Some(Ok(Frame::data(head))));
         }
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(BodyError::Upstream(error))));
         }
-        ready!(self.portions.poll_next(context));
+        // Small GETs beside large bodies: the pause after each 64 KiB takes a third to half of their p50 away.
+        ready!(self.yielder.poll_next(context));
         if let Poll::Ready(frame) = Pin::new(&mut self.upstream).poll_frame(context) {
             if let Some(silence) = &mut self.silence {
                 silence.as_mut().reset(Instant::now() + self.idle);
             }
             if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
-                self.portions.count(data.len());
-                self.show(data);
+                self.yielder.count(data.len());
+                self.observe(data);
             }
             return Poll::Ready(frame.map(|frame| frame.map(cleaned).map_err(BodyError::Upstream)));
         }
+        // Made when the body has to wait for the first time: most bodies never do, and need no timer.
         let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.idle)));
         loop {
             ready!(silence.as_mut().poll(context));
-            // The rest of a request may still be on its way up while its answer comes down.
+            // An upstream may answer while the request's body is still being sent; that is no silence.
             match self.upstream.last_sent().map(|sent| sent + self.idle) {
                 Some(later) if later > Instant::now() => silence.as_mut().reset(later),
                 _ => return Poll::Ready(Some(Err(BodyError::Idle))),
@@ -254,9 +257,9 @@ impl Streamed {
         self.head.is_none() && self.broken.is_none() && self.upstream.is_end_stream()
     }
 
-    fn show(&mut self, piece: &Bytes) {
+    fn observe(&mut self, chunk: &Bytes) {
         if let Some(logger) = &mut self.logger {
-            logger.see(piece);
+            logger.observe(chunk);
         }
     }
 }
