@@ -256,8 +256,8 @@ fn listeners(
     Ok((passed, described))
 }
 
-/// Open files beside those of clients: 64 connections of probes; for clients and probes each 64 connections that wait and
-/// 128 that are turned away; the listeners, Cognito, session files, the log, and the runtimes' own.
+/// Open files beside those of clients: 64 connections of probes; for clients and probes each 64 connections that wait
+/// and 128 that are turned away; the listeners, Cognito, session files, the log, and the runtimes' own.
 const OWN_FILES: u64 = 512;
 
 /// How many connections of clients the limit on open files allows, at most `wanted`: each may need one to the upstream
@@ -316,8 +316,8 @@ pub fn source(
     Configured::new(settings, connector, clock.clone()).map_err(StartError::Credentials)
 }
 
-/// Waits for the background tasks, which end with the process. A panic in one of them ends the process. Its message is not
-/// logged, since it may quote a client.
+/// Waits for the background tasks, which end with the process. A panic in one of them ends the process. Its message
+/// is not logged, since it may quote a client.
 async fn watch(mut background: JoinSet<()>, trigger: Trigger) -> Result<(), StartError> {
     let mut watched = Ok(());
     while let Some(ended) = background.join_next().await {

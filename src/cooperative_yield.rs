@@ -1,9 +1,9 @@
 //! Large bodies pause after each 64 KiB until the runtime has polled its I/O driver.
 //!
-//! A task that wakes itself does not achieve that: tokio runs 61 ready tasks (its `event_interval`) before it polls the
-//! driver, and a body with a fast peer is always ready. Megabytes would pass while every other request of the worker
-//! waits. An `event_interval` of 8 costs small GETs 4 % more CPU and still leaves them two thirds of their p50; this pause
-//! leaves a third (HTTP/1.1) to half (HTTP/2) of it, for 5 % more CPU in 5 MB uploads over HTTP/1.1.
+//! A task that wakes itself does not achieve that: tokio runs 61 ready tasks (its `event_interval`) before it polls
+//! the driver, and a body with a fast peer is always ready. Megabytes would pass while every other request of the
+//! worker waits. An `event_interval` of 8 costs small GETs 4 % more CPU and still leaves them two thirds of their
+//! p50; this pause leaves a third (HTTP/1.1) to half (HTTP/2) of it, for 5 % more CPU in 5 MB uploads over HTTP/1.1.
 
 use std::{
     fmt,
@@ -58,7 +58,8 @@ impl fmt::Debug for CooperativeYield {
 async fn next_driver_poll() {
     let polled = Arc::new(DriverPolled::default());
     let waker = Waker::from(Arc::clone(&polled));
-    // `yield_now` defers its waker until the driver has been polled. The wake-up counts, not a second poll of the future.
+    // `yield_now` defers its waker until the driver has been polled. The wake-up counts, not a second poll of the
+    // future.
     let _ = pin!(yield_now()).poll(&mut Context::from_waker(&waker));
     polled.0.notified().await;
 }

@@ -151,7 +151,8 @@ impl Signals {
         Self::listen_and_exit_with(Signal::exit_code, ready(()))
     }
 
-    /// The same, with `exit_code` of the first signal, and not before `settled` is over: it must have a limit of its own.
+    /// The same, with `exit_code` of the first signal, and not before `settled` is over: it must have a limit of its
+    /// own.
     ///
     /// # Errors
     /// As [`listen`](Self::listen).

@@ -58,9 +58,9 @@ impl Reload {
     /// Applies routes, headers, guard, `max-body` and the timeouts towards the upstream to the next request, and the
     /// user's secrets to the next sign-in. The rest stays as it is.
     ///
-    /// Without a client token, the user behind each connection decides who may ask, and that user is looked up only when
-    /// the connection is accepted. If the proxy was started without the lookup, the token or `allow-other-users` stays in
-    /// force. Returns the names of the settings that were kept for that reason.
+    /// Without a client token, the user behind each connection decides who may ask, and that user is looked up only
+    /// when the connection is accepted. If the proxy was started without the lookup, the token or `allow-other-users`
+    /// stays in force. Returns the names of the settings that were kept for that reason.
     ///
     /// # Errors
     /// When a file cannot be used; then nothing changes.

@@ -1,4 +1,4 @@
-//! What goes wrong on the data path, and the answer that a client gets for it.
+//! Failures of the data path, and the answer that a client gets for each.
 
 mod problem_kind;
 
@@ -17,7 +17,7 @@ use crate::{
     upstream::UpstreamError,
 };
 
-/// Everything that ends a request without an answer of the upstream.
+/// Why a request ends without an answer of the upstream.
 #[derive(Debug)]
 pub enum ProxyError {
     /// The request was not admitted.
@@ -35,7 +35,7 @@ pub enum ProxyError {
         /// The limit.
         limit: u64,
     },
-    /// There is no room for another request, body or connection, as this limit says.
+    /// This limit on requests, body memory or connections is reached.
     Overloaded(Limit),
     /// The request cannot be signed.
     Credentials(Unavailable),
@@ -80,8 +80,7 @@ impl ProxyError {
         }
     }
 
-    /// Whether the connection may not be used again: what follows in it cannot be trusted, or
-    /// it has no place.
+    /// Whether the connection has to close: the bytes that follow cannot be trusted, or it has no place.
     #[must_use]
     pub fn closes(&self) -> bool {
         match self {
@@ -125,7 +124,7 @@ impl ProxyError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // A browser that was led here would fetch an icon for the page, and would be let through to the API.
+        // Without this policy, a browser that shows the problem as a page also asks the API for /favicon.ico.
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
         headers.insert(
             PROXY_STATUS,
@@ -154,7 +153,7 @@ impl ProxyError {
         response
     }
 
-    /// What helps the client, and nothing that it should not know.
+    /// A text that helps the client. It names no secret and no path of this machine.
     fn detail(&self) -> Cow<'static, str> {
         match self {
             Self::Refused(refusal) => refusal.to_string().into(),
@@ -205,7 +204,7 @@ impl Error for ProxyError {
     }
 }
 
-/// The whole answer to a connection for which there is no room, head included.
+/// The whole answer to a connection beyond `max-connections`, head included.
 #[must_use]
 pub fn no_room() -> Bytes {
     ProxyError::Overloaded(Limit::Connections).whole_answer()

@@ -11,7 +11,8 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// Different lines that are remembered. What comes beyond them is written as it comes.
 const MAX_REMEMBERED: usize = 32;
 
-/// The words of a line that make it the same as another, behind the time: method, path, status, and the code or the size.
+/// The words of a line that make it the same as another, behind the time: method, path, status, and the code or the
+/// size.
 const KEY_WORDS: std::ops::Range<usize> = 1..5;
 
 /// The lines of the last second.

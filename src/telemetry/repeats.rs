@@ -168,8 +168,8 @@ struct Fields(DefaultHasher);
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let name = field.name();
-        // These differ from one request, or from one moment, to the next; `detail` names the origin or the host where it
-        // is the cause.
+        // These differ from one request, or from one moment, to the next; `detail` names the origin or the host where
+        // it is the cause.
         let varies = matches!(name, "upstream.request_id" | "valid_for" | "origin" | "host");
         if !name.starts_with("request.") && !varies {
             write!(self, "{name}={value:?};").expect("a hasher takes everything");

@@ -38,7 +38,7 @@ pub(super) struct Refused {
 impl Refused {
     /// `None` for any other answer, and for a 403 without the marks that gateways leave on theirs.
     pub(super) fn of<B>(response: &Response<B>) -> Option<Self> {
-        // The status goes first: looking for these headers in every answer costs instructions for each small GET.
+        // The status goes first, so that no other answer pays for looking these headers up.
         if response.status() != StatusCode::FORBIDDEN {
             return None;
         }

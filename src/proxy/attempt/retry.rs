@@ -1,4 +1,4 @@
-//! Which attempts are followed by another: none that may run a request twice.
+//! Which failed attempts are followed by another one: never one that could carry out a request twice.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Attempts {
         Self { idempotent, connects: 0, stale: None, retried: SmallVec::new() }
     }
 
-    /// That the next attempt needs a connection which is newer than the first so many.
+    /// How many of the upstream's connections are too old for the next attempt.
     pub(super) fn needs_newer_than(&self) -> Option<u64> {
         self.stale
     }
@@ -62,8 +62,8 @@ impl Attempts {
         Some(RetryAfter { reason: "connect", pause })
     }
 
-    /// Whether a refusal of this kind allows another attempt, once for each kind. A virtual machine that slept needs both:
-    /// its clock is late, and its credentials have expired meanwhile.
+    /// Whether a refusal of this kind allows another attempt, once for each kind. A virtual machine that slept needs
+    /// both: its clock is late, and its credentials have expired meanwhile.
     pub(super) fn allow_once(&mut self, refusal: RetryableRefusal) -> bool {
         let first = !self.retried.contains(&refusal);
         self.retried.push(refusal);

@@ -1,4 +1,4 @@
-//! Status, code and error type of each failure: the one place where they are chosen.
+//! Status, code and `Proxy-Status` error of each failure. They are chosen here and nowhere else.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     upstream::{ProxyCause, UpstreamError},
 };
 
-/// How an error looks from outside.
+/// The parts of a problem document and its headers that depend on the failure.
 pub(super) struct ProblemKind {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,

@@ -104,7 +104,6 @@ impl Budget {
             };
             let Some(frame) = frame else { return Ok(buffer.finish()) };
             let frame = frame.map_err(|_| ProxyError::BodyIncomplete)?;
-            // Trailers are not forwarded: SigV4 signs the request before them.
             let Ok(chunk) = frame.into_data() else { continue };
             deadline = Instant::now() + MAX_CHUNK_GAP;
             length += chunk.len() as u64;
@@ -117,14 +116,15 @@ impl Budget {
             }
             yielder.count(chunk.len());
             buffer.push(&chunk);
-            // Hashing holds the thread: without the pause, the p50 of small GETs beside 5 MB uploads is two to three times
-            // as long.
+            // Hashing holds the thread: without the pause, the p50 of small GETs beside 5 MB uploads is two to three
+            // times as long.
             yielder.next().await;
         }
     }
 
-    /// Reserves what the next chunk lacks of a body of undeclared length, of which `length` bytes have come. A body that is
-    /// larger than a buffer reserves a whole buffer at a time if it can: its next chunks then need no reservation.
+    /// Reserves what the next chunk lacks of a body of undeclared length, of which `length` bytes have come. A body
+    /// that is larger than a buffer reserves a whole buffer at a time if it can: its next chunks then need no
+    /// reservation.
     async fn reserve_more(&self, lacking: u64, length: u64) -> Result<OwnedSemaphorePermit, ProxyError> {
         const BUFFER: u32 = CHUNK_SIZE as u32;
         if lacking > 0

@@ -134,8 +134,8 @@ pub struct ReadRefusal {
 pub struct Streamed {
     upstream: UpstreamBody,
     head: Option<Bytes>,
-    /// How reading the beginning failed. A body that has failed once reports its end when it is polled again, so the error
-    /// is kept here.
+    /// How reading the beginning failed. A body that has failed once reports its end when it is polled again, so the
+    /// error is kept here.
     broken: Option<BrokenBody>,
     idle: Duration,
     silence: Option<Pin<Box<Sleep>>>,
@@ -229,7 +229,7 @@ impl Streamed {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(BodyError::Upstream(error))));
         }
-        // Small GETs beside large bodies: the pause after each 64 KiB takes a third to half of their p50 away.
+        // Lets the other requests of this worker run; `cooperative_yield` has the figures.
         ready!(self.yielder.poll_next(context));
         if let Poll::Ready(frame) = Pin::new(&mut self.upstream).poll_frame(context) {
             if let Some(silence) = &mut self.silence {

@@ -10,8 +10,8 @@ use crate::signing::{Payload, PayloadBuilder};
 
 /// The part of a body that has arrived, and its share of the budget.
 ///
-/// Frames are copied into chunks of one size. Kept as they arrive, a frame of one byte would cost two hundred bytes, and a
-/// large one would keep hyper's whole read buffer alive. Chunks of one size leave no gaps in the heap either.
+/// Frames are copied into chunks of one size. Kept as they arrive, a frame of one byte would cost two hundred bytes,
+/// and a large one would keep hyper's whole read buffer alive. Chunks of one size leave no gaps in the heap either.
 #[derive(Debug)]
 pub(super) struct BodyBuffer {
     builder: PayloadBuilder,
@@ -63,8 +63,8 @@ impl BodyBuffer {
         }
     }
 
-    /// A chunk for the next `length` bytes, or for the rest of the share when that is more: a declared length is reserved
-    /// at once.
+    /// A chunk for the next `length` bytes, or for the rest of the share when that is more: a declared length is
+    /// reserved at once.
     fn begin(&self, length: usize) -> Chunk {
         let left = self.left().max(length);
         let whole = if left >= CHUNK_SIZE { self.pool.take() } else { None };
