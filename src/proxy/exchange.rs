@@ -31,6 +31,9 @@ use crate::{
     telemetry::metrics::{Limit, Metrics},
 };
 
+/// The longest `Origin` or `Host` of a refused request that is logged, in bytes.
+const MAX_LOGGED_NAME: usize = 255;
+
 /// The state that all requests of a worker share.
 #[derive(Debug)]
 pub struct Proxy {
@@ -95,7 +98,12 @@ impl Proxy {
     /// sees no more of this answer than the browser's own CORS error.
     fn report(&self, refusal: &Refusal, headers: &HeaderMap, id: &RequestId) {
         self.metrics.rejected(refusal.reason());
-        let named = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        // A header may hold anything, a password before "@" included: only what reads as a name is logged.
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-_[]".contains(&byte);
+        let named = |header| {
+            let value: &str = headers.get(header).and_then(|value: &HeaderValue| value.to_str().ok())?;
+            (value.len() <= MAX_LOGGED_NAME && value.bytes().all(is_name)).then_some(value)
+        };
         warn!(
             request.id = id.as_str(),
             reason = refusal.reason(),

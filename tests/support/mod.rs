@@ -42,8 +42,8 @@ use tokio::{
 pub(crate) use self::http::{Answer, Connection};
 use self::tls::Authority;
 
-/// How long a test waits for what must come: far more than it takes on a busy machine. It guards against hanging, and
-/// no test depends on its length.
+/// How long a test waits for what must come: far more than it takes on a busy machine. It guards against hanging, and no
+/// test depends on its length.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for what must come, and fails the test when it does not.
