@@ -214,9 +214,9 @@ mod tests {
         advance(WINDOW).await;
         no_answer(5, "refused");
         no_answer(6, "refused");
-        let told = lines.take();
-        assert_eq!(told.len(), 1, "{told:?}");
-        let line: serde_json::Value = serde_json::from_str(&told[0]).expect("JSON");
+        let written = lines.take();
+        assert_eq!(written.len(), 1, "{written:?}");
+        let line: serde_json::Value = serde_json::from_str(&written[0]).expect("JSON");
         assert_eq!((&line["repeated"], &line["request.id"]), (&4.into(), &5.into()), "{line}");
         advance(WINDOW * 2).await;
         no_answer(7, "refused");
@@ -247,11 +247,11 @@ mod tests {
             for number in 0..5_000 {
                 no_answer(0, &format!("{round} {number}"));
             }
-            let told = lines.take();
-            assert_eq!(told.len(), MAX_KINDS, "in round {round}");
+            let written = lines.take();
+            assert_eq!(written.len(), MAX_KINDS, "in round {round}");
             if round > 0 {
                 let omitted = format!("\"others_left_out\":{}", 5_000 - MAX_KINDS);
-                assert!(told[0].contains(&omitted), "{}", told[0]);
+                assert!(written[0].contains(&omitted), "{}", written[0]);
             }
             warn!(round, "another place");
             assert_eq!(lines.take().len(), 1, "one place does not silence another");
@@ -287,8 +287,8 @@ mod tests {
         no_answer(2, "refused");
         advance(WINDOW).await;
         no_answer(3, "refused");
-        let told = lines.take();
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told[1].ends_with("warning: no answer: refused ×2"), "{told:?}");
+        let written = lines.take();
+        assert_eq!(written.len(), 2, "{written:?}");
+        assert!(written[1].ends_with("warning: no answer: refused ×2"), "{written:?}");
     }
 }

@@ -90,9 +90,9 @@ impl FormatLine for Text {
             Level::TRACE => ("trace: ", Paint::Dim),
         };
         let mut text = fields.message.lines().map(printable).collect::<Vec<_>>().join("\n");
-        fields.append_reasons(&mut text);
+        fields.append_sentence(&mut text);
         if self.details {
-            fields.append_all_but(&Fields::REASONS, &mut text);
+            fields.append_all_but(&Fields::IN_SENTENCE, &mut text);
         } else if level <= Level::WARN {
             fields.append_particulars(&mut text);
         }
@@ -234,8 +234,8 @@ struct Fields {
 }
 
 impl Fields {
-    /// Fields that say why, in the order in which they read as one sentence.
-    const REASONS: [&'static str; 4] = ["mistake", "detail", "error", "cause"];
+    /// Fields that say why or where, in the order in which they read as one sentence.
+    const IN_SENTENCE: [&'static str; 5] = ["url", "mistake", "detail", "error", "cause"];
 
     /// Fields that tell requests apart or that programs group by; a person reads the sentence.
     const FOR_PROGRAMS: [&'static str; 10] = [
@@ -267,16 +267,16 @@ impl Fields {
         self.text(name).and_then(|value| value.parse().ok()).unwrap_or_default()
     }
 
-    fn append_reasons(&self, text: &mut String) {
-        for reason in Self::REASONS.iter().filter_map(|name| self.text(name)) {
+    fn append_sentence(&self, text: &mut String) {
+        for part in Self::IN_SENTENCE.iter().filter_map(|name| self.text(name)) {
             text.push_str(": ");
-            text.push_str(&printable(reason));
+            text.push_str(&printable(part));
         }
     }
 
     /// What else a warning says: how many, which file, since when.
     fn append_particulars(&self, text: &mut String) {
-        let shown = |name: &&str| !Self::REASONS.contains(name) && !Self::FOR_PROGRAMS.contains(name);
+        let shown = |name: &&str| !Self::IN_SENTENCE.contains(name) && !Self::FOR_PROGRAMS.contains(name);
         let particulars: Vec<String> = self
             .values
             .iter()

@@ -83,7 +83,7 @@ fn warnings_are_sentences_that_continue_below_themselves() {
         "warning: request refused: Pages of http://evil.example may not call the proxy. If they",
         "should, start it with --allow-origin http://evil.example.",
         "error: worker exited unexpectedly (worker: 1)",
-        "starting",
+        "starting: http://localhost:8181",
     ];
     assert_eq!(lines, expected);
 }
