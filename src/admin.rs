@@ -1,4 +1,4 @@
-//! The admin listener: is it alive, is it ready, what does it know. Never on the data port.
+//! The admin listener: liveness, readiness, metrics, status. It never shares the data port.
 
 mod guard;
 
@@ -95,7 +95,7 @@ pub fn router(admin: Admin, guard: &Arc<ArcSwap<AdminGuard>>, endpoints: Endpoin
     watched.merge(operated).with_state(admin)
 }
 
-/// What probes and scrapers ask for, and everything that is nowhere.
+/// Routes for probes and scrapers, and the answer for unknown paths.
 fn watched() -> Router<Admin> {
     let ready = get(readyz);
     let live = get(livez);
@@ -112,7 +112,7 @@ fn watched() -> Router<Admin> {
         .fallback(|| async { StatusCode::NOT_FOUND })
 }
 
-/// What tells about the user, and what ends the process.
+/// Routes for operators: they show the user, or end the process.
 fn operated() -> Router<Admin> {
     Router::new().route("/status", get(status)).route("/quitquitquit", post(quit))
 }

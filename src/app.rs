@@ -1,11 +1,11 @@
-//! The composition root: makes the parts, wires them, spawns what runs, and sees it end.
+//! The composition root: makes the parts, wires them, spawns the tasks and awaits their end.
 
 mod error;
 mod gauges;
 mod reload;
 mod servers;
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{error, info, warn};
@@ -30,7 +30,7 @@ use crate::{
     process,
     proxy::{self, AccessLogLayer, Budget, Proxy},
     shutdown::{Shutdown, Trigger},
-    telemetry::metrics::Metrics,
+    telemetry::{READY, metrics::Metrics},
 };
 
 pub use error::StartError;
@@ -54,7 +54,7 @@ pub struct Settings {
     /// Where spans of requests are exported, if they are.
     #[cfg(feature = "otlp")]
     pub spans: Option<spans::Settings>,
-    /// Threads that serve clients; without, the runtime that runs the proxy does.
+    /// Threads that serve clients; `None` serves them on the runtime that runs the proxy.
     pub threads: Option<NonZeroUsize>,
 }
 
@@ -123,7 +123,7 @@ impl App {
         })
     }
 
-    /// What puts another configuration into live while it runs.
+    /// The means to replace the configuration while the proxy runs.
     #[must_use]
     pub fn reload(&self) -> Reload {
         let sources = self.secret_updates.0.clone();
@@ -142,13 +142,13 @@ impl App {
         self.admin.iter().filter_map(Listener::listen).collect()
     }
 
-    /// All addresses that this process listens on, where no request may be sent to.
+    /// All addresses that this process listens on. A request that was sent there would go in a circle.
     #[must_use]
     pub fn own_addresses(&self) -> Vec<Listen> {
         [self.addresses(), self.admin_addresses()].concat()
     }
 
-    /// What requests are signed with, once it is running.
+    /// The credentials that requests are signed with, once the proxy runs.
     #[must_use]
     pub fn credentials(&self) -> Receiver {
         self.credentials.clone()
@@ -177,7 +177,7 @@ impl App {
         self.settings.admin_listen.as_ref().map(|listen| listener::url(listen, &self.admin))
     }
 
-    /// Runs until `shutdown`, and then until what is under way has ended or the drain timeout is over.
+    /// Runs until `shutdown`, and then until every request has ended or `drain-timeout` has elapsed.
     ///
     /// # Errors
     /// When the system gives no threads.
@@ -193,6 +193,8 @@ impl App {
             .with_secret_updates(self.secret_updates.1);
         background.spawn(keep(refresher, shutdown.clone()));
         background.spawn(announce(live.about.load_full(), credentials.clone(), self.clock.clone()));
+        let drain = self.settings.proxy.timeouts.drain;
+        background.spawn(announce_wait(shutdown.clone(), Arc::clone(&self.metrics), drain));
         let (watch, quit) = (watch(background, trigger.clone()), trigger.clone());
         let admin = Admin {
             credentials,
@@ -206,11 +208,11 @@ impl App {
         let admin_server = servers::admin(self.admin, admin, Arc::clone(&live.admin_guard), data_ended);
         let data_server =
             servers::data(self.data, &live, &access_log, self.metrics, &self.settings, shutdown);
-        // Probes must hear that the process drains for as long as it does.
+        // The admin server ends last: probes have to see "draining" for as long as it lasts.
         let (served, (), watched) = tokio::join!(
             async move {
                 let served = data_server.await;
-                // It may have ended by itself, and the others with it.
+                // If the server has failed, the other tasks have to end as well.
                 quit.request();
                 ended.request();
                 served
@@ -226,7 +228,7 @@ impl App {
         watched
     }
 
-    /// Starts the export of spans, if there is to be one and it can be had: no request needs it.
+    /// Starts the export of spans if it is configured. Requests do not need it, so a failure is only logged.
     #[cfg(feature = "otlp")]
     fn export(&self) -> Option<Export> {
         let settings = self.settings.spans.as_ref()?;
@@ -241,7 +243,7 @@ impl App {
     }
 }
 
-/// The sockets that were passed, else those that `listen` asks for; and how they are described.
+/// The passed sockets, else those that `listen` asks for; and the address that describes them.
 fn listeners(
     passed: Vec<Listener>,
     listen: Option<Listen>,
@@ -254,8 +256,8 @@ fn listeners(
     Ok((passed, described))
 }
 
-/// Open files beside those of clients: 64 connections of probes; for clients and probes each 64 connections that wait and
-/// 128 that are turned away; the listeners, Cognito, session files, the log, and the runtimes' own.
+/// Open files beside those of clients: 64 connections of probes; for clients and probes each 64 connections that wait
+/// and 128 that are turned away; the listeners, Cognito, session files, the log, and the runtimes' own.
 const OWN_FILES: u64 = 512;
 
 /// How many connections of clients the limit on open files allows, at most `wanted`: each may need one to the upstream
@@ -266,7 +268,7 @@ fn attainable_connections(wanted: usize) -> usize {
     if limit >= needed {
         return wanted;
     }
-    // With a low limit, what is not for clients gets half of it.
+    // With a low limit, the process's own files get half of it.
     let left = limit - OWN_FILES.min(limit / 2);
     let connections = usize::try_from(left / 2).unwrap_or(usize::MAX).clamp(1, wanted);
     warn!(
@@ -279,7 +281,8 @@ fn attainable_connections(wanted: usize) -> usize {
     connections
 }
 
-/// Without a client token the kernel's word decides who may ask; where it has none, nobody may.
+/// Warns where the kernel does not say which user a connection belongs to: without a client token, every client is then
+/// refused.
 fn warn_of_unknown_owners(data: &[Listener]) {
     let asks_the_kernel = data.iter().any(|listener| matches!(listener, Listener::Tcp(_)));
     if asks_the_kernel && !peer::kernel_tells_owners().unwrap_or(false) {
@@ -313,8 +316,8 @@ pub fn source(
     Configured::new(settings, connector, clock.clone()).map_err(StartError::Credentials)
 }
 
-/// Waits for the tasks in the background, which end when the process does; one that panics ends the process. What it
-/// panicked with may quote a client, and is not passed on.
+/// Waits for the background tasks, which end with the process. A panic in one of them ends the process. Its message
+/// is not logged, since it may quote a client.
 async fn watch(mut background: JoinSet<()>, trigger: Trigger) -> Result<(), StartError> {
     let mut watched = Ok(());
     while let Some(ended) = background.join_next().await {
@@ -331,13 +334,15 @@ async fn keep(refresher: Refresher<impl CredentialsProvider>, mut shutdown: Shut
     refresher.run(async move { shutdown.requested().await }).await;
 }
 
-/// Logs one line when requests can be signed for the first time.
+/// Logs that the proxy is ready when the first credentials have arrived.
 async fn announce(about: Arc<About>, mut credentials: Receiver, clock: Clock) {
     loop {
         if let Some(issued) = credentials.state().issued {
             let expires_in = issued.expiry.and_then(|expiry| expiry.duration_since(clock.now()).ok());
             let route = about.routes.first();
             info!(
+                target: READY,
+                {
                 url = about.listen,
                 admin = about.admin_listen,
                 upstream = route.map(|route| route.upstream.as_str()),
@@ -345,6 +350,7 @@ async fn announce(about: Arc<About>, mut credentials: Receiver, clock: Clock) {
                 service = route.map(|route| route.service.as_str()),
                 identity = %issued.identity,
                 expires_in = expires_in.map(|left| left.as_secs()),
+                },
                 "ready"
             );
             return;
@@ -352,5 +358,16 @@ async fn announce(about: Arc<About>, mut credentials: Receiver, clock: Clock) {
         if !credentials.changed().await {
             return;
         }
+    }
+}
+
+/// Says to a person who has pressed Ctrl-C what the process waits for.
+async fn announce_wait(mut shutdown: Shutdown, metrics: Arc<Metrics>, drain: Duration) {
+    shutdown.requested().await;
+    let requests = metrics.requests_in_flight();
+    if shutdown.is_interactive() && requests > 0 {
+        let noun = if requests == 1 { "request" } else { "requests" };
+        let seconds = drain.as_secs_f64().ceil();
+        info!("Waiting for {requests} {noun} (up to {seconds} s). Ctrl-C again to quit now.");
     }
 }

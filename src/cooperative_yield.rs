@@ -1,8 +1,9 @@
-//! Large bodies pass in portions; after each, the runtime looks what else there is to do.
+//! Large bodies pause after each 64 KiB until the runtime has polled its I/O driver.
 //!
-//! Being woken again at once does not achieve that: the runtime goes through what is ready some sixty times before it
-//! asks the system for more, and a body whose other end is fast is always ready. Megabytes would pass, and every other
-//! request of the worker would wait for them.
+//! A task that wakes itself does not achieve that: tokio runs 61 ready tasks (its `event_interval`) before it polls
+//! the driver, and a body with a fast peer is always ready. Megabytes would pass while every other request of the
+//! worker waits. An `event_interval` of 8 costs small GETs 4 % more CPU and still leaves them two thirds of their
+//! p50; this pause leaves a third (HTTP/1.1) to half (HTTP/2) of it, for 5 % more CPU in 5 MB uploads over HTTP/1.1.
 
 use std::{
     fmt,
@@ -14,10 +15,10 @@ use std::{
 
 use tokio::{sync::Notify, task::yield_now};
 
-/// In bytes: what hashing, encrypting or copying holds the thread with, a tenth of a millisecond or so.
+/// Bytes between two pauses. Hashing, encrypting or copying them holds the thread for about a tenth of a millisecond.
 pub(crate) const YIELD_EVERY: usize = 64 * 1024;
 
-/// How much of a body has passed since others had their turn.
+/// How much of a body has passed since the last pause.
 #[derive(Default)]
 pub(crate) struct CooperativeYield {
     passed: usize,
@@ -30,7 +31,7 @@ impl CooperativeYield {
         self.passed += bytes;
     }
 
-    /// Waits for the turn of others, if it has come.
+    /// Pauses, if enough bytes have passed.
     pub(crate) async fn next(&mut self) {
         poll_fn(|context| self.poll_next(context)).await;
     }
@@ -40,7 +41,7 @@ impl CooperativeYield {
         if self.passed < YIELD_EVERY {
             return Poll::Ready(());
         }
-        let pause = self.pause.get_or_insert_with(|| Box::pin(turn_of_others()));
+        let pause = self.pause.get_or_insert_with(|| Box::pin(next_driver_poll()));
         ready!(pause.as_mut().poll(context));
         *self = Self::default();
         Poll::Ready(())
@@ -53,20 +54,21 @@ impl fmt::Debug for CooperativeYield {
     }
 }
 
-/// Lasts until the runtime has asked the system what is ready, however often the task is woken meanwhile.
-async fn turn_of_others() {
-    let asked = Arc::new(Asked::default());
-    let waker = Waker::from(Arc::clone(&asked));
-    // The runtime keeps the waker until it has asked; it is the waker that counts, and no second poll.
+/// Lasts until the runtime has polled its driver, however often the task is woken meanwhile.
+async fn next_driver_poll() {
+    let polled = Arc::new(DriverPolled::default());
+    let waker = Waker::from(Arc::clone(&polled));
+    // `yield_now` defers its waker until the driver has been polled. The wake-up counts, not a second poll of the
+    // future.
     let _ = pin!(yield_now()).poll(&mut Context::from_waker(&waker));
-    asked.0.notified().await;
+    polled.0.notified().await;
 }
 
-/// Told that the system has been asked.
+/// Notified when the driver has been polled.
 #[derive(Default)]
-struct Asked(Notify);
+struct DriverPolled(Notify);
 
-impl Wake for Asked {
+impl Wake for DriverPolled {
     fn wake(self: Arc<Self>) {
         self.0.notify_one();
     }
@@ -83,22 +85,22 @@ mod tests {
 
     use super::*;
 
-    /// A body that never has to wait, whose task is woken by its own doing as well.
+    /// A body that never has to wait, and whose task also wakes itself.
     async fn endless(passed: &AtomicUsize) {
-        let mut portions = CooperativeYield::default();
+        let mut yielder = CooperativeYield::default();
         loop {
             poll_fn(|context| {
                 context.waker().wake_by_ref();
-                portions.poll_next(context)
+                yielder.poll_next(context)
             })
             .await;
-            portions.count(YIELD_EVERY);
+            yielder.count(YIELD_EVERY);
             passed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     #[tokio::test]
-    async fn what_has_come_for_others_is_seen_after_each_portion() {
+    async fn other_tasks_run_after_each_pause() {
         static PASSED: AtomicUsize = AtomicUsize::new(0);
         let body = tokio::task::JoinSet::from_iter([endless(&PASSED)]);
         let (mut one, mut other) = UnixStream::pair().expect("sockets");
@@ -117,20 +119,20 @@ mod tests {
         };
         tokio::join!(echo, ask);
         let passed = PASSED.load(Ordering::Relaxed);
-        assert!((100..1_000).contains(&passed), "{passed} portions in the time of a hundred round trips");
+        assert!((100..1_000).contains(&passed), "{passed} pauses in the time of a hundred round trips");
         drop(body);
     }
 
     #[tokio::test]
-    async fn less_than_a_portion_passes_without_a_pause() {
-        let mut portions = CooperativeYield::default();
-        portions.count(YIELD_EVERY - 1);
+    async fn fewer_bytes_pass_without_a_pause() {
+        let mut yielder = CooperativeYield::default();
+        yielder.count(YIELD_EVERY - 1);
         let mut context = Context::from_waker(Waker::noop());
-        assert!(portions.poll_next(&mut context).is_ready());
-        portions.count(1);
-        assert!(portions.poll_next(&mut context).is_pending());
-        assert!(portions.poll_next(&mut context).is_pending(), "being polled again ended the pause");
-        portions.next().await;
-        assert!(portions.poll_next(&mut context).is_ready());
+        assert!(yielder.poll_next(&mut context).is_ready());
+        yielder.count(1);
+        assert!(yielder.poll_next(&mut context).is_pending());
+        assert!(yielder.poll_next(&mut context).is_pending(), "being polled again ended the pause");
+        yielder.next().await;
+        assert!(yielder.poll_next(&mut context).is_ready());
     }
 }

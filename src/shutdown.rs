@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::{pending, ready},
-    io,
+    io::{self, IsTerminal},
     process::exit,
     time::Duration,
 };
@@ -21,36 +21,75 @@ const SECOND_SIGNAL_GRACE: Duration = Duration::from_secs(1);
 
 /// Requests the shutdown. Clones are the same trigger.
 #[derive(Clone, Debug)]
-pub struct Trigger(watch::Sender<bool>);
+pub struct Trigger(watch::Sender<State>);
 
 /// Observes the shutdown. Clones are cheap.
 #[derive(Clone, Debug)]
-pub struct Shutdown(watch::Receiver<bool>);
+pub struct Shutdown(watch::Receiver<State>);
+
+/// Whether the end has been asked for, and by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Running,
+    Requested,
+    /// By a person at a terminal, who waits for it.
+    RequestedInteractively,
+}
 
 /// Makes a trigger and its observer.
 #[must_use]
 pub fn channel() -> (Trigger, Shutdown) {
-    let (sender, receiver) = watch::channel(false);
+    let (sender, receiver) = watch::channel(State::Running);
     (Trigger(sender), Shutdown(receiver))
 }
 
 impl Trigger {
     /// Requests the shutdown. Further calls do nothing.
     pub fn request(&self) {
-        self.0.send_replace(true);
+        self.enter(State::Requested);
+    }
+
+    /// Asks for the end on behalf of a person who waits for it: answers without a declared length are cut soon.
+    pub fn request_interactively(&self) {
+        self.enter(State::RequestedInteractively);
+    }
+
+    /// Asks for the end because of `signal`, interactively when it is a Ctrl-C.
+    pub fn request_by(&self, signal: Signal) {
+        if signal.is_from_terminal() {
+            self.request_interactively();
+        } else {
+            self.request();
+        }
+    }
+
+    fn enter(&self, requested: State) {
+        self.0.send_if_modified(|state| {
+            let is_first = *state == State::Running;
+            if is_first {
+                *state = requested;
+            }
+            is_first
+        });
     }
 }
 
 impl Shutdown {
     /// Waits until the shutdown is requested. Dropping all triggers requests it too.
     pub async fn requested(&mut self) {
-        let _ = self.0.wait_for(|requested| *requested).await;
+        let _ = self.0.wait_for(|state| *state != State::Running).await;
     }
 
     /// Whether the shutdown has been requested, or all triggers have been dropped.
     #[must_use]
     pub fn is_requested(&self) -> bool {
-        *self.0.borrow() || self.0.has_changed().is_err()
+        *self.0.borrow() != State::Running || self.0.has_changed().is_err()
+    }
+
+    /// Whether a person at a terminal has asked for the end.
+    #[must_use]
+    pub fn is_interactive(&self) -> bool {
+        *self.0.borrow() == State::RequestedInteractively
     }
 }
 
@@ -74,6 +113,13 @@ impl Signal {
             Self::Terminate => 143,
             Self::Hangup => 129,
         }
+    }
+
+    /// Whether a person has most likely pressed Ctrl-C: the signal is SIGINT, and what the process says is read at a
+    /// terminal.
+    #[must_use]
+    pub fn is_from_terminal(self) -> bool {
+        self == Self::Interrupt && io::stderr().is_terminal()
     }
 }
 

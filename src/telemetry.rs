@@ -1,13 +1,15 @@
-//! Logging: text for people, JSON for machines, to stderr.
+//! The log on stderr: text for people, JSON for programs; metrics and spans beside it.
 
 #[cfg(test)]
 mod captured;
+mod folding;
 mod json;
 pub mod metrics;
 mod repeats;
 mod sink;
 #[cfg(feature = "otlp")]
 pub mod spans;
+mod text;
 
 use std::{
     error::Error,
@@ -18,16 +20,17 @@ use std::{
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
     EnvFilter, Layer,
-    filter::{FilterExt, filter_fn},
+    filter::{FilterExt, LevelFilter, filter_fn},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
 
 use json::Json;
-use repeats::{Ending, Repeats};
+use repeats::Repeats;
 use sink::Sink;
 pub use sink::{Log, flush, open_log, say};
+use text::Text;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,13 +38,13 @@ pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     #[default]
     Auto,
-    /// One line of text per event.
+    /// Text for people: a short line per request, sentences for the rest.
     Text,
     /// One JSON object per line.
     Json,
 }
 
-/// What the logger needs to know.
+/// The shape of the log and what is in it.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The shape of a line.
@@ -52,45 +55,52 @@ pub struct Settings {
     pub colour: bool,
 }
 
-/// Marks the line that every request gets.
+/// The target of the line that every request gets.
 pub(crate) const ACCESS: &str = "countersign::access";
 
-/// Marks the lines that say what is missing from the log.
+/// The target of the line that says that requests can be signed. At a terminal it is a block.
+pub(crate) const READY: &str = "countersign::ready";
+
+/// The target of the lines that report lost lines.
 const LOST: &str = "countersign::lost";
 
-/// Starts logging for the whole process, to stderr through the queue of [`open_log`], else straight.
+/// Starts logging for the whole process, to stderr: through the queue of [`open_log`] if it is open, else directly.
 ///
 /// # Errors
 /// When the level is no filter, or logging has been started before.
 pub fn start(settings: &Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let is_terminal = io::stderr().is_terminal();
+    let text = match settings.format {
+        LogFormat::Json => false,
+        LogFormat::Text => true,
+        LogFormat::Auto => is_terminal,
+    };
+    let level = EnvFilter::try_new(&settings.level)?;
+    let details = level.max_level_hint().is_none_or(|level| level > LevelFilter::INFO);
+    let text = text.then_some(Text { colour: settings.colour, details });
     match Sink::stderr() {
-        Some(sink) => start_to(settings, sink),
-        None => start_to(settings, io::stderr),
+        // A person who asks for details wants each line; a file is read by programs that count lines.
+        Some(sink) if is_terminal && text.is_some() && !details => start_to(level, text, sink.folding()),
+        Some(sink) => start_to(level, text, sink),
+        None => start_to(level, text, io::stderr),
     }
 }
 
-fn start_to<W>(settings: &Settings, writer: W) -> Result<(), Box<dyn Error + Send + Sync>>
+fn start_to<W>(level: EnvFilter, text: Option<Text>, writer: W) -> Result<(), Box<dyn Error + Send + Sync>>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(&settings.level)?.and(filter_fn(is_discreet));
     let lines = fmt::layer().with_writer(writer);
-    let json = match settings.format {
-        LogFormat::Json => true,
-        LogFormat::Text => false,
-        LogFormat::Auto => !io::stderr().is_terminal(),
+    let lines = match text {
+        None => lines.event_format(Repeats::new(Json)).boxed(),
+        Some(text) => lines.event_format(Repeats::new(text)).boxed(),
     };
-    let lines = if json {
-        lines.event_format(Repeats::new(Json, Ending::Json)).boxed()
-    } else {
-        let text = fmt::format().with_target(false);
-        lines.with_ansi(settings.colour).event_format(Repeats::new(text, Ending::Text)).boxed()
-    };
+    let filter = level.and(filter_fn(is_discreet));
     tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
     Ok(())
 }
 
-/// Below info the AWS SDK logs what services answer, session tokens included; no filter may ask for that.
+/// Below info, the AWS SDK logs the answers of services, session tokens included: no filter lets these through.
 fn is_discreet(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO || !metadata.target().starts_with("aws_")
 }

@@ -20,7 +20,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
     task::JoinSet,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 #[tokio::test]
@@ -54,6 +54,44 @@ async fn a_connection_that_is_there_at_the_end_gets_its_first_request_answered()
     let (head, body) = client.answer().await;
     assert_eq!((head.status, body.as_slice()), (200, &b"fine"[..]));
     assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn an_interactive_end_cuts_answers_without_a_length_and_waits_for_the_others() {
+    let upstream = Upstream::start(|_, mut wire| async move {
+        if wire.request().await.is_some_and(|request| request.starts_with("GET /events")) {
+            wire.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nevent\r\n").await;
+            return wire.until_client_is_gone().await;
+        }
+        sleep(Duration::from_secs(10)).await;
+        wire.write(FINE).await;
+    })
+    .await;
+    for interactive in [true, false] {
+        let mut running = Setup::new().upstream(upstream.url()).start().await;
+        let (mut streaming, mut waiting) = (running.proxy.connect().await, running.proxy.connect().await);
+        streaming.write("GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        assert_eq!(streaming.head().await.status, 200);
+        assert_eq!(streaming.chunk().await.expect("an event"), b"event");
+        let before = upstream.requests().len();
+        waiting.write("GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        while upstream.requests().len() == before {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::pause();
+        let start = Instant::now();
+        if interactive {
+            running.proxy.begin_interactive_shutdown();
+        } else {
+            running.proxy.begin_shutdown();
+        }
+        assert_eq!(waiting.answer().await.1, b"fine");
+        running.proxy.ended().await;
+        let drained = start.elapsed() < Duration::from_secs(20);
+        assert_eq!(drained, interactive, "{:?}", start.elapsed());
+        assert!(streaming.chunk().await.is_none(), "no last chunk");
+        tokio::time::resume();
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::{
 pub enum Access {
     /// Anyone who reaches the listener: probes and scrapers.
     Anyone,
-    /// This process's user, root, and whoever presents the admin token.
+    /// This process's user, root, and clients that present the admin token.
     Operators,
 }
 
@@ -25,7 +25,7 @@ pub struct AdminGuard {
 }
 
 impl AdminGuard {
-    /// A guard that answers under the local names and `hosts`, and lets whoever presents `token` do what operators may.
+    /// A guard that answers under the local names and `hosts`, and treats clients that present `token` as operators.
     #[must_use]
     pub fn new(hosts: &[String], token: Option<&SecretString>) -> Self {
         // Each access asks for the user or the token itself.

@@ -1,10 +1,10 @@
-//! Why the proxy does not start, or does not go on.
+//! Why the proxy does not start, or stops early.
 
 use std::{error::Error, fmt, io};
 
 use crate::{aws_http, credentials::user_pool::InvalidTotpSecret, downstream::listener::BindError, proxy};
 
-/// Why the proxy does not start, or does not go on.
+/// Why the proxy does not start, or stops early.
 #[derive(Debug)]
 pub enum StartError {
     /// An address cannot be bound.
@@ -15,9 +15,9 @@ pub enum StartError {
     Trust(aws_http::TrustError),
     /// The source of credentials cannot be used as configured.
     Credentials(InvalidTotpSecret),
-    /// The system gives no threads, or none of those that serve clients is left.
+    /// The system gives no threads, or all worker threads have panicked.
     Threads(io::Error),
-    /// A task that the proxy cannot do without has panicked.
+    /// A task that the proxy needs has panicked.
     Task,
 }
 

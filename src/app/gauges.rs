@@ -1,4 +1,4 @@
-//! What is read at the moment it is asked for: credentials, clock, memory.
+//! Metrics that are read when they are scraped: credentials, clock, memory.
 
 use std::{fmt, time::SystemTime};
 

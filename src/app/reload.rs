@@ -1,4 +1,4 @@
-//! Another configuration for a proxy that runs, from the next request on: what can change, and what stays.
+//! A new configuration for a running proxy, from the next request on: which settings change, and which stay.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     proxy::{self, Proxy, Timeouts, WorkerProxies},
 };
 
-/// What is in live, and can be replaced.
+/// The configuration that requests read, and that a reload replaces.
 #[derive(Clone, Debug)]
 pub(super) struct LiveConfig {
     pub(super) proxies: Arc<WorkerProxies>,
@@ -32,12 +32,12 @@ impl LiveConfig {
     }
 }
 
-/// Puts other settings into live.
+/// Replaces the live configuration.
 #[derive(Debug)]
 pub struct Reload {
-    /// As they are in live.
+    /// The live ones.
     settings: Settings,
-    /// Whether the kernel is asked whose each connection is; decided at the start.
+    /// Whether the user behind each connection is looked up. This is decided at the start.
     asks_for_users: bool,
     clock: Clock,
     live: LiveConfig,
@@ -55,12 +55,12 @@ impl Reload {
         Self { settings, asks_for_users, clock, live, sources }
     }
 
-    /// Lets routes, headers, guard, largest body and the timeouts towards the upstream hold from the next request
-    /// on, and the user's secrets from the next sign-in on. The rest stays as it is.
+    /// Applies routes, headers, guard, `max-body` and the timeouts towards the upstream to the next request, and the
+    /// user's secrets to the next sign-in. The rest stays as it is.
     ///
-    /// Without a client token, the user id of each connection decides who may ask. Where it was not asked for at
-    /// the start, the token stays, or the permission to do without one: the names of the settings of which that
-    /// is so are returned.
+    /// Without a client token, the user behind each connection decides who may ask, and that user is looked up only
+    /// when the connection is accepted. If the proxy was started without the lookup, the token or `allow-other-users`
+    /// stays in force. Returns the names of the settings that were kept for that reason.
     ///
     /// # Errors
     /// When a file cannot be used; then nothing changes.
@@ -77,7 +77,7 @@ impl Reload {
         let about = self.live.about.load();
         let routes = AboutRoute::all(&proxy.routes);
         self.live.about.store(Arc::new(About { routes, ..About::clone(&about) }));
-        // The keeper ends when the process does.
+        // The refresher ends when the process does.
         let _ = self.sources.send(source);
         self.settings.credentials = credentials;
         self.settings.proxy = proxy;
@@ -87,7 +87,7 @@ impl Reload {
     fn attainable(&self, mut proxy: proxy::Settings) -> (proxy::Settings, Vec<&'static str>) {
         let own = &self.settings.proxy;
         proxy.limits = proxy::Limits { max_body: proxy.limits.max_body, ..own.limits };
-        // Lookups that hang go on, and are not begun again.
+        // The resolver stays: a lookup that hangs is then not started again.
         proxy.resolver.clone_from(&own.resolver);
         let Timeouts { idle, drain, .. } = own.timeouts;
         proxy.timeouts = Timeouts { idle, drain, ..proxy.timeouts };

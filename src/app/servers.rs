@@ -1,4 +1,4 @@
-//! What listens: for clients, and for those who watch over the process.
+//! The servers: for clients, and for probes, scrapers and people.
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
@@ -17,14 +17,14 @@ use crate::{
 /// Connections of probes and scrapers at the same time.
 const ADMIN_CONNECTIONS: usize = 64;
 
-/// For the last probe to get its answer, and for a scraper to take its own.
-const ADMIN_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the admin server drains, and how long a scraper may take nothing of its answer.
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How much of a body is read after a refusal at least, in bytes: many clients send all of it before they read the
 /// answer, and those that send more than `max-body` are the ones that should learn of it.
 const MIN_DISCARD: u64 = 64 * 1024 * 1024;
 
-/// Serves clients by the proxies that are in live.
+/// Serves clients by the proxies of the live configuration.
 pub(super) fn data(
     listeners: Vec<Listener>,
     live: &LiveConfig,
@@ -69,10 +69,10 @@ pub(super) fn admin(
     let server = downstream::Settings {
         max_connections: ADMIN_CONNECTIONS,
         are_answers_short: true,
-        drain: ADMIN_PATIENCE,
-        write: ADMIN_PATIENCE,
+        drain: ADMIN_TIMEOUT,
+        write: ADMIN_TIMEOUT,
         discard: MIN_DISCARD,
-        // Whom it is, each route asks for itself.
+        // Every client may connect: each route checks the client itself.
         admission: Some(Admission::new(|_| Ok(()))),
         full: proxy::no_room(),
         metrics: None,

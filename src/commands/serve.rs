@@ -130,8 +130,11 @@ pub(super) async fn until_signal(
         ended = running.as_mut() => return Ok(ended.map(|()| ExitCode::SUCCESS)?),
         signal = signals.next() => signal,
     };
-    info!(%signal, "draining: requests under way are finished, a second signal ends them");
-    trigger.request();
+    // At a terminal, the proxy says for what it waits.
+    if !signal.is_from_terminal() {
+        info!(%signal, "draining: requests under way are finished, a second signal ends them");
+    }
+    trigger.request_by(signal);
     tokio::select! {
         ended = running => ended?,
         second = signals.next() => warn!(signal = %second, "ended at once"),

@@ -29,6 +29,10 @@ const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 /// How long a client may take to read its last answer after shutdown was requested.
 const LINGER_GRACE: Duration = Duration::from_secs(1);
 
+/// How long an answer without a declared length may go on after Ctrl-C at a terminal: server-sent events would otherwise
+/// hold the process for all of `drain-timeout`.
+const OPEN_ENDED_GRACE: Duration = Duration::from_secs(2);
+
 /// The read buffer of hyper, in bytes. It must exceed `MAX_HEAD` by what percent-encoding may add to a target, so that
 /// hyper takes every head that the filter passes.
 const MAX_BUFFER: usize = 72 * 1024;
@@ -78,18 +82,19 @@ async fn connection<S: HttpService>(
     let connection = async {
         tokio::pin!(connection);
         tokio::select! {
-            ended = connection.as_mut() => ended,
+            ended = connection.as_mut() => Some(ended),
             () = shutdown.requested() => {
                 if !phase.is_used() {
                     tokio::select! {
-                        ended = connection.as_mut() => return ended,
+                        ended = connection.as_mut() => return Some(ended),
                         () = sleep(FIRST_REQUEST_GRACE) => {}
                     }
                 }
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
-                    ended = connection.as_mut() => ended,
-                    () = linger_elapsed(&phase) => Ok(()),
+                    ended = connection.as_mut() => Some(ended),
+                    () = linger_elapsed(&phase) => Some(Ok(())),
+                    () = open_ended_elapsed(&phase), if shutdown.is_interactive() => None,
                 }
             }
         }
@@ -103,7 +108,13 @@ async fn connection<S: HttpService>(
     // answered, which the other two branches read.
     let ended = tokio::select! {
         biased;
-        ended = connection => ended,
+        ended = connection => match ended {
+            Some(ended) => ended,
+            None => {
+                debug!("closing a connection whose answer has no declared length");
+                return CloseReason::Other;
+            }
+        },
         () = gone => {
             debug!("client closed the connection before its answer was sent");
             return CloseReason::Other;
@@ -134,6 +145,16 @@ async fn linger_elapsed(phase: &ConnectionPhase) {
     loop {
         sleep(LINGER_GRACE).await;
         if phase.lingering_since().is_some_and(|since| since.elapsed() >= LINGER_GRACE) {
+            return;
+        }
+    }
+}
+
+/// Waits until an answer without a declared length has been sent for [`OPEN_ENDED_GRACE`].
+async fn open_ended_elapsed(phase: &ConnectionPhase) {
+    loop {
+        sleep(OPEN_ENDED_GRACE).await;
+        if phase.open_ended_since().is_some_and(|since| since.elapsed() >= OPEN_ENDED_GRACE) {
             return;
         }
     }

@@ -1,7 +1,7 @@
 //! Who may ask: the checks that a request passes before any byte of its body is read.
 //!
-//! Whoever is admitted acts as the signed-in user. Browsers do not protect a loopback port: a form on any
-//! page can be sent to it, and images carry no `Origin`.
+//! An admitted client acts as the signed-in user. Browsers do not protect a loopback port: any page can send a form
+//! to it, and requests for images carry no `Origin`.
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -32,7 +32,7 @@ pub struct Guard {
     hosts: Vec<Host>,
     origins: Vec<String>,
     token: Option<Token>,
-    /// Whether every user of this machine is as good as this one.
+    /// Whether every user of this machine may ask.
     any_user: bool,
     trust_documents: bool,
 }
@@ -60,7 +60,7 @@ pub(super) struct BrowserPolicy {
 /// Why a request is not admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is not what RFC 9112 asks of a request; the words say what is wrong.
+    /// It is no valid request by RFC 9112; the text says what is wrong.
     Malformed(Cow<'static, str>),
     /// The beginning of a TLS handshake.
     Tls,
@@ -92,14 +92,14 @@ pub enum Refusal {
     TokenRequired,
     /// The client is another user of this machine, and there is no token that it could present.
     OtherUser,
-    /// The admin listener is asked for what only operators may, by somebody who does not present its token.
+    /// The admin listener was asked for a route of operators, by another user and without its token.
     NotOperator,
     /// The kernel does not say which user the client is, and there is no token that it could present.
     UnknownUser,
 }
 
 impl Refusal {
-    /// Whether what follows on the connection cannot be trusted.
+    /// Whether the bytes that follow on the connection cannot be trusted.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
         !matches!(
@@ -208,8 +208,8 @@ impl Guard {
         }
     }
 
-    /// Decides about a connection by who holds its other end. Where clients present a token, each request is asked for
-    /// it instead.
+    /// Decides about a connection by the user who holds its other end. With a client token, each request is checked
+    /// for the token instead.
     pub(super) fn admit_owner(&self, owner: Owner) -> Result<(), Refusal> {
         if self.token.is_some() || self.any_user {
             return Ok(());
@@ -241,17 +241,18 @@ impl Guard {
 
     /// Decides about a request that came over a connection with these endpoints.
     pub(super) fn admit(&self, parts: &Parts, endpoints: &Endpoints) -> Result<Audience, Refusal> {
+        // The token comes last: a page of another site is refused even where it presents the right one.
         let authority = strict::check(parts)?;
         if let Some(authority) = &authority {
             self.check_host(authority, endpoints)?;
         }
         let origin = site::check(parts, authority.as_ref(), &self.origins)?;
         let preflight = origin.is_some() && is_preflight(parts);
-        // A browser cannot attach the token to a preflight.
+        // Browsers attach no credentials to a preflight (Fetch standard, "CORS protocol and credentials").
         match &self.token {
             Some(token) if !preflight => token.check(&parts.headers)?,
             Some(_) => {}
-            // The connection may have been accepted when the token was still asked for.
+            // A reload may have removed the token since this connection was accepted.
             None => self.admit_owner(endpoints.owner)?,
         }
         Ok(Audience { origin, preflight, document: site::is_document(parts) })
@@ -266,7 +267,7 @@ impl Guard {
     }
 }
 
-/// Hosts as the settings have them, where each has been found to be one.
+/// The hosts of the settings, which have been validated before.
 fn hosts(allowed: &[String]) -> Vec<Host> {
     allowed.iter().filter_map(|host| Host::parse(host)).collect()
 }

@@ -1,4 +1,4 @@
-//! What goes wrong on the data path, and the answer that a client gets for it.
+//! Failures of the data path, and the answer that a client gets for each.
 
 mod problem_kind;
 
@@ -17,7 +17,7 @@ use crate::{
     upstream::UpstreamError,
 };
 
-/// Everything that ends a request without an answer of the upstream.
+/// Why a request ends without an answer of the upstream.
 #[derive(Debug)]
 pub enum ProxyError {
     /// The request was not admitted.
@@ -35,7 +35,7 @@ pub enum ProxyError {
         /// The limit.
         limit: u64,
     },
-    /// There is no room for another request, body or connection, as this limit says.
+    /// This limit on requests, body memory or connections is reached.
     Overloaded(Limit),
     /// The request cannot be signed.
     Credentials(Unavailable),
@@ -80,8 +80,7 @@ impl ProxyError {
         }
     }
 
-    /// Whether the connection may not be used again: what follows in it cannot be trusted, or
-    /// it has no place.
+    /// Whether the connection has to close: the bytes that follow cannot be trusted, or it has no place.
     #[must_use]
     pub fn closes(&self) -> bool {
         match self {
@@ -101,7 +100,7 @@ impl ProxyError {
     pub(super) fn whole_answer(&self) -> Bytes {
         downstream::serialized(&self.response("none").map(|body| match body {
             Body::Full(full) => full.into_inner().unwrap_or_default(),
-            Body::Stream(_) => Bytes::new(),
+            Body::Refusal(..) | Body::Stream(_) => Bytes::new(),
         }))
     }
 
@@ -125,7 +124,7 @@ impl ProxyError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // A browser that was led here would fetch an icon for the page, and would be let through to the API.
+        // Without this policy, a browser that shows the problem as a page also asks the API for /favicon.ico.
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
         headers.insert(
             PROXY_STATUS,
@@ -154,7 +153,7 @@ impl ProxyError {
         response
     }
 
-    /// What helps the client, and nothing that it should not know.
+    /// A text that helps the client. It names no secret and no path of this machine.
     fn detail(&self) -> Cow<'static, str> {
         match self {
             Self::Refused(refusal) => refusal.to_string().into(),
@@ -163,13 +162,18 @@ impl ProxyError {
             Self::BodyTimeout => "The request body did not arrive in time.".into(),
             Self::BodyIncomplete => "The request body ended early or is not framed as HTTP/1.1 asks.".into(),
             Self::BodyTooLarge { limit } => format!(
-                "The request body is larger than {limit} bytes, the limit that the setting max-body gives."
+                "The request body is larger than {limit} bytes. To let it pass, start the proxy with a larger --max-body."
             )
             .into(),
-            Self::Overloaded(limit) => format!(
-                "The proxy is at one of its limits ({}); try again in a moment.", limit.name()
-            )
-            .into(),
+            Self::Overloaded(limit) => {
+                let flag = match limit {
+                    Limit::Connections => " (--max-connections)",
+                    Limit::InFlight => " (--max-in-flight)",
+                    Limit::BodyMemory => " (--body-memory)",
+                    _ => "",
+                };
+                format!("The proxy has reached its limit on {}{flag}; try again in a moment.", limit.name()).into()
+            }
             Self::Credentials(Unavailable::Temporarily { .. }) => {
                 "There are no valid AWS credentials at the moment; a refresh is under way.".into()
             }
@@ -200,7 +204,7 @@ impl Error for ProxyError {
     }
 }
 
-/// The whole answer to a connection for which there is no room, head included.
+/// The whole answer to a connection beyond `max-connections`, head included.
 #[must_use]
 pub fn no_room() -> Bytes {
     ProxyError::Overloaded(Limit::Connections).whole_answer()

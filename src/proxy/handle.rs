@@ -1,4 +1,4 @@
-//! The proxy that the next request meets: one for each worker, all replaced when the settings change.
+//! The live proxy of each worker, which a reload replaces without a lock.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use super::{exchange::Proxy, request::route::BuildError, settings::Settings};
 #[derive(Debug)]
 pub struct WorkerProxies(Vec<ProxyHandle>);
 
-/// The proxy of one worker. Clones share it; it is taken without waiting for anybody.
+/// The live proxy of one worker. Clones share it, and loading it never waits.
 #[derive(Clone, Debug)]
 pub struct ProxyHandle(Arc<ArcSwap<Proxy>>);
 
 impl WorkerProxies {
-    /// `proxy` and its siblings for so many workers, one at least.
+    /// `proxy` for the first worker, and siblings of it for the others. There is one worker at least.
     #[must_use]
     pub fn new(proxy: Proxy, workers: usize) -> Self {
         let siblings: Vec<Proxy> = (1..workers).map(|_| proxy.sibling()).collect();
@@ -29,11 +29,11 @@ impl WorkerProxies {
         self.0.clone()
     }
 
-    /// Lets `settings` hold for every request from the next one on. Those under way end as they began, and connections to
+    /// Applies `settings` from the next request on. Requests under way keep the old ones, and connections to
     /// upstreams that are reached as before are kept.
     ///
     /// # Errors
-    /// When there can be no such proxy; the one that is stays.
+    /// When no proxy can be made of them; the live one stays.
     pub fn replace(&self, settings: &Settings) -> Result<(), BuildError> {
         let Some((first, others)) = self.0.split_first() else { return Ok(()) };
         let proxy = first.current().renewed(settings)?;
@@ -46,7 +46,7 @@ impl WorkerProxies {
 }
 
 impl ProxyHandle {
-    /// The proxy of this moment.
+    /// The live proxy.
     #[must_use]
     pub fn current(&self) -> Arc<Proxy> {
         self.0.load_full()

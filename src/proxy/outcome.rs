@@ -1,4 +1,4 @@
-//! What became of a request: what its line in the log and its span say.
+//! The outcome of a request, for its line in the log and its span.
 
 use http::{HeaderValue, Response, StatusCode};
 
@@ -7,7 +7,7 @@ use super::headers::X_AMZN_REQUESTID;
 /// Filled while a request is forwarded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outcome {
-    /// How often it was sent, or tried to.
+    /// How many times it was signed for sending.
     pub(super) attempts: u32,
     /// The status of the upstream's last answer.
     pub(super) upstream_status: Option<StatusCode>,
@@ -27,12 +27,12 @@ impl Outcome {
     }
 }
 
-/// What the layers outside learn about an answer.
+/// Among the extensions of a response: what the layers around the service log about it.
 #[derive(Clone, Debug)]
 pub(super) struct AnswerMeta {
     pub(super) outcome: Outcome,
     /// The code of the proxy's own answer; absent when the upstream answered.
     pub(super) code: Option<&'static str>,
-    /// A preflight or a problem, not the upstream's answer.
+    /// Whether the answer is the proxy's own: a preflight or a problem.
     pub(super) own: bool,
 }

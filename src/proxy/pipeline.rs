@@ -1,4 +1,5 @@
-//! A request's way to the upstream and back without a guard, for the listener, which has one, and for a command line.
+//! Plan, sign, send: the part of an exchange that needs no client connection. The listener uses it behind its guard,
+//! and commands such as `call` use it alone.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -55,7 +56,7 @@ impl Pipeline {
         Ok(renewed)
     }
 
-    /// Goes on with the connections of `previous` to upstreams that are reached in the same way.
+    /// Takes over the connections of `previous` to upstreams that are reached in the same way.
     pub(super) fn keep_connections_of(&mut self, previous: &Self) {
         self.planner.routes.keep_connections_of(&previous.planner.routes);
     }

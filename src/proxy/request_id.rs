@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest id that is taken over from a client, in bytes.
+/// The longest id that is accepted from a client, in bytes.
 const MAX_LENGTH: usize = 128;
 
 /// The id of a request, the client's own `x-request-id` or a new one.
@@ -24,7 +24,7 @@ impl RequestId {
         match given.filter(sound) {
             Some(id) => Self(id.into()),
             None => {
-                // An id need not be hard to guess: a generator in the process spares a call of the system.
+                // An id need not be hard to guess: the generator in the process saves a system call for each request.
                 let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
                 let mut buffer = uuid::Uuid::encode_buffer();
                 let text: &str = id.hyphenated().encode_lower(&mut buffer);

@@ -1,4 +1,4 @@
-//! An answer on its way down.
+//! Answers on the way down.
 
 pub(super) mod body;
 mod cookie;

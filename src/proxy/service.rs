@@ -1,4 +1,4 @@
-//! The tower service of one connection: each request is exchanged, and errors become answers here and nowhere else.
+//! The tower service of one connection. Errors become answers here and nowhere else.
 
 use std::{
     convert::Infallible,
@@ -25,7 +25,7 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// Forwards the requests of one connection, each by the proxy that is current when it arrives.
+/// Forwards the requests of one connection, each with the configuration that is live when it arrives.
 #[derive(Clone, Debug)]
 pub struct Forward {
     proxy: ProxyHandle,
@@ -50,6 +50,7 @@ impl Service<Request<Incoming>> for Forward {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        // Loaded once: a reload in the middle of a request does not change its rules.
         let (proxy, endpoints) = (self.proxy.current(), self.endpoints);
         Box::pin(async move { Ok(answer(&proxy, &endpoints, request).await) })
     }
@@ -63,7 +64,7 @@ async fn answer(proxy: &Proxy, endpoints: &Endpoints, request: Request<Incoming>
         Err(error) => {
             report(&error, &id, proxy.metrics());
             let mut response = error.response(id.as_str());
-            // A client that may not ask must not hold a connection that others need by asking on and reading nothing.
+            // A client that may not ask could otherwise hold its connection by sending requests and reading no answers.
             response.extensions_mut().insert(ShortAnswer);
             (response, Some(error.code()))
         }
@@ -74,31 +75,30 @@ async fn answer(proxy: &Proxy, endpoints: &Endpoints, request: Request<Incoming>
     response
 }
 
-/// Logs an error with its causes, once.
+/// Logs why a request has no answer of the upstream, once. [`Proxy::exchange`] has logged what the guard refused, with
+/// the names in the request that explain it.
 fn report(error: &ProxyError, id: &RequestId, metrics: &Metrics) {
     let id = id.as_str();
     if let Some(limit) = error.limit() {
         metrics.reached(limit);
     }
     match error {
-        ProxyError::Refused(refusal) => {
-            metrics.rejected(refusal.reason());
-            warn!(request.id = id, reason = refusal.reason(), detail = %refusal, "request refused");
-        }
+        ProxyError::Refused(_) => {}
         ProxyError::Upstream(failure) => {
             let cause = crate::telemetry::causes(failure);
             let cause = (!cause.is_empty()).then_some(cause);
-            warn!(request.id = id, error = %failure, cause, "no answer of the upstream");
+            warn!(request.id = id, error = %failure, cause, "no response from upstream");
         }
         ProxyError::Internal(message) => warn!(request.id = id, error = %message, "internal error"),
         ProxyError::Target(_)
         | ProxyError::NoRoute
-        | ProxyError::BodyTimeout
-        | ProxyError::BodyIncomplete
         | ProxyError::BodyTooLarge { .. }
         | ProxyError::Overloaded(_)
-        | ProxyError::ChunkedSignature
-        | ProxyError::Credentials(_) => {
+        | ProxyError::ChunkedSignature => {
+            warn!(request.id = id, reason = error.code(), detail = %error, "request refused");
+        }
+        // A client that is slow or gone knows it, and the refresher has logged why there are no credentials.
+        ProxyError::BodyTimeout | ProxyError::BodyIncomplete | ProxyError::Credentials(_) => {
             debug!(request.id = id, code = error.code(), "request not forwarded");
         }
     }

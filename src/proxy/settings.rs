@@ -1,4 +1,4 @@
-//! What the data path needs to know, already valid.
+//! The settings of the data path, already valid.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,14 +10,14 @@ use crate::{
     upstream::{self, Resolver},
 };
 
-/// What the data path needs to know.
+/// The settings of the data path.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Who may ask.
     pub guard: GuardSettings,
-    /// How much is taken on.
+    /// Limits on what is accepted.
     pub limits: Limits,
-    /// How long is waited.
+    /// Timeouts.
     pub timeouts: Timeouts,
     /// Where requests go, at least one; paths are distinct.
     pub routes: Vec<RouteSettings>,
@@ -40,7 +40,7 @@ pub struct GuardSettings {
     pub allowed_hosts: Vec<String>,
     /// The token that clients must present.
     pub bearer_token: Option<SecretString>,
-    /// The token that opens the rest of the admin listener to others than this user and root.
+    /// The token with which clients other than this user and root may use all of the admin listener.
     pub admin_token: Option<SecretString>,
     /// Whether other users of this machine may ask without the token.
     pub allow_other_users: bool,
@@ -49,14 +49,14 @@ pub struct GuardSettings {
 }
 
 impl GuardSettings {
-    /// Whether it matters whose a client is, so that the kernel is asked.
+    /// Whether the user behind a connection decides who may ask, so that it has to be looked up.
     #[must_use]
     pub fn asks_for_users(&self) -> bool {
         self.bearer_token.is_none() && !self.allow_other_users
     }
 }
 
-/// How much is taken on at once.
+/// Limits on what is accepted at the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The largest request body, in bytes.
@@ -69,7 +69,7 @@ pub struct Limits {
     pub max_in_flight: usize,
 }
 
-/// How long is waited.
+/// How long the proxy waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// For a connection to the upstream, TLS included.
@@ -83,7 +83,7 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// Those of the wire towards the upstream.
+    /// The timeouts of the wire towards the upstream.
     pub(super) fn upstream(&self) -> upstream::Timeouts {
         let Self { connect, response, idle, .. } = *self;
         upstream::Timeouts { connect, response, idle }

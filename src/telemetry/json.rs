@@ -7,56 +7,49 @@ use std::{
 
 use time::{OffsetDateTime, format_description::StaticFormatDescription, macros::format_description};
 use tracing::{
-    Event, Subscriber,
+    Event,
     field::{Field, Visit},
 };
-use tracing_subscriber::{
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
-    registry::LookupSpan,
-};
+use tracing_subscriber::fmt::format::Writer;
+
+use super::repeats::{FormatLine, LeftOut};
 
 thread_local! {
-    /// The room of the last line, for the next.
-    static ROOM: Cell<String> = const { Cell::new(String::new()) };
-    /// The second that was written last, and how: many lines share it.
+    /// The buffer of the last line, for the next one. This buffer, the second below and two changes in `proxy` and
+    /// `upstream` together took 4 % of the CPU of a small GET away.
+    static BUFFER: Cell<String> = const { Cell::new(String::new()) };
+    /// The second that was written last and its text, which many lines share.
     static SECOND: Cell<(i64, [u8; SECOND_LENGTH])> = const { Cell::new((0, [0; SECOND_LENGTH])) };
 }
 
 const TO_THE_SECOND: StaticFormatDescription =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].");
 
-/// Of a time written so, in bytes.
+/// The length of a time in that format, in bytes.
 const SECOND_LENGTH: usize = 20;
 
 /// Writes events as lines of JSON.
 ///
-/// A line is made in a buffer of its own and then written at once: pieces of it would each go through a writer that
-/// is known at run time only.
+/// A line is composed in a buffer and written at once: each piece of it would otherwise go through a `dyn Write`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Json;
 
-impl<S, N> FormatEvent<S, N> for Json
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut line = ROOM.take();
+impl FormatLine for Json {
+    fn format_line(&self, event: &Event<'_>, left_out: LeftOut, mut writer: Writer<'_>) -> fmt::Result {
+        let mut line = BUFFER.take();
         line.push_str("{\"timestamp\":\"");
         push_time(&mut line)?;
         line.push_str("\",\"level\":\"");
         line.push_str(event.metadata().level().as_str());
         line.push('"');
         event.record(&mut Fields(&mut line));
+        for (name, count) in left_out.fields() {
+            write!(line, ",\"{name}\":{count}")?;
+        }
         line.push_str("}\n");
         let written = writer.write_str(&line);
         line.clear();
-        ROOM.set(line);
+        BUFFER.set(line);
         written
     }
 }
@@ -78,7 +71,7 @@ fn push_time(line: &mut String) -> fmt::Result {
 struct Fields<'a>(&'a mut String);
 
 impl Fields<'_> {
-    /// The names of fields are those of the code: none has a character to escape.
+    /// Field names come from the code: none has a character to escape.
     fn name(&mut self, field: &Field) -> &mut String {
         self.0.push_str(",\"");
         self.0.push_str(field.name());
@@ -110,7 +103,7 @@ impl Visit for Fields<'_> {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // JSON has no number for what is not finite.
+        // JSON has no infinities and no NaN (RFC 8259 section 6).
         let text = if value.is_finite() { value.to_string() } else { "null".to_owned() };
         self.name(field).push_str(&text);
     }
@@ -119,7 +112,7 @@ impl Visit for Fields<'_> {
 /// Writes a string of JSON; most need no escapes.
 fn push_text(line: &mut String, text: &str) {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\' && byte != 0x7f;
-    // Looked at to the end, without a way out on the way: many bytes at once.
+    // Without an early exit, the compiler checks many bytes at once.
     if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
         line.push('"');
         line.push_str(text);
@@ -137,13 +130,13 @@ mod tests {
     use tracing_subscriber::{fmt, layer::SubscriberExt};
 
     use super::*;
-    use crate::telemetry::captured::Lines;
+    use crate::telemetry::{captured::Lines, repeats::Repeats};
 
     #[test]
     fn every_event_is_one_object_whatever_its_fields_contain() {
         let lines = Lines::default();
         let writer = lines.clone();
-        let layer = fmt::layer().event_format(Json).with_writer(move || writer.clone());
+        let layer = fmt::layer().event_format(Repeats::new(Json)).with_writer(move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             info!(
                 text = "a \"b\" \\ \n \u{1b}[31m \u{7f} é",

@@ -21,7 +21,7 @@ pub use limit::Limit;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Everything that is counted; the data path holds one and the admin listener shows it.
+/// All counters. The data path counts, and the admin listener shows them.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -53,7 +53,7 @@ struct LimitLabel {
     limit: &'static str,
 }
 
-/// Observes how long it lived.
+/// Observes the time until it is dropped.
 #[derive(Debug)]
 pub struct Timer<'a> {
     histogram: &'a Histogram,
@@ -113,7 +113,7 @@ impl Metrics {
         );
     }
 
-    /// Adds what is read when it is asked for.
+    /// Adds metrics that are read when they are scraped.
     pub fn collect(&mut self, collector: impl Collector) {
         self.registry.register_collector(Box::new(collector));
     }
@@ -186,7 +186,7 @@ impl Metrics {
     }
 }
 
-/// One of those that a gauge counts, as long as it lives.
+/// Counts one more in a gauge until it is dropped.
 #[derive(Debug)]
 pub struct GaugeGuard(Gauge);
 
@@ -203,7 +203,7 @@ impl Drop for GaugeGuard {
     }
 }
 
-/// Methods are a client's to invent, label values are not.
+/// Clients can make up methods, and each label value is a time series: unknown ones share `other`.
 fn method_label(method: &http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

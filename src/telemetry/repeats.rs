@@ -32,23 +32,21 @@ const MAX_KINDS: usize = 64;
 
 /// Formats events, but not warnings that were written a moment ago.
 ///
-/// The same are those of one place in the code with the same fields, but for what tells requests apart. Errors, the
-/// lines of requests, and what is said of lost lines are written every time.
+/// Two warnings are the same when they come from one place in the code and have the same fields, except those that tell
+/// requests apart. Errors, the lines of requests and reports of lost lines are written every time.
 #[derive(Debug)]
 pub(super) struct Repeats<F> {
     inner: F,
-    /// How a line ends that is to have more fields.
-    ending: Ending,
     seen: Mutex<HashMap<Identifier, Place>>,
 }
 
-/// Where the counts stand in a line.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Ending {
-    /// Before the brace.
-    Json,
-    /// Last.
-    Text,
+/// Writes one event, and how many warnings it stands for.
+pub(super) trait FormatLine {
+    /// Writes the line, its end included.
+    ///
+    /// # Errors
+    /// When the writer fails.
+    fn format_line(&self, event: &Event<'_>, left_out: LeftOut, writer: Writer<'_>) -> fmt::Result;
 }
 
 /// One place in the code that warns.
@@ -69,15 +67,35 @@ struct Kind {
 
 /// How many warnings of a place were left out since the last that was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct LeftOut {
-    /// The same as the one that is written.
+pub(super) struct LeftOut {
+    /// Those that are the same as the one that is written.
     same: u64,
+    /// Those that differ from it and were too many to remember.
     others: u64,
 }
 
+impl LeftOut {
+    /// The counts as fields, those that are zero left out.
+    pub(super) fn fields(self) -> impl Iterator<Item = (&'static str, u64)> {
+        [("repeated", self.same), ("others_left_out", self.others)]
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+    }
+
+    /// Appends the counts for a person: ` ×3` for three of the same, this one included.
+    pub(super) fn append_to(self, text: &mut String) {
+        if self.same > 0 {
+            text.push_str(&format!(" ×{}", self.same + 1));
+        }
+        if self.others > 0 {
+            text.push_str(&format!(" ({} others left out)", self.others));
+        }
+    }
+}
+
 impl<F> Repeats<F> {
-    pub(super) fn new(inner: F, ending: Ending) -> Self {
-        Self { inner, ending, seen: Mutex::default() }
+    pub(super) fn new(inner: F) -> Self {
+        Self { inner, seen: Mutex::default() }
     }
 
     /// How many were left out before; `None` when this one is to be left out too.
@@ -123,38 +141,17 @@ impl<S, N, F> FormatEvent<S, N> for Repeats<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
-    F: FormatEvent<S, N>,
+    F: FormatLine,
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
+        _context: &FmtContext<'_, S, N>,
+        writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let Some(left_out) = self.admit(event) else { return Ok(()) };
-        if left_out == LeftOut::default() {
-            return self.inner.format_event(context, writer, event);
-        }
-        let mut line = String::new();
-        self.inner.format_event(context, Writer::new(&mut line), event)?;
-        let line = line.trim_end_matches('\n');
-        let counts = [("repeated", left_out.same), ("others_left_out", left_out.others)];
-        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
-        match self.ending {
-            Ending::Json => {
-                writer.write_str(line.strip_suffix('}').unwrap_or(line))?;
-                for (name, count) in counts {
-                    write!(writer, ",\"{name}\":{count}")?;
-                }
-                writer.write_str("}\n")
-            }
-            Ending::Text => {
-                writer.write_str(line)?;
-                for (name, count) in counts {
-                    write!(writer, " {name}={count}")?;
-                }
-                writer.write_char('\n')
-            }
+        match self.admit(event) {
+            Some(left_out) => self.inner.format_line(event, left_out, writer),
+            None => Ok(()),
         }
     }
 }
@@ -171,8 +168,10 @@ struct Fields(DefaultHasher);
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let name = field.name();
-        // What differs from one request, or from one moment, to the next.
-        if !name.starts_with("request.") && !matches!(name, "upstream.request_id" | "valid_for") {
+        // These differ from one request, or from one moment, to the next; `detail` names the origin or the host where
+        // it is the cause.
+        let varies = matches!(name, "upstream.request_id" | "valid_for" | "origin" | "host");
+        if !name.starts_with("request.") && !varies {
             write!(self, "{name}={value:?};").expect("a hasher takes everything");
         }
     }
@@ -189,19 +188,15 @@ impl Write for Fields {
 mod tests {
     use tokio::time::advance;
     use tracing::{error, info, subscriber::DefaultGuard, warn};
-    use tracing_subscriber::{
-        fmt::{self, format},
-        layer::SubscriberExt,
-    };
+    use tracing_subscriber::{fmt, layer::SubscriberExt};
 
     use super::*;
-    use crate::telemetry::{captured::Lines, json::Json};
+    use crate::telemetry::{captured::Lines, json::Json, text::Text};
 
     fn json() -> (Lines, DefaultGuard) {
         let lines = Lines::default();
         let writer = lines.clone();
-        let layer =
-            fmt::layer().event_format(Repeats::new(Json, Ending::Json)).with_writer(move || writer.clone());
+        let layer = fmt::layer().event_format(Repeats::new(Json)).with_writer(move || writer.clone());
         (lines, tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)))
     }
 
@@ -219,9 +214,9 @@ mod tests {
         advance(WINDOW).await;
         no_answer(5, "refused");
         no_answer(6, "refused");
-        let told = lines.take();
-        assert_eq!(told.len(), 1, "{told:?}");
-        let line: serde_json::Value = serde_json::from_str(&told[0]).expect("JSON");
+        let written = lines.take();
+        assert_eq!(written.len(), 1, "{written:?}");
+        let line: serde_json::Value = serde_json::from_str(&written[0]).expect("JSON");
         assert_eq!((&line["repeated"], &line["request.id"]), (&4.into(), &5.into()), "{line}");
         advance(WINDOW * 2).await;
         no_answer(7, "refused");
@@ -252,11 +247,11 @@ mod tests {
             for number in 0..5_000 {
                 no_answer(0, &format!("{round} {number}"));
             }
-            let told = lines.take();
-            assert_eq!(told.len(), MAX_KINDS, "in round {round}");
+            let written = lines.take();
+            assert_eq!(written.len(), MAX_KINDS, "in round {round}");
             if round > 0 {
                 let omitted = format!("\"others_left_out\":{}", 5_000 - MAX_KINDS);
-                assert!(told[0].contains(&omitted), "{}", told[0]);
+                assert!(written[0].contains(&omitted), "{}", written[0]);
             }
             warn!(round, "another place");
             assert_eq!(lines.take().len(), 1, "one place does not silence another");
@@ -285,15 +280,15 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let layer = fmt::layer()
-            .event_format(Repeats::new(format().with_target(false), Ending::Text))
+            .event_format(Repeats::new(Text { colour: false, details: false }))
             .with_writer(move || writer.clone());
         let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
         no_answer(1, "refused");
         no_answer(2, "refused");
         advance(WINDOW).await;
         no_answer(3, "refused");
-        let told = lines.take();
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told[1].ends_with(" repeated=1") && told[1].contains("no answer"), "{told:?}");
+        let written = lines.take();
+        assert_eq!(written.len(), 2, "{written:?}");
+        assert!(written[1].ends_with("warning: no answer: refused ×2"), "{written:?}");
     }
 }

@@ -1,7 +1,7 @@
-//! What is written to stderr: log lines and messages wait in a queue for a thread that writes them.
+//! The queue of stderr: log lines and messages wait in it for a thread that writes them.
 //!
 //! Stderr may be a pipe that nobody reads, a terminal stopped by Ctrl-S, or a file on a full disk. No request waits for
-//! it, the queue is bounded, lines that are lost are counted, and the end of the process waits for a second at most.
+//! it, the queue is bounded, lost lines are counted, and the end of the process waits for a second at most.
 
 use std::{
     io::{self, ErrorKind, IsTerminal, Write},
@@ -11,35 +11,41 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
 use tracing::{Metadata, warn};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{ACCESS, LOST};
+use super::{ACCESS, LOST, folding::Folding, text};
 
-/// How long the lines of requests are gathered before they are written together.
-const GATHER: Duration = Duration::from_millis(100);
+/// How long the lines of requests are gathered before they are written together. A write for each line would cost a
+/// system call for each request.
+const MAX_GATHER_TIME: Duration = Duration::from_millis(100);
 
-/// From so many bytes on nothing is gathered any longer.
-const ENOUGH: usize = 64 * 1024;
+/// Gathered bytes that are written before their time is over.
+const MAX_GATHERED: usize = 64 * 1024;
 
 /// The bytes that may wait for a reader that has stopped, those of a write under way included.
 const MAX_WAITING: usize = 4 * 1024 * 1024;
 
-/// The part of it that the lines of requests may take: a flood of them leaves room for warnings.
-const MAX_OF_REQUESTS: usize = MAX_WAITING / 4 * 3;
+/// The part of them that the lines of requests may take: a flood of them leaves room for warnings.
+const MAX_WAITING_OF_REQUESTS: usize = MAX_WAITING / 4 * 3;
 
 /// How long the end of the process waits for what is still to be written.
-const LONGEST_END: Duration = Duration::from_secs(1);
+const MAX_FLUSH: Duration = Duration::from_secs(1);
 
-/// How long the thread waits before it tries a stderr again that another process has made non-blocking.
-const PAUSE: Duration = Duration::from_millis(10);
+/// The pause before the thread tries a stderr again that another process has made non-blocking.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
-/// Stderr is one for the whole process, and so is its queue.
+/// The process has one stderr, and so it has one queue.
 static STDERR: OnceLock<Sink> = OnceLock::new();
 
-/// Takes lines; without a thread, writes them at once.
+/// Queues lines for the thread that writes them.
 #[derive(Clone, Debug)]
-pub(super) struct Sink(Arc<Shared>);
+pub(super) struct Sink {
+    shared: Arc<Shared>,
+    /// Whether lines of requests that repeat each other are written once, with their number.
+    folds: bool,
+}
 
 /// Waits, when it is dropped, until everything is written, but for a second at most.
 #[derive(Debug)]
@@ -58,29 +64,34 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Waiting {
     lines: Vec<u8>,
+    /// Lines of requests that wait for more of the same.
+    folding: Folding,
     /// Bytes that the thread has taken and not yet written.
     writing: usize,
-    /// There is a line that nobody should have to wait for.
+    /// One of the lines is to be written at once.
     urgent: bool,
     /// Lines for which there was no room.
     lost: u64,
-    /// Somebody has waited in vain, and nothing has been written since.
+    /// A flush has timed out, and nothing has been written since.
     stalled: bool,
 }
 
-/// What a line is about, and so how much room there is for it.
+/// What a line is about, which decides how much of the queue it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum About {
     Request,
     Anything,
-    /// How many lines were lost; the thread itself writes it, once in a while.
+    /// How many lines were lost. The thread itself writes it, once for each time that the queue was full.
     Loss,
 }
 
-/// Starts the thread that writes to stderr. Where the system gives none, everything is written as it comes.
+/// Starts the thread that writes to stderr. Where the system gives no thread, each line is written as it comes.
+///
+/// It has to be called before the process starts any other thread, since it learns the local time zone.
 pub fn open_log() -> Log {
+    text::learn_time_zone();
     let gathers = !io::stderr().is_terminal();
-    let sink = Sink(Arc::new(Shared { gathers, ..Shared::default() }));
+    let sink = Sink { shared: Arc::new(Shared { gathers, ..Shared::default() }), folds: false };
     let writer = sink.clone();
     // No owner awaits the thread: it may hang in a write for as long as nobody reads, and ends with the process.
     if thread::Builder::new().name("log".to_owned()).spawn(move || writer.run()).is_ok() {
@@ -90,11 +101,11 @@ pub fn open_log() -> Log {
     Log(())
 }
 
-/// Writes a message to stderr, behind all log lines so far. It may be lost if nobody reads.
+/// Writes a message to stderr, behind all log lines so far. It is lost if the queue is full.
 pub fn say(text: &str) {
     match STDERR.get() {
         Some(sink) => sink.put(text.as_bytes(), About::Anything),
-        // Stderr may be closed: then nobody is left to tell.
+        // A stderr that is closed has no reader who could learn of it.
         None => drop(io::stderr().write_all(text.as_bytes())),
     }
 }
@@ -102,7 +113,7 @@ pub fn say(text: &str) {
 /// Waits until all lines so far are written, but for a second at most, and not again while they are stuck.
 pub fn flush() {
     if let Some(sink) = STDERR.get() {
-        sink.flush(LONGEST_END);
+        sink.flush(MAX_FLUSH);
     }
 }
 
@@ -118,26 +129,31 @@ impl Sink {
         STDERR.get().cloned()
     }
 
+    /// The same queue for a person at a terminal.
+    pub(super) fn folding(self) -> Self {
+        Self { folds: true, ..self }
+    }
+
     fn run(&self) {
         let mut output = Output { to: io::stderr(), is_torn: false };
         let (mut lines, mut failed) = (Vec::new(), None);
         loop {
             self.take(&mut lines);
             match output.write_lines(&lines) {
-                Ok(()) => self.tell_losses(failed.take()),
+                Ok(()) => self.report_losses(failed.take()),
                 Err((lost, error)) => {
                     let before = failed.map_or(0, |(before, _)| before);
                     failed = Some((before + lost, error));
                 }
             }
             lines.clear();
-            // What a burst took is given back.
-            lines.shrink_to(ENOUGH);
+            // A burst may have taken megabytes.
+            lines.shrink_to(MAX_GATHERED);
         }
     }
 
-    /// Says in the log what is missing from it, now that it is written again.
-    fn tell_losses(&self, failed: Option<(u64, io::Error)>) {
+    /// Logs how many lines are missing, now that lines are written again.
+    fn report_losses(&self, failed: Option<(u64, io::Error)>) {
         let dropped = mem::take(&mut self.lock().lost);
         if dropped > 0 {
             warn!(target: LOST, lines = dropped, "log lines were dropped: stderr was not read fast enough");
@@ -151,12 +167,23 @@ impl Sink {
     fn take(&self, lines: &mut Vec<u8>) {
         let mut waiting = self.lock();
         (waiting.writing, waiting.stalled) = (0, false);
-        while waiting.lines.is_empty() {
-            self.0.idle.notify_all();
-            waiting = self.0.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        loop {
+            waiting.release_due(Instant::now());
+            if !waiting.lines.is_empty() {
+                break;
+            }
+            self.shared.idle.notify_all();
+            waiting = match waiting.folding.due() {
+                None => self.shared.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                Some(due) => {
+                    let pause = due.saturating_duration_since(Instant::now());
+                    let waited = self.shared.changed.wait_timeout(waiting, pause);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
-        let gathers = |waiting: &mut Waiting| !waiting.urgent && waiting.lines.len() < ENOUGH;
-        let gathered = self.0.changed.wait_timeout_while(waiting, GATHER, gathers);
+        let gathers = |waiting: &mut Waiting| !waiting.urgent && waiting.lines.len() < MAX_GATHERED;
+        let gathered = self.shared.changed.wait_timeout_while(waiting, MAX_GATHER_TIME, gathers);
         let (mut waiting, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         waiting.urgent = false;
         mem::swap(lines, &mut waiting.lines);
@@ -165,9 +192,14 @@ impl Sink {
 
     fn put(&self, line: &[u8], about: About) {
         let mut waiting = self.lock();
+        if self.folds && about == About::Request && !waiting.folding.admit(line, Instant::now()) {
+            // The thread learns how long to wait.
+            self.shared.changed.notify_one();
+            return;
+        }
         let before = waiting.lines.len();
         let limit = match about {
-            About::Request => MAX_OF_REQUESTS,
+            About::Request => MAX_WAITING_OF_REQUESTS,
             About::Anything => MAX_WAITING,
             About::Loss => usize::MAX,
         };
@@ -176,11 +208,11 @@ impl Sink {
             return;
         }
         waiting.lines.extend_from_slice(line);
-        let urgent = about != About::Request || !self.0.gathers;
+        let urgent = about != About::Request || !self.shared.gathers;
         waiting.urgent |= urgent;
-        let enough = before < ENOUGH && waiting.lines.len() >= ENOUGH;
-        if before == 0 || urgent || enough {
-            self.0.changed.notify_one();
+        let is_full = before < MAX_GATHERED && waiting.lines.len() >= MAX_GATHERED;
+        if before == 0 || urgent || is_full {
+            self.shared.changed.notify_one();
         }
     }
 
@@ -189,16 +221,27 @@ impl Sink {
         if waiting.stalled {
             return;
         }
+        let Waiting { lines, folding, .. } = &mut *waiting;
+        folding.release_all(lines);
         waiting.urgent = !waiting.lines.is_empty();
-        self.0.changed.notify_one();
+        self.shared.changed.notify_one();
         let busy = |waiting: &mut Waiting| waiting.writing > 0 || !waiting.lines.is_empty();
-        let waited = self.0.idle.wait_timeout_while(waiting, longest, busy);
+        let waited = self.shared.idle.wait_timeout_while(waiting, longest, busy);
         let (mut waiting, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         waiting.stalled = timeout.timed_out();
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Queues the lines of requests for which no more of the same are waited for.
+    fn release_due(&mut self, now: Instant) {
+        let before = self.lines.len();
+        self.folding.release_due(now, &mut self.lines);
+        self.urgent |= self.lines.len() > before;
     }
 }
 
@@ -228,7 +271,7 @@ pub(super) struct Line<'a> {
 
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // A line that is left out comes as nothing.
+        // A warning that repeats is left out and arrives as an empty line.
         if !line.is_empty() {
             self.sink.put(line, self.about);
         }
@@ -251,7 +294,7 @@ impl<W: Write> Output<W> {
     /// Writes lines; when it fails, how many were not written to their end, and why.
     fn write_lines(&mut self, lines: &[u8]) -> Result<(), (u64, io::Error)> {
         let count = |lines: &[u8]| lines.iter().filter(|byte| **byte == b'\n').count() as u64;
-        // After a torn line, the next one starts on a line of its own, so that whoever parses loses only one.
+        // A newline behind a torn line: a program that parses the log then loses that line only.
         if self.is_torn {
             self.write(b"\n").map_err(|(_, error)| (count(lines), error))?;
             self.is_torn = false;
@@ -270,7 +313,7 @@ impl<W: Write> Output<W> {
                 Ok(0) => return Err((written, ErrorKind::WriteZero.into())),
                 Ok(more) => written += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(RETRY_PAUSE),
                 Err(error) => return Err((written, error)),
             }
         }
@@ -285,7 +328,7 @@ mod tests {
     use super::*;
 
     fn sink() -> Sink {
-        Sink(Arc::new(Shared { gathers: true, ..Shared::default() }))
+        Sink { shared: Arc::new(Shared { gathers: true, ..Shared::default() }), folds: false }
     }
 
     fn taken(sink: &Sink) -> String {
@@ -304,14 +347,14 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_nobody_reads_are_bounded_whatever_they_are_about() {
+    fn lines_that_are_not_read_are_bounded_whatever_they_are_about() {
         let sink = sink();
         let line = [b'x'; 1023];
         let line = [&line[..], b"\n"].concat();
         for _ in 0..MAX_WAITING / line.len() * 2 {
             sink.put(&line, About::Request);
         }
-        assert_eq!(sink.lock().lines.len(), MAX_OF_REQUESTS);
+        assert_eq!(sink.lock().lines.len(), MAX_WAITING_OF_REQUESTS);
         let mut under_way = Vec::new();
         sink.take(&mut under_way);
         for _ in 0..MAX_WAITING / line.len() * 2 {
@@ -323,16 +366,27 @@ mod tests {
         assert_eq!(waiting.lost, lost as u64);
         drop(waiting);
         sink.put(b"lost\n", About::Loss);
-        assert!(taken(&sink).ends_with("lost\n"), "the loss is told whatever waits");
+        assert!(taken(&sink).ends_with("lost\n"), "the loss is reported whatever waits");
     }
 
     #[test]
-    fn whoever_waits_for_a_log_that_is_stuck_waits_once() {
+    fn a_log_that_is_stuck_is_waited_for_once() {
         let sink = sink();
         sink.put(b"stuck\n", About::Anything);
         sink.flush(Duration::from_millis(1));
         sink.flush(Duration::MAX);
         assert_eq!(taken(&sink), "stuck\n");
+    }
+
+    #[test]
+    fn repeated_lines_of_requests_are_folded_and_a_flush_releases_them() {
+        let sink = sink().folding();
+        for _ in 0..3 {
+            sink.put(b"12:00:00 GET /a 200 2 B 1 ms\n", About::Request);
+        }
+        assert_eq!(taken(&sink), "12:00:00 GET /a 200 2 B 1 ms\n");
+        sink.flush(Duration::from_millis(1));
+        assert_eq!(taken(&sink), "12:00:00 GET /a 200 2 B 1 ms ×2\n");
     }
 
     #[test]

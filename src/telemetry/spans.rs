@@ -44,7 +44,7 @@ pub struct Settings {
     pub timeout: Duration,
     /// How the collector is reached.
     pub http: aws_http::Settings,
-    /// What is said of the process, `service.name` for one.
+    /// Attributes of the process, such as `service.name`.
     pub resource: Vec<(String, String)>,
     /// Which requests get a span.
     pub sampling: Sampling,
@@ -142,10 +142,10 @@ impl Export {
     pub async fn end(self) {
         let batches = self.batches;
         let (sent, all_sent) = oneshot::channel();
-        // A thread that nobody has to wait for when a second signal ends the process at once.
+        // A thread, so that a second signal can end the process without waiting for it.
         let flush = move || {
             let flushed = batches.shutdown_with_timeout(FAREWELL);
-            // Nobody listens any more when it took too long.
+            // The receiver is gone if this took too long.
             let _ = sent.send(flushed);
         };
         if let Err(error) = thread::Builder::new().name("spans".to_owned()).spawn(flush) {

@@ -246,12 +246,12 @@ async fn the_log_says_what_the_client_is_told_and_no_more_than_words() {
     let program = Program::start(serve);
     let url = program.logged("ready", "url").await;
     assert_eq!(ask(&url, "/x").await.0.status, 502);
-    let error = program.logged("no answer of the upstream", "error").await;
+    let error = program.logged("no response from upstream", "error").await;
     assert!(
         error.starts_with("the certificate of the upstream expired at 2020-02-29T00:00:00Z; "),
         "{error}"
     );
-    let line = program.stderr_line("no answer of the upstream").await;
+    let line = program.stderr_line("no response from upstream").await;
     assert!(!line.contains("\"cause\""), "it would be empty: {line}");
     assert!(!line.contains("InvalidCertificate") && !line.contains("Expired"), "{line}");
 }

@@ -235,6 +235,11 @@ impl Proxy {
         self.trigger.request();
     }
 
+    /// The same as a person with Ctrl-C at a terminal.
+    pub(crate) fn begin_interactive_shutdown(&self) {
+        self.trigger.request_interactively();
+    }
+
     /// Waits until the proxy has ended.
     pub(crate) async fn ended(&mut self) {
         soon("the end of the proxy", self.tasks.join_next()).await.expect("one task").expect("no panic");

@@ -77,6 +77,8 @@ struct State {
     is_in_body: bool,
     /// Whether the answer is a [`ShortAnswer`].
     is_answer_short: bool,
+    /// Since when an answer without a declared length is being sent: nobody knows when it ends.
+    open_ended_since: Option<Instant>,
     /// Since when the connection is only kept so that the client can read its last answer.
     lingering_since: Option<Instant>,
     /// Must be set before the exchange is dropped: that writes its log line, which names the cause.
@@ -94,6 +96,7 @@ impl Default for State {
             stalled: None,
             is_in_body: false,
             is_answer_short: false,
+            open_ended_since: None,
             lingering_since: None,
             ended_by: None,
         }
@@ -150,6 +153,15 @@ impl ConnectionPhase {
         self.lock().is_answer_short = short;
     }
 
+    /// Since when an answer without a declared length is sent.
+    pub(in crate::downstream) fn open_ended_since(&self) -> Option<Instant> {
+        self.lock().open_ended_since
+    }
+
+    fn set_open_ended(&self, open_ended: bool) {
+        self.lock().open_ended_since = open_ended.then(Instant::now);
+    }
+
     /// Notes whether a part of the request body has not been read.
     pub(in crate::downstream) fn set_in_body(&self, in_body: bool) {
         self.lock().is_in_body = in_body;
@@ -183,6 +195,7 @@ impl ConnectionPhase {
     pub(in crate::downstream) fn end_exchange(&self) {
         let mut state = self.lock();
         state.is_answering = false;
+        state.open_ended_since = None;
         state.idle_since = Instant::now();
         state.idle_start = Some(state.idle_since);
     }
@@ -209,6 +222,7 @@ impl<S> PhaseService<S> {
 impl<S, R, B> hyper::service::Service<Request<R>> for PhaseService<S>
 where
     S: Service<Request<R>, Response = Response<B>> + Clone,
+    B: Body,
 {
     type Response = Response<ExchangeBody<B>>;
     type Error = S::Error;
@@ -240,6 +254,7 @@ pin_project! {
 impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
 {
     type Output = Result<Response<ExchangeBody<B>>, E>;
 
@@ -248,6 +263,7 @@ where
         let mut response = ready!(this.response.poll(context))?;
         let exchange = this.exchange.take().expect("a future is polled to its end once");
         exchange.0.set_answer_short(response.extensions_mut().remove::<ShortAnswer>().is_some());
+        exchange.0.set_open_ended(response.body().size_hint().exact().is_none());
         // The filter discards the rest of the body, and would discard a request behind it too: the client must not send one.
         if exchange.0.is_in_body() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -1,4 +1,4 @@
-//! Why an exchange ended before its answer did.
+//! Why an exchange ended before its whole answer was sent.
 
 use crate::{
     downstream::{ConnectionEnd, EndedBy},

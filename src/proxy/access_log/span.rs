@@ -1,4 +1,4 @@
-//! The span of a request: what its line in the log says, in the words of OpenTelemetry's semantic conventions.
+//! The span of a request: the content of its log line under the names of OpenTelemetry's semantic conventions.
 
 use std::str;
 
@@ -10,11 +10,11 @@ use crate::telemetry::spans::{Parent, Span, Spans};
 
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// A longer path is cut off, in bytes: spans wait for their batch in memory.
-const LONGEST_PATH: usize = 1_024;
+/// A longer path is cut, in bytes: spans wait in memory for their batch.
+const MAX_PATH: usize = 1_024;
 
-/// A longer state is left out, in bytes: what is cut off may mean something else.
-const LONGEST_STATE: usize = 1_024;
+/// A longer `tracestate` is left out, in bytes: cut, it could mean something else.
+const MAX_STATE: usize = 1_024;
 
 /// Begins the span of `request`, whose headers then say what the upstream's spans belong to.
 ///
@@ -30,7 +30,7 @@ pub(super) fn begin<B>(spans: &Spans, request: &mut Request<B>) -> Option<Span> 
     });
     let (traceparent, span) = spans.begin(name(request.method()), parent.as_ref());
     if parent.is_none() {
-        // It belongs to a trace that could not be read.
+        // A state without a readable `traceparent` is another trace's.
         request.headers_mut().remove(TRACESTATE);
     }
     if let Some(traceparent) = traceparent {
@@ -43,10 +43,10 @@ pub(super) fn begin<B>(spans: &Spans, request: &mut Request<B>) -> Option<Span> 
 fn state(headers: &HeaderMap) -> String {
     let values = headers.get_all(TRACESTATE).iter().filter_map(|value| value.to_str().ok());
     let state = values.collect::<Vec<_>>().join(",");
-    if state.len() > LONGEST_STATE { String::new() } else { state }
+    if state.len() > MAX_STATE { String::new() } else { state }
 }
 
-/// Methods are a client's to invent, names of spans are not.
+/// The name of a span. Clients can make up methods, so an unknown one becomes `HTTP`: names have to be few.
 fn name(method: &Method) -> &'static str {
     known(method).unwrap_or("HTTP")
 }
@@ -69,12 +69,12 @@ fn known(method: &Method) -> Option<&'static str> {
 impl AccessEntry {
     pub(super) fn end(&mut self, mut span: Span) {
         span.set("http.request.method", self.method.as_ref().and_then(known).unwrap_or("_OTHER"));
-        self.path.truncate(self.path.floor_char_boundary(LONGEST_PATH));
+        self.path.truncate(self.path.floor_char_boundary(MAX_PATH));
         span.set("url.path", std::mem::take(&mut self.path));
         span.set("countersign.request.id", self.id.as_str().to_owned());
         match self.status {
             Some(status) => self.describe_answer(&mut span, status),
-            // A client that went away before the head of its answer has seen none.
+            // The client left before the head of its answer.
             None => span.set("error.type", "aborted"),
         }
         if let Some(reason) = self.aborted() {

@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use super::{Refusal, host::Authority};
 use crate::proxy::headers::{SEC_FETCH_DEST, SEC_FETCH_SITE};
 
-/// Where browsers say that nobody has asked for the page yet: the header of the Fetch standard, then the older
-/// ones of Chromium, Safari and Firefox.
+/// Headers by which browsers mark a speculative load: that of the Fetch standard, then the older ones of Chromium,
+/// Safari and Firefox.
 static PURPOSES: [HeaderName; 4] = [
     HeaderName::from_static("sec-purpose"),
     HeaderName::from_static("purpose"),
@@ -16,7 +16,7 @@ static PURPOSES: [HeaderName; 4] = [
 
 static SPECULATIVE: [&str; 3] = ["prefetch", "prerender", "preview"];
 
-/// What is fetched for a page and shown as part of it, not as a document or a worker of its own.
+/// Destinations whose answers become part of a page. All others are documents or workers.
 const SUBRESOURCES: [&[u8]; 17] = [
     b"empty",
     b"image",
@@ -63,7 +63,7 @@ pub(super) fn check(
     };
     let site = single(headers, &SEC_FETCH_SITE, "There are several Sec-Fetch-Site headers")?;
     let passes = match site.map(HeaderValue::as_bytes) {
-        // Whatever Origin says: a dev server in between sends its own page's along with this.
+        // Origin is not compared: a dev server in between passes on the origin of its own page.
         Some(b"same-origin") => true,
         // Browsers say "none" to a speculation rule's prefetch as well, on behalf of any page.
         Some(b"none") => page.names_no_other() && !is_speculative(headers),
@@ -124,7 +124,7 @@ pub(super) fn is_document(parts: &Parts) -> bool {
     destinations.iter().any(|destination| !SUBRESOURCES.contains(&destination.as_bytes()))
 }
 
-/// Whether a browser asks before anybody wants to see the answer, on behalf of a page that it need not name.
+/// Whether a browser loads speculatively, on behalf of a page that it need not name.
 fn is_speculative(headers: &HeaderMap) -> bool {
     let values = PURPOSES.iter().flat_map(|name| headers.get_all(name));
     let words = values.flat_map(|value| value.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()));

@@ -1,4 +1,4 @@
-//! What a sound head may not ask for: the meaning of a request, where the server has checked its form.
+//! Checks of a head that is well formed: targets, expectations, upgrades and hosts that are not forwarded.
 
 use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
 
@@ -39,14 +39,14 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get_all(header::EXPECT).iter().all(known) { Ok(()) } else { Err(Refusal::Expectation) }
 }
 
-/// RFC 9110 section 7.8 lets a server ignore an offer. Clients that offer HTTP/2 or TLS go on without; one that asks for
-/// a WebSocket has no use for any other answer.
+/// RFC 9110 section 7.8 lets a server ignore an offer. Clients that offer HTTP/2 or TLS continue without it; a client
+/// that asks for a WebSocket cannot use any other answer.
 fn check_upgrade(parts: &Parts) -> Result<(), Refusal> {
     let items = |name| {
         let values = parts.headers.get_all(name).iter();
         values.flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
     };
-    // Without this option, and in HTTP/1.0, there is no offer.
+    // Without this option, and in HTTP/1.0, Upgrade is no offer.
     let offers = items(header::CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
     if parts.version != Version::HTTP_11 || !offers {
         return Ok(());

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::Refusal;
 use crate::proxy::headers::X_COUNTERSIGN_TOKEN;
 
-/// The digest of the token: digests have one length, so that comparing tells nothing about it.
+/// The digest of the token. Digests have one length, so that a comparison does not reveal the token's.
 pub struct Token([u8; 32]);
 
 impl Token {

@@ -29,7 +29,7 @@ pub(super) struct Refused {
     /// `x-amzn-errortype`, without the address that some services append.
     error_type: Option<String>,
     request_id: Option<String>,
-    /// Whether the gateway's own request id stands beside it, which no integration's answer has.
+    /// Whether the gateway's own request id is there, which no integration's answer has.
     is_gateways_own: bool,
     /// Whether the text can be read as it comes.
     is_plain: bool,
@@ -38,6 +38,7 @@ pub(super) struct Refused {
 impl Refused {
     /// `None` for any other answer, and for a 403 without the marks that gateways leave on theirs.
     pub(super) fn of<B>(response: &Response<B>) -> Option<Self> {
+        // The status goes first, so that no other answer pays for looking these headers up.
         if response.status() != StatusCode::FORBIDDEN {
             return None;
         }
@@ -67,7 +68,7 @@ impl Refused {
             )
     }
 
-    /// What is wrong and can be mended, from the type and the text.
+    /// What is wrong and can be corrected before another attempt, from the type and the text.
     ///
     /// "Missing Authentication Token" in answer to a signed request means a wrong route, and "not authorized"
     /// means policy: neither is among these.
@@ -88,7 +89,7 @@ impl Refused {
     }
 }
 
-/// What is wrong with a signed request by a gateway's refusal, where the proxy can mend it and send again.
+/// What is wrong with a signed request, where the proxy can correct it and send again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RetryableRefusal {
     /// The credentials have expired or are not known.
@@ -111,7 +112,7 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// Looks on while a refusal goes down, and logs its meaning when its end is reached or nobody reads on.
+/// Reads along while a refusal goes down, and logs its meaning when it is dropped with the body.
 #[derive(Debug)]
 pub(in crate::proxy) struct RefusalLogger {
     id: String,
@@ -122,15 +123,15 @@ pub(in crate::proxy) struct RefusalLogger {
 }
 
 impl RefusalLogger {
-    /// A witness of the answer to the request `id` that was signed for `scope`.
+    /// A logger for the answer to the request `id`, which was signed for `scope`.
     pub(super) fn new(id: &str, refused: Refused, scope: Scope, canonical_request: Vec<u8>) -> Self {
         Self { id: id.to_owned(), refused, scope, canonical_request, text: Vec::new() }
     }
 
-    /// Sees the next piece of the body.
-    pub(in crate::proxy) fn see(&mut self, piece: &Bytes) {
-        let room = MAX_TEXT.saturating_sub(self.text.len());
-        self.text.extend_from_slice(&piece[..piece.len().min(room)]);
+    /// Reads the next chunk of the body.
+    pub(in crate::proxy) fn observe(&mut self, chunk: &Bytes) {
+        let left = MAX_TEXT.saturating_sub(self.text.len());
+        self.text.extend_from_slice(&chunk[..chunk.len().min(left)]);
     }
 }
 
@@ -139,7 +140,7 @@ impl Drop for RefusalLogger {
         let text = if self.refused.is_plain { String::from_utf8_lossy(&self.text) } else { "".into() };
         let ours = String::from_utf8_lossy(&self.canonical_request);
         let Some(meaning) = Meaning::of(self.refused.error_type.as_deref(), &text, &ours) else { return };
-        // It quotes the upstream, in names of headers for one.
+        // The meaning quotes the upstream, for example its names of headers.
         let said = meaning::first_line(&meaning.to_string());
         warn!(
             request.id = (!self.id.is_empty()).then_some(self.id.as_str()),
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn only_token_and_clock_can_be_cured() {
+    fn only_token_and_clock_are_retryable() {
         for (error_type, text, expected) in [
             (
                 "ExpiredTokenException",
@@ -252,11 +253,11 @@ mod tests {
         let scope = Scope { region: "eu-west-1".to_owned(), service: "execute-api".to_owned() };
         let mut logger = RefusalLogger::new("id", marks(None, Some("1"), true), scope, Vec::new());
         for piece in ["User: ", "x is not ", "authorized"] {
-            logger.see(&Bytes::from_static(piece.as_bytes()));
+            logger.observe(&Bytes::from_static(piece.as_bytes()));
         }
         assert_eq!(logger.text, b"User: x is not authorized");
-        logger.see(&Bytes::from(vec![b'a'; MAX_TEXT]));
-        logger.see(&Bytes::from_static(b"more"));
+        logger.observe(&Bytes::from(vec![b'a'; MAX_TEXT]));
+        logger.observe(&Bytes::from_static(b"more"));
         assert_eq!(logger.text.len(), MAX_TEXT);
     }
 

@@ -1,4 +1,4 @@
-//! Which attempts are followed by another: none that may run a request twice.
+//! Which failed attempts are followed by another one: never one that could carry out a request twice.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use crate::upstream::{Failure, UpstreamError};
 /// How many failures to connect are followed by another attempt.
 const MAX_CONNECT_RETRIES: u32 = 2;
 
-/// What is left of a request's chances.
+/// The attempts that a request still has.
 #[derive(Debug)]
 pub(super) struct Attempts {
     idempotent: bool,
     connects: u32,
     /// How many connections had been made when one that was used before failed.
     stale: Option<u64>,
-    /// What has been cured, and is not tried again.
-    cured: SmallVec<[RetryableRefusal; 2]>,
+    /// What has been corrected once, and is not tried again.
+    retried: SmallVec<[RetryableRefusal; 2]>,
 }
 
 /// Another attempt that is allowed.
@@ -33,11 +33,12 @@ pub(super) struct RetryAfter {
 
 impl Attempts {
     pub(super) fn new(method: &Method) -> Self {
+        // RFC 9110 section 9.2.2, without TRACE, which is not forwarded.
         let idempotent = matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE");
-        Self { idempotent, connects: 0, stale: None, cured: SmallVec::new() }
+        Self { idempotent, connects: 0, stale: None, retried: SmallVec::new() }
     }
 
-    /// That the next attempt needs a connection which is newer than the first so many.
+    /// How many of the upstream's connections are too old for the next attempt.
     pub(super) fn needs_newer_than(&self) -> Option<u64> {
         self.stale
     }
@@ -46,6 +47,8 @@ impl Attempts {
     ///
     /// `chance` in 0..1 spreads the pause, so that requests that failed together do not return together.
     pub(super) fn after_failure(&mut self, failure: &Failure, chance: f64) -> Option<RetryAfter> {
+        // A connection from the pool may have been closed by the upstream while the request was on its way (RFC 9112
+        // section 9.3.1). This happens once: the next attempt asks for a newer connection.
         if failure.reused && self.stale.replace(failure.connections).is_none() {
             let closed = matches!(failure.error, UpstreamError::Closed(_));
             let safe = failure.unsent || (closed && self.idempotent);
@@ -59,11 +62,11 @@ impl Attempts {
         Some(RetryAfter { reason: "connect", pause })
     }
 
-    /// Whether this may still be cured; asked once for each. A virtual machine that slept needs both: its clock is late,
-    /// and its credentials have expired meanwhile.
-    pub(super) fn allow_once(&mut self, ailment: RetryableRefusal) -> bool {
-        let first = !self.cured.contains(&ailment);
-        self.cured.push(ailment);
+    /// Whether a refusal of this kind allows another attempt, once for each kind. A virtual machine that slept needs
+    /// both: its clock is late, and its credentials have expired meanwhile.
+    pub(super) fn allow_once(&mut self, refusal: RetryableRefusal) -> bool {
+        let first = !self.retried.contains(&refusal);
+        self.retried.push(refusal);
         first
     }
 }
@@ -167,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn each_ailment_is_cured_once() {
+    fn each_kind_of_refusal_is_retried_once() {
         let mut attempts = Attempts::new(&Method::POST);
         assert!(attempts.allow_once(RetryableRefusal::Clock));
         assert!(attempts.allow_once(RetryableRefusal::Credentials));

@@ -1,4 +1,4 @@
-//! Status, code and error type of each failure: the one place where they are chosen.
+//! Status, code and `Proxy-Status` error of each failure. They are chosen here and nowhere else.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     upstream::{ProxyCause, UpstreamError},
 };
 
-/// How an error looks from outside.
+/// The parts of a problem document and its headers that depend on the failure.
 pub(super) struct ProblemKind {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
@@ -32,7 +32,7 @@ impl ProxyError {
             retry_after: None,
         };
         match self {
-            Self::Refused(refusal) => refusal_face(refusal, kind),
+            Self::Refused(refusal) => refusal_kind(refusal, kind),
             Self::Target(TargetError::TooLong) => kind(
                 StatusCode::URI_TOO_LONG,
                 "uri-too-long",
@@ -79,7 +79,7 @@ impl ProxyError {
                 "Sign-in required",
                 "proxy_configuration_error",
             ),
-            Self::Upstream(error) => upstream_face(error, kind),
+            Self::Upstream(error) => upstream_kind(error, kind),
             Self::Internal(_) => {
                 kind(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", "proxy_internal_error")
             }
@@ -87,9 +87,9 @@ impl ProxyError {
     }
 }
 
-type MakeFace = fn(StatusCode, &'static str, &'static str, &'static str) -> ProblemKind;
+type MakeKind = fn(StatusCode, &'static str, &'static str, &'static str) -> ProblemKind;
 
-fn refusal_face(refusal: &Refusal, kind: MakeFace) -> ProblemKind {
+fn refusal_kind(refusal: &Refusal, kind: MakeKind) -> ProblemKind {
     let error = "http_request_error";
     let denied = "http_request_denied";
     match refusal {
@@ -133,7 +133,7 @@ fn refusal_face(refusal: &Refusal, kind: MakeFace) -> ProblemKind {
     }
 }
 
-fn upstream_face(error: &UpstreamError, kind: MakeFace) -> ProblemKind {
+fn upstream_kind(error: &UpstreamError, kind: MakeKind) -> ProblemKind {
     let bad = StatusCode::BAD_GATEWAY;
     let late = StatusCode::GATEWAY_TIMEOUT;
     match error {
@@ -156,7 +156,7 @@ fn upstream_face(error: &UpstreamError, kind: MakeFace) -> ProblemKind {
             kind(bad, "upstream-protocol", "Upstream broke the protocol", "http_protocol_error")
         }
         UpstreamError::Proxy(failure) => match failure.cause() {
-            ProxyCause::Connection(error) => upstream_face(error, kind),
+            ProxyCause::Connection(error) => upstream_kind(error, kind),
             ProxyCause::Answer(_) => {
                 kind(bad, "upstream-refused", "Proxy refused the tunnel", "connection_refused")
             }

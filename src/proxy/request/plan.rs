@@ -1,4 +1,4 @@
-//! What a request becomes before it is signed: its route, its target, its headers, its body.
+//! The request before it is signed: its route, its target, its headers, its body.
 
 use std::time::SystemTime;
 
@@ -45,7 +45,7 @@ impl Planner {
         Ok(Self { routes: Routes::build(settings)?, strip_headers: settings.strip_headers.clone() })
     }
 
-    /// The same with upstream connections of its own.
+    /// The same planner with other upstream connections.
     pub(in crate::proxy) fn sibling(&self) -> Self {
         Self { routes: self.routes.sibling(), strip_headers: self.strip_headers.clone() }
     }
@@ -75,6 +75,7 @@ impl<'a> Plan<'a> {
     pub fn with_body(self, payload: Payload) -> Ready<'a> {
         let Self { route, method, target, mut headers, form } = self;
         let payload = form.apply(payload);
+        // An empty POST needs a length of 0 (RFC 9110 section 8.6); an empty GET needs none.
         if payload.length() > 0 || headers.contains_key(header::CONTENT_TYPE) || !is_usually_empty(&method) {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(payload.length()));
         }

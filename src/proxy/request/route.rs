@@ -1,4 +1,4 @@
-//! Which upstream a path belongs to: the longest prefix wins.
+//! The route of a path: the longest prefix wins.
 
 use std::{collections::HashMap, error::Error, fmt, sync::Arc};
 
@@ -86,7 +86,7 @@ fn without_default_port(uri: &http::Uri) -> impl Fn(&http::uri::Authority) -> St
     }
 }
 
-/// Why there is no proxy.
+/// Why no proxy can be built from its settings.
 #[derive(Debug)]
 pub enum BuildError {
     /// The trusted roots cannot be used.
@@ -132,6 +132,7 @@ impl Routes {
         let mut upstreams: HashMap<String, Arc<Upstream>> = HashMap::new();
         let mut routes = Vec::with_capacity(settings.routes.len());
         for route in &settings.routes {
+            // By origin: routes to different stages of one API share connections and TLS sessions.
             let origin = format!("{:?}://{:?}", route.upstream.scheme(), route.upstream.authority());
             let upstream = match upstreams.get(&origin) {
                 Some(upstream) => Arc::clone(upstream),
@@ -158,7 +159,7 @@ impl Routes {
         Self(routes)
     }
 
-    /// The same routes with connections of their own; those to one origin share them as before.
+    /// The same routes with other connections. Routes to one origin share theirs, as before.
     pub(in crate::proxy) fn sibling(&self) -> Self {
         let mut upstreams: Vec<(&Arc<Upstream>, Arc<Upstream>)> = Vec::new();
         let mut routes = Vec::with_capacity(self.0.len());

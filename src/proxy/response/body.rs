@@ -1,4 +1,4 @@
-//! Response bodies: our own, and the upstream's as they come, with a limit on silence.
+//! Response bodies: our own, and the upstream's as they come, with a limit on the gap between chunks.
 
 use std::{
     pin::Pin,
@@ -18,7 +18,7 @@ use crate::{
     upstream::{BrokenBody, UpstreamBody},
 };
 
-/// A gateway's refusal is a line or two; what is longer is not looked into further.
+/// A gateway's refusal is a line or two, with the canonical request a few kilobytes. What is longer is not read ahead.
 const MAX_PEEK: usize = 64 * 1024;
 
 /// A body that goes down to the client.
@@ -26,6 +26,8 @@ const MAX_PEEK: usize = 64 * 1024;
 pub enum Body {
     /// The proxy's own, or one that was read to look into it.
     Full(Full<Bytes>),
+    /// A gateway's refusal that was read to look into it; its meaning is logged when it has gone down.
+    Refusal(Box<ReadRefusal>),
     /// The upstream's, as it comes.
     Stream(Box<Streamed>),
 }
@@ -45,8 +47,8 @@ impl Body {
             broken: None,
             idle,
             silence: None,
-            portions: CooperativeYield::default(),
-            witness: None,
+            yielder: CooperativeYield::default(),
+            logger: None,
         }))
     }
 
@@ -64,17 +66,21 @@ impl Body {
         body
     }
 
-    /// The same body, which `witness` sees pass.
-    pub(in crate::proxy) fn watched_by(mut self, mut witness: RefusalLogger) -> Self {
-        match &mut self {
+    /// The same body, whose meaning `logger` logs when it has gone down.
+    pub(in crate::proxy) fn watched_by(self, mut logger: RefusalLogger) -> Self {
+        match self {
             Self::Full(full) => {
                 if let Some(bytes) = full.clone().into_inner() {
-                    witness.see(&bytes);
+                    logger.observe(&bytes);
                 }
+                Self::Refusal(Box::new(ReadRefusal { full, _logger: logger }))
             }
-            Self::Stream(streamed) => streamed.witness = Some(witness),
+            Self::Stream(mut streamed) => {
+                streamed.logger = Some(logger);
+                Self::Stream(streamed)
+            }
+            Self::Refusal(_) => self,
         }
-        self
     }
 }
 
@@ -116,17 +122,25 @@ pub(in crate::proxy) async fn peek(
     (text.clone(), Response::from_parts(parts, Body::stream_after(text, broken, body, idle)))
 }
 
-/// The upstream's body and the clock that watches it.
+/// A refusal as it was read, and what logs its meaning when it is dropped.
+#[derive(Debug)]
+pub struct ReadRefusal {
+    full: Full<Bytes>,
+    _logger: RefusalLogger,
+}
+
+/// The upstream's body and the timer that watches it.
 #[derive(Debug)]
 pub struct Streamed {
     upstream: UpstreamBody,
     head: Option<Bytes>,
-    /// How reading the head ended: a body that has failed once would look as if it had come to its end.
+    /// How reading the beginning failed. A body that has failed once reports its end when it is polled again, so the
+    /// error is kept here.
     broken: Option<BrokenBody>,
     idle: Duration,
     silence: Option<Pin<Box<Sleep>>>,
-    portions: CooperativeYield,
-    witness: Option<RefusalLogger>,
+    yielder: CooperativeYield,
+    logger: Option<RefusalLogger>,
 }
 
 /// Why a streaming body broke off. The client's connection is aborted then, never ended cleanly.
@@ -166,6 +180,9 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Full(full) => Pin::new(full).poll_frame(context).map_err(|never| match never {}),
+            Self::Refusal(refusal) => {
+                Pin::new(&mut refusal.full).poll_frame(context).map_err(|never| match never {})
+            }
             Self::Stream(streamed) => streamed.poll_frame(context),
         }
     }
@@ -173,6 +190,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(full) => full.is_end_stream(),
+            Self::Refusal(refusal) => refusal.full.is_end_stream(),
             Self::Stream(streamed) => streamed.is_end_stream(),
         }
     }
@@ -180,6 +198,7 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(full) => full.size_hint(),
+            Self::Refusal(refusal) => refusal.full.size_hint(),
             Self::Stream(streamed) => {
                 let mut hint = streamed.upstream.size_hint();
                 let head = streamed.head.as_ref().map_or(0, Bytes::len) as u64;
@@ -204,27 +223,29 @@ fn cleaned(mut frame: Frame<Bytes>) -> Frame<Bytes> {
 impl Streamed {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(head) = self.head.take() {
-            self.show(&head);
+            self.observe(&head);
             return Poll::Ready(Some(Ok(Frame::data(head))));
         }
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(BodyError::Upstream(error))));
         }
-        ready!(self.portions.poll_next(context));
+        // Lets the other requests of this worker run; `cooperative_yield` has the figures.
+        ready!(self.yielder.poll_next(context));
         if let Poll::Ready(frame) = Pin::new(&mut self.upstream).poll_frame(context) {
             if let Some(silence) = &mut self.silence {
                 silence.as_mut().reset(Instant::now() + self.idle);
             }
             if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
-                self.portions.count(data.len());
-                self.show(data);
+                self.yielder.count(data.len());
+                self.observe(data);
             }
             return Poll::Ready(frame.map(|frame| frame.map(cleaned).map_err(BodyError::Upstream)));
         }
+        // Made when the body has to wait for the first time: most bodies never do, and need no timer.
         let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.idle)));
         loop {
             ready!(silence.as_mut().poll(context));
-            // The rest of a request may still be on its way up while its answer comes down.
+            // An upstream may answer while the request's body is still being sent; that is no silence.
             match self.upstream.last_sent().map(|sent| sent + self.idle) {
                 Some(later) if later > Instant::now() => silence.as_mut().reset(later),
                 _ => return Poll::Ready(Some(Err(BodyError::Idle))),
@@ -236,9 +257,9 @@ impl Streamed {
         self.head.is_none() && self.broken.is_none() && self.upstream.is_end_stream()
     }
 
-    fn show(&mut self, piece: &Bytes) {
-        if let Some(witness) = &mut self.witness {
-            witness.see(piece);
+    fn observe(&mut self, chunk: &Bytes) {
+        if let Some(logger) = &mut self.logger {
+            logger.observe(chunk);
         }
     }
 }

@@ -11,10 +11,10 @@ use crate::proxy::request::route::Mount;
 pub(super) fn at_proxy(cookie: &HeaderValue, mount: &Mount) -> Option<HeaderValue> {
     let mut parts = cookie.as_bytes().split(|&byte| byte == b';');
     let pair = parts.next()?;
-    // Of several attributes of one name browsers take the last.
+    // Browsers use the last of several attributes with one name (RFC 6265 section 5.3).
     let domain = parts.clone().filter_map(|part| value_of(part, b"domain")).next_back();
     let drops_domain = domain.is_some_and(|domain| covers_upstream(domain, mount));
-    // A name with this prefix stands for a cookie of the whole host, whose path must be "/".
+    // Browsers drop a `__Host-` cookie whose path is not "/" (RFC 6265bis section 4.1.3.2).
     let keeps_path = pair.trim_ascii().get(..7).is_some_and(|name| name.eq_ignore_ascii_case(b"__Host-"));
     let mut changed = false;
     let mut kept: Vec<Cow<'_, [u8]>> = vec![Cow::Borrowed(pair)];
@@ -31,7 +31,7 @@ pub(super) fn at_proxy(cookie: &HeaderValue, mount: &Mount) -> Option<HeaderValu
     changed.then(|| HeaderValue::from_bytes(&kept.join(&b';')).ok()).flatten()
 }
 
-/// The value of an attribute that has this name; quotes around it, which browsers do not expect, are taken off.
+/// The value of an attribute with this name. Quotes around it are removed: servers send them, and browsers keep them.
 fn value_of<'a>(attribute: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let equals = attribute.iter().position(|&byte| byte == b'=')?;
     let value = attribute[equals + 1..].trim_ascii();

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use super::body::Body;
 use super::proxy_status::PROXY_STATUS;
 
-/// What pages of allowed origins may read of an answer besides the usual headers and those that the API exposes.
+/// Headers that pages of allowed origins may read, besides the usual ones and those that the API exposes.
 const EXPOSED: [HeaderName; 5] = [
     HeaderName::from_static("x-amzn-requestid"),
     HeaderName::from_static("x-amzn-errortype"),
@@ -21,7 +21,7 @@ const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// The answer to a CORS preflight of an allowed origin, which is never forwarded.
 ///
-/// What is asked for is named rather than `*`, which has no meaning for requests with credentials.
+/// It repeats the requested method and headers: `*` does not work for requests with credentials.
 pub(in crate::proxy) fn preflight(request: &HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -56,7 +56,7 @@ pub(super) fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
 }
 
-/// Says that another origin would get other headers.
+/// Adds `Origin` to `Vary`, so that no cache serves one origin the answer to another.
 pub(super) fn vary(headers: &mut HeaderMap) {
     let names = headers.get_all(header::VARY);
     let mut names = names.iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
@@ -67,7 +67,7 @@ pub(super) fn vary(headers: &mut HeaderMap) {
 
 /// The names that pages may read: the proxy's and the API's, each once.
 ///
-/// With credentials `*` is the name of a header and no more, so that it becomes the names of those there are.
+/// For requests with credentials `*` is an ordinary header name, so it is replaced by the names of all headers.
 fn exposed(headers: &HeaderMap) -> HeaderValue {
     let mut names: Vec<HeaderName> = EXPOSED.to_vec();
     let lists = headers.get_all(header::ACCESS_CONTROL_EXPOSE_HEADERS);

@@ -18,6 +18,7 @@ pub(in crate::proxy) fn rewrite(
     route: &Route,
     client_host: Option<&HeaderValue>,
 ) -> Response<Body> {
+    // The upstream may speak HTTP/2 or HTTP/1.0; clients of the proxy get HTTP/1.1.
     *response.version_mut() = Version::HTTP_11;
     let headers = response.headers_mut();
     headers::downward(headers);
@@ -34,7 +35,7 @@ fn replace_each(
     name: HeaderName,
     replacement: impl Fn(&HeaderValue) -> Option<HeaderValue>,
 ) {
-    // Most answers have none, and an entry would make room for one.
+    // Most answers have none, and `entry` would allocate for one.
     if !headers.contains_key(&name) {
         return;
     }
@@ -47,13 +48,14 @@ fn replace_each(
     }
 }
 
-/// What browsers are told about every answer, the proxy's own included.
+/// Adds the headers by which browsers restrict the use of every answer, the proxy's own included.
 pub(in crate::proxy) fn protect(response: &mut Response<Body>, audience: &Audience, policy: BrowserPolicy) {
     let origin = audience.origin.as_ref();
     let headers = response.headers_mut();
     let resource_policy = if origin.is_some() { "cross-origin" } else { "same-origin" };
     headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static(resource_policy));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Appended: several policies apply together, so that the upstream's own stays in force.
     if !policy.trust_documents && (audience.document || documents::may_have_scripts(headers)) {
         headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     }

@@ -1,6 +1,6 @@
-//! The limits that a request or a connection can meet, as the label of a metric.
+//! The limits that a request or a connection can reach, as the label of a metric.
 
-/// A limit on what is taken on.
+/// A limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Limit {
     /// Connections at the same time.
@@ -11,11 +11,11 @@ pub enum Limit {
     BodyMemory,
     /// The length of one request body.
     BodySize,
-    /// The time for a request body to come.
+    /// The time for a request body to arrive.
     BodyTime,
     /// The length of a request's head or target, or the number of its fields.
     HeadSize,
-    /// The time for a head to come.
+    /// The time for a head to arrive.
     HeadTime,
     /// The time for a client to take some of an answer.
     ReadTime,

@@ -1,4 +1,4 @@
-//! The HTTP client towards the collector: the stack that reaches AWS, with a runtime of its own.
+//! The HTTP client towards the collector: the stack that reaches AWS, on a runtime of the export's thread.
 
 use std::{future::ready, pin::Pin, time::Duration};
 
@@ -24,7 +24,7 @@ use super::StartError;
 use crate::{aws_http, telemetry};
 
 /// What a collector has to say fits into this many bytes.
-const LONGEST_ANSWER: usize = 64 * 1024;
+const MAX_ANSWER: usize = 64 * 1024;
 
 /// Posts batches, one at a time, in the thread that calls.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Collector {
         let request = HttpRequest::try_from(request.map(SdkBody::from))?;
         let response = self.connector.call(request).await?.try_into_http1x()?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, LONGEST_ANSWER).collect().await?.to_bytes();
+        let body = Limited::new(body, MAX_ANSWER).collect().await?.to_bytes();
         Ok(Response::from_parts(head, body))
     }
 

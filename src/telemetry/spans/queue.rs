@@ -16,22 +16,22 @@ use opentelemetry_sdk::{
 };
 use tracing::warn;
 
-/// How many spans wait, and how many found no room.
+/// How many spans wait, and how many were lost because the queue was full.
 #[derive(Debug)]
 pub(super) struct Fill {
-    most: usize,
+    capacity: usize,
     waiting: AtomicUsize,
     lost: AtomicU64,
 }
 
 impl Fill {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, waiting: AtomicUsize::new(0), lost: AtomicU64::new(0) }
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, waiting: AtomicUsize::new(0), lost: AtomicU64::new(0) }
     }
 
     /// Takes a place, if there is one.
     fn enter(&self) -> bool {
-        let enters = self.waiting.fetch_add(1, Ordering::Relaxed) < self.most;
+        let enters = self.waiting.fetch_add(1, Ordering::Relaxed) < self.capacity;
         if !enters {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_finds_no_room_is_counted_until_the_next_batch_leaves() {
+    fn lost_spans_are_counted_until_the_next_batch_leaves() {
         let fill = Fill::new(2);
         assert_eq!([(); 4].map(|()| fill.enter()), [true, true, false, false]);
         assert_eq!(fill.leave(1), 2);

@@ -35,7 +35,7 @@ pub struct Parent<'a> {
     pub trace_id: &'a str,
     /// The caller's span in it.
     pub span_id: &'a str,
-    /// Whether the caller is sampled, for one.
+    /// Flags, among them whether the caller is sampled.
     pub flags: &'a str,
     /// What vendors have to say.
     pub state: &'a str,

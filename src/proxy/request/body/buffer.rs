@@ -1,4 +1,4 @@
-//! A request body in memory, in pieces that cost what they hold.
+//! A request body in memory, in chunks that cost what they hold.
 
 use std::ops::Deref;
 
@@ -8,34 +8,34 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::pool::{BufferPool, CHUNK_SIZE, PooledBuffer};
 use crate::signing::{Payload, PayloadBuilder};
 
-/// What has come of a body, and its share of the budget.
+/// The part of a body that has arrived, and its share of the budget.
 ///
-/// Chunks are copied into pieces of one size. Kept as they come, one of a byte would cost two hundred, and a large
-/// one the buffer of the library that it is a part of; pieces of one size leave no gaps either.
+/// Frames are copied into chunks of one size. Kept as they arrive, a frame of one byte would cost two hundred bytes,
+/// and a large one would keep hyper's whole read buffer alive. Chunks of one size leave no gaps in the heap either.
 #[derive(Debug)]
 pub(super) struct BodyBuffer {
     builder: PayloadBuilder,
-    piece: Chunk,
+    chunk: Chunk,
     share: Option<OwnedSemaphorePermit>,
-    stock: BufferPool,
+    pool: BufferPool,
 }
 
-/// The piece that is being filled.
+/// The chunk that is being filled.
 #[derive(Debug)]
 enum Chunk {
-    /// One that will be whole, or belongs to a body that has whole ones.
+    /// Of full size, from the pool.
     Whole(PooledBuffer),
-    /// A body smaller than a piece, or what is left of a larger one.
+    /// A body smaller than a buffer, or the rest of a larger one.
     Part(BytesMut),
 }
 
 impl BodyBuffer {
-    /// A body of no bytes, whose whole pieces come from `stock`.
-    pub(super) fn new(stock: BufferPool) -> Self {
-        Self { builder: PayloadBuilder::default(), piece: Chunk::default(), share: None, stock }
+    /// An empty body, whose full chunks come from `pool`.
+    pub(super) fn new(pool: BufferPool) -> Self {
+        Self { builder: PayloadBuilder::default(), chunk: Chunk::default(), share: None, pool }
     }
 
-    /// Adds to the share; all that is pushed must be in it.
+    /// Adds to the share, which has to cover everything that is pushed.
     pub(super) fn add_share(&mut self, share: OwnedSemaphorePermit) {
         match &mut self.share {
             Some(mine) => mine.merge(share),
@@ -46,27 +46,28 @@ impl BodyBuffer {
     /// What is left of the share for bytes to come.
     pub(super) fn left(&self) -> usize {
         let share = self.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        share.saturating_sub(self.piece.len())
+        share.saturating_sub(self.chunk.len())
     }
 
-    pub(super) fn push(&mut self, chunk: &[u8]) {
-        let mut rest = chunk;
+    pub(super) fn push(&mut self, frame: &[u8]) {
+        let mut rest = frame;
         while !rest.is_empty() {
-            if self.piece.is_empty() {
-                self.piece = self.begin(rest.len());
+            if self.chunk.is_empty() {
+                self.chunk = self.begin(rest.len());
             }
-            let taken = self.piece.write(rest);
+            let taken = self.chunk.write(rest);
             rest = &rest[taken..];
-            if self.piece.len() == CHUNK_SIZE {
+            if self.chunk.len() == CHUNK_SIZE {
                 self.flush();
             }
         }
     }
 
-    /// A piece for the next `length` bytes, and for as much as the share shows to be coming.
+    /// A chunk for the next `length` bytes, or for the rest of the share when that is more: a declared length is
+    /// reserved at once.
     fn begin(&self, length: usize) -> Chunk {
         let left = self.left().max(length);
-        let whole = if left >= CHUNK_SIZE { self.stock.lend() } else { None };
+        let whole = if left >= CHUNK_SIZE { self.pool.take() } else { None };
         whole.map_or_else(|| Chunk::Part(BytesMut::with_capacity(left.min(CHUNK_SIZE))), Chunk::Whole)
     }
 
@@ -76,20 +77,20 @@ impl BodyBuffer {
     }
 
     fn flush(&mut self) {
-        if self.piece.is_empty() {
+        if self.chunk.is_empty() {
             return;
         }
-        let piece = std::mem::take(&mut self.piece);
-        let share = self.share.as_mut().and_then(|share| share.split(piece.len()));
-        self.builder.push(Bytes::from_owner(Held { piece, _share: share }));
+        let chunk = std::mem::take(&mut self.chunk);
+        let share = self.share.as_mut().and_then(|share| share.split(chunk.len()));
+        self.builder.push(Bytes::from_owner(Held { chunk, _share: share }));
     }
 }
 
 impl Chunk {
-    /// Writes as much of `bytes` as belongs into one piece, and tells how much that is.
+    /// Writes as much of `bytes` as fits into one chunk; returns how many those are.
     fn write(&mut self, bytes: &[u8]) -> usize {
         match self {
-            Self::Whole(loan) => loan.write(bytes),
+            Self::Whole(buffer) => buffer.write(bytes),
             Self::Part(part) => {
                 let taken = bytes.len().min(CHUNK_SIZE - part.len());
                 part.extend_from_slice(&bytes[..taken]);
@@ -110,21 +111,21 @@ impl Deref for Chunk {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Whole(loan) => loan,
+            Self::Whole(buffer) => buffer,
             Self::Part(part) => part,
         }
     }
 }
 
-/// A piece that gives its share of the budget back when its last copy is dropped.
+/// A chunk that gives its share of the budget back when its last clone is dropped.
 struct Held {
-    piece: Chunk,
+    chunk: Chunk,
     _share: Option<OwnedSemaphorePermit>,
 }
 
 impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
-        &self.piece
+        &self.chunk
     }
 }
 
@@ -136,41 +137,41 @@ mod tests {
 
     use super::*;
 
-    fn share(room: &Arc<Semaphore>, bytes: u32) -> OwnedSemaphorePermit {
-        Arc::clone(room).try_acquire_many_owned(bytes).expect("room")
+    fn share(permits: &Arc<Semaphore>, bytes: u32) -> OwnedSemaphorePermit {
+        Arc::clone(permits).try_acquire_many_owned(bytes).expect("permits")
     }
 
     #[test]
-    fn chunks_become_pieces_of_one_size_in_order() {
-        let room = Arc::new(Semaphore::new(1_000_000));
-        let mut pieces = BodyBuffer::new(BufferPool::default());
+    fn frames_are_copied_into_chunks_of_one_size_in_order() {
+        let permits = Arc::new(Semaphore::new(1_000_000));
+        let mut buffer = BodyBuffer::new(BufferPool::default());
         let mut whole = Vec::new();
         for length in [1, 2, CHUNK_SIZE, 3, 2 * CHUNK_SIZE, CHUNK_SIZE - 6, 5] {
             let chunk = vec![u8::try_from(length % 251).expect("a byte"); length];
             whole.extend_from_slice(&chunk);
-            pieces.add_share(share(&room, u32::try_from(length).expect("small")));
-            pieces.push(&chunk);
+            buffer.add_share(share(&permits, u32::try_from(length).expect("small")));
+            buffer.push(&chunk);
         }
-        let payload = pieces.finish();
+        let payload = buffer.finish();
         let lengths: Vec<usize> = payload.chunks().iter().map(Bytes::len).collect();
         assert_eq!(lengths, [CHUNK_SIZE, CHUNK_SIZE, CHUNK_SIZE, CHUNK_SIZE, 5]);
         assert_eq!(payload.chunks().concat(), whole);
     }
 
     #[test]
-    fn the_share_is_given_back_with_the_last_copy() {
-        let room = Arc::new(Semaphore::new(100));
-        let mut pieces = BodyBuffer::new(BufferPool::default());
-        pieces.add_share(share(&room, 100));
+    fn the_share_is_given_back_with_the_last_clone() {
+        let permits = Arc::new(Semaphore::new(100));
+        let mut buffer = BodyBuffer::new(BufferPool::default());
+        buffer.add_share(share(&permits, 100));
         for _ in 0..100 {
-            pieces.push(b"x");
+            buffer.push(b"x");
         }
-        let payload = pieces.finish();
+        let payload = buffer.finish();
         let copy = payload.clone();
         assert_eq!(payload.chunks().len(), 1);
         drop(payload);
-        assert_eq!(room.available_permits(), 0);
+        assert_eq!(permits.available_permits(), 0);
         drop(copy);
-        assert_eq!(room.available_permits(), 100);
+        assert_eq!(permits.available_permits(), 100);
     }
 }

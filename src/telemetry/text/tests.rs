@@ -1,0 +1,148 @@
+use tracing::{error, info, warn};
+use tracing_subscriber::{fmt as layers, layer::SubscriberExt};
+
+use super::*;
+use crate::telemetry::{captured::Lines, repeats::Repeats};
+
+fn written(text: Text, events: impl FnOnce()) -> Vec<String> {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let layer = layers::layer().event_format(Repeats::new(text)).with_writer(move || writer.clone());
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), events);
+    lines.take()
+}
+
+/// The lines without the time, which each of them that begins a new event has.
+fn plain(events: impl FnOnce()) -> Vec<String> {
+    let lines = written(Text { colour: false, details: false }, events);
+    for line in &lines {
+        assert!(line.chars().count() <= COLUMNS, "{line}");
+    }
+    lines.iter().map(|line| line[INDENT..].to_owned()).collect()
+}
+
+fn request(path: &str, status: Option<u16>, error: Option<&str>, aborted: Option<&str>) {
+    info!(
+        target: ACCESS,
+        {
+        request.id = "6d8f1a3c",
+        request.method = "GET",
+        request.path = path,
+        status,
+        origin = "proxy",
+        error,
+        bytes = 3_512_u64,
+        head_ms = 1_u64,
+        total_ms = 2_u64,
+        aborted,
+        },
+        "request"
+    );
+}
+
+#[test]
+fn a_request_is_one_short_line() {
+    let lines = plain(|| {
+        request("/hello", Some(200), None, None);
+        request("/hello", Some(403), Some("cross-site"), None);
+        request("/hello", None, None, Some("client"));
+    });
+    let expected = [
+        "GET /hello 200 3.5 kB 2 ms",
+        "GET /hello 403 cross-site 3.5 kB 2 ms",
+        "GET /hello - 3.5 kB 2 ms (aborted: client)",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_long_path_is_cut_in_the_middle_and_leaves_room_for_a_count() {
+    let path = format!("/first/{}/last", "x".repeat(300));
+    let lines = plain(|| request(&path, Some(200), None, None));
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(line.starts_with("GET /first/xx") && line.contains("x…x"), "{line}");
+    assert!(line.ends_with("x/last 200 3.5 kB 2 ms"), "{line}");
+    assert_eq!(line.chars().count(), COLUMNS - COUNT_COLUMNS - INDENT);
+}
+
+#[test]
+fn warnings_are_sentences_that_continue_below_themselves() {
+    let lines = plain(|| {
+        warn!(
+            request.id = "one",
+            reason = "cross-site",
+            origin = "http://evil.example",
+            detail = "Pages of http://evil.example may not call the proxy. If they should, start it with \
+                      --allow-origin http://evil.example.",
+            "request refused"
+        );
+        error!(worker = 1, "worker exited unexpectedly");
+        info!(version = "1", url = "http://localhost:8181", "starting");
+    });
+    let expected = [
+        "warning: request refused: Pages of http://evil.example may not call the proxy. If they",
+        "should, start it with --allow-origin http://evil.example.",
+        "error: worker exited unexpectedly (worker: 1)",
+        "starting: http://localhost:8181",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn the_meaning_of_a_refusal_stands_below_the_line_of_its_request() {
+    let refused =
+        || warn!(request.id = "one", meaning = "denied", region = "r", "the gateway refused the request: x");
+    let lines = written(Text { colour: false, details: false }, refused);
+    assert_eq!(lines, ["         the gateway refused the request: x"]);
+}
+
+#[test]
+fn ready_is_a_block() {
+    let lines = plain(|| {
+        info!(
+            target: READY,
+            {
+            url = "http://localhost:8181",
+            admin = "http://localhost:8182",
+            upstream = "https://abc123.execute-api.eu-west-1.amazonaws.com/prod",
+            region = "eu-west-1",
+            service = "execute-api",
+            identity = "alice (eu-west-1:1b2c)",
+            expires_in = 3_600_u64,
+            },
+            "ready"
+        );
+    });
+    let (until, others): (Vec<String>, Vec<String>) =
+        lines.into_iter().partition(|line| line.starts_with("until"));
+    let expected = [
+        "Ready.",
+        "listening  http://localhost:8181",
+        "upstream   https://abc123.execute-api.eu-west-1.amazonaws.com/prod (execute-api, eu-west-1)",
+        "signed in  alice (eu-west-1:1b2c)",
+        "admin      http://localhost:8182",
+    ];
+    assert_eq!(others, expected);
+    assert!(until[0].ends_with(", renewed before then"), "{until:?}");
+}
+
+#[test]
+fn details_and_colours_are_there_where_they_are_asked_for() {
+    let details = written(Text { colour: false, details: true }, || request("/a", Some(200), None, None));
+    assert_eq!(details[1], "         request.id=6d8f1a3c origin=proxy head_ms=1");
+    let coloured = written(Text { colour: true, details: false }, || request("/a", Some(503), None, None));
+    assert!(coloured[0].contains(" GET /a \u{1b}[31m503\u{1b}[0m 3.5 kB 2 ms"), "{coloured:?}");
+}
+
+#[test]
+fn what_clients_send_moves_no_cursor() {
+    let lines = plain(|| request("/\u{1b}[2J\n", Some(400), None, None));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(!lines[0].contains('\u{1b}'), "{lines:?}");
+}
+
+#[test]
+fn durations_have_the_unit_that_fits() {
+    let shown = [2, 1_250, 75_000, 3_725_000].map(|ms| duration(Duration::from_millis(ms)));
+    assert_eq!(shown, ["2 ms", "1.2 s", "1 min 15 s", "1 h 2 min"]);
+}
