@@ -2,14 +2,12 @@
 
 use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
-use clap::{
-    ArgMatches,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
+use clap::{ArgMatches, error::ErrorKind};
 use clap_complete::Shell;
 
 use crate::config::{Arguments, table};
 
+mod mistakes;
 pub(crate) mod request;
 mod tree;
 
@@ -138,7 +136,8 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let matches = tree().try_get_matches_from(arguments).map_err(explained)?;
+    let typed: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let matches = tree().try_get_matches_from(&typed).map_err(|error| mistakes::explained(error, &typed))?;
     let Some((name, matches)) = matches.subcommand() else {
         return Err(tree().error(ErrorKind::MissingSubcommand, "a command is required"));
     };
@@ -193,30 +192,6 @@ fn program(matches: &ArgMatches) -> Program {
 fn call(matches: &ArgMatches) -> Result<Call, clap::Error> {
     let request = request::parse(matches)?;
     Ok(Call { include: matches.get_flag("include"), verbose: matches.get_flag("verbose"), ..request })
-}
-
-/// Makes help of a missing command, and says where a secret belongs that was given as a flag.
-fn explained(error: clap::Error) -> clap::Error {
-    match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            tree().try_get_matches_from(["countersign", "--help"]).map_or_else(|help| help, |_| error)
-        }
-        ErrorKind::UnknownArgument => secret_flag(&error).unwrap_or(error),
-        _ => error,
-    }
-}
-
-fn secret_flag(error: &clap::Error) -> Option<clap::Error> {
-    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
-    let name = flag.trim_start_matches('-').split('=').next()?;
-    let setting = table::SETTINGS.iter().find(|setting| setting.secret() == Some(name))?;
-    let variable = setting.variable();
-    let message = format!(
-        "--{name} would show the secret to everybody: use --{} or the variable {}",
-        setting.name,
-        variable.trim_end_matches("_FILE"),
-    );
-    Some(tree().error(ErrorKind::UnknownArgument, message))
 }
 
 #[cfg(test)]
@@ -333,7 +308,7 @@ mod tests {
             let error = parse(words(line)).expect_err(line);
             let text = error.to_string();
             assert_eq!(error.exit_code(), 2);
-            assert!(text.contains("-file or the variable COUNTERSIGN_"), "{text}");
+            assert!(text.contains("-file FILE, or set the variable COUNTERSIGN_"), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }
     }

@@ -29,6 +29,7 @@ mod url;
 mod value;
 
 pub(crate) use header::field;
+pub(crate) use problem::nearest;
 pub(crate) use value::duration;
 
 pub use effective::{Effective, RouteRow, Row, Shown};

@@ -184,7 +184,7 @@ fn unknown_variable(name: &str, value: &str) -> Option<String> {
     let valid: Vec<String> =
         SETTINGS.iter().map(Setting::variable).chain(table::secret_variables()).collect();
     Some(match nearest(name, valid.iter().map(String::as_str)) {
-        Some(near) => format!("{name} is not a setting and is ignored; the nearest is {near}"),
+        Some(near) => format!("{name} is not a setting and is ignored; did you mean {near}?"),
         None => format!("{name} is not a setting and is ignored"),
     })
 }

@@ -12,7 +12,7 @@ use super::{
     problem::{ConfigError, Problem},
     source::{Arguments, Given, Layer, Origin},
     table::{self, Use},
-    value::Parsed,
+    value::{self, Parsed},
 };
 use crate::{forward_proxy::ForwardProxies, proxy::Resolver};
 
@@ -123,6 +123,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn parsed<T>(&mut self, given: &Given, parse: fn(&str) -> Parsed<T>) -> Option<T> {
+        if let Some((what, bare)) = value::surroundings(&given.text) {
+            self.problem(&given.origin, format!("{what}; write {}", given.origin.assignment(bare)));
+            return None;
+        }
         parse(&given.text).map_err(|message| self.problem(&given.origin, message)).ok()
     }
 

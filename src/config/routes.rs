@@ -122,6 +122,12 @@ impl Reader<'_> {
             return self.sourced(raw.keys.get("region")?.first().cloned(), value::region);
         }
         if let Some(inferred) = inferred {
+            if !endpoint::can_be_region(&inferred.region) {
+                let host = upstream?.host().unwrap_or_default();
+                let message = format!("the host {host}: {}", value::not_a_region(&inferred.region));
+                self.problem(&raw.origin, message);
+                return None;
+            }
             return Some((inferred.region.clone(), "the host's name".to_owned()));
         }
         if self.origin("region").is_some() {
@@ -132,7 +138,12 @@ impl Reader<'_> {
             return self.sourced(Some(given), value::region);
         }
         let host = upstream?.host().unwrap_or_default().to_owned();
-        self.missing("region", &format!("is required, since the name {host} does not tell it"));
+        match endpoint::meant_api_host(&host) {
+            Some(meant) => {
+                self.problem(&raw.origin, format!("{host} is not a host of AWS; did you mean {meant}?"));
+            }
+            None => self.missing("region", &format!("is required, since the name {host} does not tell it")),
+        }
         None
     }
 

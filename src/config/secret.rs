@@ -46,7 +46,10 @@ impl Reader<'_> {
             (None, Some(file)) => (self.secret_text(&file, &file.text)?, file),
             (None, None) => return None,
         };
-        self.parsed(&Given { text: text.to_string(), origin: given.origin }, parse).map(SecretString::from)
+        if value::surroundings(&text).is_some_and(|(what, _)| what.contains("quotes")) {
+            self.warnings.push(format!("{}: the quotes around the secret are part of it", given.origin));
+        }
+        parse(&text).map_err(|message| self.problem(&given.origin, message)).ok().map(SecretString::from)
     }
 
     /// The text in `file`, which `given` names, without one newline at the end.
@@ -112,6 +115,8 @@ fn one_line(text: &str) -> Result<&str, &'static str> {
         Err("is empty")
     } else if line.starts_with(BYTE_ORDER_MARK) {
         Err("begins with a byte order mark; save it as UTF-8 without one")
+    } else if line.find(['\n', '\r']).is_some_and(|at| at + 1 == line.len()) && line.ends_with('\r') {
+        Err("ends with a carriage return; save the file with LF as its line end")
     } else if line.contains(['\n', '\r']) {
         Err("has more than one line; a secret is one line, with at most one newline at its end")
     } else if line.contains(char::is_control) {

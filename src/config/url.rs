@@ -23,7 +23,11 @@ fn url(example: &str, without_tls: fn(&str) -> bool, text: &str) -> Parsed<Uri> 
     if text.contains('#') {
         return Err("has a fragment; a base URL ends with its path".to_owned());
     }
-    let uri: Uri = text.parse().map_err(|error| format!("is not a URL: {error}"))?;
+    if let Some(meant) = with_scheme(text, without_tls) {
+        let scheme = meant.split_once("//").map_or("https:", |(scheme, _)| scheme);
+        return Err(format!("{text:?} lacks {scheme}//; write {meant}"));
+    }
+    let uri: Uri = text.parse().map_err(|_| format!("is not a URL such as {example}"))?;
     let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
         return Err(format!("is not a URL such as {example}"));
     };
@@ -37,8 +41,14 @@ fn url(example: &str, without_tls: fn(&str) -> bool, text: &str) -> Parsed<Uri> 
     match scheme.as_str() {
         "https" => {}
         "http" if without_tls(&host) => {}
-        "http" => return Err(format!("is plain http to {host}; only loopback may be reached without TLS")),
-        other => return Err(format!("has the scheme {other}; https is expected, or http to loopback")),
+        "http" => {
+            return Err(format!(
+                "is plain http to {host}; write https://{host}, since only loopback may be reached without TLS"
+            ));
+        }
+        other => {
+            return Err(format!("has the scheme {other}; write https://{host}, or http:// for this machine"));
+        }
     }
     let port =
         port_after(authority.as_str(), authority.host())?.filter(|port| !is_default_port(scheme, *port));
@@ -50,6 +60,18 @@ fn url(example: &str, without_tls: fn(&str) -> bool, text: &str) -> Parsed<Uri> 
         .path_and_query(if path.is_empty() { "/" } else { path })
         .build()
         .map_err(|error| format!("is not a URL: {error}"))
+}
+
+/// A URL that was written without its scheme, with the scheme.
+fn with_scheme(text: &str, without_tls: fn(&str) -> bool) -> Option<String> {
+    let host = text.split(['/', ':']).next().unwrap_or_default();
+    if text.contains("://") || text.contains('@') || host_name(host).is_err() {
+        return None;
+    }
+    let scheme = if without_tls(host) { "http" } else { "https" };
+    let is_named = host.contains('.') || without_tls(host);
+    let meant = format!("{scheme}://{text}");
+    (is_named && meant.parse::<Uri>().is_ok()).then_some(meant)
 }
 
 /// The endpoint of an AWS service, without a slash at the end.

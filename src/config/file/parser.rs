@@ -156,7 +156,7 @@ fn secret_named(name: &str) -> Option<(&'static Setting, &'static str)> {
 }
 
 fn with_nearest(message: &str, near: Option<&str>) -> String {
-    near.map_or_else(|| message.to_owned(), |near| format!("{message}; the nearest is {near}"))
+    near.map_or_else(|| message.to_owned(), |near| format!("{message}; did you mean {near}?"))
 }
 
 /// The value as a flag would have it, or what was expected instead.

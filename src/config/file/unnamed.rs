@@ -56,7 +56,11 @@ pub(super) fn open(path: &Path) -> Result<RegularFile, Unusable> {
     let name = path.file_name().map(Path::new).ok_or(Unusable::Absent)?;
     // Folder and file are opened once and then looked at, so that neither can be exchanged in between.
     let folder = rustix::fs::openat(CWD, folder, LOOK | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let folder = File::from(folder.map_err(io::Error::from)?);
+    let folder = match folder.map_err(io::Error::from) {
+        // A container may run as another user than the one whose HOME it has: that folder is not this user's.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(Unusable::Absent),
+        folder => File::from(folder?),
+    };
     let own_user = rustix::process::geteuid().as_raw();
     let folder_is_shared = {
         let metadata = folder.metadata()?;
