@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::config::{Arguments, table};
 
+mod examples;
 mod mistakes;
 pub(crate) mod request;
 mod tree;
@@ -66,10 +67,8 @@ pub enum Command {
     },
     /// Validates and shows the configuration.
     Check {
-        /// Signs in and fetches credentials as well.
-        online: bool,
-        /// For programs.
-        json: bool,
+        /// What is shown and done.
+        options: CheckOptions,
         /// The settings.
         settings: Arguments,
     },
@@ -84,6 +83,17 @@ pub enum Command {
     },
     /// Prints a completion script.
     Completions(Shell),
+}
+
+/// What `check` shows, and what it does besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckOptions {
+    /// Signs in and fetches credentials as well.
+    pub online: bool,
+    /// Shows settings that have their defaults as well.
+    pub all: bool,
+    /// For programs.
+    pub json: bool,
 }
 
 /// What `exec` runs, as typed.
@@ -158,8 +168,11 @@ where
             settings: settings(matches),
         },
         "check" => Command::Check {
-            online: matches.get_flag("online"),
-            json: matches.get_flag("json"),
+            options: CheckOptions {
+                online: matches.get_flag("online"),
+                all: matches.get_flag("all"),
+                json: matches.get_flag("json"),
+            },
             settings: settings(matches),
         },
         "healthcheck" => Command::Healthcheck(settings(matches)),

@@ -10,6 +10,7 @@ mod healthcheck;
 mod local_http;
 mod login;
 mod logout;
+mod port_holder;
 mod readiness;
 mod reload;
 #[cfg(feature = "sandbox")]
@@ -36,7 +37,7 @@ use crate::{
     config::{ConfigError, Environment},
     credentials::session,
     shutdown::Signal,
-    telemetry,
+    telemetry::{self, LogFormat},
 };
 
 /// Runs a command to its end, and a renewal of the stored session that it has begun.
@@ -62,7 +63,7 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Exec { program, settings } => exec::run(&program, &settings, &environment).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(arguments) => sandbox::run(&arguments, &environment).await,
-        Command::Check { online, json, settings } => check::run(&settings, &environment, json, online).await,
+        Command::Check { options, settings } => check::run(&settings, &environment, options).await,
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &environment).await,
         Command::Wait { longest, settings } => wait::run(longest, &settings, &environment).await,
         Command::Completions(shell) => {
@@ -154,6 +155,26 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::runtime(error)
     }
+}
+
+/// Starts logging for a command that a person runs once, and gives its warnings: as text unless JSON is asked for.
+fn start_log(settings: &telemetry::Settings, warnings: &[String]) -> Result<(), Failure> {
+    let format = match settings.format {
+        LogFormat::Auto => LogFormat::Text,
+        format => format,
+    };
+    telemetry::start(&telemetry::Settings { format, ..settings.clone() }).map_err(Failure::Runtime)?;
+    let is_quiet = matches!(settings.level.as_str(), "off" | "error");
+    for warning in warnings {
+        match format {
+            LogFormat::Json => tracing::warn!("{warning}"),
+            LogFormat::Auto | LogFormat::Text if is_quiet => {}
+            LogFormat::Auto | LogFormat::Text => {
+                telemetry::say(&format!("countersign: warning: {warning}\n"))
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Writes to stdout, behind what was said on stderr: both may be the same terminal. A reader that has gone away,

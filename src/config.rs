@@ -11,6 +11,7 @@ use crate::{aws_http, credentials, downstream::listener::Listen, proxy, telemetr
 
 mod admission;
 mod amplify;
+mod doubts;
 mod effective;
 mod environment;
 mod file;

@@ -105,7 +105,8 @@ fn usage(command: &str) -> String {
 fn as_typed(argument: &str, typed: &[OsString]) -> String {
     let words = typed.iter().filter_map(|word| word.to_str());
     let is_short = |word: &&str| !word.starts_with("--") && word.len() > 2 && word.starts_with(argument);
-    let long = words.into_iter().find(|word| argument.len() == 2 && argument.starts_with('-') && is_short(word));
+    let long =
+        words.into_iter().find(|word| argument.len() == 2 && argument.starts_with('-') && is_short(word));
     // What follows the equals sign may be a secret.
     let flag = long.unwrap_or(argument);
     flag.split('=').next().unwrap_or(flag).to_owned()
@@ -115,7 +116,8 @@ fn tip(flag: &str, command: Option<&Command>, typed: &[OsString]) -> String {
     let name = flag.trim_start_matches('-');
     let Some(command) = command else {
         let whole = "write the command first, as in countersign serve --listen localhost:8181";
-        return foreign(name, typed).map_or(whole.to_owned(), |tip| format!("{tip}, behind a command such as serve"));
+        return foreign(name, typed)
+            .map_or(whole.to_owned(), |tip| format!("{tip}, behind a command such as serve"));
     };
     if !flag.starts_with('-') {
         return if command.get_name() == "exec" {
@@ -124,7 +126,8 @@ fn tip(flag: &str, command: Option<&Command>, typed: &[OsString]) -> String {
             format!("see countersign {} --help", command.get_name())
         };
     }
-    let flags: Vec<&str> = command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long()).collect();
+    let flags: Vec<&str> =
+        command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long()).collect();
     if let Some(known) = flags.iter().find(|known| **known == name) {
         return format!("flags have two dashes: --{known}");
     }
@@ -159,7 +162,8 @@ fn port_after(name: &str, typed: &[OsString]) -> Option<String> {
 fn secret_flag(flag: &str) -> Option<Error> {
     let name = flag.trim_start_matches('-').split('=').next()?;
     let setting = SETTINGS.iter().find(|setting| setting.secret() == Some(name))?;
-    let variable = table::secret_variables().find(|variable| setting.variable().starts_with(variable.as_str()))?;
+    let variable =
+        table::secret_variables().find(|variable| setting.variable().starts_with(variable.as_str()))?;
     let tip = format!("write --{} FILE, or set the variable {variable}", setting.name);
     let message = format!("--{name} would show the secret to every user of this machine");
     Some(two_lines(ErrorKind::UnknownArgument, &message, &tip))

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
-use super::request;
+use super::{examples, request};
 use crate::config::{
     self,
     table::{Kind, SETTINGS, Setting, Use},
@@ -54,8 +54,36 @@ pub fn tree() -> Command {
         )
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .disable_help_subcommand(true)
-        .subcommands(commands)
+        .subcommands(commands.map(with_examples))
+}
+
+/// Settings that the short help of a command lists; the long one has all.
+const COMMON: &[&str] = &[
+    "listen",
+    "admin-listen",
+    "allow-origin",
+    "upstream",
+    "region",
+    "amplify-outputs",
+    "user-pool-id",
+    "client-id",
+    "identity-pool-id",
+    "username",
+    "password-file",
+    "log-level",
+    "backend",
+];
+
+fn with_examples(command: Command) -> Command {
+    let hides_some = command.get_arguments().any(|arg| arg.is_hide_short_help_set());
+    let notes = command.get_after_help().map(|notes| format!("{notes}\n\n")).unwrap_or_default();
+    let examples = examples::of(command.get_name()).unwrap_or_default();
+    let short =
+        if hides_some { "--help lists every setting with its variable, and has examples." } else { "" };
+    let long = format!("{notes}{examples}");
+    command
+        .after_help(format!("{notes}{short}").trim_end().to_owned())
+        .after_long_help(long.trim_end().to_owned())
 }
 
 fn command(name: &'static str, about: &'static str) -> Command {
@@ -134,6 +162,12 @@ fn check() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Sign in and fetch credentials as well"),
         )
+        .arg(
+            Arg::new("all")
+                .long("all")
+                .action(ArgAction::SetTrue)
+                .help("Show settings that have their defaults as well"),
+        )
         .arg(json())
 }
 
@@ -165,12 +199,23 @@ fn flag(setting: &'static Setting, used: Use) -> Arg {
         .long(setting.name)
         .value_name(setting.value_name)
         .help(help(setting, used))
+        .long_help(format!("{} [variable: {}]", help(setting, used), variables(setting)))
+        .hide_short_help(!COMMON.contains(&setting.name))
         .help_heading(setting.group.heading());
     let arg = if setting.value_name == "FILE" { arg.value_hint(ValueHint::FilePath) } else { arg };
     match setting.kind {
         Kind::List => arg.action(ArgAction::Append),
         Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         _ => arg,
+    }
+}
+
+/// The variable of a setting; for the file of a secret, also the one that takes the secret itself.
+fn variables(setting: &Setting) -> String {
+    let variable = setting.variable();
+    match setting.secret() {
+        Some(_) => format!("{variable}, or {} for the secret itself", variable.trim_end_matches("_FILE")),
+        None => variable,
     }
 }
 

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::{
     Failure, print_aside,
     sign_in::{self, until_signal},
+    start_log,
     whoami::rfc3339,
 };
 use crate::{
@@ -35,10 +36,7 @@ struct ProcessCredentials<'a> {
 
 pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Result<ExitCode, Failure> {
     let config = Config::for_credentials(arguments, environment)?;
-    telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
+    start_log(&config.telemetry, &config.warnings)?;
     until_signal(async {
         let clock = Clock::system();
         let issued = sign_in::credentials(&config.credentials, &config.aws_http, &clock).await?;

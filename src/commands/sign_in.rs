@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The longest that a sign-in may take: half a minute for another process that uses the session, and all calls.
-const LONGEST: Duration = Duration::from_secs(60);
+const MAX_SIGN_IN: Duration = Duration::from_secs(60);
 
 /// Credentials of the user that `settings` describe, or the reason why there are none.
 pub(super) async fn credentials(
@@ -25,10 +25,10 @@ pub(super) async fn credentials(
     clock: &Clock,
 ) -> Result<IssuedCredentials, Failure> {
     let mut source = app::source(settings, http, clock)?;
-    match timeout(LONGEST, source.fetch()).await {
+    match timeout(MAX_SIGN_IN, source.fetch()).await {
         Ok(fetched) => fetched.map_err(Failure::runtime),
         Err(_) => {
-            let seconds = LONGEST.as_secs();
+            let seconds = MAX_SIGN_IN.as_secs();
             let obstacle = source.waits_for().map(|obstacle| format!(": {obstacle}")).unwrap_or_default();
             Err(Failure::runtime(format!("the sign-in did not end within {seconds} seconds{obstacle}")))
         }

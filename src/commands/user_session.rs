@@ -1,6 +1,6 @@
 //! What `login` and `logout` share: the user pool of the settings and the store of its session.
 
-use super::Failure;
+use super::{Failure, start_log};
 use crate::{
     aws_http,
     clock::Clock,
@@ -20,10 +20,7 @@ pub(super) struct UserSession {
 impl UserSession {
     pub(super) fn open(arguments: &Arguments, environment: &Environment) -> Result<Self, Failure> {
         let config = Config::for_session(arguments, environment)?;
-        telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
+        start_log(&config.telemetry, &config.warnings)?;
         // The first question goes to stderr as well, and straight.
         telemetry::flush();
         let clock = Clock::system();

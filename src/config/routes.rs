@@ -99,6 +99,7 @@ impl Reader<'_> {
         let region = self.region(raw, upstream.as_ref(), inferred.as_ref());
         let (service, service_origin) = self.service(raw, inferred.as_ref());
         let (region, region_origin) = region?;
+        self.warn_of_unknown_region(Some(raw.origin.clone()), &region);
         let settings = RouteSettings {
             path: path?,
             upstream: upstream?,

@@ -114,6 +114,7 @@ impl Reader<'_> {
             self.refuse(&["password-file"], "is of no use without username");
         }
         let id = id?;
+        self.warn_of_unknown_region(self.origin("user-pool-id"), id.region());
         let endpoint =
             self.endpoint("cognito-idp", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", id.region())?;
         Some(UserPool {
@@ -142,6 +143,7 @@ impl Reader<'_> {
             self.problem(classic, "contradicts custom-role-arn, which is of the enhanced flow");
         }
         let id = id?;
+        self.warn_of_unknown_region(self.origin("identity-pool-id"), id.region());
         let role = match (custom, classic) {
             (Some(role_arn), _) => RoleChoice::Custom(role_arn),
             (None, Some(role_arn)) => {

@@ -43,7 +43,8 @@ fn url(example: &str, without_tls: fn(&str) -> bool, text: &str) -> Parsed<Uri> 
         "http" if without_tls(&host) => {}
         "http" => {
             return Err(format!(
-                "is plain http to {host}; write https://{host}, since only loopback may be reached without TLS"
+                "is plain http to {host}; write https{}, since only loopback may be reached without TLS",
+                text.get("http".len()..).unwrap_or_default()
             ));
         }
         other => {

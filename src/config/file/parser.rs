@@ -105,7 +105,11 @@ impl Parser<'_> {
                 Some(Given { text, origin })
             }
             Err(expected) => {
-                self.problem(key, &format!("expected {expected}, found {}", found(value.get_ref())));
+                let name = key.get_ref();
+                let meant =
+                    meant(value.get_ref(), name, kind).map(|meant| format!("; write {name} = {meant}"));
+                let meant = meant.unwrap_or_default();
+                self.problem(key, &format!("expected {expected}, found {}{meant}", found(value.get_ref())));
                 None
             }
         }
@@ -175,6 +179,25 @@ fn text_of(value: &DeValue<'_>, kind: Kind) -> Result<String, &'static str> {
         (Kind::Number, _) => Err("a whole number"),
         (Kind::Size, _) => Err("a size such as \"10MiB\" or a whole number of bytes"),
         (Kind::Switch, _) => Err("true or false"),
+    }
+}
+
+/// What was meant by a value of a wrong type, as the file has it.
+fn meant(value: &DeValue<'_>, key: &str, kind: Kind) -> Option<String> {
+    match (kind, value) {
+        (Kind::Text, DeValue::Integer(number)) if key.ends_with("listen") => {
+            Some(format!("\"localhost:{}\"", number.as_str()))
+        }
+        (Kind::Text, DeValue::Integer(number)) if key.ends_with("timeout") => {
+            Some(format!("\"{}s\"", number.as_str()))
+        }
+        (Kind::Number, DeValue::String(text)) if text.parse::<u32>().is_ok() => Some(text.to_string()),
+        (Kind::Switch, DeValue::String(text)) => match text.to_ascii_lowercase().as_str() {
+            "true" | "on" | "yes" => Some("true".to_owned()),
+            "false" | "off" | "no" => Some("false".to_owned()),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
