@@ -297,7 +297,7 @@ mod tests {
             ("serve --listen localhost:0 --listen localhost:1", "--listen"),
             ("call GET", "PATH"),
             ("completions klingon", "bash"),
-            ("wait --max 5", "3s"),
+            ("wait --max 5", "did you mean 5s?"),
             ("exec npm test", "-- <PROGRAM>"),
             ("exec --listen localhost:0", "<PROGRAM>"),
         ] {

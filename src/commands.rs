@@ -1,5 +1,6 @@
 //! What each command does, and how it ends.
 
+mod advice;
 mod call;
 mod check;
 mod credentials;

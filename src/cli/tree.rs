@@ -199,7 +199,7 @@ fn flag(setting: &'static Setting, used: Use) -> Arg {
         .long(setting.name)
         .value_name(setting.value_name)
         .help(help(setting, used))
-        .long_help(format!("{} [variable: {}]", help(setting, used), variables(setting)))
+        .long_help(format!("{}\n[variable: {}]", help(setting, used), variables(setting)))
         .hide_short_help(!COMMON.contains(&setting.name))
         .help_heading(setting.group.heading());
     let arg = if setting.value_name == "FILE" { arg.value_hint(ValueHint::FilePath) } else { arg };

@@ -49,17 +49,19 @@ pub(super) async fn run(
         tracing::info!("{}", signed_in(&issued, &clock));
     }
     if !options.json {
-        print(verdict(warnings.len()).as_bytes())?;
+        print(verdict(warnings.len(), options.online).as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn verdict(warnings: usize) -> String {
-    match warnings {
-        0 => "\nThe configuration is valid.\n".to_owned(),
-        1 => "\nThe configuration is valid, with 1 warning.\n".to_owned(),
-        count => format!("\nThe configuration is valid, with {count} warnings.\n"),
-    }
+fn verdict(warnings: usize, online: bool) -> String {
+    let sign_in = if online { " and the sign-in works" } else { "" };
+    let warnings = match warnings {
+        0 => String::new(),
+        1 => ", with 1 warning".to_owned(),
+        count => format!(", with {count} warnings"),
+    };
+    format!("\nThe configuration is valid{sign_in}{warnings}.\n")
 }
 
 fn signed_in(issued: &IssuedCredentials, clock: &Clock) -> String {

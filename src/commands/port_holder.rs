@@ -64,6 +64,10 @@ fn holder(port: u16) -> Option<String> {
     let sockets: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
     let holder = processes.into_iter().find(|process| {
+        // Beside the processes, by number, there are links to this one.
+        if process.file_name().to_str().is_none_or(|name| name.parse::<u32>().is_err()) {
+            return false;
+        }
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { return false };
         files
             .filter_map(Result::ok)

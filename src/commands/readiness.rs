@@ -22,7 +22,11 @@ pub(super) enum NotReady {
 impl fmt::Display for NotReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoAnswer { listen, source } => write!(f, "nothing answers at {listen}: {source}"),
+            Self::NoAnswer { listen, source } => write!(
+                f,
+                "nothing answers at {listen}: {source}\n  tip: start `countersign serve`, or name its admin listener \
+                 with --admin-listen"
+            ),
             Self::Reasons(reasons) => f.write_str(reasons),
         }
     }

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::Failure;
+use super::{
+    Failure,
+    advice::{advised, with_doubt_of_pool},
+};
 use crate::{
     app, aws_http,
     clock::Clock,
     credentials::{
-        Settings,
-        provider::{CredentialsProvider, IssuedCredentials},
+        Login, Settings,
+        provider::{CredentialsProvider, FetchError, IssuedCredentials},
     },
     shutdown::Signals,
 };
@@ -26,13 +29,25 @@ pub(super) async fn credentials(
 ) -> Result<IssuedCredentials, Failure> {
     let mut source = app::source(settings, http, clock)?;
     match timeout(MAX_SIGN_IN, source.fetch()).await {
-        Ok(fetched) => fetched.map_err(Failure::runtime),
+        Ok(fetched) => fetched.map_err(|error| failure(error, settings)),
         Err(_) => {
             let seconds = MAX_SIGN_IN.as_secs();
             let obstacle = source.waits_for().map(|obstacle| format!(": {obstacle}")).unwrap_or_default();
             Err(Failure::runtime(format!("the sign-in did not end within {seconds} seconds{obstacle}")))
         }
     }
+}
+
+fn failure(error: FetchError, settings: &Settings) -> Failure {
+    let FetchError::Terminal { remedy, source } = error else { return Failure::runtime(error) };
+    let remedy = match settings {
+        Settings::Cognito(cognito) => match &cognito.login {
+            Login::UserPool(pool) => with_doubt_of_pool(&remedy, source.as_ref(), pool),
+            Login::IdTokenFile { .. } => remedy,
+        },
+        Settings::Guest { .. } | Settings::Aws => remedy,
+    };
+    advised("", source.as_ref(), &remedy)
 }
 
 /// Does `work` until a signal comes that ends the command.

@@ -102,7 +102,12 @@ impl Reader<'_> {
         if admin.as_ref().is_some_and(|admin| overlap(&listen, admin)) {
             let place =
                 self.origin("admin-listen").or_else(|| self.origin("listen")).unwrap_or(Origin::Default);
-            self.problem(place, format!("listen and admin-listen are both {listen}"));
+            self.problem(
+                place,
+                format!(
+                    "listen and admin-listen are both {listen}; choose another port, or --admin-listen off"
+                ),
+            );
         }
         Some((listen, admin))
     }

@@ -143,7 +143,7 @@ impl Reader<'_> {
             Some(meant) => {
                 self.problem(&raw.origin, format!("{host} is not a host of AWS; did you mean {meant}?"));
             }
-            None => self.missing("region", &format!("is required, since the name {host} does not tell it")),
+            None => self.missing("region", &format!("is required, since {host} does not name a region")),
         }
         None
     }

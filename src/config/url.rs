@@ -88,7 +88,10 @@ pub(super) fn origin(text: &str) -> Parsed<String> {
         _ => {}
     }
     let lower = text.to_ascii_lowercase();
-    let not_origin = || format!("{text:?} is not an origin such as http://localhost:5173");
+    let not_origin = || match with_scheme(text, is_loopback) {
+        Some(meant) if !text.contains('/') => format!("{text:?} lacks its scheme; did you mean {meant}?"),
+        _ => format!("{text:?} is not an origin such as http://localhost:5173"),
+    };
     let (scheme, authority) = lower.split_once("://").ok_or_else(not_origin)?;
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
     if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.bytes().all(legal) {

@@ -216,7 +216,7 @@ fn a_wrong_value_is_told_with_file_and_key_beside_all_other_mistakes() {
     assert_eq!(found.len(), 4, "{found:#?}");
     let shown = shown(&run);
     for (place, words) in [
-        ("--listen", "no listen address"),
+        ("--listen", "is not a listen address"),
         (&format!("{shown}: auth.user_pool_id"), "expected text, found an object; make the file anew"),
         (&format!("{shown}: auth.user_pool_client_id"), "is not an app client id"),
         (&format!("{shown}: custom.API.orders.endpoint"), "is not a URL"),
