@@ -37,7 +37,7 @@ impl UserSession {
             }
         };
         let folder = pool.state_dir.as_deref().ok_or_else(|| {
-            Failure::runtime("there is no folder for the session; set XDG_STATE_HOME or HOME")
+            Failure::runtime("there is no folder for the session; set XDG_STATE_HOME to one that this user can write to")
         })?;
         let store = SessionStore::new(folder, &pool.id, &pool.client_id);
         let client = UserPoolClient::new(pool.clone(), connector, clock.clone());

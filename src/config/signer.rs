@@ -1,6 +1,6 @@
 //! Who signs: the settings of the user pool, the identity pool and the role.
 
-use std::{io::ErrorKind, path::PathBuf};
+use std::{fs, io::ErrorKind, path::PathBuf};
 
 use http::Uri;
 
@@ -179,9 +179,13 @@ impl Reader<'_> {
         }
     }
 
+    /// The folder of stored sessions; `None` where this user cannot look into it, so that no session can be there. A
+    /// container often runs as another user than the one whose HOME it has.
     fn state_dir(&self) -> Option<PathBuf> {
-        self.environment
-            .base_folder("XDG_STATE_HOME", ".local/state")
-            .map(|folder| folder.join("countersign"))
+        let folder = self.environment.base_folder("XDG_STATE_HOME", ".local/state")?.join("countersign");
+        match fs::symlink_metadata(&folder) {
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotADirectory) => None,
+            Ok(_) | Err(_) => Some(folder),
+        }
     }
 }

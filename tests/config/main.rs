@@ -900,6 +900,9 @@ fn sessions_are_stored_below_the_state_folder() {
     assert_eq!(state_dir(&run), Some("/home/u/.local/state/countersign".into()));
     assert_eq!(state_dir(&run.variable("XDG_STATE_HOME", "/state")), Some("/state/countersign".into()));
     assert_eq!(state_dir(&Run::complete().variable("XDG_STATE_HOME", "relative")), None);
+    let run = Run::complete().named_file("file", "");
+    let file = run.folder.path().join("file").display().to_string();
+    assert_eq!(state_dir(&run.variable("HOME", &file)), None, "no session can be below a file");
 }
 
 #[test]
