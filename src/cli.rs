@@ -76,8 +76,8 @@ pub enum Command {
     Healthcheck(Arguments),
     /// Waits until a running proxy is ready.
     Wait {
-        /// The longest wait.
-        longest: Duration,
+        /// The maximum time to wait.
+        max_wait: Duration,
         /// The settings.
         settings: Arguments,
     },
@@ -177,7 +177,7 @@ where
         },
         "healthcheck" => Command::Healthcheck(settings(matches)),
         "wait" => Command::Wait {
-            longest: *matches.get_one("max").expect("it has a default"),
+            max_wait: *matches.get_one("max").expect("it has a default"),
             settings: settings(matches),
         },
         "completions" => Command::Completions(*matches.get_one("shell").expect("clap requires it")),

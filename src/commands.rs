@@ -66,7 +66,7 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Sandbox(arguments) => sandbox::run(&arguments, &environment).await,
         Command::Check { options, settings } => check::run(&settings, &environment, options).await,
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &environment).await,
-        Command::Wait { longest, settings } => wait::run(longest, &settings, &environment).await,
+        Command::Wait { max_wait, settings } => wait::run(max_wait, &settings, &environment).await,
         Command::Completions(shell) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::tree(), "countersign", &mut script);
@@ -189,7 +189,7 @@ fn print(text: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// As [`print`], on a thread of its own: while a reader of stdout does not read, signals are still heard.
+/// As [`print`], on a blocking thread, so that a signal ends the command while the reader of stdout is slow.
 async fn print_aside(text: impl AsRef<[u8]> + Send + 'static) -> Result<(), Failure> {
     spawn_blocking(move || print(text.as_ref())).await.map_err(Failure::runtime)?
 }

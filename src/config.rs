@@ -54,7 +54,7 @@ pub struct Config {
     pub credentials: credentials::Settings,
     /// What is done with requests.
     pub proxy: proxy::Settings,
-    /// Whether a listener that others reach may do without a token.
+    /// Whether a non-loopback listener is allowed without a bearer token.
     pub allow_unauthenticated: bool,
     /// Logging.
     pub telemetry: telemetry::Settings,
@@ -67,7 +67,7 @@ pub struct Config {
     pub spans: Option<spans::Settings>,
     /// Whether SIGTERM ends the process with 0 instead of 143.
     pub exit_zero_on_sigterm: bool,
-    /// What is odd but no mistake, for the log.
+    /// What is unusual and still valid, for the log.
     pub warnings: Vec<String>,
     /// Every setting with its value and origin.
     pub effective: Effective,
@@ -82,7 +82,7 @@ pub struct SessionConfig {
     pub telemetry: telemetry::Settings,
     /// How the endpoints of AWS are reached.
     pub aws_http: aws_http::Settings,
-    /// What is odd but no mistake, for the log.
+    /// What is unusual and still valid, for the log.
     pub warnings: Vec<String>,
 }
 
@@ -97,7 +97,7 @@ pub struct CallConfig {
     pub telemetry: telemetry::Settings,
     /// How the endpoints of AWS are reached.
     pub aws_http: aws_http::Settings,
-    /// What is odd but no mistake, for the log.
+    /// What is unusual and still valid, for the log.
     pub warnings: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ pub struct ExplainConfig {
     pub proxy: proxy::Settings,
     /// Logging.
     pub telemetry: telemetry::Settings,
-    /// What is odd but no mistake, for the log.
+    /// What is unusual and still valid, for the log.
     pub warnings: Vec<String>,
 }
 
@@ -125,7 +125,7 @@ impl Config {
         Self::of_proxy(Reader::new(Use::Serve, arguments, environment))
     }
 
-    /// The configuration of `exec`: that of `serve` with defaults of its own.
+    /// The configuration of `exec`: that of `serve` with other defaults.
     pub fn for_exec(arguments: &Arguments, environment: &Environment) -> Result<Self, ConfigError> {
         Self::of_proxy(Reader::new(Use::Exec, arguments, environment))
     }

@@ -1,6 +1,6 @@
 //! What AWS host names say: the service and region behind an upstream, and the endpoint of a service in a region.
 
-/// The service and region that a signature is scoped to, as far as a host name tells.
+/// The service and region that a signature is scoped to, as a host name gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inferred {
     /// The signing name, `execute-api` or `lambda` for example.
@@ -30,7 +30,7 @@ const SUFFIXES: &[&str] = &[
     ".api.aws.hci.ic.gov",
 ];
 
-/// Services whose host names have the region before the service: `NAME.eu-west-1.es.amazonaws.com`.
+/// Services that have the region before the service in their host names: `NAME.eu-west-1.es.amazonaws.com`.
 const REGION_FIRST: &[(&str, &str)] = &[
     ("es", "es"),
     ("aoss", "aoss"),
@@ -95,7 +95,7 @@ const SIGNING_NAMES: &[(&str, &str)] = &[
     ("voice-chime", "chime"),
 ];
 
-/// Signing names that take two labels before the region to tell.
+/// Signing names that depend on two labels before the region.
 const TWO_LABELS: &[(&str, &str, &str)] = &[
     ("data", "iot", "iotdata"),
     ("data-ats", "iot", "iotdata"),

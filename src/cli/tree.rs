@@ -91,11 +91,11 @@ fn command(name: &'static str, about: &'static str) -> Command {
 }
 
 fn exec() -> Command {
-    command("exec", "Run a program with a proxy of its own, whose URL is in COUNTERSIGN_URL")
+    command("exec", "Run a program beside a proxy, with the proxy's URL in COUNTERSIGN_URL")
         .after_help(
             "The program starts once there are credentials, and the proxy ends with it. The exit code is the \
-             program's: 128 and the signal's number if a signal ended it, 127 if there is no such program, 126 \
-             if it cannot be run, 1 if there are no credentials.",
+             program's: 128 plus the signal's number if a signal ended it, 127 if the program does not exist, \
+             126 if it cannot be run, 1 if there are no credentials.",
         )
         .arg(
             Arg::new("program")
@@ -115,7 +115,7 @@ fn wait() -> Command {
         .value_name("DURATION")
         .value_parser(config::duration)
         .default_value("30s")
-        .help("Longest wait");
+        .help("Maximum time to wait");
     command("wait", "Wait until a running proxy is ready: exit code 0 or 1").arg(longest)
 }
 

@@ -36,7 +36,7 @@ pub(super) fn with_doubt_of_pool(advice: &str, error: &(dyn Error + 'static), po
     let error = error.downcast_ref::<user_pool::Error>();
     let is_wrong_password = error.and_then(user_pool::Error::cause) == Some(Cause::WrongPassword);
     if is_wrong_password && pool.auth_flow == AuthFlow::Srp {
-        return format!("{advice}. A mistyped user-pool-id looks the same: it is {}", pool.id);
+        return format!("{advice}. Check user-pool-id as well: {}", pool.id);
     }
     advice.to_owned()
 }

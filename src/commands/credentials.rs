@@ -42,7 +42,7 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
         let issued = sign_in::credentials(&config.credentials, &config.aws_http, &clock).await?;
         if io::stdout().is_terminal() {
             telemetry::say(
-                "countersign: these are secrets: until they expire, whoever has them acts as this user\n",
+                "countersign: warning: these are secrets; anyone who has them can act as this user until they expire\n",
             );
         }
         print_aside(SecretText(json(&issued)?)).await?;

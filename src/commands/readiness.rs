@@ -54,7 +54,9 @@ pub(super) async fn ask(listen: &Listen, deadline: Duration) -> Result<(), NotRe
         Ok((status, body)) => Err(NotReady::Reasons(match serde_json::from_slice::<Answer>(&body) {
             Ok(answer) => in_words(&answer),
             Err(_) => {
-                format!("{listen} answers {status}, which is no answer of countersign's admin listener")
+                format!(
+                    "{listen} answers {status}, but not as an admin listener of countersign; check --admin-listen"
+                )
             }
         })),
         Err(source) => Err(NotReady::NoAnswer { listen: listen.clone(), source }),

@@ -109,7 +109,7 @@ fn exposure(addresses: &[Listen], guard: &GuardSettings) -> &'static str {
         (_, true, _) => "clients that present the token",
         (true, false, false) => "programs of this user on this machine",
         (true, false, true) => "every program on this machine",
-        (false, false, _) => "everybody who reaches the address, without a token",
+        (false, false, _) => "anyone who can reach the address, without a token",
     }
 }
 

@@ -52,7 +52,7 @@ fn failure(error: FetchError, settings: &Settings) -> Failure {
 
 /// Does `work` until a signal comes that ends the command.
 ///
-/// From here on signals are heard instead of ending the process, so that nothing in `work` may block the thread. A
+/// From here on a signal no longer ends the process by itself, so that nothing in `work` may block the thread. A
 /// renewal of the session that has begun goes on without `work`: see `session::settled`.
 pub(super) async fn until_signal<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let mut signals = Signals::listen_beside_another()?;

@@ -46,7 +46,7 @@ pub(super) fn prepare<'a>(
 
 /// What was typed as a path for the proxy; of a whole URL, what comes behind the upstream of a route.
 ///
-/// The words say what is wrong: only the configured upstreams get a request, whatever URL is typed.
+/// The words say what is wrong: a URL elsewhere is refused, since only configured upstreams get requests.
 fn below_upstream<'a>(typed: &'a str, routes: &[RouteSettings]) -> Result<Cow<'a, str>, String> {
     if !typed.starts_with("http://") && !typed.starts_with("https://") {
         return Ok(Cow::Borrowed(typed));

@@ -18,11 +18,11 @@ use super::{
 };
 use crate::regular_file::{BYTE_ORDER_MARK, RegularFile, read_up_to};
 
-/// Longer files are neither a configuration nor a secret.
-pub(super) const LONGEST_FILE: u64 = 1024 * 1024;
+/// Bytes of a configuration or a secret; a larger file is a mistake.
+pub(super) const MAX_FILE: u64 = 1024 * 1024;
 
-/// The introspection of a large schema takes megabytes.
-pub(super) const LONGEST_GENERATED_FILE: u64 = 16 * 1024 * 1024;
+/// Bytes of a generated file: the introspection of a large schema takes megabytes.
+pub(super) const MAX_GENERATED_FILE: u64 = 16 * 1024 * 1024;
 
 /// Where variables, relative paths and standard input come from.
 pub struct Environment {
@@ -143,7 +143,7 @@ fn read_once() -> impl Fn() -> io::Result<Vec<u8>> + Send + Sync {
         if let Some(bytes) = read.get() {
             return Ok(bytes.to_vec());
         }
-        let bytes = read_up_to(io::stdin().lock(), LONGEST_FILE, LONGEST_FILE)?;
+        let bytes = read_up_to(io::stdin().lock(), MAX_FILE, MAX_FILE)?;
         Ok(read.get_or_init(|| bytes).to_vec())
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Problem {
     /// The flag, the variable, or the file, line and key; a setting's name where nothing was given.
     pub place: String,
-    /// What is wrong and, where it can be told, what would be right. Never has a secret in it.
+    /// What is wrong and, where it is known, what would be right. Never contains a secret.
     pub message: String,
 }
 

@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Says of each of these settings that is given that it contradicts another. Amplify's file describes a
-    /// backend, not what to do with it: what it has and nobody needs contradicts nothing.
+    /// backend, not what to do with it: a value in it that the command does not need contradicts nothing.
     pub(super) fn refuse(&mut self, names: &[&str], why: &str) {
         for name in names {
             match self.origin(name) {

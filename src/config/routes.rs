@@ -191,7 +191,7 @@ impl Reader<'_> {
     }
 }
 
-/// The Host that is signed tells more than the name that is connected to.
+/// The signed Host comes first: it names the API, and the name that is connected to may be that of an endpoint.
 fn inferred(sign_host: Option<&str>, upstream: &Uri) -> Option<Inferred> {
     sign_host.and_then(endpoint::infer).or_else(|| endpoint::infer(upstream.host()?))
 }

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::{
-    environment::LONGEST_FILE,
+    environment::MAX_FILE,
     reader::Reader,
     source::Given,
     table,
@@ -34,7 +34,7 @@ impl Reader<'_> {
             table::find(name).and_then(table::Setting::secret).and_then(|secret| self.explicit(secret));
         let (text, given) = match (direct, self.explicit(name)) {
             (Some(direct), Some(file)) => {
-                let why = format!("is set as well as {}; one of them must go", direct.origin);
+                let why = format!("is set as well as {}; remove one of them", direct.origin);
                 self.problem(&file.origin, why);
                 return None;
             }
@@ -86,7 +86,7 @@ impl Reader<'_> {
         if is_open_to_others(opened.metadata()) {
             self.warnings.push(format!("{}: {shown} can be read by other users; chmod 600 it", given.origin));
         }
-        let read = opened.read(LONGEST_FILE);
+        let read = opened.read(MAX_FILE);
         self.read_or_problem(given, &format!("cannot read {shown}"), read)
     }
 

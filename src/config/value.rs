@@ -208,7 +208,9 @@ pub(super) fn role_arn(text: &str) -> Parsed<String> {
 /// The key in `Logins`: a name like `cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEf123`.
 pub(super) fn login_provider(given: &str) -> Parsed<String> {
     if given.contains("://") {
-        return Err(format!("{given:?} has a scheme; the identity pool knows the provider without it"));
+        return Err(format!(
+            "{given:?} has a scheme; write it without, as in cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEf123"
+        ));
     }
     text(given)
 }
@@ -279,7 +281,7 @@ pub(super) fn bearer_token(text: &str) -> Parsed<String> {
     if text.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(text.to_owned());
     }
-    Err("has characters that no header can carry: visible ASCII only".to_owned())
+    Err("has characters that no header can carry; only visible ASCII is allowed".to_owned())
 }
 
 fn choice<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Parsed<T> {

@@ -773,7 +773,7 @@ fn routes_that_contradict_each_other_are_refused() {
     assert_problem(&Run::complete().file(&route("a", "")), &["countersign.toml:2: path: "]);
     assert_problem(
         &Run::complete().file("path = '/a'"),
-        &["countersign.toml:1: path: belongs into a [[route]]"],
+        &["countersign.toml:1: path: belongs in a [[route]]"],
     );
 }
 

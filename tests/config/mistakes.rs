@@ -141,7 +141,7 @@ fn each_mistake_of_a_newcomer_is_answered_with_what_to_type() {
             "check --listen 0.0.0.0:8181",
             &[],
             None,
-            "countersign: --listen: 0.0.0.0:8181 can be reached by others: set bearer-token-file, or allow-unauthenticated",
+            "countersign: --listen: 0.0.0.0:8181 can be reached from other machines; set bearer-token-file, or allow-unauthenticated",
         ),
         (
             "check --listen localhost:9000 --admin-listen localhost:9000",

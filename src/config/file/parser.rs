@@ -126,7 +126,7 @@ impl Parser<'_> {
             let near = nearest(name, ROUTE_KEYS.iter().map(|(key, _)| *key));
             with_nearest("is not a key of [[route]]", near)
         } else if ROUTE_KEYS.iter().any(|(key, _)| *key == name) {
-            "belongs into a [[route]]".to_owned()
+            "belongs in a [[route]]".to_owned()
         } else {
             let near = nearest(name, SETTINGS.iter().map(|setting| setting.name).chain(["route"]));
             with_nearest("is not a setting", near)
@@ -152,7 +152,7 @@ fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<(&'a Key<'i>, &'a Spanned<DeV
     keys
 }
 
-/// The setting whose secret is named `password`, `client_secret` and so on, and the secret's name.
+/// The setting for a secret that is named `password`, `client_secret` and so on, and the secret's name.
 fn secret_named(name: &str) -> Option<(&'static Setting, &'static str)> {
     let name = name.replace('_', "-");
     let secrets = SETTINGS.iter().filter_map(|setting| Some((setting, setting.secret()?)));
