@@ -171,7 +171,7 @@ fn start_log(settings: &telemetry::Settings, warnings: &[String]) -> Result<(), 
             LogFormat::Json => tracing::warn!("{warning}"),
             LogFormat::Auto | LogFormat::Text if is_quiet => {}
             LogFormat::Auto | LogFormat::Text => {
-                telemetry::say(&format!("countersign: warning: {warning}\n"))
+                telemetry::say(&format!("countersign: warning: {warning}\n"));
             }
         }
     }

@@ -73,8 +73,18 @@ pub(super) fn explained(error: Error, typed: &[OsString]) -> Error {
             Some(name) => two_lines(error.kind(), &format!("{argument} is missing"), &usage(name)),
             None => error,
         },
+        _ if error.use_stderr() => without_usage(&error),
         _ => error,
     }
+}
+
+/// What clap says about a value or a contradiction, without the lines about usage that follow.
+fn without_usage(error: &Error) -> Error {
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
+    let text = text[..end.unwrap_or(text.len())].replace("\n\n", "\n");
+    Error::raw(error.kind(), text.trim_end().to_owned() + "\n")
 }
 
 fn two_lines(kind: ErrorKind, message: &str, tip: &str) -> Error {

@@ -75,7 +75,7 @@ const COMMON: &[&str] = &[
 ];
 
 fn with_examples(command: Command) -> Command {
-    let hides_some = command.get_arguments().any(|arg| arg.is_hide_short_help_set());
+    let hides_some = command.get_arguments().any(Arg::is_hide_short_help_set);
     let notes = command.get_after_help().map(|notes| format!("{notes}\n\n")).unwrap_or_default();
     let examples = examples::of(command.get_name()).unwrap_or_default();
     let short =

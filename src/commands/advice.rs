@@ -13,6 +13,9 @@ use crate::{
     telemetry,
 };
 
+/// What stands before a tip.
+const TIP: &str = "\n  tip: ";
+
 /// For questions that only a person answers; the settings are named once, however many questions there are.
 const NO_TERMINAL: &str = "set username and password-file, or COUNTERSIGN_USERNAME and COUNTERSIGN_PASSWORD";
 
@@ -26,8 +29,18 @@ pub(super) fn advised(what: &str, error: &(dyn Error + 'static), advice: &str) -
         (telemetry::causes(error), advice)
     };
     let cause = if causes.is_empty() { String::new() } else { format!(": {causes}") };
-    let tip = if advice.is_empty() { String::new() } else { format!("\n  tip: {advice}") };
+    let tip = if advice.is_empty() { String::new() } else { format!("{TIP}{advice}") };
     Failure::runtime(format!("{what}{text}{cause}{tip}"))
+}
+
+/// The same with the tip in the first line, for the AWS tools, which may pass on one line of stderr alone.
+pub(super) fn in_one_line(failure: Failure) -> Failure {
+    match failure {
+        Failure::Runtime(error) if error.source().is_none() => {
+            Failure::runtime(error.to_string().replace(TIP, "; "))
+        }
+        other => other,
+    }
 }
 
 /// What else may be wrong when `error` says that user name or password are: the proof that SRP sends is computed with

@@ -9,7 +9,9 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
-    Failure, print_aside,
+    Failure,
+    advice::in_one_line,
+    print_aside,
     sign_in::{self, until_signal},
     start_log,
     whoami::rfc3339,
@@ -39,7 +41,9 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
     start_log(&config.telemetry, &config.warnings)?;
     until_signal(async {
         let clock = Clock::system();
-        let issued = sign_in::credentials(&config.credentials, &config.aws_http, &clock).await?;
+        let issued = sign_in::credentials(&config.credentials, &config.aws_http, &clock)
+            .await
+            .map_err(in_one_line)?;
         if io::stdout().is_terminal() {
             telemetry::say(
                 "countersign: warning: these are secrets; anyone who has them can act as this user until they expire\n",

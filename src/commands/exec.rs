@@ -159,7 +159,7 @@ fn forward(child: &Child, signal: Signal) {
     // The id is gone once the program's end has been seen, and may be another's then.
     let Some(program) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) else { return };
     if signal == Signal::Interrupt && gets_signals_of_the_terminal(program) {
-        debug!("the program gets this signal from the terminal");
+        debug!("the terminal has told the program as well");
         return;
     }
     let signal = match signal {

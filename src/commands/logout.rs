@@ -25,7 +25,7 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
     revoked.map_err(|error| {
         let cause = crate::telemetry::causes(&error);
         Failure::runtime(format!(
-            "signed out on this machine, but the user pool has not revoked the session: {error}{}{cause}",
+            "signed out here, but the user pool has not revoked the session: {error}{}{cause}",
             if cause.is_empty() { "" } else { ": " }
         ))
     })?;
