@@ -42,6 +42,16 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["d", "data", "h", "header"], "write countersign call METHOD PATH, which has -d and -H"),
 ];
 
+/// Words that other programs have for a command.
+const COMMANDS: &[(&[&str], &str)] = &[
+    (&["run", "start", "proxy", "server", "up"], "serve"),
+    (&["signin", "sign-in", "auth"], "login"),
+    (&["signout", "sign-out"], "logout"),
+    (&["get", "post", "request", "curl", "send"], "call"),
+    (&["validate", "config", "doctor"], "check"),
+    (&["status", "health"], "healthcheck"),
+];
+
 /// The error in at most two lines, with a tip where one can be given.
 pub(super) fn explained(error: Error, typed: &[OsString]) -> Error {
     let argument = match error.get(ContextKind::InvalidArg) {
@@ -64,9 +74,8 @@ pub(super) fn explained(error: Error, typed: &[OsString]) -> Error {
             let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else {
                 return error;
             };
-            let commands = tree();
-            let near = nearest(typed, commands.get_subcommands().map(Command::get_name));
-            let tip = near.map_or("see countersign --help".to_owned(), did_you_mean);
+            let tip = command_meant(typed)
+                .map_or("countersign --help lists the commands".to_owned(), |name| did_you_mean(&name));
             two_lines(error.kind(), &format!("there is no command '{typed}'"), &tip)
         }
         ErrorKind::MissingRequiredArgument => match name {
@@ -93,6 +102,16 @@ fn two_lines(kind: ErrorKind, message: &str, tip: &str) -> Error {
 
 fn did_you_mean(name: &str) -> String {
     format!("did you mean '{name}'?")
+}
+
+fn command_meant(typed: &str) -> Option<String> {
+    let lower = typed.to_ascii_lowercase();
+    let synonym = COMMANDS.iter().find(|(words, _)| words.contains(&lower.as_str()));
+    let near = || {
+        let commands = tree();
+        nearest(typed, commands.get_subcommands().map(Command::get_name)).map(str::to_owned)
+    };
+    synonym.map(|(_, name)| (*name).to_owned()).or_else(near)
 }
 
 /// The command that was typed.
@@ -125,15 +144,25 @@ fn as_typed(argument: &str, typed: &[OsString]) -> String {
 fn tip(flag: &str, command: Option<&Command>, typed: &[OsString]) -> String {
     let name = flag.trim_start_matches('-');
     let Some(command) = command else {
+        if let Some(near) =
+            ["--version", "--help"].into_iter().find(|known| nearest(name, [*known]).is_some())
+        {
+            return did_you_mean(near);
+        }
+        if name == "v" {
+            return did_you_mean("--version");
+        }
         let whole = "write the command first, as in countersign serve --listen localhost:8181";
         return foreign(name, typed)
             .map_or(whole.to_owned(), |tip| format!("{tip}, behind a command such as serve"));
     };
     if !flag.starts_with('-') {
-        return if command.get_name() == "exec" {
-            usage("exec")
-        } else {
-            format!("see countersign {} --help", command.get_name())
+        let switch = typed.iter().zip(typed.iter().skip(1)).find(|(_, word)| *word == flag);
+        let switch = switch.and_then(|(switch, _)| switch.to_str()).filter(|word| word.starts_with("--"));
+        return match (switch, command.get_name()) {
+            (Some(switch), _) if switch.len() > 2 => format!("write {switch}={flag}"),
+            (_, "exec") => usage("exec"),
+            (_, name) => format!("countersign {name} --help lists the arguments"),
         };
     }
     let flags: Vec<&str> =

@@ -57,6 +57,9 @@ pub fn tree() -> Command {
         .subcommands(commands.map(with_examples))
 }
 
+const CONFIG_HELP: &str = "Configuration file [default: countersign.toml, else countersign/config.toml in the user's \
+                           configuration folder]";
+
 /// Settings that the short help of a command lists; the long one has all.
 const COMMON: &[&str] = &[
     "listen",
@@ -186,7 +189,8 @@ fn with_settings(command: Command, used: Use) -> Command {
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
         .value_hint(ValueHint::FilePath)
-        .help("Configuration file [default: countersign.toml, else countersign/config.toml in the user's configuration folder]");
+        .help(CONFIG_HELP)
+        .long_help(format!("{CONFIG_HELP}\n[variable: COUNTERSIGN_CONFIG]"));
     let flags = SETTINGS.iter().filter(|setting| setting.uses.contains(&used)).map(|setting| {
         let former = request::former_name(setting.name).filter(|_| used == Use::Call);
         former.into_iter().fold(flag(setting, used), Arg::alias)

@@ -283,6 +283,14 @@ fn each_mistake_of_a_newcomer_is_answered_with_what_to_type() {
             None,
             "error: unexpected argument 'npm'\n  tip: write countersign exec [OPTIONS] -- <PROGRAM>...",
         ),
+        ("start", &[], None, "error: there is no command 'start'\n  tip: did you mean 'serve'?"),
+        (
+            "serve --trust-documents on",
+            &[],
+            None,
+            "error: unexpected argument 'on'\n  tip: write --trust-documents=on",
+        ),
+        ("-v", &[], None, "error: unexpected argument '-v'\n  tip: did you mean '--version'?"),
     ];
     for (line, variables, file, expected) in table {
         let text = printed(line, variables, *file);
