@@ -2,14 +2,13 @@
 
 use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
-use clap::{
-    ArgMatches,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
+use clap::{ArgMatches, error::ErrorKind};
 use clap_complete::Shell;
 
 use crate::config::{Arguments, table};
 
+mod examples;
+mod mistakes;
 pub(crate) mod request;
 mod tree;
 
@@ -77,10 +76,8 @@ pub enum Command {
     },
     /// Validates and shows the configuration.
     Check {
-        /// Signs in and fetches credentials as well.
-        online: bool,
-        /// For programs.
-        json: bool,
+        /// What is shown and done.
+        options: CheckOptions,
         /// The settings.
         settings: Arguments,
     },
@@ -88,13 +85,24 @@ pub enum Command {
     Healthcheck(Arguments),
     /// Waits until a running proxy is ready.
     Wait {
-        /// The longest wait.
-        longest: Duration,
+        /// The maximum time to wait.
+        max_wait: Duration,
         /// The settings.
         settings: Arguments,
     },
     /// Prints a completion script.
     Completions(Shell),
+}
+
+/// What `check` shows, and what it does besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckOptions {
+    /// Signs in and fetches credentials as well.
+    pub online: bool,
+    /// Shows settings that have their defaults as well.
+    pub all: bool,
+    /// For programs.
+    pub json: bool,
 }
 
 /// What `exec` runs, as typed.
@@ -147,7 +155,8 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let matches = tree().try_get_matches_from(arguments).map_err(explained)?;
+    let typed: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let matches = tree().try_get_matches_from(&typed).map_err(|error| mistakes::explained(error, &typed))?;
     let Some((name, matches)) = matches.subcommand() else {
         return Err(tree().error(ErrorKind::MissingSubcommand, "a command is required"));
     };
@@ -173,13 +182,16 @@ where
             settings: flags(matches, Arguments::default()),
         },
         "check" => Command::Check {
-            online: matches.get_flag("online"),
-            json: matches.get_flag("json"),
+            options: CheckOptions {
+                online: matches.get_flag("online"),
+                all: matches.get_flag("all"),
+                json: matches.get_flag("json"),
+            },
             settings: settings(matches),
         },
         "healthcheck" => Command::Healthcheck(settings(matches)),
         "wait" => Command::Wait {
-            longest: *matches.get_one("max").expect("it has a default"),
+            max_wait: *matches.get_one("max").expect("it has a default"),
             settings: settings(matches),
         },
         "completions" => Command::Completions(*matches.get_one("shell").expect("clap requires it")),
@@ -210,30 +222,6 @@ fn program(matches: &ArgMatches) -> Program {
 fn call(matches: &ArgMatches) -> Result<Call, clap::Error> {
     let request = request::parse(matches)?;
     Ok(Call { include: matches.get_flag("include"), verbose: matches.get_flag("verbose"), ..request })
-}
-
-/// Makes help of a missing command, and says where a secret belongs that was given as a flag.
-fn explained(error: clap::Error) -> clap::Error {
-    match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            tree().try_get_matches_from(["countersign", "--help"]).map_or_else(|help| help, |_| error)
-        }
-        ErrorKind::UnknownArgument => secret_flag(&error).unwrap_or(error),
-        _ => error,
-    }
-}
-
-fn secret_flag(error: &clap::Error) -> Option<clap::Error> {
-    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
-    let name = flag.trim_start_matches('-').split('=').next()?;
-    let setting = table::SETTINGS.iter().find(|setting| setting.secret() == Some(name))?;
-    let variable = setting.variable();
-    let message = format!(
-        "--{name} would show the secret to everybody: use --{} or the variable {}",
-        setting.name,
-        variable.trim_end_matches("_FILE"),
-    );
-    Some(tree().error(ErrorKind::UnknownArgument, message))
 }
 
 #[cfg(test)]
@@ -327,7 +315,7 @@ mod tests {
             ("serve --listen localhost:0 --listen localhost:1", "--listen"),
             ("call GET", "PATH"),
             ("completions klingon", "bash"),
-            ("wait --max 5", "3s"),
+            ("wait --max 5", "did you mean 5s?"),
             ("exec npm test", "-- <PROGRAM>"),
             ("exec --listen localhost:0", "<PROGRAM>"),
         ] {
@@ -351,7 +339,7 @@ mod tests {
             let error = parse(words(line)).expect_err(line);
             let text = error.to_string();
             assert_eq!(error.exit_code(), 2);
-            assert!(text.contains("-file or the variable COUNTERSIGN_"), "{text}");
+            assert!(text.contains("-file FILE, or set the variable COUNTERSIGN_"), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }
     }

@@ -1,5 +1,6 @@
 //! What each command does, and how it ends.
 
+mod advice;
 mod call;
 mod check;
 mod credentials;
@@ -11,6 +12,7 @@ mod init;
 mod local_http;
 mod login;
 mod logout;
+mod port_holder;
 mod readiness;
 mod reload;
 #[cfg(feature = "sandbox")]
@@ -37,7 +39,7 @@ use crate::{
     config::{ConfigError, Environment},
     credentials::session,
     shutdown::Signal,
-    telemetry,
+    telemetry::{self, LogFormat},
 };
 
 /// Runs a command to its end, and a renewal of the stored session that it has begun.
@@ -63,10 +65,10 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Exec { program, settings } => exec::run(&program, &settings, &environment).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(arguments) => sandbox::run(&arguments, &environment).await,
-        Command::Check { online, json, settings } => check::run(&settings, &environment, json, online).await,
+        Command::Check { options, settings } => check::run(&settings, &environment, options).await,
         Command::Init { from, force, settings } => init::run(from, force, settings).await,
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &environment).await,
-        Command::Wait { longest, settings } => wait::run(longest, &settings, &environment).await,
+        Command::Wait { max_wait, settings } => wait::run(max_wait, &settings, &environment).await,
         Command::Completions(shell) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::tree(), "countersign", &mut script);
@@ -158,6 +160,26 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// Starts logging for a command that a person runs once, and gives its warnings: as text unless JSON is asked for.
+fn start_log(settings: &telemetry::Settings, warnings: &[String]) -> Result<(), Failure> {
+    let format = match settings.format {
+        LogFormat::Auto => LogFormat::Text,
+        format => format,
+    };
+    telemetry::start(&telemetry::Settings { format, ..settings.clone() }).map_err(Failure::Runtime)?;
+    let is_quiet = matches!(settings.level.as_str(), "off" | "error");
+    for warning in warnings {
+        match format {
+            LogFormat::Json => tracing::warn!("{warning}"),
+            LogFormat::Auto | LogFormat::Text if is_quiet => {}
+            LogFormat::Auto | LogFormat::Text => {
+                telemetry::say(&format!("countersign: warning: {warning}\n"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Writes to stdout, behind what was said on stderr: both may be the same terminal. A reader that has gone away,
 /// `head` for one, is no failure.
 fn print(text: &[u8]) -> Result<(), Failure> {
@@ -169,7 +191,7 @@ fn print(text: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// As [`print`], on a thread of its own: while a reader of stdout does not read, signals are still heard.
+/// As [`print`], on a blocking thread, so that a signal ends the command while the reader of stdout is slow.
 async fn print_aside(text: impl AsRef<[u8]> + Send + 'static) -> Result<(), Failure> {
     spawn_blocking(move || print(text.as_ref())).await.map_err(Failure::runtime)?
 }

@@ -11,6 +11,7 @@ use crate::{aws_http, credentials, downstream::listener::Listen, proxy, telemetr
 
 mod admission;
 mod amplify;
+mod doubts;
 mod effective;
 mod environment;
 mod file;
@@ -30,6 +31,7 @@ mod url;
 mod value;
 
 pub(crate) use header::field;
+pub(crate) use problem::nearest;
 pub(crate) use value::duration;
 
 pub use effective::{Effective, RouteRow, Row, Shown};
@@ -53,7 +55,7 @@ pub struct Config {
     pub credentials: credentials::Settings,
     /// What is done with requests.
     pub proxy: proxy::Settings,
-    /// Whether a listener that others reach may do without a token.
+    /// Whether a non-loopback listener is allowed without a bearer token.
     pub allow_unauthenticated: bool,
     /// Logging.
     pub telemetry: telemetry::Settings,
@@ -66,7 +68,7 @@ pub struct Config {
     pub spans: Option<spans::Settings>,
     /// Whether SIGTERM ends the process with 0 instead of 143.
     pub exit_zero_on_sigterm: bool,
-    /// What is odd but no mistake, for the log.
+    /// What is unusual and still valid, for the log.
     pub warnings: Vec<String>,
     /// Every setting with its value and origin.
     pub effective: Effective,
@@ -81,7 +83,7 @@ pub struct SessionConfig {
     pub telemetry: telemetry::Settings,
     /// How the endpoints of AWS are reached.
     pub aws_http: aws_http::Settings,
-    /// What is odd but no mistake, for the log.
+    /// What is unusual and still valid, for the log.
     pub warnings: Vec<String>,
 }
 
@@ -96,7 +98,7 @@ pub struct CallConfig {
     pub telemetry: telemetry::Settings,
     /// How the endpoints of AWS are reached.
     pub aws_http: aws_http::Settings,
-    /// What is odd but no mistake, for the log.
+    /// What is unusual and still valid, for the log.
     pub warnings: Vec<String>,
 }
 
@@ -107,7 +109,7 @@ pub struct ExplainConfig {
     pub proxy: proxy::Settings,
     /// Logging.
     pub telemetry: telemetry::Settings,
-    /// What is odd but no mistake, for the log.
+    /// What is unusual and still valid, for the log.
     pub warnings: Vec<String>,
 }
 
@@ -124,7 +126,7 @@ impl Config {
         Self::of_proxy(Reader::new(Use::Serve, arguments, environment))
     }
 
-    /// The configuration of `exec`: that of `serve` with defaults of its own.
+    /// The configuration of `exec`: that of `serve` with other defaults.
     pub fn for_exec(arguments: &Arguments, environment: &Environment) -> Result<Self, ConfigError> {
         Self::of_proxy(Reader::new(Use::Exec, arguments, environment))
     }

@@ -1,6 +1,6 @@
 //! What AWS host names say: the service and region behind an upstream, and the endpoint of a service in a region.
 
-/// The service and region that a signature is scoped to, as far as a host name tells.
+/// The service and region that a signature is scoped to, as a host name gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inferred {
     /// The signing name, `execute-api` or `lambda` for example.
@@ -30,7 +30,7 @@ const SUFFIXES: &[&str] = &[
     ".api.aws.hci.ic.gov",
 ];
 
-/// Services whose host names have the region before the service: `NAME.eu-west-1.es.amazonaws.com`.
+/// Services that have the region before the service in their host names: `NAME.eu-west-1.es.amazonaws.com`.
 const REGION_FIRST: &[(&str, &str)] = &[
     ("es", "es"),
     ("aoss", "aoss"),
@@ -95,7 +95,7 @@ const SIGNING_NAMES: &[(&str, &str)] = &[
     ("voice-chime", "chime"),
 ];
 
-/// Signing names that take two labels before the region to tell.
+/// Signing names that depend on two labels before the region.
 const TWO_LABELS: &[(&str, &str, &str)] = &[
     ("data", "iot", "iotdata"),
     ("data-ats", "iot", "iotdata"),
@@ -106,6 +106,60 @@ const TWO_LABELS: &[(&str, &str, &str)] = &[
 
 /// Labels that name a way to S3 that is not signed, or not for one region.
 const NEVER_SIGNED: &[&str] = &["s3-website", "s3-accelerate", "s3-global"];
+
+/// The regions of AWS by name, all partitions together (AWS General Reference, "Regions and zones").
+const REGIONS: &[&str] = &[
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-south-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-central-1",
+    "ca-west-1",
+    "cn-north-1",
+    "cn-northwest-1",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-isoe-west-1",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "eusc-de-east-1",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "us-iso-east-1",
+    "us-iso-west-1",
+    "us-isob-east-1",
+    "us-isob-west-1",
+    "us-isof-east-1",
+    "us-isof-south-1",
+    "us-west-1",
+    "us-west-2",
+];
+
+/// The word before the number of every region: AWS opens regions, but no new points of the compass.
+const DIRECTIONS: &[&str] =
+    &["central", "east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"];
 
 /// Reads service and region from an upstream's host name; `None` for a custom domain.
 ///
@@ -140,6 +194,44 @@ pub fn is_region(text: &str) -> bool {
         && number.bytes().all(|b| b.is_ascii_digit())
         && words.len() >= 2
         && words.iter().all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()))
+}
+
+/// Whether AWS had a region of this name when this version was made.
+#[must_use]
+pub fn is_known_region(text: &str) -> bool {
+    REGIONS.contains(&text)
+}
+
+/// Whether `text` can be the name of a region, perhaps of one that is newer than this version.
+#[must_use]
+pub fn can_be_region(text: &str) -> bool {
+    is_region(text) && text.rsplit('-').nth(1).is_some_and(|word| DIRECTIONS.contains(&word))
+}
+
+/// The region whose name is nearest to `text`, if one is near enough to be meant.
+#[must_use]
+pub fn nearest_region(text: &str) -> Option<&'static str> {
+    const MAX_DISTANCE: usize = 3;
+    // Only what is about as long as a region's name is compared, since the comparison takes quadratic time.
+    if text.chars().count() > 24 {
+        return None;
+    }
+    let text = text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
+    let distances = REGIONS.iter().map(|region| (strsim::damerau_levenshtein(&text, region), *region));
+    distances
+        .filter(|(distance, _)| *distance <= MAX_DISTANCE)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, region)| region)
+}
+
+/// The host name of an API that `host` was probably meant to be, if it has `execute-api` in it and no domain of AWS.
+#[must_use]
+pub fn meant_api_host(host: &str) -> Option<String> {
+    let labels: Vec<&str> = host.split('.').collect();
+    let at = labels.iter().position(|label| *label == "execute-api")?;
+    let region = labels.get(at + 1).filter(|region| can_be_region(region))?;
+    let meant = format!("{}.{region}.{}", labels[..=at].join("."), dns_suffix(region));
+    (at == 1 && meant != host).then_some(meant)
 }
 
 /// The DNS suffix of the partition that `region` belongs to: `amazonaws.com` for most.
@@ -320,6 +412,37 @@ mod tests {
         }
         for text in ["", "eu-west-1a", "EU-WEST-1", "eu-1", "eu--1", "-west-1", "eu-west", "eu west-1"] {
             assert!(!is_region(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_region_is_told_from_one_that_is_new() {
+        for region in ["eu-west-1", "us-isof-south-1", "eu-west-9", "nz-north-1"] {
+            assert!(can_be_region(region), "{region}");
+        }
+        for (text, meant) in [
+            ("eu-wset-1", Some("eu-west-1")),
+            ("us-esat-2", Some("us-east-2")),
+            ("eu-west1", Some("eu-west-1")),
+            ("EU-WEST-1", Some("eu-west-1")),
+            ("us-east-1a", Some("us-east-1")),
+            ("ireland", None),
+            ("eu", None),
+        ] {
+            assert!(!can_be_region(text), "{text}");
+            assert_eq!(nearest_region(text), meant, "{text}");
+        }
+        assert!(REGIONS.iter().all(|region| can_be_region(region) && is_known_region(region)));
+    }
+
+    #[test]
+    fn a_mistyped_domain_of_an_api_is_recognised() {
+        let meant = "abc123.execute-api.eu-west-1.amazonaws.com";
+        for host in ["abc123.execute-api.eu-west-1.amazonws.com", "abc123.execute-api.eu-west-1"] {
+            assert_eq!(meant_api_host(host).as_deref(), Some(meant), "{host}");
+        }
+        for host in [meant, "api.example.com", "execute-api.eu-west-1.example.com"] {
+            assert_eq!(meant_api_host(host), None, "{host}");
         }
     }
 

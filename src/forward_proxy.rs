@@ -88,7 +88,7 @@ impl ForwardProxies {
 }
 
 impl ForwardProxy {
-    /// `Proxy-Authorization`, where the proxy wants a user name and a password.
+    /// `Proxy-Authorization`, if the proxy asks for a user name and a password.
     #[must_use]
     pub(crate) fn authorization(&self) -> Option<HeaderValue> {
         let user_info = self.user_info.as_ref()?.expose_secret();
@@ -164,7 +164,7 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// Whether a host is this machine, in whatever spelling: `localhost`, a name below it, or a loopback address.
+/// Whether a host is this machine, in any spelling: `localhost`, a name below it, or a loopback address.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
     match host.parse::<IpAddr>() {

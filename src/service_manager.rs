@@ -1,24 +1,24 @@
-//! What the service manager hears, systemd usually: readiness, how it goes, the end. Without one, nobody does.
+//! Notifications for the service manager, usually systemd: ready, status, reloading, stopping. Without a service
+//! manager nothing is sent.
 
 use sd_notify::NotifyState;
 use tracing::debug;
 
 use crate::credentials::channel::{Receiver, State};
 
-/// Says that the process is ready as soon as the first attempt to obtain credentials has ended, and from then on
-/// how it goes.
+/// Sends "ready" as soon as the first attempt to obtain credentials has ended, and the status whenever it changes.
 ///
-/// The attempt has a deadline of its own, and its end need not be a success: while Cognito is out of reach the
-/// proxy runs and goes on trying, and to start it anew would cure nothing.
+/// The attempt has its own deadline and may fail: while Cognito is out of reach the proxy keeps running and retrying,
+/// and a restart would not help.
 pub async fn keep_informed(url: String, mut credentials: Receiver) {
-    let mut said = None;
+    let mut sent = None;
     loop {
         let status = status(&url, &credentials.state());
-        if status != said {
+        if status != sent {
             if let Some(status) = &status {
-                tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+                notify(&[NotifyState::Ready, NotifyState::Status(status)]);
             }
-            said = status;
+            sent = status;
         }
         if !credentials.changed().await {
             return;
@@ -38,26 +38,26 @@ fn status(url: &str, state: &State) -> Option<String> {
     }
 }
 
-/// Says that the configuration is read again; [`reloaded`] follows.
+/// Sends that the configuration is read again; [`reloaded`] follows.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => debug!(%error, "the time of the service manager cannot be told"),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => debug!(%error, "cannot read the monotonic clock for the service manager"),
     }
 }
 
-/// Says that the configuration has been read again, well or not.
+/// Sends that the configuration has been read again, well or not.
 pub fn reloaded() {
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 }
 
-/// Says that the process is about to end.
+/// Sends that the process is about to end.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-fn tell(words: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(words) {
-        debug!(%error, "the service manager cannot be told");
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        debug!(%error, "cannot notify the service manager");
     }
 }

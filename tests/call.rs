@@ -41,6 +41,22 @@ async fn the_body_of_the_answer_and_nothing_else_goes_to_stdout() {
 }
 
 #[tokio::test]
+async fn a_whole_url_is_sent_below_the_upstream_and_refused_elsewhere() {
+    let sandbox = start().await;
+    let ended = call(&sandbox, &["GET", &format!("{}/orders?x=1", sandbox.api_url())]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(sandbox.requests()[0].target, "/prod/orders?x=1");
+    for url in ["https://other.example/prod/orders", "http://127.0.0.1:1/prod/orders"] {
+        let ended = call(&sandbox, &["GET", url]).await;
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        let upstream = sandbox.api_url();
+        let start = format!("countersign: {url} is not below the upstream {upstream}; write a URL below it");
+        assert!(ended.stderr.starts_with(&start), "{}", ended.stderr);
+    }
+    assert_eq!(sandbox.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn what_a_person_types_is_encoded_for_the_wire() {
     let sandbox = start().await;
     let ended = call(&sandbox, &["GET", "/größe und maß/#1?q=ä b"]).await;

@@ -6,7 +6,9 @@ mod support;
 use countersign::sandbox::{self, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, Fault, Service};
 use support::{
     Connection,
-    program::{Program, address, ask, command, folder, run, sandbox, serve, serve_on, through_shell},
+    program::{
+        Program, address, ask, command, folder, run, sandbox, serve, serve_on, signed_in, through_shell,
+    },
     tls::{Authority, TlsUpstream},
 };
 use tokio::net::TcpListener;
@@ -80,6 +82,73 @@ async fn check_shows_values_and_origins_and_no_secret() {
         assert!(ended.stdout.contains(words), "{words}: {}", ended.stdout);
     }
     assert!(!ended.stdout.contains("open-sesame-1") && !ended.stderr.contains("open-sesame-1"));
+}
+
+#[tokio::test]
+async fn check_shows_what_is_set_and_ends_in_a_verdict() {
+    let folder = folder();
+    let arguments = [
+        "check",
+        "--upstream",
+        "https://abc123.execute-api.eu-west-1.amazonaws.com",
+        "--credentials",
+        "aws",
+        "--max-body",
+        "1MiB",
+    ];
+    for (more, has_defaults) in [(&[][..], false), (&["--all"][..], true)] {
+        let mut check = command(&[&arguments[..], more].concat());
+        check.current_dir(folder.path());
+        let ended = run(check).await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.stdout.contains("max-body") && ended.stdout.contains("eu-west-1"), "{ended:?}");
+        assert_eq!(ended.stdout.contains("drain-timeout"), has_defaults, "{ended:?}");
+        assert!(ended.stdout.ends_with("\nThe configuration is valid, with 1 warning.\n"), "{ended:?}");
+        assert_eq!(
+            ended.stderr,
+            "countersign: warning: https://abc123.execute-api.eu-west-1.amazonaws.com has no stage; write \
+             https://abc123.execute-api.eu-west-1.amazonaws.com/STAGE, unless it is an HTTP API with a $default stage\n"
+        );
+    }
+    let mut check = command(&[&arguments[..], &["--json"]].concat());
+    check.current_dir(folder.path());
+    let report: serde_json::Value = serde_json::from_str(&run(check).await.stdout).expect("JSON alone");
+    assert_eq!(report["warnings"].as_array().map(Vec::len), Some(1), "{report}");
+    assert_eq!(report["settings"]["max-body"]["value"], "1MiB");
+}
+
+#[tokio::test]
+async fn a_taken_port_names_its_holder_and_the_flag_that_clashes() {
+    let (sandbox, folder) = (sandbox().await, folder());
+    let holder = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let taken = holder.local_addr().expect("bound").to_string();
+    for (listen, admin, flag) in
+        [(taken.as_str(), "127.0.0.1:0", "--listen"), ("127.0.0.1:0", taken.as_str(), "--admin-listen")]
+    {
+        let arguments = ["serve", "--listen", listen, "--admin-listen", admin];
+        let ended = run(signed_in(&arguments, &sandbox, folder.path())).await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let holder = format!("(pid {}) listens there\n", std::process::id());
+        assert!(ended.stderr.starts_with(&format!("countersign: cannot listen on {taken}: ")), "{ended:?}");
+        assert!(ended.stderr.contains(&holder), "{ended:?}");
+        assert!(
+            ended.stderr.ends_with(&format!("  tip: stop it, or write {flag} localhost:PORT\n")),
+            "{ended:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn each_command_has_help_of_two_lengths() {
+    for name in ["serve", "call", "check", "completions"] {
+        let long = run(command(&["help", name])).await;
+        let short = run(command(&[name, "-h"])).await;
+        assert_eq!((long.code, short.code), (Some(0), Some(0)), "{long:?} {short:?}");
+        assert!(long.stdout.contains("Examples:\n  countersign"), "{name}: {long:?}");
+        assert!(!short.stdout.contains("Examples:"), "{name}: {short:?}");
+        let has_settings = name != "completions";
+        assert_eq!(long.stdout.contains("[variable: COUNTERSIGN_"), has_settings, "{name}: {long:?}");
+    }
 }
 
 #[tokio::test]

@@ -149,7 +149,7 @@ pub(crate) fn encoded(text: &str) -> String {
 }
 
 fn wrong(name: &str, message: &str) -> clap::Error {
-    super::tree().error(ErrorKind::ValueValidation, format!("--{name} {message}"))
+    clap::Error::raw(ErrorKind::ValueValidation, format!("--{name} {message}\n"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
-use super::request;
+use super::{examples, request};
 use crate::config::{
     self, outputs,
     table::{self, Kind, SETTINGS, Setting, Use},
@@ -55,8 +55,39 @@ pub fn tree() -> Command {
         )
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .disable_help_subcommand(true)
-        .subcommands(commands)
+        .subcommands(commands.map(with_examples))
+}
+
+const CONFIG_HELP: &str = "Configuration file [default: countersign.toml, else countersign/config.toml in the user's \
+                           configuration folder]";
+
+/// Settings that the short help of a command lists; the long one has all.
+const COMMON: &[&str] = &[
+    "listen",
+    "admin-listen",
+    "allow-origin",
+    "upstream",
+    "region",
+    "amplify-outputs",
+    "user-pool-id",
+    "client-id",
+    "identity-pool-id",
+    "username",
+    "password-file",
+    "log-level",
+    "backend",
+];
+
+fn with_examples(command: Command) -> Command {
+    let hides_some = command.get_arguments().any(Arg::is_hide_short_help_set);
+    let notes = command.get_after_help().map(|notes| format!("{notes}\n\n")).unwrap_or_default();
+    let examples = examples::of(command.get_name()).unwrap_or_default();
+    let short =
+        if hides_some { "--help lists every setting with its variable, and has examples." } else { "" };
+    let long = format!("{notes}{examples}");
+    command
+        .after_help(format!("{notes}{short}").trim_end().to_owned())
+        .after_long_help(long.trim_end().to_owned())
 }
 
 fn command(name: &'static str, about: &'static str) -> Command {
@@ -64,11 +95,11 @@ fn command(name: &'static str, about: &'static str) -> Command {
 }
 
 fn exec() -> Command {
-    command("exec", "Run a program with a proxy of its own, whose URL is in COUNTERSIGN_URL")
+    command("exec", "Run a program beside a proxy, with the proxy's URL in COUNTERSIGN_URL")
         .after_help(
             "The program starts once there are credentials, and the proxy ends with it. The exit code is the \
-             program's: 128 and the signal's number if a signal ended it, 127 if there is no such program, 126 \
-             if it cannot be run, 1 if there are no credentials.",
+             program's: 128 plus the signal's number if a signal ended it, 127 if the program does not exist, \
+             126 if it cannot be run, 1 if there are no credentials.",
         )
         .arg(
             Arg::new("program")
@@ -115,7 +146,7 @@ fn wait() -> Command {
         .value_name("DURATION")
         .value_parser(config::duration)
         .default_value("30s")
-        .help("Longest wait");
+        .help("Maximum time to wait");
     command("wait", "Wait until a running proxy is ready: exit code 0 or 1").arg(longest)
 }
 
@@ -162,6 +193,12 @@ fn check() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Sign in and fetch credentials as well"),
         )
+        .arg(
+            Arg::new("all")
+                .long("all")
+                .action(ArgAction::SetTrue)
+                .help("Show settings that have their defaults as well"),
+        )
         .arg(json())
 }
 
@@ -180,7 +217,8 @@ fn with_settings(command: Command, used: Use) -> Command {
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
         .value_hint(ValueHint::FilePath)
-        .help("Configuration file [default: countersign.toml, else countersign/config.toml in the user's configuration folder]");
+        .help(CONFIG_HELP)
+        .long_help(format!("{CONFIG_HELP}\n[variable: COUNTERSIGN_CONFIG]"));
     let flags = SETTINGS.iter().filter(|setting| setting.uses.contains(&used)).map(|setting| {
         let former = request::former_name(setting.name).filter(|_| used == Use::Call);
         former.into_iter().fold(flag(setting, used), Arg::alias)
@@ -193,12 +231,23 @@ fn flag(setting: &'static Setting, used: Use) -> Arg {
         .long(setting.name)
         .value_name(setting.value_name)
         .help(help(setting, used))
+        .long_help(format!("{}\n[variable: {}]", help(setting, used), variables(setting)))
+        .hide_short_help(!COMMON.contains(&setting.name))
         .help_heading(setting.group.heading());
     let arg = if setting.value_name == "FILE" { arg.value_hint(ValueHint::FilePath) } else { arg };
     match setting.kind {
         Kind::List => arg.action(ArgAction::Append),
         Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         _ => arg,
+    }
+}
+
+/// The variable of a setting; for the file of a secret, also the one that takes the secret itself.
+fn variables(setting: &Setting) -> String {
+    let variable = setting.variable();
+    match setting.secret() {
+        Some(_) => format!("{variable}, or {} for the secret itself", variable.trim_end_matches("_FILE")),
+        None => variable,
     }
 }
 

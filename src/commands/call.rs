@@ -1,6 +1,10 @@
 //! `countersign call`: one signed request, its response body to stdout.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use http::{Response, Version};
 use http_body_util::BodyExt;
@@ -8,7 +12,7 @@ use http_body_util::BodyExt;
 use super::{
     Failure, explanation, print_aside,
     sign_in::{self, until_signal},
-    typed_request,
+    start_log, typed_request,
 };
 use crate::{
     cli,
@@ -28,16 +32,13 @@ pub(super) async fn run(
     environment: &Environment,
 ) -> Result<ExitCode, Failure> {
     let config = Config::for_call(arguments, environment)?;
-    telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
+    start_log(&config.telemetry, &config.warnings)?;
     let clock = Clock::system();
     let (publisher, receiver) = channel::channel(clock.clone());
     let metrics = Arc::new(Metrics::default());
     let pipeline =
         Pipeline::new(&config.proxy, receiver, clock.clone(), metrics).map_err(Failure::runtime)?;
-    let ready = typed_request::prepare(&pipeline, &request, config.proxy.limits.max_body)?;
+    let ready = typed_request::prepare(&pipeline, &request, &config.proxy)?;
     until_signal(async {
         publisher.issued(sign_in(&config, &clock).await?, clock.now());
         exchange(&pipeline, &ready, &request).await
@@ -83,13 +84,18 @@ fn head(response: &Response<Body>) -> Vec<u8> {
     head
 }
 
-/// Writes the body as it comes.
+/// Writes the body as it comes. On a terminal it ends a line, so that the prompt begins one; elsewhere not a byte is added.
 async fn print_body(mut body: Body) -> Result<(), Failure> {
+    let mut last = b'\n';
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(Failure::runtime)?;
         if let Ok(data) = frame.into_data() {
+            last = data.last().copied().unwrap_or(last);
             print_aside(data).await?;
         }
+    }
+    if last != b'\n' && io::stdout().is_terminal() {
+        print_aside("\n").await?;
     }
     Ok(())
 }

@@ -9,8 +9,11 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
-    Failure, print_aside,
+    Failure,
+    advice::in_one_line,
+    print_aside,
     sign_in::{self, until_signal},
+    start_log,
     whoami::rfc3339,
 };
 use crate::{
@@ -35,16 +38,15 @@ struct ProcessCredentials<'a> {
 
 pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Result<ExitCode, Failure> {
     let config = Config::for_credentials(arguments, environment)?;
-    telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
+    start_log(&config.telemetry, &config.warnings)?;
     until_signal(async {
         let clock = Clock::system();
-        let issued = sign_in::credentials(&config.credentials, &config.aws_http, &clock).await?;
+        let issued = sign_in::credentials(&config.credentials, &config.aws_http, &clock)
+            .await
+            .map_err(in_one_line)?;
         if io::stdout().is_terminal() {
             telemetry::say(
-                "countersign: these are secrets: until they expire, whoever has them acts as this user\n",
+                "countersign: warning: these are secrets; anyone who has them can act as this user until they expire\n",
             );
         }
         print_aside(SecretText(json(&issued)?)).await?;

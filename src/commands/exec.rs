@@ -1,4 +1,4 @@
-//! `countersign exec`: a program beside a proxy of its own.
+//! `countersign exec`: a program beside a proxy that only it uses.
 
 use std::{
     fs::File,
@@ -59,7 +59,7 @@ pub(super) async fn run(
     }
 }
 
-/// Lets requests finish whose senders outlive the program; a signal ends them.
+/// Lets the requests of processes that outlive the program finish; a signal ends them.
 async fn drain(
     trigger: &Trigger,
     running: impl Future<Output = Result<(), StartError>>,
@@ -87,7 +87,7 @@ fn work(
         let obstacle = tokio::select! {
             signed_in = signed_in(credentials) => signed_in.err(),
             signal = signals.next() => return Ok(ExitCode::from(signal.exit_code())),
-            () = shutdown.requested() => Some("the proxy was told to quit".to_owned()),
+            () = shutdown.requested() => Some("the proxy was asked to quit".to_owned()),
         };
         if let Some(obstacle) = obstacle {
             return Err(Failure::runtime(format!("{name} was not started: {obstacle}")));
@@ -119,7 +119,7 @@ fn url(listen: &Listen) -> String {
 
 /// Waits for the first credentials; the error says why there are none, or what to do.
 async fn signed_in(mut credentials: Receiver) -> Result<(), String> {
-    let mut last = "there was no answer".to_owned();
+    let mut last = "no response".to_owned();
     let attempts = async {
         while !credentials.is_usable() {
             if let Some(problem) = credentials.state().problem {
@@ -130,7 +130,7 @@ async fn signed_in(mut credentials: Receiver) -> Result<(), String> {
                 last.clone_from(&problem.message);
             }
             if !credentials.changed().await {
-                return Err("the proxy has ended".to_owned());
+                return Err("the proxy has stopped".to_owned());
             }
         }
         Ok(())
@@ -139,16 +139,16 @@ async fn signed_in(mut credentials: Receiver) -> Result<(), String> {
     ended.unwrap_or_else(|_| Err(format!("no credentials within {} seconds: {last}", SIGN_IN.as_secs())))
 }
 
-/// Waits for the end of the program, and lets it hear the signals that were meant for it.
+/// Waits for the end of the program, and forwards signals to it.
 async fn attend(mut child: Child, mut signals: Signals, mut shutdown: Shutdown) -> io::Result<ExitStatus> {
     info!(program.id = child.id(), "the program runs");
-    let mut told_to_quit = false;
+    let mut asked_to_quit = false;
     loop {
         tokio::select! {
             status = child.wait() => return status,
             signal = signals.next() => forward(&child, signal),
-            () = shutdown.requested(), if !told_to_quit => {
-                told_to_quit = true;
+            () = shutdown.requested(), if !asked_to_quit => {
+                asked_to_quit = true;
                 forward(&child, Signal::Terminate);
             }
         }
@@ -158,7 +158,7 @@ async fn attend(mut child: Child, mut signals: Signals, mut shutdown: Shutdown) 
 fn forward(child: &Child, signal: Signal) {
     // The id is gone once the program's end has been seen, and may be another's then.
     let Some(program) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) else { return };
-    if signal == Signal::Interrupt && hears_the_terminal(program) {
+    if signal == Signal::Interrupt && gets_signals_of_the_terminal(program) {
         debug!("the terminal has told the program as well");
         return;
     }
@@ -168,13 +168,13 @@ fn forward(child: &Child, signal: Signal) {
         Signal::Hangup => rustix::process::Signal::HUP,
     };
     if let Err(error) = rustix::process::kill_process(program, signal) {
-        debug!(%error, "the program does not hear the signal");
+        debug!(%error, "the signal cannot be sent to the program");
     }
 }
 
 /// Whether Ctrl-C at the terminal reaches `program` as it reaches this process: a second SIGINT would
 /// be taken for impatience.
-fn hears_the_terminal(program: Pid) -> bool {
+fn gets_signals_of_the_terminal(program: Pid) -> bool {
     let group = rustix::process::getpgrp();
     let foreground = File::open("/dev/tty").ok().and_then(|tty| rustix::termios::tcgetpgrp(tty).ok());
     foreground == Some(group) && rustix::process::getpgid(Some(program)) == Ok(group)

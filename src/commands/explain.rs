@@ -12,7 +12,7 @@ use std::{
 use aws_credential_types::Credentials;
 use time::{PrimitiveDateTime, macros::format_description};
 
-use super::{Failure, call, explanation, print_aside, sign_in::until_signal, typed_request};
+use super::{Failure, call, explanation, print_aside, sign_in::until_signal, start_log, typed_request};
 use crate::{
     cli,
     clock::Clock,
@@ -20,11 +20,11 @@ use crate::{
     credentials::channel,
     proxy::Pipeline,
     signing::{Computed, compare},
-    telemetry::{self, metrics::Metrics},
+    telemetry::metrics::Metrics,
 };
 
-/// A refusal is never longer.
-const LONGEST: u64 = 1024 * 1024;
+/// Bytes of a gateway's refusal that are read.
+const MAX_REFUSAL: u64 = 1024 * 1024;
 
 pub(super) async fn run(
     request: cli::Call,
@@ -34,10 +34,7 @@ pub(super) async fn run(
     environment: &Environment,
 ) -> Result<ExitCode, Failure> {
     let ExplainConfig { proxy, telemetry, warnings } = Config::for_explain(arguments, environment)?;
-    telemetry::start(&telemetry).map_err(Failure::Runtime)?;
-    for warning in &warnings {
-        tracing::warn!("{warning}");
-    }
+    start_log(&telemetry, &warnings)?;
     let clock = Clock::system();
     let computed = refusal.map(read).transpose()?;
     let mut credentials = example(computed.as_ref());
@@ -48,7 +45,7 @@ pub(super) async fn run(
     let (_, receiver) = channel::channel(clock.clone());
     let metrics = Arc::new(Metrics::default());
     let pipeline = Pipeline::new(&proxy, receiver, clock.clone(), metrics).map_err(Failure::runtime)?;
-    let ready = typed_request::prepare(&pipeline, &request, proxy.limits.max_body)?;
+    let ready = typed_request::prepare(&pipeline, &request, &proxy)?;
 
     // The gateway saw another moment than this one.
     let time = computed.as_ref().and_then(signing_time).unwrap_or_else(|| clock.now());
@@ -76,9 +73,9 @@ fn example(computed: Option<&Computed>) -> Credentials {
 fn read(file: &Path) -> Result<Computed, Failure> {
     let mut text = String::new();
     let read = if file == Path::new("-") {
-        io::stdin().lock().take(LONGEST).read_to_string(&mut text)
+        io::stdin().lock().take(MAX_REFUSAL).read_to_string(&mut text)
     } else {
-        fs::File::open(file).and_then(|file| file.take(LONGEST).read_to_string(&mut text))
+        fs::File::open(file).and_then(|file| file.take(MAX_REFUSAL).read_to_string(&mut text))
     };
     read.map_err(|error| Failure::runtime(format!("--compare {}: {error}", file.display())))?;
     Computed::find(&text).ok_or_else(|| {

@@ -67,7 +67,7 @@ pub(super) fn of_differences(rows: &[Row], credentials: &Credentials) -> String 
     }
     let differences = rows.iter().filter(|row| row.differs()).count();
     text.push_str(&match differences {
-        0 => "\nno difference: the secret key, the date or the scope is another\n".to_owned(),
+        0 => "\nno difference; the secret key, the date or the scope must differ\n".to_owned(),
         1 => "\n1 line differs\n".to_owned(),
         several => format!("\n{several} lines differ\n"),
     });

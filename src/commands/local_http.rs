@@ -19,8 +19,8 @@ use tokio::{
 
 use crate::downstream::listener::Listen;
 
-/// The longest answer that is read, in bytes.
-const MOST: usize = 1024 * 1024;
+/// Bytes of an answer that are read.
+const MAX_ANSWER: usize = 1024 * 1024;
 
 /// Status and body of `GET path`.
 ///
@@ -45,7 +45,7 @@ pub(super) async fn get(
             }
         }
     };
-    timeout(deadline, exchange).await.map_err(|_| "no answer in time")?
+    timeout(deadline, exchange).await.map_err(|_| "no answer within the deadline")?
 }
 
 /// A wildcard is listened on, not connected to.
@@ -68,7 +68,7 @@ async fn exchange(
     let answer = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), MOST).collect().await?.to_bytes();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?.to_bytes();
         Ok((status, body))
     };
     tokio::pin!(connection, answer);

@@ -4,7 +4,13 @@ use std::process::ExitCode;
 
 use secrecy::ExposeSecret;
 
-use super::{Failure, print, sign_in::until_signal, user_session::UserSession};
+use super::{
+    Failure,
+    advice::{advised, with_doubt_of_pool},
+    print,
+    sign_in::until_signal,
+    user_session::UserSession,
+};
 use crate::{
     config::{Arguments, Environment},
     credentials::{
@@ -12,6 +18,9 @@ use crate::{
         user_pool::{Answers, Question, SignedIn, Terminal, Unattended, User},
     },
 };
+
+/// How every failure of a sign-in begins.
+const FAILED: &str = "sign-in failed: ";
 
 pub(super) async fn run(
     arguments: &Arguments,
@@ -45,14 +54,17 @@ async fn at_terminal(session: &UserSession) -> Result<(SignedIn, String), Failur
         Some(name) => name.clone(),
         None => {
             let answer = terminal.answer(Question::Username, session.clock.now()).await;
-            answer.map_err(|unanswered| advised(unanswered.advice(), unanswered))?.expose_secret().to_owned()
+            answer
+                .map_err(|unanswered| advised(FAILED, &unanswered, unanswered.advice()))?
+                .expose_secret()
+                .to_owned()
         }
     };
     let device = remembered_device(session, &name).await?;
     let user = User { username: &name, password: session.pool.password.as_ref(), device: device.as_ref() };
     let signed_in = session.client.sign_in(&user, &mut terminal).await.map_err(|error| {
-        let advice = error.verdict().advice();
-        advised(advice.unwrap_or_default(), error)
+        let advice = error.verdict().advice().unwrap_or_default();
+        advised(FAILED, &error, &with_doubt_of_pool(advice, &error, &session.pool))
     })?;
     Ok((signed_in, name))
 }
@@ -74,11 +86,4 @@ async fn keep(session: &UserSession, signed_in: &SignedIn, name: &str) -> Result
     }
     let session_of_user = Session::new(signed_in, name);
     until_signal(async { session.store.keep(session_of_user).await.map_err(Failure::runtime) }).await
-}
-
-fn advised(advice: &str, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    let causes = crate::telemetry::causes(&error);
-    let cause = if causes.is_empty() { String::new() } else { format!(": {causes}") };
-    let advice = if advice.is_empty() { String::new() } else { format!(" ({advice})") };
-    Failure::runtime(format!("sign-in failed: {error}{cause}{advice}"))
 }

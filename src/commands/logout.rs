@@ -11,7 +11,7 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
     let stored = match locked.read().await {
         Ok(stored) => stored,
         Err(error) => {
-            tracing::warn!(%error, "the stored session cannot be read, so that it is not revoked");
+            tracing::warn!(%error, "cannot read the stored session, so it is not revoked");
             None
         }
     };
@@ -20,7 +20,7 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
         Some(refresh_token) => session.client.revoke(refresh_token).await,
         None => Ok(()),
     };
-    // The session is forgotten whatever the pool says: that is what the user asked for.
+    // The user asked for the session to be forgotten, so that a refusal of the pool does not keep it.
     locked.forget().await.map_err(Failure::runtime)?;
     revoked.map_err(|error| {
         let cause = crate::telemetry::causes(&error);

@@ -22,7 +22,11 @@ pub(super) enum NotReady {
 impl fmt::Display for NotReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoAnswer { listen, source } => write!(f, "nothing answers at {listen}: {source}"),
+            Self::NoAnswer { listen, source } => write!(
+                f,
+                "nothing answers at {listen}: {source}\n  tip: start `countersign serve`, or name its admin listener \
+                 with --admin-listen"
+            ),
             Self::Reasons(reasons) => f.write_str(reasons),
         }
     }
@@ -50,7 +54,9 @@ pub(super) async fn ask(listen: &Listen, deadline: Duration) -> Result<(), NotRe
         Ok((status, body)) => Err(NotReady::Reasons(match serde_json::from_slice::<Answer>(&body) {
             Ok(answer) => in_words(&answer),
             Err(_) => {
-                format!("{listen} answers {status}, which is no answer of countersign's admin listener")
+                format!(
+                    "{listen} answers {status}, but not as an admin listener of countersign; check --admin-listen"
+                )
             }
         })),
         Err(source) => Err(NotReady::NoAnswer { listen: listen.clone(), source }),

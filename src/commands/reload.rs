@@ -49,7 +49,7 @@ pub(super) struct Reloader<'a> {
     own_addresses: Vec<Listen>,
     reload: Reload,
     hangup: Option<unix::Signal>,
-    /// The process was started from a terminal, whose end SIGHUP may mean.
+    /// The process was started from a terminal, so that SIGHUP may mean the terminal is gone.
     has_terminal: bool,
 }
 
@@ -95,7 +95,7 @@ impl<'a> Reloader<'a> {
                 for problem in mistakes.problems() {
                     error!(mistake = %problem, "the configuration is not valid");
                 }
-                error!("the configuration stays as it was: it has mistakes");
+                error!("keeping the previous configuration, since the new one has mistakes");
                 return;
             }
         };
@@ -106,12 +106,12 @@ impl<'a> Reloader<'a> {
         match self.reload.apply(config.proxy, &config.credentials) {
             Ok(kept) => {
                 unchanged.extend(kept);
-                info!("the configuration has been read again");
+                info!("configuration reloaded");
                 if !unchanged.is_empty() {
                     info!("needs a restart: {}", unchanged.join(", "));
                 }
             }
-            Err(error) => error!(error = causes(&error), "the configuration stays as it was"),
+            Err(error) => error!(error = causes(&error), "keeping the previous configuration"),
         }
     }
 }

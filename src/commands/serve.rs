@@ -9,7 +9,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{Failure, reload::Reloader};
+use super::{Failure, port_holder, reload::Reloader};
 use crate::{
     app::{self, App},
     clock::Clock,
@@ -88,7 +88,8 @@ pub(super) fn start(config: &Config, passed: Passed) -> Result<App, Failure> {
         },
         passed,
         Clock::system(),
-    )?;
+    )
+    .map_err(|error| port_holder::explained(error, &config.listen, config.admin_listen.as_ref()))?;
     config.leads_away_from(&app.own_addresses())?;
     let exposure = exposure(&app.addresses(), &config.proxy.guard);
     info!(
@@ -108,7 +109,7 @@ fn exposure(addresses: &[Listen], guard: &GuardSettings) -> &'static str {
         (_, true, _) => "clients that present the token",
         (true, false, false) => "programs of this user on this machine",
         (true, false, true) => "every program on this machine",
-        (false, false, _) => "everybody who reaches the address, without a token",
+        (false, false, _) => "anyone who can reach the address, without a token",
     }
 }
 

@@ -1,20 +1,24 @@
 //! A request as typed becomes one that can be signed.
 
 use std::{
+    borrow::Cow,
     fs::File,
     io::{self, Read},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header, uri::Authority};
 
 use super::Failure;
 use crate::{
     cli::{self, request::encoded},
     config,
-    proxy::{Pipeline, Ready},
+    proxy::{Pipeline, Ready, RouteSettings, Settings},
     signing::Payload,
 };
+
+/// Characters of what was typed that a message repeats.
+const MAX_SHOWN: usize = 120;
 
 /// Reads what the request needs and decides where it goes.
 ///
@@ -23,25 +27,64 @@ use crate::{
 pub(super) fn prepare<'a>(
     pipeline: &'a Pipeline,
     typed: &cli::Call,
-    max_body: u64,
+    settings: &Settings,
 ) -> Result<Ready<'a>, Failure> {
-    let method: Method = typed
-        .method
-        .parse()
-        .map_err(|_| Failure::Usage(format!("{:?} is no method of HTTP", short(&typed.method))))?;
-    if typed.path.starts_with("http://") || typed.path.starts_with("https://") {
-        return Err(Failure::Usage(
-            "the path is below the upstream's: give its URL with --upstream".to_owned(),
-        ));
-    }
+    let method: Method = typed.method.parse().map_err(|_| {
+        Failure::Usage(format!("{:?} is not an HTTP method such as GET or POST", short(&typed.method)))
+    })?;
+    let below = below_upstream(&typed.path, &settings.routes).map_err(Failure::Usage)?;
     let mut headers = headers(&typed.headers)?;
-    let body = typed.data.as_deref().map_or(Ok(Bytes::new()), |given| read(given, max_body))?;
+    let body =
+        typed.data.as_deref().map_or(Ok(Bytes::new()), |given| read(given, settings.limits.max_body))?;
     if !headers.contains_key(header::CONTENT_TYPE) && is_json(&body) {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    let (path, query) = target(&typed.path, &typed.query);
+    let (path, query) = target(&below, &typed.query);
     let plan = pipeline.plan(method, &path, query.as_deref(), headers).map_err(Failure::runtime)?;
     Ok(plan.with_body(Payload::from(body)))
+}
+
+/// What was typed as a path for the proxy; of a whole URL, what comes behind the upstream of a route.
+///
+/// The words say what is wrong: a URL elsewhere is refused, since only configured upstreams get requests.
+fn below_upstream<'a>(typed: &'a str, routes: &[RouteSettings]) -> Result<Cow<'a, str>, String> {
+    if !typed.starts_with("http://") && !typed.starts_with("https://") {
+        return Ok(Cow::Borrowed(typed));
+    }
+    // The longest path comes first among the routes, as it does when a request is routed.
+    if let Some(path) = routes.iter().find_map(|route| below(typed, route)) {
+        return Ok(Cow::Owned(path));
+    }
+    let upstreams: Vec<String> = routes.iter().map(|route| route.upstream.to_string()).collect();
+    let (shown, _) = typed.split_once(['?', '#']).unwrap_or((typed, ""));
+    Err(format!(
+        "{} is not below the upstream {}; write a URL below it, or choose another with --upstream",
+        short(shown),
+        upstreams.join(" or ")
+    ))
+}
+
+/// The path and query that lead through `route` to the URL `typed`.
+fn below(typed: &str, route: &RouteSettings) -> Option<String> {
+    let (scheme, rest) = typed.split_once("://")?;
+    let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let authority: Authority = authority.to_ascii_lowercase().parse().ok()?;
+    let default_port = if scheme == "https" { 443 } else { 80 };
+    let upstream = &route.upstream;
+    let is_same = upstream.scheme_str() == Some(scheme)
+        && upstream.host() == Some(authority.host())
+        && !authority.as_str().contains('@')
+        && upstream.port_u16().unwrap_or(default_port) == authority.port_u16().unwrap_or(default_port);
+    let rest = rest.strip_prefix(upstream.path().trim_end_matches('/')).filter(|_| is_same)?;
+    if !matches!(rest.chars().next(), None | Some('/' | '?')) {
+        return None;
+    }
+    let path = format!("{}{rest}", route.strip_prefix.as_deref().unwrap_or("").trim_end_matches('/'));
+    let path = if path.starts_with('/') { path } else { format!("/{path}") };
+    let prefix = route.path.trim_end_matches('/');
+    let is_of_route =
+        path.strip_prefix(prefix).is_some_and(|rest| matches!(rest.chars().next(), None | Some('/' | '?')));
+    is_of_route.then_some(path)
 }
 
 /// Path and query, parameters added.
@@ -80,7 +123,9 @@ fn read(given: &str, max_body: u64) -> Result<Bytes, Failure> {
 
 fn within(body: Vec<u8>, max_body: u64) -> Result<Bytes, Failure> {
     if body.len() as u64 > max_body {
-        return Err(Failure::runtime(format!("the body is larger than max-body, {max_body} bytes")));
+        return Err(Failure::runtime(format!(
+            "the body is larger than {max_body} bytes; raise the limit with --max-body"
+        )));
     }
     Ok(body.into())
 }
@@ -91,7 +136,7 @@ fn is_json(body: &[u8]) -> bool {
 }
 
 fn short(text: &str) -> String {
-    text.chars().take(40).collect()
+    text.chars().take(MAX_SHOWN).collect()
 }
 
 #[cfg(test)]
@@ -107,6 +152,40 @@ mod tests {
         assert_eq!(add("a b", &["x=1&2"]), ("/a b".into(), Some("x=1%262".into())));
         assert_eq!(add("/a?b=c d", &["é=", "flag"]), ("/a".into(), Some("b=c d&%C3%A9=&flag".into())));
         assert_eq!(add("/a?", &[]), ("/a".into(), Some(String::new())));
+    }
+
+    fn route(path: &str, upstream: &str, strip_prefix: Option<&str>) -> RouteSettings {
+        RouteSettings {
+            path: path.to_owned(),
+            upstream: upstream.parse().expect("a URL"),
+            region: "eu-west-1".to_owned(),
+            service: "execute-api".to_owned(),
+            sign_host: None,
+            strip_prefix: strip_prefix.map(str::to_owned),
+            set_headers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_whole_url_becomes_the_path_below_its_upstream() {
+        let routes =
+            [route("/b/c", "https://b.example/v1", Some("/b")), route("/", "https://a.example/prod", None)];
+        for (typed, path) in [
+            ("/orders?x=https://a.example", Some("/orders?x=https://a.example")),
+            ("https://a.example/prod/orders?x=1", Some("/orders?x=1")),
+            ("https://A.example:443/prod", Some("/")),
+            ("https://a.example/prod?x=1", Some("/?x=1")),
+            ("https://b.example/v1/c/d", Some("/b/c/d")),
+            ("https://b.example/v1/d", None),
+            ("https://a.example/production", None),
+            ("https://a.example/", None),
+            ("http://a.example/prod", None),
+            ("https://a.example:8443/prod", None),
+            ("https://u@a.example/prod", None),
+            ("https://a.example.evil/prod", None),
+        ] {
+            assert_eq!(below_upstream(typed, &routes).ok().as_deref(), path, "{typed}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What `login` and `logout` share: the user pool of the settings and the store of its session.
 
-use super::Failure;
+use super::{Failure, start_log};
 use crate::{
     aws_http,
     clock::Clock,
@@ -20,11 +20,8 @@ pub(super) struct UserSession {
 impl UserSession {
     pub(super) fn open(arguments: &Arguments, environment: &Environment) -> Result<Self, Failure> {
         let config = Config::for_session(arguments, environment)?;
-        telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
-        // The first question goes to stderr as well, and straight.
+        start_log(&config.telemetry, &config.warnings)?;
+        // The first question is written to stderr directly, behind what is still in the log's buffer.
         telemetry::flush();
         let clock = Clock::system();
         let connector = aws_http::connector(&config.aws_http, clock.clone()).map_err(Failure::runtime)?;
@@ -32,15 +29,21 @@ impl UserSession {
             Settings::Cognito(cognito) => match cognito.login {
                 Login::UserPool(pool) => pool,
                 Login::IdTokenFile { .. } => {
-                    return Err(Failure::runtime("with id-token-file, something else signs the user in"));
+                    return Err(Failure::runtime(
+                        "id-token-file is set, so another program signs the user in; remove it to sign in here",
+                    ));
                 }
             },
             Settings::Guest { .. } | Settings::Aws => {
-                return Err(Failure::runtime("nobody signs in unless credentials is cognito"));
+                return Err(Failure::runtime(
+                    "only credentials = cognito has a session; remove the setting credentials to sign in",
+                ));
             }
         };
         let folder = pool.state_dir.as_deref().ok_or_else(|| {
-            Failure::runtime("there is no folder for the session; set XDG_STATE_HOME or HOME")
+            Failure::runtime(
+                "there is no folder for the session; set XDG_STATE_HOME to one that this user can write to",
+            )
         })?;
         let store = SessionStore::new(folder, &pool.id, &pool.client_id);
         let client = UserPoolClient::new(pool.clone(), connector, clock.clone());

@@ -8,12 +8,12 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{
     Failure, print_aside,
     sign_in::{self, until_signal},
+    start_log,
 };
 use crate::{
     clock::Clock,
     config::{Arguments, Config, Environment},
     credentials::{Login, Settings, provider::IssuedCredentials},
-    telemetry,
 };
 
 pub(super) async fn run(
@@ -22,7 +22,7 @@ pub(super) async fn run(
     json: bool,
 ) -> Result<ExitCode, Failure> {
     let config = Config::for_session(arguments, environment)?;
-    telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
+    start_log(&config.telemetry, &config.warnings)?;
     let clock = Clock::system();
     until_signal(async {
         let issued = sign_in::credentials(&config.credentials, &config.aws_http, &clock).await?;

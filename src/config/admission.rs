@@ -24,7 +24,7 @@ use crate::{
 };
 
 impl Config {
-    /// Whether clients may connect at `addresses`, which are bound whatever `listen` says.
+    /// Whether clients may connect at `addresses`, which may differ from `listen`.
     ///
     /// # Errors
     /// When others reach one of them, and nothing says who may ask.
@@ -81,7 +81,7 @@ fn proxy_circle(proxies: &ForwardProxies, addresses: &[Listen]) -> Option<Proble
 }
 
 fn reachable(listen: &Listen) -> String {
-    format!("{listen} can be reached by others: set bearer-token-file, or allow-unauthenticated")
+    format!("{listen} can be reached from other machines; set bearer-token-file, or allow-unauthenticated")
 }
 
 impl Reader<'_> {
@@ -93,7 +93,7 @@ impl Reader<'_> {
         let token = self.origin("bearer-token-file");
         let (listen, admin) = (listen?, admin?);
         if open && let Some(token) = token {
-            let why = "contradicts allow-unauthenticated; one of them must go";
+            let why = "contradicts allow-unauthenticated; remove one of them";
             self.problem(token, why);
         } else if !open && token.is_none() && listen.is_open() {
             let place = self.origin("listen").unwrap_or(Origin::Default);
@@ -102,7 +102,12 @@ impl Reader<'_> {
         if admin.as_ref().is_some_and(|admin| overlap(&listen, admin)) {
             let place =
                 self.origin("admin-listen").or_else(|| self.origin("listen")).unwrap_or(Origin::Default);
-            self.problem(place, format!("listen and admin-listen are both {listen}"));
+            self.problem(
+                place,
+                format!(
+                    "listen and admin-listen are both {listen}; choose another port, or --admin-listen off"
+                ),
+            );
         }
         Some((listen, admin))
     }
@@ -159,7 +164,7 @@ impl Reader<'_> {
         Some(Settings { guard: guard?, strip_headers, ..forwarding? })
     }
 
-    /// The data path without a listener: nobody to guard against, nothing to strip.
+    /// The data path without a listener: no clients to guard against, nothing to strip.
     pub(super) fn forwarding(&mut self, routes: Vec<RouteSettings>) -> Option<Settings> {
         let limits = self.limits();
         let timeouts = self.timeouts();
@@ -255,10 +260,7 @@ impl Reader<'_> {
         if body_memory < max_body {
             let place =
                 self.origin("body-memory").or_else(|| self.origin("max-body")).unwrap_or(Origin::Default);
-            self.problem(
-                place,
-                "body-memory is smaller than max-body, so that the largest body would never fit",
-            );
+            self.problem(place, "body-memory is smaller than max-body, so the largest body would never fit");
         }
         Some(Limits {
             max_body,
@@ -277,14 +279,14 @@ impl Reader<'_> {
     }
 }
 
-/// Whether two listeners would want the same port.
+/// Whether two listeners would bind the same port.
 fn overlap(one: &Listen, other: &Listen) -> bool {
     match (one, other) {
         (Listen::Unix(one), Listen::Unix(other)) => one == other,
         (Listen::Unix(_), _) | (_, Listen::Unix(_)) => false,
         (one, other) => {
-            let wanted = addresses(other);
-            addresses(one).iter().any(|one| wanted.iter().any(|other| same_port(one, other)))
+            let others = addresses(other);
+            addresses(one).iter().any(|one| others.iter().any(|other| same_port(one, other)))
         }
     }
 }

@@ -50,7 +50,7 @@ impl Reader<'_> {
         if apis.len() > 1 {
             let names: Vec<String> = apis.iter().map(|api| format!("{:?}", api.name)).collect();
             let what = format!(
-                "which one? {} has the APIs {}: set --upstream, {}, or upstream in the file",
+                "{} has the APIs {}; choose one with --upstream, {}, or upstream in the file",
                 self.amplify.file.as_deref().unwrap_or(Path::new("")).display(),
                 names.join(", "),
                 variable_of("upstream")

@@ -16,6 +16,12 @@ use crate::forward_proxy::ForwardProxies;
 /// Stands for a secret that is set.
 const SET: &str = "[set]";
 
+/// The origin of a value that is the table's.
+const DEFAULT: &str = "default";
+
+/// The origin of a value that nothing gives.
+const NOT_SET: &str = "not set";
+
 /// Variables of the AWS SDKs and of other conventions that have an effect.
 const STANDARD: &[&str] = &[
     "AWS_CA_BUNDLE",
@@ -136,8 +142,8 @@ impl Reader<'_> {
         let default = setting.default.map(|default| Shown::One(default.to_owned()));
         let origin = match (given.first(), &default) {
             (Some(given), _) => given.origin.source(),
-            (None, Some(_)) => Origin::Default.source(),
-            (None, None) => "not set".to_owned(),
+            (None, Some(_)) => DEFAULT.to_owned(),
+            (None, None) => NOT_SET.to_owned(),
         };
         Row { value: value.or(default), origin }
     }
@@ -198,9 +204,24 @@ impl fmt::Display for Shown {
     }
 }
 
-impl fmt::Display for Effective {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Effective {
+    /// The settings that have another value than their default, as text, and how many are left out.
+    pub fn without_defaults(&self) -> impl fmt::Display {
+        fmt::from_fn(|f| {
+            self.write(f, Row::is_given)?;
+            match self.settings.values().filter(|row| !row.is_given()).count() {
+                0 => Ok(()),
+                count => writeln!(
+                    f,
+                    "\n{count} more settings are not set or have their defaults; --all shows them"
+                ),
+            }
+        })
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, is_shown: fn(&Row) -> bool) -> fmt::Result {
         let ordered = SETTINGS.iter().filter_map(|setting| self.settings.get_key_value(setting.name));
+        let ordered = ordered.filter(|(_, row)| is_shown(row));
         let settings = ordered.map(|(name, row)| {
             let value = row.value.as_ref().map_or("-".to_owned(), Shown::to_string);
             [(*name).to_owned(), value, row.origin.clone()]
@@ -217,6 +238,18 @@ impl fmt::Display for Effective {
             align(f, &lines.collect::<Vec<_>>())?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, |_| true)
+    }
+}
+
+impl Row {
+    fn is_given(&self) -> bool {
+        !matches!(self.origin.as_str(), DEFAULT | NOT_SET)
     }
 }
 

@@ -18,11 +18,11 @@ use super::{
 };
 use crate::regular_file::{BYTE_ORDER_MARK, RegularFile, read_up_to};
 
-/// Longer files are neither a configuration nor a secret.
-pub(super) const LONGEST_FILE: u64 = 1024 * 1024;
+/// Bytes of a configuration or a secret; a larger file is a mistake.
+pub(super) const MAX_FILE: u64 = 1024 * 1024;
 
-/// The introspection of a large schema takes megabytes.
-pub(super) const LONGEST_GENERATED_FILE: u64 = 16 * 1024 * 1024;
+/// Bytes of a generated file: the introspection of a large schema takes megabytes.
+pub(super) const MAX_GENERATED_FILE: u64 = 16 * 1024 * 1024;
 
 /// Where variables, relative paths and standard input come from.
 pub struct Environment {
@@ -143,7 +143,7 @@ fn read_once() -> impl Fn() -> io::Result<Vec<u8>> + Send + Sync {
         if let Some(bytes) = read.get() {
             return Ok(bytes.to_vec());
         }
-        let bytes = read_up_to(io::stdin().lock(), LONGEST_FILE, LONGEST_FILE)?;
+        let bytes = read_up_to(io::stdin().lock(), MAX_FILE, MAX_FILE)?;
         Ok(read.get_or_init(|| bytes).to_vec())
     }
 }
@@ -184,7 +184,7 @@ fn unknown_variable(name: &str, value: &str) -> Option<String> {
     let valid: Vec<String> =
         SETTINGS.iter().map(Setting::variable).chain(table::secret_variables()).collect();
     Some(match nearest(name, valid.iter().map(String::as_str)) {
-        Some(near) => format!("{name} is not a setting and is ignored; the nearest is {near}"),
+        Some(near) => format!("{name} is not a setting and is ignored; did you mean {near}?"),
         None => format!("{name} is not a setting and is ignored"),
     })
 }

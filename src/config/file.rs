@@ -6,7 +6,7 @@ mod unnamed;
 use std::path::{Path, PathBuf};
 
 use super::{
-    environment::{Environment, LONGEST_FILE, read_text},
+    environment::{Environment, MAX_FILE, read_text},
     problem::Problem,
     source::{Layer, Origin},
 };
@@ -42,7 +42,7 @@ pub(super) fn read(
     let (path, text) = match named {
         Some((origin, path)) => {
             let opened = RegularFile::open(&environment.folder().join(&path));
-            let text = opened.and_then(|file| read_text(file, LONGEST_FILE));
+            let text = opened.and_then(|file| read_text(file, MAX_FILE));
             let shown = path.display();
             let text = text.map_err(|error| Problem::new(origin, format!("cannot read {shown}: {error}")));
             (path, text)
@@ -64,10 +64,10 @@ pub(super) fn read(
 /// The text of the file at `path`, or why it is not used; `None` when there is no file.
 fn unnamed(path: PathBuf, environment: &Environment) -> Option<(PathBuf, Result<String, Problem>)> {
     let text = match unnamed::open(&environment.folder().join(&path)) {
-        Ok(file) => read_text(file, LONGEST_FILE).map_err(|error| format!("cannot be read: {error}")),
+        Ok(file) => read_text(file, MAX_FILE).map_err(|error| format!("cannot be read: {error}")),
         Err(Unusable::Absent) => return None,
         Err(Unusable::Io(error)) => Err(format!("cannot be read: {error}")),
-        Err(Unusable::Untrusted(doubt)) => Err(doubt.told(&path)),
+        Err(Unusable::Untrusted(doubt)) => Err(doubt.message(&path)),
     };
     let text = text.map_err(|message| Problem::new(path.display(), message));
     Some((path, text))

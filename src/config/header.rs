@@ -71,7 +71,7 @@ pub(crate) fn field(text: &str) -> Parsed<(HeaderName, HeaderValue)> {
 /// A header's value, kept out of Debug since it may be an API key.
 pub(super) fn value(bytes: &[u8]) -> Parsed<HeaderValue> {
     let mut value = HeaderValue::from_bytes(bytes)
-        .map_err(|_| "has a value that no header can carry: a line break or control character".to_owned())?;
+        .map_err(|_| "has a line break or a control character, which no header can carry".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -1,6 +1,6 @@
-//! The standard variables of OpenTelemetry: whether spans of requests are wanted, and where.
+//! The standard variables of OpenTelemetry: whether spans of requests are exported, and where to.
 //!
-//! As its specification wants it, a mistake in them is a warning: it costs spans, never the proxy.
+//! As the specification asks, a mistake in them is a warning: the proxy runs without spans.
 
 #[cfg(feature = "otlp")]
 mod attributes;
@@ -38,7 +38,7 @@ impl Reader<'_> {
         spans
     }
 
-    /// Says so when spans are wanted of a program that has none.
+    /// Warns when the variables ask for spans and this build has none.
     #[cfg(not(feature = "otlp"))]
     pub(super) fn spans(&mut self) {
         let mut variables = Variables { environment: self.environment, warnings: Vec::new() };
@@ -50,7 +50,7 @@ impl Reader<'_> {
 }
 
 impl Variables<'_> {
-    /// Where the collector is, unless no spans are wanted.
+    /// Where the collector is, unless spans are off.
     fn collector(&mut self) -> Option<Variable> {
         if self.is_disabled() {
             return None;

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Problem {
     /// The flag, the variable, or the file, line and key; a setting's name where nothing was given.
     pub place: String,
-    /// What is wrong and, where it can be told, what would be right. Never has a secret in it.
+    /// What is wrong and, where it is known, what would be right. Never contains a secret.
     pub message: String,
 }
 
@@ -43,21 +43,18 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.problems.len() {
-            1 => writeln!(f, "the configuration has a mistake")?,
-            count => writeln!(f, "the configuration has {count} mistakes")?,
+        if let [problem] = self.problems.as_slice() {
+            return problem.fmt(f);
         }
-        for problem in &self.problems {
-            writeln!(f, "  {problem}")?;
-        }
-        f.write_str("`countersign serve --help` lists the settings; `countersign check` validates them")
+        write!(f, "the configuration has {} mistakes", self.problems.len())?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
 
 impl std::error::Error for ConfigError {}
 
 /// The valid name nearest to what was written, if one is near enough to be meant.
-pub(super) fn nearest<'a>(written: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(written: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = letters(written);
     let allowed = (written.len() / 3).clamp(1, 3);
     valid
@@ -99,10 +96,7 @@ mod tests {
             ConfigError::new(vec![Problem::new("--listen", "bad"), Problem::new("upstream", "missing")]);
         let text = error.to_string();
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(
-            lines[..3],
-            ["the configuration has 2 mistakes", "  --listen: bad", "  upstream: missing"]
-        );
-        assert_eq!(lines.len(), 4);
+        assert_eq!(lines, ["the configuration has 2 mistakes", "  --listen: bad", "  upstream: missing"]);
+        assert_eq!(ConfigError::new(vec![Problem::new("--listen", "bad")]).to_string(), "--listen: bad");
     }
 }

@@ -12,7 +12,7 @@ use super::{
     problem::{ConfigError, Problem},
     source::{Arguments, Given, Layer, Origin},
     table::{self, Use},
-    value::Parsed,
+    value::{self, Parsed},
 };
 use crate::{forward_proxy::ForwardProxies, proxy::Resolver};
 
@@ -123,6 +123,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn parsed<T>(&mut self, given: &Given, parse: fn(&str) -> Parsed<T>) -> Option<T> {
+        if let Some((what, bare)) = value::surroundings(&given.text) {
+            self.problem(&given.origin, format!("{what}; write {}", given.origin.assignment(bare)));
+            return None;
+        }
         parse(&given.text).map_err(|message| self.problem(&given.origin, message)).ok()
     }
 
@@ -143,7 +147,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Says of each of these settings that is given that it contradicts another. Amplify's file describes a
-    /// backend, not what to do with it: what it has and nobody needs contradicts nothing.
+    /// backend, not what to do with it: a value in it that the command does not need contradicts nothing.
     pub(super) fn refuse(&mut self, names: &[&str], why: &str) {
         for name in names {
             match self.origin(name) {

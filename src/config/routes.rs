@@ -99,6 +99,7 @@ impl Reader<'_> {
         let region = self.region(raw, upstream.as_ref(), inferred.as_ref());
         let (service, service_origin) = self.service(raw, inferred.as_ref());
         let (region, region_origin) = region?;
+        self.warn_of_unknown_region(Some(raw.origin.clone()), &region);
         let settings = RouteSettings {
             path: path?,
             upstream: upstream?,
@@ -122,6 +123,12 @@ impl Reader<'_> {
             return self.sourced(raw.keys.get("region")?.first().cloned(), value::region);
         }
         if let Some(inferred) = inferred {
+            if !endpoint::can_be_region(&inferred.region) {
+                let host = upstream?.host().unwrap_or_default();
+                let message = format!("the host {host}: {}", value::not_a_region(&inferred.region));
+                self.problem(&raw.origin, message);
+                return None;
+            }
             return Some((inferred.region.clone(), "the host's name".to_owned()));
         }
         if self.origin("region").is_some() {
@@ -132,7 +139,12 @@ impl Reader<'_> {
             return self.sourced(Some(given), value::region);
         }
         let host = upstream?.host().unwrap_or_default().to_owned();
-        self.missing("region", &format!("is required, since the name {host} does not tell it"));
+        match endpoint::meant_api_host(&host) {
+            Some(meant) => {
+                self.problem(&raw.origin, format!("{host} is not a host of AWS; did you mean {meant}?"));
+            }
+            None => self.missing("region", &format!("is required, since {host} does not name a region")),
+        }
         None
     }
 
@@ -179,7 +191,7 @@ impl Reader<'_> {
     }
 }
 
-/// The Host that is signed tells more than the name that is connected to.
+/// The signed Host comes first: it names the API, and the name that is connected to may be that of an endpoint.
 fn inferred(sign_host: Option<&str>, upstream: &Uri) -> Option<Inferred> {
     sign_host.and_then(endpoint::infer).or_else(|| endpoint::infer(upstream.host()?))
 }

@@ -31,7 +31,7 @@ pub struct SandboxConfig {
     pub spans: Option<spans::Settings>,
     /// Whether SIGTERM ends the process with 0 instead of 143.
     pub exit_zero_on_sigterm: bool,
-    /// What is odd but no mistake, for the log.
+    /// What is unusual and still valid, for the log.
     pub warnings: Vec<String>,
 }
 

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::{
-    environment::LONGEST_FILE,
+    environment::MAX_FILE,
     reader::Reader,
     source::Given,
     table,
@@ -34,7 +34,7 @@ impl Reader<'_> {
             table::find(name).and_then(table::Setting::secret).and_then(|secret| self.explicit(secret));
         let (text, given) = match (direct, self.explicit(name)) {
             (Some(direct), Some(file)) => {
-                let why = format!("is set as well as {}; one of them must go", direct.origin);
+                let why = format!("is set as well as {}; remove one of them", direct.origin);
                 self.problem(&file.origin, why);
                 return None;
             }
@@ -46,7 +46,10 @@ impl Reader<'_> {
             (None, Some(file)) => (self.secret_text(&file, &file.text)?, file),
             (None, None) => return None,
         };
-        self.parsed(&Given { text: text.to_string(), origin: given.origin }, parse).map(SecretString::from)
+        if value::surroundings(&text).is_some_and(|(what, _)| what.contains("quotes")) {
+            self.warnings.push(format!("{}: the quotes around the secret are part of it", given.origin));
+        }
+        parse(&text).map_err(|message| self.problem(&given.origin, message)).ok().map(SecretString::from)
     }
 
     /// The text in `file`, which `given` names, without one newline at the end.
@@ -83,7 +86,7 @@ impl Reader<'_> {
         if is_open_to_others(opened.metadata()) {
             self.warnings.push(format!("{}: {shown} can be read by other users; chmod 600 it", given.origin));
         }
-        let read = opened.read(LONGEST_FILE);
+        let read = opened.read(MAX_FILE);
         self.read_or_problem(given, &format!("cannot read {shown}"), read)
     }
 
@@ -112,6 +115,8 @@ fn one_line(text: &str) -> Result<&str, &'static str> {
         Err("is empty")
     } else if line.starts_with(BYTE_ORDER_MARK) {
         Err("begins with a byte order mark; save it as UTF-8 without one")
+    } else if line.find(['\n', '\r']).is_some_and(|at| at + 1 == line.len()) && line.ends_with('\r') {
+        Err("ends with a carriage return; save the file with LF as its line end")
     } else if line.contains(['\n', '\r']) {
         Err("has more than one line; a secret is one line, with at most one newline at its end")
     } else if line.contains(char::is_control) {

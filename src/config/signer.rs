@@ -1,6 +1,6 @@
 //! Who signs: the settings of the user pool, the identity pool and the role.
 
-use std::{io::ErrorKind, path::PathBuf};
+use std::{fs, io::ErrorKind, path::PathBuf};
 
 use http::Uri;
 
@@ -77,7 +77,7 @@ impl Reader<'_> {
     }
 
     fn id_token_file(&mut self) -> Option<Login> {
-        self.refuse(USER_POOL, "contradicts id-token-file, with which there is no user-pool sign-in");
+        self.refuse(USER_POOL, "contradicts id-token-file, which replaces the sign-in at a user pool");
         let given = self.explicit("id-token-file")?;
         let path = self.environment.path(&given.origin, &self.parsed(&given, value::text)?);
         let shown = path.display();
@@ -111,9 +111,10 @@ impl Reader<'_> {
         }
         let login_provider = self.value("login-provider", value::login_provider);
         if self.origin("username").is_none() {
-            self.refuse(&["password-file"], "is of no use without username");
+            self.refuse(&["password-file"], "needs username as well");
         }
         let id = id?;
+        self.warn_of_unknown_region(self.origin("user-pool-id"), id.region());
         let endpoint =
             self.endpoint("cognito-idp", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", id.region())?;
         Some(UserPool {
@@ -142,6 +143,7 @@ impl Reader<'_> {
             self.problem(classic, "contradicts custom-role-arn, which is of the enhanced flow");
         }
         let id = id?;
+        self.warn_of_unknown_region(self.origin("identity-pool-id"), id.region());
         let role = match (custom, classic) {
             (Some(role_arn), _) => RoleChoice::Custom(role_arn),
             (None, Some(role_arn)) => {
@@ -177,9 +179,15 @@ impl Reader<'_> {
         }
     }
 
+    /// The folder of stored sessions; `None` where this user cannot look into it, so that no session of this user can
+    /// be there: a container often runs with the HOME of another user.
     fn state_dir(&self) -> Option<PathBuf> {
-        self.environment
-            .base_folder("XDG_STATE_HOME", ".local/state")
-            .map(|folder| folder.join("countersign"))
+        let folder = self.environment.base_folder("XDG_STATE_HOME", ".local/state")?.join("countersign");
+        match fs::symlink_metadata(&folder) {
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotADirectory) => {
+                None
+            }
+            Ok(_) | Err(_) => Some(folder),
+        }
     }
 }

@@ -109,6 +109,17 @@ impl Origin {
         }
     }
 
+    /// How `value` is written here. A value with an `@` may be a URL with a password, and is not repeated.
+    pub(super) fn assignment(&self, value: &str) -> String {
+        let value = if value.contains('@') { "the value alone" } else { value };
+        match self {
+            Self::Flag(name) => format!("--{name} {value}"),
+            Self::Variable(name) => format!("{name}={value}"),
+            Self::File { key, .. } => format!("{key} = \"{value}\""),
+            Self::Amplify { .. } | Self::Default => value.to_owned(),
+        }
+    }
+
     /// The folder that relative paths start from: the file's own folder for what the file says, so that
     /// `~/.config/countersign/config.toml` can name its neighbours.
     pub(super) fn folder(&self) -> &Path {

@@ -23,12 +23,16 @@ fn url(example: &str, without_tls: fn(&str) -> bool, text: &str) -> Parsed<Uri> 
     if text.contains('#') {
         return Err("has a fragment; a base URL ends with its path".to_owned());
     }
-    let uri: Uri = text.parse().map_err(|error| format!("is not a URL: {error}"))?;
+    if let Some(meant) = with_scheme(text, without_tls) {
+        let scheme = meant.split_once("//").map_or("https:", |(scheme, _)| scheme);
+        return Err(format!("{text:?} lacks {scheme}//; write {meant}"));
+    }
+    let uri: Uri = text.parse().map_err(|_| format!("is not a URL such as {example}"))?;
     let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
         return Err(format!("is not a URL such as {example}"));
     };
     if authority.as_str().contains('@') {
-        return Err("has a user name in it; credentials do not belong into a URL".to_owned());
+        return Err("has a user name in it; credentials do not belong in a URL".to_owned());
     }
     if uri.query().is_some() {
         return Err("has a query; a base URL ends with its path".to_owned());
@@ -37,8 +41,15 @@ fn url(example: &str, without_tls: fn(&str) -> bool, text: &str) -> Parsed<Uri> 
     match scheme.as_str() {
         "https" => {}
         "http" if without_tls(&host) => {}
-        "http" => return Err(format!("is plain http to {host}; only loopback may be reached without TLS")),
-        other => return Err(format!("has the scheme {other}; https is expected, or http to loopback")),
+        "http" => {
+            return Err(format!(
+                "is plain http to {host}; write https{}, since only loopback may be reached without TLS",
+                text.get("http".len()..).unwrap_or_default()
+            ));
+        }
+        other => {
+            return Err(format!("has the scheme {other}; write https://{host}, or http:// for this machine"));
+        }
     }
     let port =
         port_after(authority.as_str(), authority.host())?.filter(|port| !is_default_port(scheme, *port));
@@ -52,6 +63,18 @@ fn url(example: &str, without_tls: fn(&str) -> bool, text: &str) -> Parsed<Uri> 
         .map_err(|error| format!("is not a URL: {error}"))
 }
 
+/// A URL that was written without its scheme, with the scheme.
+fn with_scheme(text: &str, without_tls: fn(&str) -> bool) -> Option<String> {
+    let host = text.split(['/', ':']).next().unwrap_or_default();
+    if text.contains("://") || text.contains('@') || host_name(host).is_err() {
+        return None;
+    }
+    let scheme = if without_tls(host) { "http" } else { "https" };
+    let is_named = host.contains('.') || without_tls(host);
+    let meant = format!("{scheme}://{text}");
+    (is_named && meant.parse::<Uri>().is_ok()).then_some(meant)
+}
+
 /// The endpoint of an AWS service, without a slash at the end.
 pub(super) fn endpoint_url(text: &str) -> Parsed<String> {
     base_url(text).map(|url| url.to_string().trim_end_matches('/').to_owned())
@@ -60,12 +83,19 @@ pub(super) fn endpoint_url(text: &str) -> Parsed<String> {
 /// `scheme://host[:port]` in lower case, as browsers send it.
 pub(super) fn origin(text: &str) -> Parsed<String> {
     match text {
-        "*" => return Err("* would let every page in; name the origins one by one".to_owned()),
-        "null" => return Err("null is the origin of any sandboxed page and is never let in".to_owned()),
+        "*" => {
+            return Err(
+                "* would allow every page; write each origin, such as http://localhost:5173".to_owned()
+            );
+        }
+        "null" => return Err("null is the origin of every sandboxed page and is never allowed".to_owned()),
         _ => {}
     }
     let lower = text.to_ascii_lowercase();
-    let not_origin = || format!("{text:?} is not an origin such as http://localhost:5173");
+    let not_origin = || match with_scheme(text, is_loopback) {
+        Some(meant) if !text.contains('/') => format!("{text:?} lacks its scheme; did you mean {meant}?"),
+        _ => format!("{text:?} is not an origin such as http://localhost:5173"),
+    };
     let (scheme, authority) = lower.split_once("://").ok_or_else(not_origin)?;
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
     if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.bytes().all(legal) {
@@ -75,7 +105,7 @@ pub(super) fn origin(text: &str) -> Parsed<String> {
         return Err("has a user name in it; an origin is scheme, host and port".to_owned());
     }
     if let Some((origin, _)) = authority.split_once(['/', '?', '#']) {
-        return Err(format!("has a path; an origin ends before it: {scheme}://{origin}"));
+        return Err(format!("has a path; write {scheme}://{origin}"));
     }
     let (host, port) = split_port(authority)?;
     let host = host_name(host).map_err(|_| not_origin())?;
@@ -95,10 +125,10 @@ pub(super) fn host_name(text: &str) -> Parsed<String> {
             .map_err(|_| format!("{text:?} is not a host name"));
     }
     if lower.contains("://") {
-        return Err(format!("{text:?} is a URL; a host name alone is expected"));
+        return Err(format!("{text:?} is a URL; write the host name alone"));
     }
     if matches!(lower.rsplit_once(':'), Some((_, port)) if port.parse::<u16>().is_ok()) {
-        return Err(format!("{text:?} has a port; a host name alone is expected"));
+        return Err(format!("{text:?} has a port; write the host name alone"));
     }
     let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(legal);
@@ -127,7 +157,7 @@ pub(super) fn login_domain(text: &str) -> Parsed<String> {
     if host.contains('.') {
         return Ok(host);
     }
-    Err(format!("{text:?} is not a whole domain such as NAME.auth.eu-west-1.amazoncognito.com"))
+    Err(format!("{text:?} is not a domain such as NAME.auth.eu-west-1.amazoncognito.com"))
 }
 
 /// A path prefix that selects a route: `/` or `/orders`.
@@ -154,7 +184,8 @@ fn path(text: &str) -> Parsed<&str> {
     }
     let is_escape = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit());
     if !text.split('%').skip(1).all(is_escape) {
-        return Err("has a % in its path that no two hexadecimal digits follow".to_owned());
+        return Err("has a % in its path without two hexadecimal digits; write %25 for the character itself"
+            .to_owned());
     }
     if text.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
         return Err("has an empty segment, . or .. in its path".to_owned());

@@ -1,6 +1,6 @@
 //! From texts to durations, sizes, counts and names. Each function says what is wrong in words for the user.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use bytesize::ByteSize;
 use tracing_subscriber::EnvFilter;
@@ -17,7 +17,10 @@ use crate::{
 pub(crate) type Parsed<T> = Result<T, String>;
 
 /// Longer waits are typing errors.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The region in the ids of pools that cognito-local makes.
+const LOCAL_REGION: &str = "local";
 
 /// Where credentials come from, as named in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,20 @@ pub(super) enum Source {
     Cognito,
     Guest,
     Aws,
+}
+
+/// What surrounds a value that was copied with its quotes, its line end or blanks, and the value without them.
+pub(super) fn surroundings(text: &str) -> Option<(&'static str, &str)> {
+    let bare = text.trim_end_matches(['\r', '\n']);
+    let unquoted = ['"', '\'']
+        .into_iter()
+        .find_map(|quote| bare.strip_prefix(quote)?.strip_suffix(quote))
+        .map(|inner| ("has quotes around it", inner.trim()));
+    unquoted.or_else(|| match text {
+        _ if bare != text => Some(("ends with a line break (CR or LF)", bare.trim())),
+        _ if bare.trim() != bare => Some(("has blanks around it", bare.trim())),
+        _ => None,
+    })
 }
 
 pub(super) fn text(text: &str) -> Parsed<String> {
@@ -45,8 +62,11 @@ pub(crate) fn duration(text: &str) -> Parsed<Duration> {
 
 pub(super) fn duration_or_zero(text: &str) -> Parsed<Duration> {
     match humantime::parse_duration(text) {
-        Ok(duration) if duration > LONGEST => Err("must not be longer than 30 days".to_owned()),
+        Ok(duration) if duration > MAX_DURATION => Err("must not be longer than 30 days".to_owned()),
         Ok(duration) => Ok(duration),
+        Err(_) if text.parse::<u32>().is_ok() => {
+            Err(format!("{text:?} is a duration without a unit; did you mean {text}s?"))
+        }
         Err(_) => Err(format!("{text:?} is not a duration such as 500ms, 3s or 5m")),
     }
 }
@@ -82,7 +102,24 @@ pub(super) fn switch(text: &str) -> Parsed<bool> {
 }
 
 pub(super) fn listen(text: &str) -> Parsed<Listen> {
-    text.parse().map_err(|error| format!("{text:?} is no listen address: {error}"))
+    text.parse().map_err(|error| match meant_listen(text) {
+        Some(meant) => format!("{text:?} is not a listen address; did you mean {meant}?"),
+        None => format!("{text:?} is not a listen address: {error}"),
+    })
+}
+
+/// The listen address that other programs write as `8181`, `:8181`, `*:8181`, `localhost` or as a URL.
+fn meant_listen(text: &str) -> Option<String> {
+    let bare = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
+    let bare = bare.trim_end_matches('/');
+    let meant = match bare.split_once(':') {
+        None if bare.parse::<u16>().is_ok() => format!("localhost:{bare}"),
+        None if bare == "localhost" || bare.parse::<IpAddr>().is_ok() => format!("{bare}:8181"),
+        Some(("", port)) => format!("localhost:{port}"),
+        Some(("*", port)) => format!("0.0.0.0:{port}"),
+        _ => bare.to_owned(),
+    };
+    (meant != text && meant.parse::<Listen>().is_ok()).then_some(meant)
 }
 
 pub(super) fn listen_or_off(text: &str) -> Parsed<Option<Listen>> {
@@ -90,10 +127,34 @@ pub(super) fn listen_or_off(text: &str) -> Parsed<Option<Listen>> {
 }
 
 pub(super) fn region(text: &str) -> Parsed<String> {
-    if endpoint::is_region(text) {
-        return Ok(text.to_owned());
+    if endpoint::can_be_region(text) { Ok(text.to_owned()) } else { Err(not_a_region(text)) }
+}
+
+/// What is wrong with a text that is not the name of a region.
+pub(super) fn not_a_region(text: &str) -> String {
+    match endpoint::nearest_region(text) {
+        Some(near) => format!("{text:?} is not an AWS region; did you mean {near}?"),
+        None => format!("{text:?} is not an AWS region such as eu-west-1"),
     }
-    Err(format!("{text:?} is not a region such as eu-west-1"))
+}
+
+/// What to say about a region that AWS did not have when this version was made.
+pub(super) fn unknown_region(region: &str) -> Option<String> {
+    if endpoint::is_known_region(region) || region == LOCAL_REGION {
+        return None;
+    }
+    Some(match endpoint::nearest_region(region) {
+        Some(near) => format!("{region} is not a region that this version knows; did you mean {near}?"),
+        None => format!("{region} is not a region that this version knows"),
+    })
+}
+
+/// Refuses a pool whose id begins with what cannot be a region.
+fn in_a_region<T>(id: T, region: fn(&T) -> &str) -> Parsed<T> {
+    match region(&id) {
+        region if endpoint::can_be_region(region) || region == LOCAL_REGION => Ok(id),
+        region => Err(format!("the id begins with a mistyped region: {}", not_a_region(region))),
+    }
 }
 
 pub(super) fn service(text: &str) -> Parsed<String> {
@@ -104,11 +165,17 @@ pub(super) fn service(text: &str) -> Parsed<String> {
 }
 
 pub(super) fn user_pool_id(text: &str) -> Parsed<UserPoolId> {
-    text.parse().map_err(|error| format!("{text:?} is {error}"))
+    if text.parse::<IdentityPoolId>().is_ok() {
+        return Err(format!("{text:?} is the id of an identity pool; set it as identity-pool-id"));
+    }
+    in_a_region(text.parse().map_err(|error| format!("{text:?} is {error}"))?, UserPoolId::region)
 }
 
 pub(super) fn identity_pool_id(text: &str) -> Parsed<IdentityPoolId> {
-    text.parse().map_err(|error| format!("{text:?} is {error}"))
+    if text.parse::<UserPoolId>().is_ok() {
+        return Err(format!("{text:?} is the id of a user pool; set it as user-pool-id"));
+    }
+    in_a_region(text.parse().map_err(|error| format!("{text:?} is {error}"))?, IdentityPoolId::region)
 }
 
 /// `[\w+]{1,128}`, as the Cognito API has it.
@@ -141,7 +208,9 @@ pub(super) fn role_arn(text: &str) -> Parsed<String> {
 /// The key in `Logins`: a name like `cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEf123`.
 pub(super) fn login_provider(given: &str) -> Parsed<String> {
     if given.contains("://") {
-        return Err(format!("{given:?} has a scheme; the identity pool knows the provider without it"));
+        return Err(format!(
+            "{given:?} has a scheme; write it without, as in cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEf123"
+        ));
     }
     text(given)
 }
@@ -212,7 +281,7 @@ pub(super) fn bearer_token(text: &str) -> Parsed<String> {
     if text.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(text.to_owned());
     }
-    Err("has characters that no header can carry: visible ASCII only".to_owned())
+    Err("has characters that no header can carry; only visible ASCII is allowed".to_owned())
 }
 
 fn choice<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Parsed<T> {
@@ -229,7 +298,7 @@ fn not_a_choice(text: &str, names: &[&str]) -> String {
         [] => Ok(()),
     });
     match nearest(text, names.iter().copied()) {
-        Some(near) => format!("{text:?} is not {all}; the nearest is {near}"),
+        Some(near) => format!("{text:?} is not {all}; did you mean {near}?"),
         None => format!("{text:?} is not {all}"),
     }
 }
@@ -387,6 +456,6 @@ mod tests {
         for text in ["", "inof", "countersign=loud", "a=b=c", "ä=debug"] {
             assert!(log_level(text).is_err(), "{text}");
         }
-        assert!(log_level("inof").expect_err("refused").ends_with("the nearest is info"));
+        assert!(log_level("inof").expect_err("refused").ends_with("did you mean info?"));
     }
 }

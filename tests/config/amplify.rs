@@ -150,7 +150,7 @@ fn several_apis_are_named_and_one_must_be_chosen() {
     let run = with(&file);
     let found = run.problems();
     assert_eq!(found.len(), 1, "{found:#?}");
-    for words in ["upstream: which one?", FILE, "\"my users\", \"orders\"", "--upstream"] {
+    for words in ["upstream: ", "choose one with", FILE, "\"my users\", \"orders\"", "--upstream"] {
         assert!(found[0].contains(words), "{words}: {found:#?}");
     }
     assert!(run.session().is_ok(), "who signs in needs no upstream");
@@ -216,8 +216,8 @@ fn a_wrong_value_is_told_with_file_and_key_beside_all_other_mistakes() {
     assert_eq!(found.len(), 4, "{found:#?}");
     let shown = shown(&run);
     for (place, words) in [
-        ("--listen", "no listen address"),
-        (&format!("{shown}: auth.user_pool_id"), "expected text, found an object; make the file anew"),
+        ("--listen", "is not a listen address"),
+        (&format!("{shown}: auth.user_pool_id"), "expected text, found an object; generate the file again"),
         (&format!("{shown}: auth.user_pool_client_id"), "is not an app client id"),
         (&format!("{shown}: custom.API.orders.endpoint"), "is not a URL"),
     ] {
@@ -242,7 +242,7 @@ fn a_file_that_is_something_else_is_the_one_problem() {
     let flag = "COUNTERSIGN_AMPLIFY_OUTPUTS: ";
     for (text, words) in [
         ("", "is not JSON: EOF"),
-        ("{\"version\": \"1\", \"auth\": {", "make the file anew with `ampx generate outputs`"),
+        ("{\"version\": \"1\", \"auth\": {", "generate the file again with `ampx generate outputs`"),
         ("[]", "is not Amplify's"),
         ("{\"name\": \"app\"}", "name amplify_outputs.json or amplifyconfiguration.json"),
     ] {

@@ -2,6 +2,7 @@
 
 mod amplify;
 mod files;
+mod mistakes;
 
 use std::{fs, path::Path, time::Duration};
 
@@ -258,13 +259,13 @@ fn all_mistakes_are_told_at_once_with_their_places() {
         .flag("drain-timeout", &["25"]);
     let problems = run.problems();
     for expected in [
-        "countersign.toml:2: listn: is not a setting; the nearest is listen",
+        "countersign.toml:2: listn: is not a setting; did you mean listen?",
         "countersign.toml:3: max-body: \"much\" is not a size such as 512KiB, 10MiB or a number of bytes",
         "countersign.toml:4: region: expected text in quotes, found a whole number",
-        "countersign.toml:8: upstrem: is not a key of [[route]]; the nearest is upstream",
+        "countersign.toml:8: upstrem: is not a key of [[route]]; did you mean upstream?",
         "countersign.toml:6: [[route]]: has no upstream",
-        "COUNTERSIGN_AUTH_FLOW: \"spr\" is not srp, password, custom or user-auth; the nearest is srp",
-        "--drain-timeout: \"25\" is not a duration such as 500ms, 3s or 5m",
+        "COUNTERSIGN_AUTH_FLOW: \"spr\" is not srp, password, custom or user-auth; did you mean srp?",
+        "--drain-timeout: \"25\" is a duration without a unit; did you mean 25s?",
         "user-pool-id: is required: set --user-pool-id, COUNTERSIGN_USER_POOL_ID, or user-pool-id in the file",
     ] {
         assert!(problems.iter().any(|problem| problem == expected), "{expected}\nnot in {problems:#?}");
@@ -632,7 +633,7 @@ fn an_unknown_variable_is_a_warning_with_the_nearest_name() {
     assert_eq!(
         warnings,
         [
-            "COUNTERSIGN_USERPOOL_ID is not a setting and is ignored; the nearest is COUNTERSIGN_USER_POOL_ID",
+            "COUNTERSIGN_USERPOOL_ID is not a setting and is ignored; did you mean COUNTERSIGN_USER_POOL_ID?",
             "COUNTERSIGN_XYZZY is not a setting and is ignored"
         ]
     );
@@ -776,7 +777,7 @@ fn routes_that_contradict_each_other_are_refused() {
     assert_problem(&Run::complete().file(&route("a", "")), &["countersign.toml:2: path: "]);
     assert_problem(
         &Run::complete().file("path = '/a'"),
-        &["countersign.toml:1: path: belongs into a [[route]]"],
+        &["countersign.toml:1: path: belongs in a [[route]]"],
     );
 }
 
@@ -903,6 +904,9 @@ fn sessions_are_stored_below_the_state_folder() {
     assert_eq!(state_dir(&run), Some("/home/u/.local/state/countersign".into()));
     assert_eq!(state_dir(&run.variable("XDG_STATE_HOME", "/state")), Some("/state/countersign".into()));
     assert_eq!(state_dir(&Run::complete().variable("XDG_STATE_HOME", "relative")), None);
+    let run = Run::complete().named_file("file", "");
+    let file = run.folder.path().join("file").display().to_string();
+    assert_eq!(state_dir(&run.variable("HOME", &file)), None, "no session can be below a file");
 }
 
 #[test]

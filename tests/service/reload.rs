@@ -21,7 +21,7 @@ use super::support::{
 };
 
 /// Words in the log after a reload that has changed something.
-const RELOADED: &str = "the configuration has been read again";
+const RELOADED: &str = "configuration reloaded";
 
 fn configure(folder: &Path, text: &str) {
     let path = folder.join("countersign.toml");
@@ -164,7 +164,7 @@ async fn a_broken_file_changes_nothing_and_all_mistakes_are_told() {
     let url = program.logged("ready", "url").await;
     configure(folder.path(), "upstrem = \"http://127.0.0.1:1\"\nmax-body = \"x\"\n");
     program.signal("HUP").await;
-    program.stderr_line("the configuration stays as it was").await;
+    program.stderr_line("keeping the previous configuration").await;
     for words in ["upstrem", "max-body"] {
         program.stderr_line(words).await;
     }
@@ -229,6 +229,6 @@ async fn a_reload_that_leads_back_to_the_proxy_changes_nothing() {
     configure(folder.path(), &format!("upstream = \"{url}\"\n"));
     program.signal("HUP").await;
     program.stderr_line("is where this proxy itself listens").await;
-    program.stderr_line("the configuration stays as it was").await;
+    program.stderr_line("keeping the previous configuration").await;
     assert_eq!(ask(&url, "/x").await.1, "fine");
 }

@@ -104,7 +104,7 @@ async fn a_passed_socket_that_others_reach_needs_a_token() {
                 let ended = Program::start_with_sockets(command).ended().await;
                 assert_eq!(ended.code, Some(64), "{ended:?}");
                 assert!(
-                    ended.stderr.contains("can be reached by others: set bearer-token-file"),
+                    ended.stderr.contains("can be reached from other machines; set bearer-token-file"),
                     "{ended:?}"
                 );
             }

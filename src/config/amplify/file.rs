@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     config::{
-        environment::{Environment, LONGEST_GENERATED_FILE, read_text},
+        environment::{Environment, MAX_GENERATED_FILE, read_text},
         problem::Problem,
         source::{Given, Layer, Origin},
     },
@@ -38,7 +38,7 @@ const GEN_1: Keys = &[
 /// Whether guests have an identity, in a Gen 2 file.
 const GUESTS: &str = "auth.unauthenticated_identities_enabled";
 
-const REPAIR: &str = "make the file anew with `ampx generate outputs`";
+const REPAIR: &str = "generate the file again with `ampx generate outputs`";
 
 /// What the file says; empty when there is none.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ pub(super) struct Api {
 pub(super) fn read(given: &Given, environment: &Environment, problems: &mut Vec<Problem>) -> Outputs {
     let path = environment.path(&given.origin, &given.text);
     let broken = || Outputs { broken: true, ..Outputs::default() };
-    let text = match RegularFile::open(&path).and_then(|file| read_text(file, LONGEST_GENERATED_FILE)) {
+    let text = match RegularFile::open(&path).and_then(|file| read_text(file, MAX_GENERATED_FILE)) {
         Ok(text) => text,
         Err(error) => {
             let what = format!("cannot read {}: {error}", path.display());

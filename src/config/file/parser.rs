@@ -105,7 +105,11 @@ impl Parser<'_> {
                 Some(Given { text, origin })
             }
             Err(expected) => {
-                self.problem(key, &format!("expected {expected}, found {}", found(value.get_ref())));
+                let name = key.get_ref();
+                let meant =
+                    meant(value.get_ref(), name, kind).map(|meant| format!("; write {name} = {meant}"));
+                let meant = meant.unwrap_or_default();
+                self.problem(key, &format!("expected {expected}, found {}{meant}", found(value.get_ref())));
                 None
             }
         }
@@ -122,7 +126,7 @@ impl Parser<'_> {
             let near = nearest(name, ROUTE_KEYS.iter().map(|(key, _)| *key));
             with_nearest("is not a key of [[route]]", near)
         } else if ROUTE_KEYS.iter().any(|(key, _)| *key == name) {
-            "belongs into a [[route]]".to_owned()
+            "belongs in a [[route]]".to_owned()
         } else {
             let near = nearest(name, SETTINGS.iter().map(|setting| setting.name).chain(["route"]));
             with_nearest("is not a setting", near)
@@ -148,7 +152,7 @@ fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<(&'a Key<'i>, &'a Spanned<DeV
     keys
 }
 
-/// The setting whose secret is named `password`, `client_secret` and so on, and the secret's name.
+/// The setting for a secret that is named `password`, `client_secret` and so on, and the secret's name.
 fn secret_named(name: &str) -> Option<(&'static Setting, &'static str)> {
     let name = name.replace('_', "-");
     let secrets = SETTINGS.iter().filter_map(|setting| Some((setting, setting.secret()?)));
@@ -156,7 +160,7 @@ fn secret_named(name: &str) -> Option<(&'static Setting, &'static str)> {
 }
 
 fn with_nearest(message: &str, near: Option<&str>) -> String {
-    near.map_or_else(|| message.to_owned(), |near| format!("{message}; the nearest is {near}"))
+    near.map_or_else(|| message.to_owned(), |near| format!("{message}; did you mean {near}?"))
 }
 
 /// The value as a flag would have it, or what was expected instead.
@@ -175,6 +179,25 @@ fn text_of(value: &DeValue<'_>, kind: Kind) -> Result<String, &'static str> {
         (Kind::Number, _) => Err("a whole number"),
         (Kind::Size, _) => Err("a size such as \"10MiB\" or a whole number of bytes"),
         (Kind::Switch, _) => Err("true or false"),
+    }
+}
+
+/// What was meant by a value of a wrong type, as the file has it.
+fn meant(value: &DeValue<'_>, key: &str, kind: Kind) -> Option<String> {
+    match (kind, value) {
+        (Kind::Text, DeValue::Integer(number)) if key.ends_with("listen") => {
+            Some(format!("\"localhost:{}\"", number.as_str()))
+        }
+        (Kind::Text, DeValue::Integer(number)) if key.ends_with("timeout") => {
+            Some(format!("\"{}s\"", number.as_str()))
+        }
+        (Kind::Number, DeValue::String(text)) if text.parse::<u32>().is_ok() => Some(text.to_string()),
+        (Kind::Switch, DeValue::String(text)) => match text.to_ascii_lowercase().as_str() {
+            "true" | "on" | "yes" => Some("true".to_owned()),
+            "false" | "off" | "no" => Some("false".to_owned()),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

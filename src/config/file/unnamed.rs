@@ -1,7 +1,7 @@
 //! The configuration file that is used although nobody named it: only this user and root may have written it.
 //!
 //! Such a file chooses the upstream, the credentials, and files whose content is sent in headers. In a folder that
-//! others can write to, anybody could have put it there.
+//! others can write to, another user could have put it there.
 
 use std::{
     fs::File,
@@ -56,7 +56,11 @@ pub(super) fn open(path: &Path) -> Result<RegularFile, Unusable> {
     let name = path.file_name().map(Path::new).ok_or(Unusable::Absent)?;
     // Folder and file are opened once and then looked at, so that neither can be exchanged in between.
     let folder = rustix::fs::openat(CWD, folder, LOOK | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let folder = File::from(folder.map_err(io::Error::from)?);
+    let folder = match folder.map_err(io::Error::from) {
+        // A container often runs with the HOME of another user; its folder holds nothing for this one.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(Unusable::Absent),
+        folder => File::from(folder?),
+    };
     let own_user = rustix::process::geteuid().as_raw();
     let folder_is_shared = {
         let metadata = folder.metadata()?;
@@ -98,7 +102,7 @@ fn is_trusted(owner: u32, own_user: u32) -> bool {
 
 impl Doubt {
     /// What is wrong with the file at `path`, and what to type.
-    pub(super) fn told(self, path: &Path) -> String {
+    pub(super) fn message(self, path: &Path) -> String {
         let path = if path.is_absolute() { path.to_owned() } else { PathBuf::from(".").join(path) };
         let path = path.display();
         let what = match self {

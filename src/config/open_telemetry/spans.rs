@@ -18,7 +18,7 @@ const DELAYS: RangeInclusive<u64> = 1..=3_600_000;
 const QUEUES: RangeInclusive<usize> = 1..=100_000;
 
 impl Variables<'_> {
-    /// What the variables say, if spans are wanted.
+    /// What the variables say, if they ask for spans.
     ///
     /// The SDK reads the same variables, most of them without a word about mistakes. What is found here is set
     /// in its stead.

@@ -1,0 +1,98 @@
+//! The examples at the end of the long help of each command.
+
+/// The examples of `command`, as help prints them.
+pub(super) fn of(command: &str) -> Option<String> {
+    let examples: &[(&str, &str)] = match command {
+        "serve" => &[
+            ("countersign serve --config countersign.toml", "with the settings of a file"),
+            (
+                "countersign serve --listen localhost:9000 --admin-listen off",
+                "on another port, without probes",
+            ),
+            ("countersign serve --allow-origin http://localhost:5173", "for the page of a dev server"),
+        ],
+        "exec" => &[
+            ("countersign exec -- npm test", "the tests find the proxy in COUNTERSIGN_URL"),
+            ("countersign exec -- sh -c 'curl $COUNTERSIGN_URL/orders'", "one request by curl"),
+        ],
+        "sandbox" => &[
+            ("countersign sandbox", "then run the curl line that it prints"),
+            ("countersign sandbox --backend http://localhost:3000", "with a server of yours as the API"),
+            ("countersign sandbox --credentials-lifetime 30s", "to watch credentials being refreshed"),
+        ],
+        "login" => &[
+            ("countersign login", "asks for user name and password"),
+            ("countersign login --username ada", "asks for the password alone"),
+            (
+                "countersign login --browser --domain NAME.auth.eu-west-1.amazoncognito.com",
+                "on the pool's pages",
+            ),
+        ],
+        "logout" => &[("countersign logout", "the refresh token is revoked as well")],
+        "whoami" => &[
+            ("countersign whoami", "for people"),
+            ("countersign whoami --json | jq -r .identity_id", "for programs"),
+        ],
+        "credentials" => &[
+            ("credential_process = countersign credentials", "in a profile of ~/.aws/config"),
+            ("countersign credentials --config /etc/countersign.toml", "with the settings of a file"),
+        ],
+        "call" => &[
+            ("countersign call GET /orders", "a path below the upstream"),
+            (
+                "countersign call GET https://ID.execute-api.eu-west-1.amazonaws.com/prod/orders",
+                "a whole URL",
+            ),
+            (
+                "countersign call POST /orders -d '{\"item\":1}' -i",
+                "a JSON body, and the response head as well",
+            ),
+        ],
+        "explain" => &[
+            ("countersign explain GET /orders", "with example credentials"),
+            ("countersign explain GET /orders --compare refusal.txt", "beside the text of a gateway's 403"),
+        ],
+        "check" => &[
+            ("countersign check", "what is set, and whether it is valid"),
+            ("countersign check --all", "with every default"),
+            ("countersign check --online", "signs in as well"),
+        ],
+        "healthcheck" => &[
+            ("countersign healthcheck", "asks localhost:8182"),
+            ("countersign healthcheck --admin-listen 127.0.0.1:9001", "asks another admin listener"),
+        ],
+        "wait" => &[
+            ("countersign wait && npm test", "the tests start once requests can be signed"),
+            ("countersign wait --max 2m", "waits longer"),
+        ],
+        "completions" => &[
+            (
+                "countersign completions bash > ~/.local/share/bash-completion/completions/countersign",
+                "for bash",
+            ),
+            ("countersign completions fish > ~/.config/fish/completions/countersign.fish", "for fish"),
+        ],
+        _ => return None,
+    };
+    let lines = examples.iter().map(|(line, about)| format!("  {line}\n      {about}\n"));
+    Some(format!("Examples:\n{}", lines.collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::{parse, tree};
+
+    #[test]
+    fn every_command_has_examples_that_can_be_typed() {
+        for command in tree().get_subcommands() {
+            let text = super::of(command.get_name()).unwrap_or_else(|| panic!("{}", command.get_name()));
+            let lines = text.lines().filter_map(|line| line.strip_prefix("  countersign "));
+            for line in lines {
+                // What belongs to the shell ends the command.
+                let words = line.split_whitespace().take_while(|word| !matches!(*word, "|" | "&&" | ">"));
+                let parsed = parse(["countersign"].into_iter().chain(words));
+                assert!(parsed.is_ok(), "{line:?}: {parsed:?}");
+            }
+        }
+    }
+}
