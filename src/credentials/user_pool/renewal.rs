@@ -21,8 +21,8 @@ pub(super) struct Renewal {
 }
 
 impl Renewal {
-    /// Tries GetTokensFromRefreshToken, then REFRESH_TOKEN_AUTH if the former does not exist. Pools that rotate refresh tokens
-    /// have only the former, so that no token is exchanged twice.
+    /// Tries GetTokensFromRefreshToken, then REFRESH_TOKEN_AUTH if the former does not exist. Pools that rotate refresh
+    /// tokens have only the former, so that no token is exchanged twice.
     pub(super) async fn renew(
         &self,
         api: &Api,

@@ -14,8 +14,8 @@ pub(super) const MAX_HEAD: usize = 64 * 1024;
 /// How many header fields a head may have.
 const MAX_FIELDS: usize = 100;
 
-/// The bytes that RFC 3986 allows neither in a path nor in a query. Browsers and curl send some of them unencoded, and they
-/// mean the same when percent-encoded. Bytes beyond ASCII are always encoded.
+/// The bytes that RFC 3986 allows neither in a path nor in a query. Browsers and curl send some of them unencoded, and
+/// they mean the same when percent-encoded. Bytes beyond ASCII are always encoded.
 pub(super) const ILLEGAL: &AsciiSet =
     &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
@@ -71,8 +71,8 @@ pub(super) struct TargetEncoding {
 /// The first byte of a TLS record with a handshake (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Whether the first byte cannot be part of a method. A client that speaks another protocol may wait for an answer before it
-/// sends more, so that it must not be kept waiting for a line end.
+/// Whether the first byte cannot be part of a method. A client that speaks another protocol may wait for an answer
+/// before it sends more, so that it must not be kept waiting for a line end.
 pub(super) fn cannot_start_request(bytes: &[u8]) -> bool {
     let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
     bytes.get(start).is_some_and(|&byte| !is_token(byte) && (byte != b'\r' || start > 0))
@@ -115,8 +115,8 @@ fn invalid_start(first: u8) -> HeadError {
     )
 }
 
-/// Where the empty line ends that ends the head. A bare line feed counts as a line end here, so that [`validate`] sees such
-/// a head and refuses it instead of waiting for more.
+/// Where the empty line ends that ends the head. A bare line feed counts as a line end here, so that [`validate`] sees
+/// such a head and refuses it instead of waiting for more.
 fn find_end(bytes: &[u8]) -> Option<usize> {
     let mut lines = memchr_iter(b'\n', bytes);
     let mut previous = lines.next()?;
@@ -190,6 +190,7 @@ enum Version {
 }
 
 fn check_request_line(line: &[u8]) -> Result<(Version, Option<TargetEncoding>), HeadError> {
+    // Exactly one space: lenient parsers split at any white space (RFC 9112 section 3).
     let mut parts = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -294,11 +295,13 @@ impl BodyHeaders {
         if self.count > MAX_FIELDS {
             return Err(HeadError::TooLarge);
         }
+        // Obsolete line folding, which parsers unfold in different ways (RFC 9112 section 5.2).
         if line.starts_with(b" ") || line.starts_with(b"\t") {
             return Err(malformed("A header goes on in the next line"));
         }
         let colon = memchr(b':', line).ok_or_else(|| malformed("A header has no colon"))?;
         let (name, value) = (&line[..colon], trim_blanks(&line[colon + 1..]));
+        // This also refuses white space before the colon, which some servers strip (RFC 9112 section 5.1).
         if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
             return Err(malformed("A header's name is not a token"));
         }
@@ -325,6 +328,7 @@ impl BodyHeaders {
         if self.length.is_some() {
             return Err(malformed("Content-Length stands twice"));
         }
+        // Signs, leading zeros and lists are numbers to some parsers only. 19 digits always fit into a `u64`.
         let plain = (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
         let canonical = plain && (value == b"0" || value[0] != b'0');
         let length =
@@ -334,6 +338,8 @@ impl BodyHeaders {
     }
 
     fn framing(&self, version: Version) -> Result<Framing, HeadError> {
+        // RFC 9112 section 6.3 lets Transfer-Encoding win over Content-Length. Servers that let the other one win are
+        // what request smuggling needs, so that both together are refused.
         match (self.chunked, self.length) {
             (true, Some(_)) => Err(malformed("Content-Length and Transfer-Encoding exclude each other")),
             (true, None) if version == Version::Http10 => {
@@ -346,8 +352,8 @@ impl BodyHeaders {
     }
 }
 
-/// Whether a lenient server, one that maps hyphens and underscores to each other, may read the name as one that frames the
-/// body.
+/// Whether a lenient server, one that maps hyphens and underscores to each other, may read the name as one that frames
+/// the body.
 fn looks_like_framing(name: &[u8]) -> bool {
     if name.len() < b"contentlength".len() {
         return false;
@@ -356,7 +362,8 @@ fn looks_like_framing(name: &[u8]) -> bool {
     letters().eq(*b"contentlength") || letters().eq(*b"transferencoding")
 }
 
-/// Trims spaces and tabs only (RFC 9110 section 5.6.3): `trim_ascii` would also take a form feed, which is part of the value.
+/// Trims spaces and tabs only (RFC 9110 section 5.6.3): `trim_ascii` would also take a form feed, which is part of the
+/// value.
 fn trim_blanks(value: &[u8]) -> &[u8] {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
