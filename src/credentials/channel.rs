@@ -19,7 +19,7 @@ use super::{
 use crate::clock::Clock;
 
 /// How long a request waits for a refresh at most.
-const MAX_WAIT: Duration = Duration::from_secs(10);
+const MAX_REFRESH_WAIT: Duration = Duration::from_secs(10);
 
 /// The shortest time between two replacements of refused credentials.
 const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(10);
@@ -190,7 +190,7 @@ impl Receiver {
     /// When there are none: at once after a terminal failure and during the pause after a transient one, otherwise
     /// after at most ten seconds.
     pub async fn valid(&self) -> Result<Arc<IssuedCredentials>, Unavailable> {
-        let deadline = Instant::now() + MAX_WAIT;
+        let deadline = Instant::now() + MAX_REFRESH_WAIT;
         let mut state = self.state.clone();
         loop {
             // Cloned, since the borrow locks the channel and must not be held across an await.
@@ -235,7 +235,7 @@ impl Receiver {
     /// reason.
     pub async fn replacing(&self, rejected: &Arc<IssuedCredentials>) -> Option<Arc<IssuedCredentials>> {
         let mut state = self.state.clone();
-        let deadline = Instant::now() + MAX_WAIT;
+        let deadline = Instant::now() + MAX_REFRESH_WAIT;
         let attempts = state.borrow().attempts();
         loop {
             let seen = state.borrow_and_update().clone();

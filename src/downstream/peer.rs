@@ -108,7 +108,7 @@ pub(crate) fn is_held(local: SocketAddr, peer: SocketAddr) -> Option<bool> {
 }
 
 fn look_up(local: SocketAddr, remote: SocketAddr) -> Lookup {
-    // Kernels without the diagnostic modules, and some sandboxes, have the table only.
+    // A kernel without the diagnostic modules has the table only.
     match sock_diag::look_up(local, remote) {
         Lookup::Unknown => proc_net::look_up(local, remote),
         found => found,

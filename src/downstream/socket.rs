@@ -24,8 +24,8 @@ use tokio::{
 use super::http1::phase::ConnectionPhase;
 use super::{listener::Accepted, peer};
 
-/// How often the client's end is checked while a request is being answered. A timer, since waiting for readiness would
-/// wake the connection's task for every byte that the client sends.
+/// How often the client's end is checked while a request is being answered. On a timer, so that the connection's task
+/// does not check at each of its wake-ups.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// TCP keep-alive, for clients on other machines: their kernel forgets a closed connection after a minute, and then
@@ -208,7 +208,7 @@ impl AsyncRead for Socket {
 }
 
 /// Reads, and reports `WouldBlock` after a read that did not fill the buffer: the socket is empty then, and epoll will
-/// say when there is more. This saves the second read call of every request, and another one on the upstream's side.
+/// say when there is more. This saves a system call for each request.
 fn stop_after_short_read(
     buffer: &mut ReadBuf<'_>,
     read: impl FnOnce(&mut ReadBuf<'_>) -> io::Result<usize>,

@@ -1,8 +1,8 @@
 //! The workers that serve accepted connections: the runtime that accepts them, or one thread with a runtime each.
 //!
 //! A connection stays with one worker, and so do all tasks and upstream connections of its requests. Nothing moves
-//! between threads and no task waits for a lock: against a multi-threaded runtime that saves a tenth of the CPU of a
-//! small GET and a quarter of the added latency at one connection.
+//! between threads and no task waits for a lock: together with fewer system calls, that saved 10 % of the CPU of a
+//! small GET and 25 % of the added latency at one connection.
 
 use std::{future::Future, io, sync::Arc, thread};
 

@@ -31,7 +31,7 @@ use lease::Sender;
 pub(super) use lease::{Lease, SendError, SendFailure};
 
 /// How long a connection may be idle before it is closed. Shorter than the idle timeouts of gateways and load balancers
-/// (API Gateway and ALB: 60 s), so that a request does not meet a connection that the other end is just closing.
+/// (60 s is the default of an ALB), so that a request does not meet a connection that the other end is just closing.
 const MAX_IDLE: Duration = Duration::from_secs(20);
 
 /// How long to wait for a returned connection to become ready, which takes its task one poll.

@@ -16,7 +16,7 @@ use crate::credentials::UserPool;
 /// Exchanges refresh tokens by the call that the pool supports.
 #[derive(Debug, Default)]
 pub(super) struct Renewal {
-    /// Set once the pool has shown that it lacks GetTokensFromRefreshToken, as emulators do.
+    /// Set once the pool has shown that it lacks GetTokensFromRefreshToken, as some emulators do.
     by_auth_flow: AtomicBool,
 }
 

@@ -129,7 +129,7 @@ impl ConnectionPhase {
     /// Since when the connection waits for a request; `None` while it answers one.
     pub(in crate::downstream) fn idle_since(&self) -> Option<Instant> {
         let state = self.lock();
-        // Also a client that has not read the end of its last answer is not idle.
+        // A client that has not read the end of its last answer is not idle either.
         (!state.is_answering && state.stalled.is_none()).then_some(state.idle_since)
     }
 
