@@ -58,16 +58,16 @@ impl Clock {
 
     /// Learns the offset from the `Date` of AWS's response, just received, to a request sent at local time `sent`.
     ///
-    /// Returns the change of the offset. Do not pass the `Date` of a response with an `Age` header, which comes from a cache, or
-    /// of one that AWS did not send.
+    /// Returns the change of the offset. Do not pass the `Date` of a response with an `Age` header, which comes from a
+    /// cache, or of one that AWS did not send.
     pub fn observe(&self, date: SystemTime, sent: SystemTime) -> Duration {
         self.observe_between(date, sent, self.local())
     }
 
     /// The same for a response received at local time `received`.
     ///
-    /// The server read its clock at some moment between the two. The offset changes only if it puts `Date` outside of them, so
-    /// that slow responses do not move the clock.
+    /// The server read its clock at some moment between the two. The offset changes only if it puts `Date` outside of
+    /// them, so that slow responses do not move the clock.
     pub fn observe_between(&self, date: SystemTime, sent: SystemTime, received: SystemTime) -> Duration {
         let Ok(took) = received.duration_since(sent) else { return Duration::ZERO };
         if took > MAX_SAMPLE_TIME {
@@ -86,7 +86,7 @@ impl Clock {
     }
 }
 
-/// The time in the `Date` of a response, whose headers `header` looks up.
+/// The `Date` of a response; `header` looks up a header by name.
 ///
 /// `None` if it has an `Age`: then the response comes from a cache, and `Date` is older (RFC 9111 section 5.1).
 pub fn date<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<SystemTime> {

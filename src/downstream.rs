@@ -40,10 +40,10 @@ use crate::{shutdown::Shutdown, telemetry::metrics::Metrics};
 pub struct Settings {
     /// How many connections are served at the same time.
     pub max_connections: usize,
-    /// Whether every answer is short, so that a connection may be evicted when its client does not read: no client needs
-    /// long for a few lines.
+    /// Whether every answer is short, so that a connection may be evicted when its client does not read: no client
+    /// needs long for a few lines.
     pub are_answers_short: bool,
-    /// How long requests under way may take after shutdown was requested.
+    /// How long the current requests may take after shutdown was requested.
     pub drain: Duration,
     /// How long a client may read nothing of its answer.
     pub write: Duration,
@@ -81,8 +81,8 @@ where
     }
     drop(acceptor);
     running.ended().await;
-    // Workers end once every accept loop has dropped its dispatcher, which happens at shutdown. Workers that end while the
-    // loops still accept have panicked, all of them.
+    // Workers end once every accept loop has dropped its dispatcher, which happens at shutdown. Workers that end while
+    // the loops still accept have panicked, all of them.
     if !loops.is_empty() && !requested.is_requested() {
         return Err(io::Error::other("all workers exited unexpectedly"));
     }

@@ -20,8 +20,8 @@ fn main() -> ExitCode {
     if let Err(error) = process::check_resources() {
         return commands::Failure::from(error).report();
     }
-    // One thread is enough here, since clients are served by worker threads. The blocking thread, started below, stays for the
-    // life of the process: without any, tokio would panic when the system refuses a new thread later.
+    // One thread is enough here, since clients are served by worker threads. The blocking thread, started below, stays
+    // for the life of the process: without any, tokio would panic when the system refuses a new thread later.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_keep_alive(YEAR).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

@@ -12,8 +12,9 @@ use crate::telemetry;
 /// Failures are ignored: the proxy works without, and some systems do not allow this.
 pub fn harden() {
     if !is_undumpable() {
-        // The limit is the second choice: a program that `exec` runs inherits it, and it does not hold for core files that are
-        // piped to a program (`core_pattern` with `|`). The hard limit stays, so that the program can raise it again.
+        // The limit is the second choice: a program that `exec` runs inherits it, and it does not hold for core files
+        // that are piped to a program (`core_pattern` with `|`). The hard limit stays, so that the program can raise it
+        // again.
         let mut limit = rustix::process::getrlimit(Resource::Core);
         limit.current = Some(0);
         let _ = rustix::process::setrlimit(Resource::Core, limit);
@@ -25,8 +26,9 @@ pub fn harden() {
     }));
 }
 
-/// Makes the process undumpable, so that there is no core file and no other process of the user can read its memory; `false`
-/// if the system refuses. `execve` resets this for programs that the process starts (`PR_SET_DUMPABLE` in prctl(2)).
+/// Makes the process undumpable, so that there is no core file and no other process of the user can read its memory;
+/// `false` if the system refuses. `execve` resets this for programs that the process starts (`PR_SET_DUMPABLE` in
+/// prctl(2)).
 #[cfg(target_os = "linux")]
 fn is_undumpable() -> bool {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -39,8 +41,8 @@ fn is_undumpable() -> bool {
     false
 }
 
-/// How many open files the process needs at least: standard streams, those of the runtime, configuration and session files, a
-/// listener and a connection on either side, and some spare ones.
+/// How many open files the process needs at least: standard streams, those of the runtime, configuration and session
+/// files, a listener and a connection on either side, and some spare ones.
 const MIN_OPEN_FILES: u64 = 64;
 
 /// The limit on open files that the process inherited.
@@ -48,8 +50,8 @@ static INHERITED: OnceLock<Rlimit> = OnceLock::new();
 
 /// Raises the soft limit on open files to `wanted`, or to the hard limit if that is lower; returns the new limit.
 ///
-/// Shells start programs with a soft limit of 1,024, because select(2) cannot handle more, and with a much higher hard limit
-/// for programs that do not use it.
+/// Shells start programs with a soft limit of 1,024, because select(2) cannot handle more, and with a much higher hard
+/// limit for programs that do not use it.
 pub fn raise_open_files(wanted: u64) -> u64 {
     let inherited = *INHERITED.get_or_init(|| rustix::process::getrlimit(Resource::Nofile));
     let now = rustix::process::getrlimit(Resource::Nofile);

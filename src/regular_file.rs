@@ -44,18 +44,19 @@ impl RegularFile {
     /// Opens the file at `path`, which is relative to `folder` unless it is absolute.
     ///
     /// # Errors
-    /// When it does not exist or cannot be opened; `InvalidInput` when it is a pipe, a socket, a device, a directory, or a
-    /// symbolic link that must not be followed.
+    /// When it does not exist or cannot be opened; `InvalidInput` when it is a pipe, a socket, a device, a directory,
+    /// or a symbolic link that must not be followed.
     pub(crate) fn open_at(folder: impl AsFd, path: &Path, links: Links) -> io::Result<Self> {
         let (at_flags, link_flag) = match links {
             Links::Follow => (AtFlags::empty(), OFlags::empty()),
             Links::Refuse => (AtFlags::SYMLINK_NOFOLLOW, OFlags::NOFOLLOW),
         };
-        // The type is checked before opening: some devices act when they are opened (a tape rewinds, a watchdog starts).
+        // The type is checked before opening: some devices act when they are opened (a tape rewinds, a watchdog
+        // starts).
         let stat = rustix::fs::statat(&folder, path, at_flags)?;
         refuse_unless_regular(FileType::from_raw_mode(stat.st_mode))?;
-        // The path may name another file by now. Without O_NONBLOCK, opening a pipe would wait for a writer; without O_NOCTTY,
-        // a terminal could become the controlling one.
+        // The path may name another file by now. Without O_NONBLOCK, opening a pipe would wait for a writer; without
+        // O_NOCTTY, a terminal could become the controlling one.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | link_flag;
         File::from(rustix::fs::openat(&folder, path, flags, Mode::empty())?).try_into()
     }

@@ -8,8 +8,8 @@ use crate::process::no_thread;
 
 /// Starts a thread with a runtime, in which `make` and then the future that it returns run.
 ///
-/// The runtime is built and dropped in that thread, since tokio panics when a runtime is dropped inside another one. When the
-/// future has ended, up to `max_blocking_threads` threads may still be at work; they are not waited for.
+/// The runtime is built and dropped in that thread, since tokio panics when a runtime is dropped inside another one.
+/// When the future has ended, up to `max_blocking_threads` threads may still be at work; they are not waited for.
 ///
 /// # Errors
 /// When the system refuses a thread or the descriptors that a runtime needs, or when `make` fails.

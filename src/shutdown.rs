@@ -142,8 +142,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Handles SIGINT and SIGTERM. The second signal ends the process within a second, even if something hangs, with the exit
-    /// code of the first.
+    /// Handles SIGINT and SIGTERM. The second signal ends the process within a second, even if something hangs, with
+    /// the exit code of the first.
     ///
     /// # Errors
     /// When the system refuses a signal handler or a thread.
@@ -151,8 +151,8 @@ impl Signals {
         Self::listen_and_exit_with(Signal::exit_code, ready(()))
     }
 
-    /// The same, with the exit code that `exit_code` returns for the first signal, and not before `settled` has ended, which
-    /// must have a time limit.
+    /// The same, with the exit code that `exit_code` returns for the first signal, and not before `settled` has ended,
+    /// which must have a time limit.
     ///
     /// # Errors
     /// As [`listen`](Self::listen).
@@ -172,8 +172,8 @@ impl Signals {
         })
     }
 
-    /// Handles SIGINT, SIGTERM and SIGHUP for another program that this one runs, except those that this process inherited as
-    /// ignored: under `nohup`, the other program must ignore SIGHUP as well.
+    /// Handles SIGINT, SIGTERM and SIGHUP for another program that this one runs, except those that this process
+    /// inherited as ignored: under `nohup`, the other program must ignore SIGHUP as well.
     ///
     /// # Errors
     /// When the system refuses a signal handler.
@@ -199,8 +199,8 @@ impl Signals {
     }
 }
 
-/// Ends the process at the second signal. It listens in a separate thread with its own runtime, since the main runtime may be
-/// what hangs: on a file, or on a stdout that is not read.
+/// Ends the process at the second signal. It listens in a separate thread with its own runtime, since the main runtime
+/// may be what hangs: on a file, or on a stdout that is not read.
 fn end_at_second_signal(
     exit_code: impl Fn(Signal) -> u8 + Send + 'static,
     settled: impl Future + Send + 'static,

@@ -1,8 +1,8 @@
 //! AWS Signature Version 4: the wire request, its canonical form and the signature. No I/O, no clock.
 //!
-//! The types fix the order: a [`WireTarget`] and a [`Payload`] make an [`Unsigned`] request, and only [`Signer::sign`] makes a
-//! [`SignedRequest`] of it. The rules come from AWS, "Signature Version 4 signing process", and where AWS is silent, from what
-//! API Gateway accepts.
+//! The types fix the order: a [`WireTarget`] and a [`Payload`] make an [`Unsigned`] request, and only [`Signer::sign`]
+//! makes a [`SignedRequest`] of it. The rules come from AWS, "Signature Version 4 signing process", and where AWS is
+//! silent, from what API Gateway accepts.
 
 mod canonical;
 mod comparison;
@@ -207,6 +207,7 @@ impl Signer {
         credentials: &Credentials,
         time: SystemTime,
     ) -> Result<SignedRequest, SigningError> {
+        // First, since the date and the token are headers that get signed.
         let time_and_token = state.prepare(&self.scope, credentials, time)?;
         let mut headers = self.headers_to_sign(unsigned, &time_and_token);
         let selected = canonical::select(&headers, &unsigned.host, canonical::is_signed);
@@ -219,6 +220,7 @@ impl Signer {
             self.scope.encoding(),
             unsigned.payload.signed_as(),
         );
+        // Not among the headers before: the signature cannot cover itself.
         let authorization = state.authorize(credentials, &selected)?;
         drop(selected);
         headers.insert(header::AUTHORIZATION, secret_value(authorization)?);
@@ -230,8 +232,8 @@ impl Signer {
         })
     }
 
-    /// All headers except the signature. The map is allocated once for each attempt, with capacity for all: together with the
-    /// kept buffers of the cache, that took a small GET from 167,745 to 150,890 instructions.
+    /// All headers except the signature. The map is allocated once for each attempt, with capacity for all: together
+    /// with the kept buffers of the cache, that took a small GET from 167,745 to 150,890 instructions.
     fn headers_to_sign(&self, unsigned: &Unsigned, time_and_token: &TimeAndToken<'_>) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(unsigned.headers.len() + MAX_ADDED_HEADERS);
         headers.insert(header::HOST, unsigned.host.clone());

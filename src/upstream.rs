@@ -1,8 +1,8 @@
 //! The upstream: one configured origin, its connections, and the only way to send to it.
 //!
-//! A small pool keeps the connections: with HTTP/1.1 the one that was used last is used next, with HTTP/2 up to a hundred
-//! requests share one. It uses `hyper::client::conn` and h2 directly, since hyper-util's client costs a third more CPU and
-//! does not say whether a failed request was sent, on which retries depend.
+//! A small pool keeps the connections: with HTTP/1.1 the one that was used last is used next, with HTTP/2 up to a
+//! hundred requests share one. It uses `hyper::client::conn` and h2 directly, which costs a third less CPU than
+//! hyper-util's client and says whether a failed request was sent, on which retries depend.
 
 mod body;
 mod broken_body;
@@ -71,8 +71,8 @@ pub(crate) struct OutgoingRequest {
     pub(crate) length: u64,
 }
 
-/// How long only HTTP/1.1 is offered to an upstream that asked for it. As long as a connection is used: one server of many may
-/// have asked, or one that has been replaced since.
+/// How long only HTTP/1.1 is offered to an upstream that asked for it. As long as a connection is used: one server of
+/// many may have asked, or one that has been replaced since.
 const HTTP1_ONLY_PERIOD: Duration = Duration::from_secs(10 * 60);
 
 /// One origin that requests go to.
@@ -132,8 +132,8 @@ impl Upstream {
     ) -> Result<Response<UpstreamBody>, Failure> {
         let mut lease = match self.pool.take(newer_than).await {
             Some(lease) => lease,
-            // Boxed: requests seldom connect, and each would carry the size of this future. Part of a change that took 4 % off
-            // the CPU of a small GET.
+            // Boxed: requests seldom connect, and each would carry the size of this future. Part of a change that took
+            // 4 % off the CPU of a small GET.
             None => Box::pin(self.connect(newer_than)).await?,
         };
         let request = into_wire(request, lease.version(), self.connector.scheme());
@@ -164,8 +164,8 @@ impl Upstream {
         Ok(response.map(|incoming| UpstreamBody::new(incoming, lease, length, has_none, progress)))
     }
 
-    /// Waits for the response head. The response timeout starts with the last byte of the request; until then the upstream
-    /// must take some of the body within the idle timeout.
+    /// Waits for the response head. The response timeout starts with the last byte of the request; until then the
+    /// upstream must take some of the body within the idle timeout.
     async fn with_timeout<T>(
         &self,
         progress: Option<&UploadProgress>,
@@ -226,8 +226,9 @@ impl Upstream {
         let deadline = Instant::now() + limit;
         self.retry_http2();
         let connecting = async {
-            // Held until the connection is in the pool, where the waiting requests find it. Nobody waits for longer than half of
-            // the timeout: the request that holds the lock may fail, and the other half is left to connect.
+            // Held until the connection is in the pool, where the waiting requests find it. No request waits for longer
+            // than half of the timeout: the request that holds the lock may fail, and the other half is left to
+            // connect.
             let _connect_lock = match self.pool.checkout(newer_than, Instant::now() + limit / 2).await {
                 Checkout::Open(lease) => return Ok(lease),
                 Checkout::Connect(connect_lock) => connect_lock,
@@ -262,7 +263,7 @@ fn into_wire(request: OutgoingRequest, version: Version, scheme: &Scheme) -> Req
         *wire.uri_mut() = Uri::from_parts(parts).expect("scheme, authority and path make a URI");
         *wire.version_mut() = Version::HTTP_2;
     } else {
-        // RFC 9110 section 10.1.4: TE must be listed in Connection, or the upstream ignores it.
+        // RFC 9110 section 10.1.4: a sender of TE must list it in Connection.
         if headers.contains_key(header::TE) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
         }
@@ -272,7 +273,8 @@ fn into_wire(request: OutgoingRequest, version: Version, scheme: &Scheme) -> Req
     wire
 }
 
-/// The cause of a failed request; `fault` is the TLS alert that the upstream sent, which explains more than the I/O error.
+/// The cause of a failed request; `fault` is the TLS alert that the upstream sent, which explains more than the I/O
+/// error.
 fn classify(error: SendError, fault: Option<TlsFault>) -> UpstreamError {
     if let Some(fault) = fault {
         return UpstreamError::Tls(fault);

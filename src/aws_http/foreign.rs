@@ -12,8 +12,8 @@ const MAX_TITLE: usize = 100;
 /// How much of a page is searched for its title, in bytes.
 const MAX_SEARCHED: usize = 64 * 1024;
 
-/// Headers of which every response of AWS has one: Cognito and STS, Cognito's managed login, the S3 services, and errors of
-/// the JSON protocol.
+/// Headers of which every response of AWS has one: Cognito and STS, Cognito's managed login, the S3 services, and
+/// errors of the JSON protocol.
 const AWS_HEADERS: [&str; 4] =
     ["x-amzn-requestid", "x-amz-cognito-request-id", "x-amz-request-id", "x-amzn-errortype"];
 

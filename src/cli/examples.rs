@@ -28,6 +28,10 @@ pub(super) fn of(command: &str) -> Option<String> {
                 "on the pool's pages",
             ),
         ],
+        "init" => &[
+            ("countersign init", "finds the ids in the files of this folder and asks for the rest"),
+            ("countersign init --from cdk-outputs.json", "from a file"),
+        ],
         "logout" => &[("countersign logout", "the refresh token is revoked as well")],
         "whoami" => &[
             ("countersign whoami", "for people"),

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::{
     Arguments, amplify,
-    environment::{LONGEST_GENERATED_FILE, read_text},
+    environment::{MAX_GENERATED_FILE, read_text},
     problem::{ConfigError, Problem},
     source::Origin,
     url,
@@ -90,7 +90,7 @@ impl Found {
     /// When it is not a regular file that can be read and understood.
     pub fn read(&mut self, path: &Path) -> Result<(), String> {
         let file = RegularFile::open(path).map_err(|error| error.to_string())?;
-        let text = read_text(file, LONGEST_GENERATED_FILE).map_err(|error| error.to_string())?;
+        let text = read_text(file, MAX_GENERATED_FILE).map_err(|error| error.to_string())?;
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("toml") => {
                 let (tree, stacks) = sam::read(&text)?;

@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn the_longest_wait_is_thirty_days() {
-        assert_eq!(duration("30 days"), Ok(LONGEST));
+        assert_eq!(duration("30 days"), Ok(MAX_DURATION));
         assert!(duration("30 days 1ms").is_err());
     }
 

@@ -19,7 +19,7 @@ use super::{
 use crate::clock::Clock;
 
 /// How long a request waits for a refresh at most.
-const MAX_WAIT: Duration = Duration::from_secs(10);
+const MAX_REFRESH_WAIT: Duration = Duration::from_secs(10);
 
 /// The shortest time between two replacements of refused credentials.
 const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(10);
@@ -113,8 +113,8 @@ struct Rejection {
 }
 
 impl Demand {
-    /// Requests a replacement of `rejected`; `false` if the last one was made moments ago. Without this limit, a gateway that
-    /// refuses all credentials would make every request call Cognito.
+    /// Requests a replacement of `rejected`; `false` if the last one was made moments ago. Without this limit, a
+    /// gateway that refuses all credentials would make every request call Cognito.
     fn reject(&self, rejected: &Arc<IssuedCredentials>, attempts: u64) -> bool {
         let mut rejection = self.rejection.lock().unwrap_or_else(PoisonError::into_inner);
         match rejection.requested {
@@ -187,12 +187,13 @@ impl Receiver {
     /// Returns at once, except in the mandatory window, in which it waits for the refresh.
     ///
     /// # Errors
-    /// When there are none: at once after a terminal failure and during the pause after a transient one, otherwise after at
-    /// most ten seconds.
+    /// When there are none: at once after a terminal failure and during the pause after a transient one, otherwise
+    /// after at most ten seconds.
     pub async fn valid(&self) -> Result<Arc<IssuedCredentials>, Unavailable> {
-        let deadline = Instant::now() + MAX_WAIT;
+        let deadline = Instant::now() + MAX_REFRESH_WAIT;
         let mut state = self.state.clone();
         loop {
+            // Cloned, since the borrow locks the channel and must not be held across an await.
             let seen = state.borrow_and_update().clone();
             let phase = seen.issued.as_ref().map_or(Phase::Expired, |issued| phase(issued, self.clock.now()));
             match (phase, seen.issued) {
@@ -201,6 +202,7 @@ impl Receiver {
                     self.demand.wake.notify_one();
                     return Ok(issued);
                 }
+                // During an outage, waiting would delay every request although the credentials are still valid.
                 (Phase::Mandatory, Some(issued)) if seen.problem.is_some() => return Ok(issued),
                 (Phase::Mandatory, Some(issued)) => {
                     self.demand.wake.notify_one();
@@ -229,10 +231,11 @@ impl Receiver {
 
     /// Waits for credentials that replace `rejected`, which the gateway refused as expired or invalid.
     ///
-    /// `None` when there are none in time. The client then gets the refusal, unless [`ended`](Self::ended) gives a reason.
+    /// `None` when there are none in time. The client then gets the refusal, unless [`ended`](Self::ended) gives a
+    /// reason.
     pub async fn replacing(&self, rejected: &Arc<IssuedCredentials>) -> Option<Arc<IssuedCredentials>> {
         let mut state = self.state.clone();
-        let deadline = Instant::now() + MAX_WAIT;
+        let deadline = Instant::now() + MAX_REFRESH_WAIT;
         let attempts = state.borrow().attempts();
         loop {
             let seen = state.borrow_and_update().clone();
@@ -250,8 +253,8 @@ impl Receiver {
         }
     }
 
-    /// Why a request cannot be signed, when the gateway has refused `refused` and nothing could replace it: the credentials
-    /// have expired by our clock too, or did so between signing and arriving.
+    /// Why a request cannot be signed, when the gateway has refused `refused` and nothing could replace it: the
+    /// credentials have expired by our clock too, or did so between signing and arriving.
     ///
     /// `None` while they should be valid. Then only the gateway's own answer can explain the refusal.
     #[must_use]

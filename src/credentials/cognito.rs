@@ -100,8 +100,8 @@ impl CognitoProvider {
 
 impl CredentialsProvider for CognitoProvider {
     async fn fetch(&mut self) -> Result<IssuedCredentials, FetchError> {
-        // Both at most once. A user pool that was replaced needs both: the identity pool knows neither its tokens nor its
-        // identities any more.
+        // Both at most once. A user pool that was replaced needs both: the identity pool knows neither its tokens nor
+        // its identities any more.
         let (mut token_replaced, mut identity_replaced) = (false, false);
         loop {
             let (login, identity) = self.token().await?;

@@ -81,8 +81,8 @@ impl UserLogin {
         self.pool = other.pool;
     }
 
-    /// Whether another attempt may succeed, because of a sign-in since the stored session was used or because of new secrets.
-    /// Each of these counts once.
+    /// Whether another attempt may succeed, because of a sign-in since the stored session was used or because of new
+    /// secrets. Each of these counts once.
     pub(super) async fn worth_retrying(&mut self) -> bool {
         let changed_at = self.session_changed_at().await;
         let has_new_session = changed_at.is_some() && changed_at != self.used_session;

@@ -8,7 +8,8 @@ use crate::clock::Clock;
 
 /// A pause before the next attempt.
 ///
-/// Timers stand still while a machine sleeps, and the wall clock can be set back, so that the pause is over when either says so.
+/// Timers stand still while a machine sleeps, and the wall clock can be set back, so that the pause is over when either
+/// says so.
 #[derive(Clone, Copy, Debug)]
 pub struct Pause {
     until: Instant,

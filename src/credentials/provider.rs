@@ -14,12 +14,14 @@ pub trait CredentialsProvider: Send + 'static {
     /// Obtains new credentials in the cheapest way that still works.
     fn fetch(&mut self) -> impl Future<Output = Result<IssuedCredentials, FetchError>> + Send;
 
-    /// Whether something has changed, such as a new sign-in, so that another attempt may succeed after a terminal failure.
+    /// Whether something has changed, such as a new sign-in, so that another attempt may succeed after a terminal
+    /// failure.
     fn changed(&mut self) -> impl Future<Output = bool> + Send {
         ready(false)
     }
 
-    /// What the current attempt waits for if not for the service: a lock, for example. Goes into the error of a timeout.
+    /// What the current attempt waits for if not for the service: a lock, for example. Goes into the error of a
+    /// timeout.
     fn waits_for(&self) -> Option<String> {
         None
     }

@@ -9,8 +9,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The longest pause between two attempts while credentials are still valid.
 const MAX_PAUSE: Duration = MINUTE;
 
-/// The longest pause between two attempts without valid credentials, so that requests wait for seconds only once the service
-/// has recovered.
+/// The longest pause between two attempts without valid credentials, so that requests wait for seconds only once the
+/// service has recovered.
 const MAX_OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 
 const MIN_PAUSE: Duration = Duration::from_millis(500);
@@ -20,7 +20,7 @@ const MIN_PAUSE: Duration = Duration::from_millis(500);
 pub enum Phase {
     /// Nothing to do.
     Fresh,
-    /// A refresh runs while requests go on.
+    /// A refresh runs in the background.
     Advisory,
     /// Requests wait for the refresh.
     Mandatory,
@@ -31,7 +31,7 @@ pub enum Phase {
 /// The last parts of a lifetime, measured from its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
-    /// The part in which a refresh runs while requests go on.
+    /// The part in which a refresh runs in the background.
     pub advisory: Duration,
     /// The part in which requests wait for the refresh.
     pub mandatory: Duration,
@@ -56,16 +56,16 @@ impl Windows {
         }
     }
 
-    /// When the background refresh starts: at a random time in the first half of the advisory window, by `chance` in 0..1, so
-    /// that instances which started together do not call Cognito together.
+    /// When the background refresh starts: at a random time in the first half of the advisory window, by `chance` in
+    /// 0..1, so that instances which started together do not call Cognito together.
     #[must_use]
     pub fn refresh_at(self, expiry: SystemTime, chance: f64) -> SystemTime {
         expiry - self.advisory + (self.advisory / 2).mul_f64(chance.clamp(0.0, 1.0))
     }
 }
 
-/// The pause that a service requested by `Retry-After`, up to a limit. `left` is what remains of the current credentials; the
-/// limit is shorter without any, since no request can be signed until the next attempt.
+/// The pause that a service requested by `Retry-After`, up to a limit. `left` is what remains of the current
+/// credentials; the limit is shorter without any, since no request can be signed until the next attempt.
 #[must_use]
 pub fn requested_pause(retry_after: Duration, left: Duration) -> Duration {
     retry_after.min(if left.is_zero() { MAX_OUTAGE_PAUSE } else { MAX_PAUSE })

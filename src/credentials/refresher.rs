@@ -25,11 +25,12 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// How long the task sleeps at most. Timers stand still while a laptop sleeps, so that the wall clock is read this often.
+/// How long the task sleeps at most. Timers stand still while a laptop sleeps, so that the wall clock is read this
+/// often.
 const MAX_SLEEP: Duration = Duration::from_secs(5);
 
-/// How soon after a success the next attempt may come, unless the gateway refused the credentials. A clock that jumps, as
-/// with a gateway that sends a wrong `Date`, must not make every request call Cognito.
+/// How soon after a success the next attempt may come, unless the gateway refused the credentials. A clock that jumps,
+/// as with a gateway that sends a wrong `Date`, must not make every request call Cognito.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long one attempt may take, with all its calls.
@@ -71,8 +72,8 @@ impl<P: CredentialsProvider> Refresher<P> {
 
     /// Obtains credentials and refreshes them until `shutdown`.
     ///
-    /// A panic counts as a failed attempt. If it ended the task, every request would fail once the credentials have expired,
-    /// and nothing would say why.
+    /// A panic counts as a failed attempt. If it ended the task, every request would fail once the credentials have
+    /// expired, and nothing would say why.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         loop {

@@ -1,7 +1,7 @@
 //! The session that a sign-in stores, so that tokens can be renewed without a password.
 //!
-//! There is one file per user pool and app client. It is read and written under a lock between processes, because a pool that
-//! rotates refresh tokens accepts each of them only once.
+//! There is one file per user pool and app client. It is read and written under a lock between processes, because a
+//! pool that rotates refresh tokens accepts each of them only once.
 
 mod failure;
 mod file;
@@ -165,8 +165,8 @@ impl LockedSession {
         Ok(session)
     }
 
-    /// Takes the file that a process left when it died between writing a session and renaming the file. It is the newer one,
-    /// and the refresh token in the older one may have been used up.
+    /// Takes the file that a process left when it died between writing a session and renaming the file. It is the newer
+    /// one, and the refresh token in the older one may have been used up.
     async fn finish_interrupted_write(&self) -> Result<Option<Session>, Error> {
         let content = self.blocking(file::read_replacement).await?;
         let Some(session) = content.and_then(|content| record::decode(&content)) else { return Ok(None) };

@@ -1,7 +1,8 @@
 //! Sign-in at a Cognito user pool, renewal of its tokens, and their revocation.
 //!
-//! This is a small client for the few unsigned calls that a sign-in makes: the SDK's crate for the service would add minutes
-//! to a clean build and megabytes to the binary. It does not retry; [`Verdict`] says whether a retry makes sense.
+//! This is a small client for the few unsigned calls that a sign-in makes: the SDK's crate for the service would add
+//! minutes to a clean build and megabytes to the binary. It does not retry; [`Verdict`] says whether a retry makes
+//! sense.
 
 mod answers;
 mod api;
@@ -93,8 +94,8 @@ impl UserPoolClient {
     /// Signs `user` in by the configured flow; `answers` answers the pool's questions.
     ///
     /// # Errors
-    /// When the pool refuses or cannot be reached, or a question stays unanswered. The caller must not try a wrong password
-    /// again, since the pool would lock the account.
+    /// When the pool refuses or cannot be reached, or a question stays unanswered. The caller must not try a wrong
+    /// password again, since the pool would lock the account.
     pub async fn sign_in(&self, user: &User<'_>, answers: &mut dyn Answers) -> Result<SignedIn, Error> {
         let Outcome { mut result, device } = SignIn::new(&self.api, &self.pool, user, answers).run().await?;
         let new_device = result.new_device_metadata.take();
@@ -122,7 +123,8 @@ impl UserPoolClient {
     /// If the result contains a refresh token, the one in `grant` is used up: store the new one before using any token.
     ///
     /// # Errors
-    /// When the pool refuses or cannot be reached. [`Verdict::SessionOver`] means that the refresh token is no longer good.
+    /// When the pool refuses or cannot be reached. [`Verdict::SessionOver`] means that the refresh token is no longer
+    /// good.
     pub async fn refresh(&self, grant: &RefreshGrant) -> Result<Tokens, Error> {
         self.renewal.renew(&self.api, &self.pool, grant).await
     }

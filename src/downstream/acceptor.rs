@@ -21,12 +21,12 @@ use super::{
 };
 use crate::{shutdown::Shutdown, telemetry::metrics::Limit};
 
-/// The pause after an accept that failed because the process lacks something, usually file descriptors. The listener stays
-/// ready all that time, so that without a pause the loop would spin.
+/// The pause after an accept that failed because the process lacks something, usually file descriptors. The listener
+/// stays ready all that time, so that without a pause the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long connections are still accepted after shutdown was requested. Closing the listener resets the connections that
-/// the kernel has established and that nobody has accepted yet.
+/// How long connections are still accepted after shutdown was requested. Closing the listener resets the established
+/// connections that still wait in its backlog.
 const ACCEPT_GRACE: Duration = Duration::from_millis(20);
 
 /// How many connections wait at once for an idle one to be evicted. The rest wait in the kernel's backlog.
@@ -50,8 +50,8 @@ impl Admission {
         Self(Arc::new(admit))
     }
 
-    /// Drops a connection when its client has already closed its socket: what the client sent could still be read, but the
-    /// kernel no longer knows which user sent it.
+    /// Drops a connection when its client has already closed its socket: what the client sent could still be read, but
+    /// the kernel no longer knows which user sent it.
     fn decide(&self, accepted: &mut Accepted) -> Verdict {
         match accepted.identify() {
             Owner::Gone => Verdict::Drop,
@@ -81,8 +81,8 @@ pub(super) struct Acceptor {
     connections: ConnectionLimit,
     /// Limits the answers to connections over the limit.
     full_refusals: Arc<Semaphore>,
-    /// Limits the answers to connections that are not admitted. A limit of its own, so that another user who floods the
-    /// listener cannot take the answers of admitted clients.
+    /// Limits the answers to connections that are not admitted. Separate, so that another user who floods the listener
+    /// cannot keep admitted clients from being answered.
     admission_refusals: Arc<Semaphore>,
     settings: Arc<Settings>,
     shutdown: Shutdown,
@@ -194,8 +194,8 @@ fn refuse(accepted: Accepted, answer: Bytes, permits: &Arc<Semaphore>, pending: 
     }
 }
 
-/// Writes the answer and discards input until the client closes. Closing a socket with unread input sends a reset, which
-/// makes the client's kernel throw the answer away.
+/// Writes the answer and discards input until the client closes. Closing a socket with unread input sends a reset,
+/// which makes the client's kernel throw the answer away.
 async fn write_and_close(accepted: Accepted, answer: &[u8]) -> io::Result<()> {
     let mut socket = Socket::try_from(accepted)?;
     socket.write_all(answer).await?;

@@ -71,8 +71,8 @@ async fn connection<S: HttpService>(
     let phase = slot.phase().clone();
     let filter = HeadFilter::new(socket.clone(), phase.clone(), timeouts);
     let service = PhaseService::new(service, phase.clone());
-    // The filter has the timer for heads, since it can answer 408 and hyper can only close. With `half_close` hyper still
-    // answers a client that has closed its sending half.
+    // The filter has the timer for heads, since it can answer 408 and hyper can only close. With `half_close` hyper
+    // still answers a client that has closed its sending half.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
@@ -104,8 +104,8 @@ async fn connection<S: HttpService>(
         // Must precede the drop of the connection: dropping the answer writes its log line, which says who ended it.
         phase.end(EndedBy::Client);
     };
-    // `biased`, in this order: only when the connection has polled its socket does the phase say whether a request is being
-    // answered, which the other two branches read.
+    // `biased`, in this order: only when the connection has polled its socket does the phase say whether a request is
+    // being answered, which the other two branches read.
     let ended = tokio::select! {
         biased;
         ended = connection => match ended {
@@ -132,8 +132,8 @@ async fn connection<S: HttpService>(
     if is_write_timeout(&error) {
         return CloseReason::WriteTimeout;
     }
-    // hyper calls a response body that failed a user error. Only the reset keeps the client from taking the part that it
-    // has for the whole body.
+    // hyper calls a response body that failed a user error. Only the reset keeps the client from taking the part that
+    // it has for the whole body.
     if !error.is_user() {
         reset.0 = None;
     }
@@ -173,8 +173,8 @@ fn is_write_timeout(error: &hyper::Error) -> bool {
     source.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
-/// Resets the connection when it is dropped in the middle of an answer. A body without a length ends with the connection,
-/// so that a clean close would make a part of it look complete.
+/// Resets the connection when it is dropped in the middle of an answer. A body without a length ends with the
+/// connection, so that a clean close would make a part of it look complete.
 struct ResetOnDrop(Option<Socket>);
 
 impl Drop for ResetOnDrop {

@@ -20,8 +20,8 @@ use super::http1::phase::{ConnectionPhase, WriteStall};
 /// How long a new connection waits for the slot of an evicted one.
 const MAX_EVICTION_WAIT: Duration = Duration::from_secs(1);
 
-/// How long to wait for a connection to close before another one is evicted as well: a busy worker needs a moment, and a
-/// connection on which a request has arrived meanwhile stays.
+/// How long to wait for a connection to close before another one is evicted as well: a busy worker needs a moment, and
+/// a connection on which a request has arrived meanwhile stays.
 const EVICT_NEXT_AFTER: Duration = Duration::from_millis(20);
 
 /// How long a client may keep its answer from being sent before its connection may be evicted.
@@ -42,6 +42,8 @@ struct Shared {
     free: Arc<Semaphore>,
     /// Whether connections of clients that do not read their answers may be evicted as well.
     are_answers_short: bool,
+    // Not sorted by idleness, which changes with every request: sorting would make requests of all workers share this
+    // lock. Only an eviction looks through all connections.
     occupied: Mutex<HashMap<u64, Occupied>>,
     next: AtomicU64,
 }
@@ -81,6 +83,7 @@ impl ConnectionLimit {
     /// The slot of a connection that is evicted for it; `None` when none may be evicted.
     pub(super) async fn acquire_from_idle(&self) -> Option<ConnectionSlot> {
         let evicted = async {
+            // Each round evicts another connection, since the one before may have got a request and stay.
             while self.evict_longest_idle() {
                 let free = Arc::clone(&self.0.free).acquire_owned();
                 if let Ok(Ok(permit)) = timeout(EVICT_NEXT_AFTER, free).await {
@@ -113,8 +116,8 @@ impl ConnectionLimit {
         true
     }
 
-    /// Whether a connection may be evicted; the lowest rank goes first. Idle connections go before those on which the client
-    /// keeps its answer from being sent, and within each class the oldest goes first.
+    /// Whether a connection may be evicted; the lowest rank goes first. Idle connections go before those on which the
+    /// client keeps its answer from being sent, and within each class the oldest goes first.
     fn eviction_rank(&self, phase: &ConnectionPhase) -> Option<(EvictionClass, Instant)> {
         if let Some(since) = phase.idle_since() {
             return Some((EvictionClass::Idle, since));
@@ -135,8 +138,9 @@ impl ConnectionSlot {
         &self.phase
     }
 
-    /// Waits until the connection is to close. It stays if it has become busy since its eviction was requested, and also if
-    /// `has_unread` finds input that nobody has read yet: closing would lose a request that the client has already sent.
+    /// Waits until the connection is to close. It stays if it has become busy since its eviction was requested, and
+    /// also if `has_unread` finds input that has not been read yet: closing would lose a request that the client has
+    /// already sent.
     pub(super) async fn evicted(&self, has_unread: impl Fn() -> bool) {
         loop {
             self.evict.notified().await;

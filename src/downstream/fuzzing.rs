@@ -10,8 +10,8 @@ use super::http1::{
     phase::ConnectionPhase,
 };
 
-/// What hyper reads when a client sends `pieces` and closes, and why a head was refused. The replacement of the refused head
-/// is left out.
+/// What hyper reads when a client sends `pieces` and closes, and why a head was refused. The replacement of the refused
+/// head is left out.
 #[must_use]
 pub fn read_through_filter(pieces: &[&[u8]]) -> (Vec<u8>, Option<HeadError>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");

@@ -72,8 +72,9 @@ impl Accepted {
                 if let (Some(local), Some(peer)) = (endpoints.local, endpoints.peer) {
                     endpoints.owner = Owner::of(local, peer);
                 }
-                // A reset frees the client's port at once, so that the kernel may have found the next process to use it. What
-                // the client sent before the reset can still be read, and would pass as that process's request.
+                // A reset frees the client's port at once, so that the kernel may have found the next process to use
+                // it. What the client sent before the reset can still be read, and would pass as that process's
+                // request.
                 if !matches!(stream.take_error(), Ok(None)) {
                     endpoints.owner = Owner::Gone;
                 }
@@ -115,8 +116,8 @@ impl std::error::Error for BindError {
     }
 }
 
-/// Binds `listen`. `localhost` binds both loopback addresses: a client may try either, and another program must not receive
-/// its requests there.
+/// Binds `listen`. `localhost` binds both loopback addresses: a client may try either, and another program must not
+/// receive its requests there.
 ///
 /// # Errors
 /// When an address is taken. A host without IPv6 gets 127.0.0.1 alone.
@@ -194,7 +195,8 @@ impl Listener {
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                // The file's mode keeps other users out, but a service manager may have made the socket with another mode.
+                // The file's mode keeps other users out, but a service manager may have made the socket with another
+                // mode.
                 let owner = Owner::of_user(stream.peer_cred()?.uid());
                 Ok(Accepted::Unix(stream.into_std()?, Endpoints { owner, ..Endpoints::default() }))
             }

@@ -32,10 +32,11 @@ impl Owner {
 
     /// Asks the kernel who holds the end at `peer` of a connection that was accepted at `local`.
     ///
-    /// The answer holds for the moment of the call, which must come before anything is read: a client that sends a request
-    /// and closes at once leaves a socket without an owner, and soon no socket at all.
+    /// The answer holds for the moment of the call, which must come before anything is read: a client that sends a
+    /// request and closes at once leaves a socket without an owner, and soon no socket at all.
     pub(crate) fn of(local: SocketAddr, peer: SocketAddr) -> Self {
         match (look_up(peer, local), is_on_this_machine(local, peer)) {
+            // The kernel forgets a closed socket soon, and a reset one at once.
             (Lookup::Socket(SocketEntry { inode: 0, .. }), _) | (Lookup::NotFound, true) => Self::Gone,
             (Lookup::Socket(socket), _) => Self::of_user(socket.uid),
             (Lookup::Unknown, true) => Self::Unknown,
@@ -55,8 +56,8 @@ pub(crate) fn kernel_tells_owners() -> io::Result<bool> {
     Ok(Owner::of(local, client.local_addr()?) == Owner::Own)
 }
 
-/// Whether both ends are on this machine. They are if either address is loopback, whatever source address the client has
-/// bound, and if both addresses are the same.
+/// Whether both ends are on this machine. They are if either address is loopback, whatever source address the client
+/// has bound, and if both addresses are the same.
 fn is_on_this_machine(local: SocketAddr, peer: SocketAddr) -> bool {
     let (local, peer) = (local.ip().to_canonical(), peer.ip().to_canonical());
     local.is_loopback() || peer.is_loopback() || local == peer
@@ -82,8 +83,8 @@ enum Lookup {
 
 /// Whether `state` is that of a socket which is, or was, connected to the other end.
 ///
-/// Other sockets can have the same two addresses: a new client that binds the port of one that has gone is in SYN_SENT until
-/// the accepted connection is closed, and must not be taken for its predecessor.
+/// Other sockets can have the same two addresses: a new client that binds the port of one that has gone is in SYN_SENT
+/// until the accepted connection is closed, and must not be taken for its predecessor.
 fn was_connected(state: u8) -> bool {
     const SYN_SENT: u8 = 2;
     const SYN_RECV: u8 = 3;
@@ -107,6 +108,7 @@ pub(crate) fn is_held(local: SocketAddr, peer: SocketAddr) -> Option<bool> {
 }
 
 fn look_up(local: SocketAddr, remote: SocketAddr) -> Lookup {
+    // A kernel without the diagnostic modules has the table only.
     match sock_diag::look_up(local, remote) {
         Lookup::Unknown => proc_net::look_up(local, remote),
         found => found,

@@ -1,8 +1,8 @@
 //! A client's socket, shared by hyper, which reads and writes it, and by the check whether the client is still there.
 //!
-//! A client that has sent everything may close its sending half and still wait for the answer. Until something is sent to
-//! it, that looks to TCP as if the client had closed both halves. So the end of input alone cancels no request: from then
-//! on the kernel is asked whether a process still holds the client's socket.
+//! A client that has sent everything may close its sending half and still wait for the answer. Until something is sent
+//! to it, that looks to TCP as if the client had closed both halves. So the end of input alone cancels no request: from
+//! then on the kernel is asked whether a process still holds the client's socket.
 
 use std::{
     future::{Future, poll_fn},
@@ -24,12 +24,12 @@ use tokio::{
 use super::http1::phase::ConnectionPhase;
 use super::{listener::Accepted, peer};
 
-/// How often the client's end is checked while a request is being answered. A timer, since waiting for readiness would wake
-/// the connection's task for every byte that the client sends.
+/// How often the client's end is checked while a request is being answered. On a timer, so that the connection's task
+/// does not check at each of its wake-ups.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// TCP keep-alive, for clients on other machines: their kernel forgets a closed connection after a minute, and then answers
-/// a probe with a reset.
+/// TCP keep-alive, for clients on other machines: their kernel forgets a closed connection after a minute, and then
+/// answers a probe with a reset.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
 
@@ -85,7 +85,8 @@ impl Socket {
         }
     }
 
-    /// Waits for the end of the client's input or of the connection. Between requests hyper reads and sees that end itself.
+    /// Waits for the end of the client's input or of the connection. Between requests hyper reads and sees that end
+    /// itself.
     async fn closed(&self, phase: &ConnectionPhase) -> Closed {
         let mut timer = pin!(sleep(CHECK_INTERVAL));
         let mut is_set = false;
@@ -206,8 +207,8 @@ impl AsyncRead for Socket {
     }
 }
 
-/// Reads, and reports `WouldBlock` after a read that did not fill the buffer: the socket is empty then, and epoll will say
-/// when there is more. This saves the second read call of every request, and another one on the upstream's side.
+/// Reads, and reports `WouldBlock` after a read that did not fill the buffer: the socket is empty then, and epoll will
+/// say when there is more. This saves a system call for each request.
 fn stop_after_short_read(
     buffer: &mut ReadBuf<'_>,
     read: impl FnOnce(&mut ReadBuf<'_>) -> io::Result<usize>,

@@ -1,8 +1,8 @@
 //! The workers that serve accepted connections: the runtime that accepts them, or one thread with a runtime each.
 //!
-//! A connection stays with one worker, and so do all tasks and upstream connections of its requests. Nothing moves between
-//! threads and no task waits for a lock: against a multi-threaded runtime that saves a tenth of the CPU of a small GET and a
-//! quarter of the added latency at one connection.
+//! A connection stays with one worker, and so do all tasks and upstream connections of its requests. Nothing moves
+//! between threads and no task waits for a lock: together with fewer system calls, that saved 10 % of the CPU of a
+//! small GET and 25 % of the added latency at one connection.
 
 use std::{future::Future, io, sync::Arc, thread};
 
@@ -58,7 +58,7 @@ struct WorkerHandle {
 /// Counts the connections of a worker by its clones: each connection holds one.
 type ConnectionCount = Arc<()>;
 
-/// The started workers, which somebody has to await.
+/// The started workers, to be awaited by the caller.
 #[derive(Default)]
 pub(super) struct RunningWorkers {
     tasks: JoinSet<()>,
@@ -110,7 +110,7 @@ where
     let run = move || {
         Ok(async move {
             worker.run().await;
-            // Fails only when the process is about to exit and nobody awaits the workers.
+            // Fails only when the process is about to exit and no longer awaits the workers.
             let _ = tx.send(());
         })
     };
@@ -141,7 +141,8 @@ impl RunningWorkers {
     pub(super) async fn ended(mut self) {
         for (number, (ended, thread)) in self.threads.into_iter().enumerate() {
             self.tasks.spawn(async move {
-                // Joining a running thread would block the runtime. The channel closes when the thread ends, by a panic too.
+                // Joining a running thread would block the runtime. The channel closes when the thread ends, by a panic
+                // too.
                 let _ = ended.await;
                 if thread.join().is_err() {
                     error!(

@@ -100,6 +100,7 @@ impl SigningState {
         let signature = hex_digits(&key.sign(&self.string_to_sign));
         let pieces =
             [ALGORITHM, " Credential=", credentials.access_key_id(), "/", key.scope(), ", SignedHeaders="];
+        // 512 bytes for the names and the signature. A longer value only costs another allocation.
         if self.header_values.capacity() < pieces.iter().map(|piece| piece.len()).sum::<usize>() + 512 {
             self.header_values.reserve(BUFFER_SIZE);
         }
@@ -108,6 +109,7 @@ impl SigningState {
             .for_each(|piece| self.header_values.extend_from_slice(piece.as_bytes()));
         self.header_values.extend_from_slice(b", Signature=");
         self.header_values.extend_from_slice(&signature);
+        // Splits the value off without a copy and leaves the rest of the allocation to the next request.
         Ok(self.header_values.split().freeze())
     }
 }

@@ -15,8 +15,8 @@ use super::{
 /// The signed headers, sorted by name; values of the same name in wire order.
 pub(super) type Selected<'a> = SmallVec<[(&'a str, &'a HeaderValue); 16]>;
 
-/// Whether a header is signed. Only those that AWS requires are: a proxy on the way may rewrite others, which would break the
-/// signature.
+/// Whether a header is signed. Only those that AWS requires are: a proxy on the way may rewrite others, which would
+/// break the signature.
 pub(super) fn is_signed(name: &HeaderName) -> bool {
     *name == header::CONTENT_TYPE || name.as_str().starts_with("x-amz-")
 }

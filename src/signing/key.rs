@@ -79,7 +79,8 @@ impl SigningKey {
         }
     }
 
-    /// Whether this is the key of these credentials on this day. The secret is compared too: a user may have corrected it.
+    /// Whether this is the key of these credentials on this day. The secret is compared too: a user may have corrected
+    /// it.
     pub(super) fn matches(&self, credentials: &Credentials, timestamp: &Timestamp) -> bool {
         *self.secret_access_key == credentials.secret_access_key() && self.date == timestamp.date()
     }
@@ -91,6 +92,7 @@ impl SigningKey {
 
     /// The signature of `string_to_sign`.
     pub(super) fn sign(&self, string_to_sign: &[u8]) -> [u8; 32] {
+        // A clone of the keyed state saves hashing the padded key again.
         let mut mac = self.keyed.clone();
         mac.update(string_to_sign);
         mac.finalize().into_bytes().into()

@@ -12,8 +12,8 @@ const MAX_NAMES: usize = 5;
 /// The longest DNS name.
 const MAX_NAME_LENGTH: usize = 253;
 
-/// AlgorithmIdentifiers of signatures over SHA-1, without their tag and length: sha1WithRSAEncryption (RFC 8017 appendix C)
-/// and ecdsa-with-SHA1 (RFC 5758 section 3.2).
+/// AlgorithmIdentifiers of signatures over SHA-1, without their tag and length: sha1WithRSAEncryption (RFC 8017
+/// appendix C) and ecdsa-with-SHA1 (RFC 5758 section 3.2).
 const SHA_1: [&[u8]; 2] = [
     &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05],
     &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01],
@@ -97,12 +97,13 @@ impl TlsFault {
         }
     }
 
-    /// The meaning of an alert in place of a response. `asked` is whether the peer requested a client certificate in the
-    /// handshake, and `is_first` whether the connection has given no response before. `None` when the alert says only that the
-    /// connection has ended.
+    /// The meaning of an alert in place of a response. `asked` is whether the peer requested a client certificate in
+    /// the handshake, and `is_first` whether the connection has given no response before. `None` when the alert says
+    /// only that the connection has ended.
     ///
-    /// In TLS 1.3 a server checks the client's certificate after the client has finished the handshake. In TLS 1.2 it may
-    /// request one later by renegotiation, which is not supported here and which the server ends with handshake_failure.
+    /// In TLS 1.3 a server checks the client's certificate after the client has finished the handshake. In TLS 1.2 it
+    /// may request one later by renegotiation, which is not supported here and which the server ends with
+    /// handshake_failure.
     pub(crate) fn after_handshake(alert: AlertDescription, asked: bool, is_first: bool) -> Option<Self> {
         let about_certificate = matches!(
             alert,
@@ -243,8 +244,8 @@ impl CertificateFault {
     }
 }
 
-/// The name in rustls's `DnsName("a.example")` or `IpAddress(10.0.0.1)`. The peer chooses it and it goes to a terminal, so that
-/// only printable names are taken.
+/// The name in rustls's `DnsName("a.example")` or `IpAddress(10.0.0.1)`. The peer chooses it and it goes to a terminal,
+/// so that only printable names are taken.
 fn clean(presented: &str) -> Option<String> {
     let (_, name) = presented.strip_suffix(')')?.split_once('(')?;
     let name = name.trim_matches('"');

@@ -24,8 +24,8 @@ impl Roots {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read or is not a regular file; `InvalidData` when one of its certificates cannot be used or it has
-    /// none.
+    /// When it cannot be read or is not a regular file; `InvalidData` when one of its certificates cannot be used or it
+    /// has none.
     pub(crate) fn read(path: &Path) -> io::Result<Self> {
         let read = RegularFile::open(path)?.read(MAX_FILE)?;
         // The parser would skip a first certificate behind a byte order mark without an error.

@@ -19,7 +19,8 @@ enum State {
     Broken,
 }
 
-/// A response body. At its end the connection goes back to the pool; dropping it earlier closes the connection or the stream.
+/// A response body. At its end the connection goes back to the pool; dropping it earlier closes the connection or the
+/// stream.
 #[derive(Debug)]
 pub(crate) struct UpstreamBody {
     state: State,

@@ -61,6 +61,7 @@ fn of_io(error: &hyper::Error) -> Option<Breakage> {
 fn of_io_kind(kind: io::ErrorKind) -> Breakage {
     match kind {
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Breakage::Malformed,
+        // rustls reports UnexpectedEof for a connection that closes without close_notify.
         io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => Breakage::Closed,
         _ => Breakage::Reset,
     }

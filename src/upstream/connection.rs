@@ -21,6 +21,7 @@ use crate::tls::fault::TlsFault;
 #[derive(Debug)]
 pub(super) enum Connection {
     Plain(TcpStream),
+    // Boxed, since a TLS session is many times larger than a TCP stream.
     Tls(Box<TlsSession<TcpStream>>),
     /// Through a forward proxy that is itself reached over TLS.
     TlsInTls(Box<TlsSession<TlsSession<TcpStream>>>),
@@ -49,8 +50,8 @@ impl Connection {
 
 /// The TLS alert that the peer sent after the handshake, if it did. Clones share it.
 ///
-/// It is recorded here because the HTTP libraries lose it: h2 keeps only the text of an I/O error, and hyper reports the
-/// failed write that may come before the alert.
+/// It is recorded here because the HTTP libraries lose it: h2 keeps only the text of an I/O error, and hyper reports
+/// the failed write that may come before the alert.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Alert(Arc<AlertRecord>);
 
@@ -76,8 +77,8 @@ impl Alert {
         };
         // rustls repeats the error of the first alert on every later call.
         let alert = *self.0.alert.get_or_init(|| *alert);
-        // Wrapped, so that the inner session of a tunnel does not take the alert for its own. An alert ends the connection in
-        // order, so that its kind is not the InvalidData of a broken protocol.
+        // Wrapped, so that the inner session of a tunnel does not take the alert for its own. An alert ends the
+        // connection in order, so that its kind is not the InvalidData of a broken protocol.
         io::Error::new(io::ErrorKind::ConnectionReset, TlsFault::Alert(alert.into()))
     }
 }
@@ -104,8 +105,9 @@ impl<S> TlsSession<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsSession<S> {
-    /// Looks for an alert after a failed write. A server that sends an alert closes its socket with our bytes unread, which
-    /// resets the connection: the write may fail before the alert has been read. Other input stays in the session.
+    /// Looks for an alert after a failed write. A server that sends an alert closes its socket with our bytes unread,
+    /// which resets the connection: the write may fail before the alert has been read. Other input stays in the
+    /// session.
     fn after_write<T>(
         &mut self,
         context: &mut Context<'_>,

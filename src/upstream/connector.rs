@@ -177,6 +177,8 @@ async fn tls_handshake<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    // rustls reads 4 KiB at a time. Reading 64 KiB took a quarter less CPU for a GET of 1 MB over HTTP/1.1, but a
+    // quarter more over HTTP/2.
     let handshake = async {
         let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream);
         match connecting.await {

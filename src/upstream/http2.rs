@@ -1,7 +1,7 @@
 //! An HTTP/2 connection to the upstream, which many requests share.
 //!
-//! It uses h2 without hyper in between, for three things that hyper hides: how many streams the upstream allows, whether a
-//! body ended or was reset without an error (hyper ends both alike), and whether the upstream answers a PING.
+//! It uses h2 without hyper in between, for three things that hyper hides: how many streams the upstream allows,
+//! whether a body ended or was reset without an error (hyper ends both alike), and whether the upstream answers a PING.
 
 mod stream;
 
@@ -36,16 +36,16 @@ pub(super) use stream::{Download, SendError, Stream};
 /// How many requests share a connection at most. RFC 9113 section 6.5.2 advises servers to allow no fewer.
 const MAX_STREAMS: usize = 100;
 
-/// How many streams are opened before the SETTINGS frame, the upstream's first, has said how many it allows: it may refuse
-/// more.
+/// How many streams are opened before the SETTINGS frame, the upstream's first, has said how many it allows: it may
+/// refuse more.
 const STREAMS_BEFORE_SETTINGS: usize = 1;
 
 /// The limit that h2 reports until the SETTINGS frame has come. That frame has 32 bits, and cannot say this number.
 const NO_SETTINGS_YET: usize = usize::MAX - 1;
 
-/// How many bytes of a response may arrive before its client reads them. With a round trip of 20 ms that allows 25 MB/s,
-/// and it is the memory that HTTP/1.1 takes for a client that does not read. A fixed size costs 10 % less CPU for a GET of
-/// 1 MB than h2's adaptive window, and 18 % less for 100 MB.
+/// How many bytes of a response may arrive before its client reads them. With a round trip of 20 ms that allows 25
+/// MB/s, and it is the memory that HTTP/1.1 takes for a client that does not read. A fixed size costs 10 % less CPU for
+/// a GET of 1 MB than h2's adaptive window, and 18 % less for 100 MB.
 const STREAM_WINDOW: u32 = 512 << 10;
 
 /// Enough for all streams of a connection, so that a client that does not read blocks no other response.
@@ -85,8 +85,8 @@ pub(super) enum StreamCapacity {
 }
 
 impl Connection {
-    /// Starts HTTP/2 on `io`. `tasks` own the task that drives it, and `capacity_changed` is notified when a request that
-    /// found no stream should try again.
+    /// Starts HTTP/2 on `io`. `tasks` own the task that drives it, and `capacity_changed` is notified when a request
+    /// that found no stream should try again.
     ///
     /// # Errors
     /// When the connection breaks.
@@ -97,6 +97,7 @@ impl Connection {
     ) -> Result<Self, h2::Error> {
         let liveness = Arc::new(Liveness::default());
         let (sender, driver) = Builder::new()
+            // No request would wait for a pushed response.
             .enable_push(false)
             .initial_max_send_streams(NO_SETTINGS_YET)
             .initial_window_size(STREAM_WINDOW)
@@ -125,7 +126,8 @@ impl Connection {
             return StreamCapacity::Full;
         }
         let mut sender = self.sender.clone();
-        // Polled once only: a new clone has no stream that waits to be opened, so that it is ready unless the connection ended.
+        // Polled once only: a new clone has no stream that waits to be opened, so that it is ready unless the
+        // connection ended.
         match sender.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => {
                 self.state.open.fetch_add(1, Ordering::Relaxed);
@@ -141,8 +143,8 @@ impl Connection {
         is_idle.then(|| *self.state.idle_since.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Until when a request that found no stream should wait for this connection: for the SETTINGS frame, or for the answer to
-    /// a PING. `None` if neither is outstanding.
+    /// Until when a request that found no stream should wait for this connection: for the SETTINGS frame, or for the
+    /// answer to a PING. `None` if neither is outstanding.
     pub(super) fn wait_until(&self, latest: Instant) -> Option<Instant> {
         if self.state.max_streams.load(Ordering::Relaxed) == NO_SETTINGS_YET {
             return Some(latest);
@@ -180,6 +182,7 @@ where
     let ping_pong = driver.ping_pong().expect("it is asked for once");
     let driving = poll_fn(|context| {
         let ended = Pin::new(&mut driver).poll(context);
+        // After every poll, since the upstream may change the limit at any time.
         state.set_max_streams(driver.max_concurrent_send_streams());
         ended
     });
@@ -190,6 +193,7 @@ where
         ended = driving => log_end(ended),
         () = dead => debug!("upstream connection closed, the upstream answered no PING"),
     }
+    // Before the notification, so that the requests which look again find the connection closed.
     drop(driver);
     state.capacity_changed.notify_waiters();
 }

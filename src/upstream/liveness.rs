@@ -22,12 +22,12 @@ use tokio::{
 /// How often a connection with open streams is pinged.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long the upstream may be silent after a PING. A PING waits behind what the kernel has buffered of an upload, so that
-/// this must not be short.
+/// How long the upstream may be silent after a PING. A PING waits behind what the kernel has buffered of an upload, so
+/// that this must not be short.
 const PONG_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a request waits for the answer to a PING before it makes another connection, which takes at least as many round
-/// trips.
+/// How long a request waits for the answer to a PING before it makes another connection, which takes at least as many
+/// round trips.
 const MAX_PONG_WAIT: Duration = Duration::from_secs(1);
 
 /// What is known about the path of one connection.
@@ -69,8 +69,8 @@ impl Liveness {
         self.activity.load(Ordering::Relaxed)
     }
 
-    /// Sends a PING when one is requested, and every [`PING_INTERVAL`] while `is_busy`. Returns when the path is dead, and
-    /// calls `on_recovery` when a suspected path has answered.
+    /// Sends a PING when one is requested, and every [`PING_INTERVAL`] while `is_busy`. Returns when the path is dead,
+    /// and calls `on_recovery` when a suspected path has answered.
     pub(super) async fn watch(
         &self,
         mut ping_pong: PingPong,
@@ -99,6 +99,7 @@ impl Liveness {
                 Ok(Ok(_)) => return true,
                 // The connection has ended. The task that drives it finds that out and stops this future.
                 Ok(Err(_)) => return pending().await,
+                // Other activity proves that the path is alive: the PONG may wait behind a long download.
                 Err(_) if self.activity() == before => return false,
                 Err(_) => {}
             }
@@ -111,8 +112,8 @@ impl Liveness {
 pub(super) struct MonitoredIo<I> {
     io: I,
     liveness: Arc<Liveness>,
-    /// Whether the socket's send buffer was full. It takes more only when the peer has acknowledged some, which is a sign of
-    /// life of an upstream that reads a long upload and sends nothing.
+    /// Whether the socket's send buffer was full. It takes more only when the peer has acknowledged some, which is a
+    /// sign of life of an upstream that reads a long upload and sends nothing.
     was_blocked: bool,
 }
 

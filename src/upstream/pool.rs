@@ -31,7 +31,7 @@ use lease::Sender;
 pub(super) use lease::{Lease, SendError, SendFailure};
 
 /// How long a connection may be idle before it is closed. Shorter than the idle timeouts of gateways and load balancers
-/// (API Gateway and ALB: 60 s), so that a request does not meet a connection that the other end is just closing.
+/// (60 s is the default of an ALB), so that a request does not meet a connection that the other end is just closing.
 const MAX_IDLE: Duration = Duration::from_secs(20);
 
 /// How long to wait for a returned connection to become ready, which takes its task one poll.
@@ -59,14 +59,14 @@ struct Shared {
 pub(super) enum Checkout<'a> {
     /// By taking an open one.
     Open(Lease),
-    /// By making one. While the guard is held, others wait to share it. There is no guard when the upstream speaks HTTP/1.1,
-    /// where each request needs its own connection.
+    /// By making one. While the guard is held, others wait to share it. There is no guard when the upstream speaks
+    /// HTTP/1.1, where each request needs its own connection.
     Connect(Option<sync::MutexGuard<'a, ()>>),
 }
 
 impl Pool {
-    /// An open connection that takes a request. With `newer_than`, one that was made after the first so many, which may all
-    /// have failed.
+    /// An open connection that takes a request. With `newer_than`, one that was made after the first so many, which may
+    /// all have failed.
     pub(super) async fn take(&self, newer_than: Option<u64>) -> Option<Lease> {
         loop {
             let sender = self.lock().take(newer_than)?;
@@ -77,11 +77,11 @@ impl Pool {
         }
     }
 
-    /// Waits until `latest` for an open connection that takes a request, or for the lock to make one. When many requests find
-    /// none, the first makes a connection that a hundred can share.
+    /// Waits until `latest` for an open connection that takes a request, or for the lock to make one. When many
+    /// requests find none, the first makes a connection that a hundred can share.
     pub(super) async fn checkout(&self, newer_than: Option<u64>, latest: Instant) -> Checkout<'_> {
         loop {
-            // Must come before the look at the connections, or a notification in between would be lost.
+            // Must come before the connections are checked, or a notification in between would be lost.
             let mut capacity_changed = pin!(self.0.capacity_changed.notified());
             if let Some(lease) = self.take(newer_than).await {
                 return Checkout::Open(lease);
@@ -116,8 +116,8 @@ impl Pool {
     }
 
     /// Reacts to a request without a response for `silence`, after which the path may be dead. Closes the idle HTTP/1.1
-    /// connections that have answered nothing since, and has an HTTP/2 connection prove itself by a PING. Requests under way
-    /// go on.
+    /// connections that have answered nothing since, and has an HTTP/2 connection prove itself by a PING. Current
+    /// requests continue.
     pub(super) fn suspect(&self, lease: &Lease, silence: Duration) {
         match lease.stream() {
             Some(stream) => stream.suspect(),
@@ -125,7 +125,7 @@ impl Pool {
         }
     }
 
-    /// Gives the connection no more requests, since it has refused one. Requests under way go on.
+    /// Gives the connection no more requests, since it has refused one. Current requests continue.
     pub(super) fn retire(&self, lease: &Lease) {
         if let Some(stream) = lease.stream() {
             self.lock().http2.retain(|http2| !http2.connection.has(stream));
@@ -153,8 +153,8 @@ impl Pool {
         let sender = if is_http1 {
             let io = TokioIo::new(connection);
             let (sender, driver) = http1::Builder::new().handshake(io).await.map_err(SendError::Http1)?;
-            // A task of its own costs 2 % of the CPU of a small GET. Without it, not even the head of a response that breaks
-            // off early would arrive.
+            // A separate task costs 2 % of the CPU of a small GET. If the task of the request drove the connection, not
+            // even the head of a response that breaks off early would arrive.
             let driver = self.0.tasks.spawn(async move { log_end(driver.await) });
             self.lock().made += 1;
             Sender::Http1(Http1 { sender, driver, alert, expires })
@@ -176,8 +176,8 @@ impl Pool {
         Ok(Lease::new(sender, false, self.clone()))
     }
 
-    /// Starts the task that closes idle connections, unless it runs already. Without it they would stay open until the next
-    /// request.
+    /// Starts the task that closes idle connections, unless it runs already. Without it they would stay open until the
+    /// next request.
     fn ensure_sweeper(&self, connections: &mut Connections) {
         if !std::mem::replace(&mut connections.has_sweeper, true) {
             self.0.tasks.spawn(sweep(Arc::downgrade(&self.0)));

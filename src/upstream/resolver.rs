@@ -16,9 +16,9 @@ use crate::forward_proxy::is_localhost;
 
 /// Finds the addresses of names. Clones share the pending lookups.
 ///
-/// `getaddrinfo` cannot be cancelled and may take minutes, so that it must not occupy a shared thread pool. Each name has one
-/// thread while it is looked up, and every request for the name waits for that result. Only configured names are looked up,
-/// which limits the number of threads. Results are not cached, so that a moved name is followed.
+/// `getaddrinfo` cannot be cancelled and may take minutes, so that it must not occupy a shared thread pool. Each name
+/// has one thread while it is looked up, and every request for the name waits for that result. Only configured names
+/// are looked up, which limits the number of threads. Results are not cached, so that a moved name is followed.
 #[derive(Clone)]
 pub struct Resolver(Arc<Shared>);
 
@@ -58,7 +58,8 @@ impl Resolver {
         Self::new(|name| Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect()))
     }
 
-    /// The addresses of `host`, at least one, in the order in which to try them. Addresses and `localhost` are not looked up.
+    /// The addresses of `host`, at least one, in the order in which to try them. Addresses and `localhost` are not
+    /// looked up.
     pub(crate) async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, LookupError> {
         let host = host.trim_matches(['[', ']']);
         if let Ok(address) = host.parse() {
@@ -124,7 +125,8 @@ impl Drop for LookupGuard {
     }
 }
 
-/// Alternates the address families, beginning with the system's choice (RFC 8305 section 4): one family may be unreachable.
+/// Alternates the address families, beginning with the system's choice (RFC 8305 section 4): one family may be
+/// unreachable.
 fn interleaved(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     let first_is_v4 = addresses.first().is_some_and(IpAddr::is_ipv4);
     let (one, other): (Vec<_>, Vec<_>) =

@@ -16,8 +16,8 @@ pub(super) struct ConnectError(Vec<(SocketAddr, io::Error)>);
 
 /// Connects to the first of `addresses` that accepts.
 ///
-/// Each address gets a head start over the next one: 250 ms, or less if needed to start all within half of `timeout`. When an
-/// address fails, the next one starts at once. A silent one goes on beside the others.
+/// Each address gets a head start over the next one: 250 ms, or less if needed to start all within half of `timeout`.
+/// When an address fails, the next one starts at once. A silent one continues beside the others.
 pub(super) async fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<TcpStream, ConnectError> {
     let addresses = &addresses[..addresses.len().min(MAX_ADDRESSES)];
     let head_start = ATTEMPT_DELAY.min(timeout / 2 / u32::try_from(addresses.len()).unwrap_or(1).max(1));
@@ -53,8 +53,8 @@ pub(super) fn is_shortage(error: &io::Error) -> bool {
 }
 
 impl ConnectError {
-    /// Whether this machine lacked what every single attempt needed. A host without IPv6 reports a missing address for `::1`,
-    /// which does not count.
+    /// Whether this machine lacked what every single attempt needed. A host without IPv6 reports a missing address for
+    /// `::1`, which does not count.
     pub(super) fn is_shortage(&self) -> bool {
         let Self(failures) = self;
         let lacks = |(address, error): &(SocketAddr, io::Error)| {

@@ -84,6 +84,7 @@ impl Trust {
             .with_client_cert_resolver(Arc::new(NoClientCertificate));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let proxy = Arc::new(config.clone());
+        // h2 first, for servers that follow the order of the client.
         config.alpn_protocols.insert(0, b"h2".to_vec());
         Ok(Self { upstream: Arc::new(config), proxy, roots })
     }
@@ -109,8 +110,8 @@ tokio::task_local! {
     static CLIENT_CERTIFICATE_REQUESTED: Cell<bool>;
 }
 
-/// Offers no client certificate, and records that one was requested: TLS 1.2 servers then end the handshake with alerts that
-/// do not say why.
+/// Offers no client certificate, and records that one was requested: TLS 1.2 servers then end the handshake with alerts
+/// that do not say why.
 #[derive(Debug)]
 struct NoClientCertificate;
 

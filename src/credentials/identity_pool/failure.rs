@@ -124,7 +124,8 @@ fn sort(code: Option<&str>, message: &str) -> IdentityPoolError {
         | "ServiceUnavailable"
         | "ExternalServiceException"
         | "ConcurrentModificationException"
-        // These are about the OpenID token of the classic flow, which was issued a moment ago: another attempt gets a new one.
+        // These are about the OpenID token of the classic flow, which was issued a moment ago: another attempt gets a
+        // new one.
         | "ExpiredTokenException"
         | "InvalidIdentityToken"
         | "IDPCommunicationError" => transient(text),

@@ -30,8 +30,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The largest file that is read, in bytes. Sessions have a few kilobytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
-/// Written before the content of a file is known, so that a full disk shows before the refresh token is used up. Sessions have
-/// a few kilobytes.
+/// Written before the content of a file is known, so that a full disk shows before the refresh token is used up.
+/// Sessions have a few kilobytes.
 const RESERVED: [u8; 16 * 1024] = [0; 16 * 1024];
 
 /// Held until the last clone is dropped, or the process dies.
@@ -48,8 +48,8 @@ pub(super) struct Replacement {
     path: PathBuf,
 }
 
-/// Runs a file operation on a blocking thread, since it may wait for the disk. The process does not wait for that thread when
-/// it ends.
+/// Runs a file operation on a blocking thread, since it may wait for the disk. The process does not wait for that
+/// thread when it ends.
 pub(super) async fn blocking<T: Send + 'static>(
     operation: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
@@ -97,8 +97,8 @@ pub(super) async fn busy(path: &Path) -> Error {
 }
 
 impl Lock {
-    /// Whether the lock still excludes other processes. It does not once the folder has been deleted, or has become writable,
-    /// and another process has created a new lock file.
+    /// Whether the lock still excludes other processes. It does not once the folder has been deleted, or has become
+    /// writable, and another process has created a new lock file.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         self.file.as_ref().is_some_and(|file| is_at(file, path))
     }
@@ -146,8 +146,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
 
 /// The content of a temporary file that a process wrote and did not get to rename.
 ///
-/// `None` when there is no such file, or one that this program has not written. A file that cannot be read now is an error:
-/// it may hold the only good refresh token, and the next write would delete it.
+/// `None` when there is no such file, or one that this program has not written. A file that cannot be read now is an
+/// error: it may hold the only good refresh token, and the next write would delete it.
 pub(super) fn read_replacement(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
     let is_not_ours = |error: &io::Error| {
         use io::ErrorKind::{FileTooLarge, InvalidInput, PermissionDenied};
@@ -193,7 +193,8 @@ impl Replacement {
         private(OpenOptions::new().write(true).create_new(true)).open(&temporary)
     }
 
-    /// Writes, syncs and renames, in this order: a reader, or a process after a crash, finds either the old content or the new.
+    /// Writes, syncs and renames, in this order: a reader, or a process after a crash, finds either the old content or
+    /// the new.
     pub(super) fn commit(self, content: &[u8]) -> Result<(), Error> {
         let Self { mut file, path } = self;
         let mut commit = || {

@@ -223,8 +223,8 @@ impl LoadedSession {
         }
     }
 
-    /// Renews tokens when no new refresh token could be stored. REFRESH_TOKEN_AUTH never rotates the refresh token, and pools
-    /// that rotate refuse it, so that the stored one stays good.
+    /// Renews tokens when no new refresh token could be stored. REFRESH_TOKEN_AUTH never rotates the refresh token, and
+    /// pools that rotate refuse it, so that the stored one stays good.
     async fn renew_without_rotation(
         &mut self,
         client: &UserPoolClient,
@@ -247,9 +247,9 @@ impl LoadedSession {
         }
     }
 
-    /// Tries a newer refresh token in the store, which another process may have written where locks do not work, on some
-    /// network file systems. The refusal was about the older token, whatever it says: pools call a rotated token reused,
-    /// invalid or revoked.
+    /// Tries a newer refresh token in the store, which another process may have written where locks do not work, on
+    /// some network file systems. The refusal was about the older token, whatever it says: pools call a rotated token
+    /// reused, invalid or revoked.
     async fn renew_with_newer_token(
         &mut self,
         client: &UserPoolClient,
@@ -278,8 +278,8 @@ impl LoadedSession {
 
     /// Writes a session that is newer than the stored one.
     ///
-    /// When the lock file has been replaced meanwhile, because the folder was deleted for example, another process may have
-    /// stored a session, which is then the newer one.
+    /// When the lock file has been replaced meanwhile, because the folder was deleted for example, another process may
+    /// have stored a session, which is then the newer one.
     async fn store(&mut self, store: &SessionStore) -> Result<(), Error> {
         if !self.locked.is_still_locked().await? {
             self.locked = store.lock_now().await?;

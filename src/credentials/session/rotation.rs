@@ -1,8 +1,8 @@
 //! Exchanges of refresh tokens, which the process waits for before it ends.
 //!
-//! From the moment a refresh token is sent until its successor is on the disk, the only good token is in this process. A
-//! command may end at any time, by a signal, an error or a deadline. So the exchange runs as a separate task, which no end of
-//! a command cancels, and [`settled`] is the last thing that every command does.
+//! From the moment a refresh token is sent until its successor is on the disk, the only good token is in this process.
+//! A command may end at any time, by a signal, an error or a deadline. So the exchange runs as a separate task, which
+//! no end of a command cancels, and [`settled`] is the last thing that every command does.
 
 use std::{error, fmt, sync::LazyLock, time::Duration};
 

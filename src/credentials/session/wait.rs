@@ -80,8 +80,8 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Finds the lock of a file in `/proc/locks`, whose lines read `1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF`
-/// with the device in hexadecimal (proc_locks(5)). Lines with an arrow belong to processes that wait.
+/// Finds the lock of a file in `/proc/locks`, which has lines like `1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0
+/// EOF` with the device in hexadecimal (proc_locks(5)). Lines with an arrow belong to processes that wait.
 fn holder_in(table: &str, device: u64, inode: u64) -> Option<u32> {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let file = format!("{major:02x}:{minor:02x}:{inode}");

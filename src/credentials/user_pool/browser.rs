@@ -1,7 +1,8 @@
 //! Sign-in in a browser: the authorization code flow with PKCE at the pool's managed login.
 //!
-//! It covers what a terminal cannot, passkeys and federation above all, and keeps the password out of this process (RFC 7636,
-//! RFC 8252). The port is a setting because Cognito compares the redirect URI with the registered one, port included.
+//! It covers what a terminal cannot, passkeys and federation above all, and keeps the password out of this process (RFC
+//! 7636, RFC 8252). The port is a setting because Cognito compares the redirect URI with the registered one, port
+//! included.
 
 mod callback;
 mod failure;
@@ -90,8 +91,8 @@ impl BrowserSignIn<'_> {
     /// Waits for the redirect and fetches the tokens.
     ///
     /// # Errors
-    /// When that takes more than five minutes, when the user or the pool refuses, or when the tokens do not belong to this
-    /// sign-in.
+    /// When that takes more than five minutes, when the user or the pool refuses, or when the tokens do not belong to
+    /// this sign-in.
     pub async fn complete(self) -> Result<SignedIn, BrowserError> {
         timeout(TIMEOUT, self.fetch_tokens()).await.unwrap_or(Err(BrowserError::TimedOut))
     }
@@ -111,7 +112,8 @@ impl BrowserSignIn<'_> {
         Ok(SignedIn { tokens, device: None })
     }
 
-    /// Validates the ID token (OpenID Connect Core 3.1.3.7), except for the signature, which TLS to the token endpoint replaces.
+    /// Validates the ID token (OpenID Connect Core 3.1.3.7), except for the signature, which TLS to the token endpoint
+    /// replaces.
     fn check(&self, tokens: &Tokens) -> Result<(), BrowserError> {
         let (claims, pool) = (&tokens.claims, &self.client.pool);
         let nonce = claims.nonce.as_deref().unwrap_or_default();

@@ -65,7 +65,7 @@ struct ErrorBody {
     upper_message: Option<String>,
 }
 
-/// `aws.cognito#NotAuthorizedException:http://…` without what is around the name.
+/// The name in `aws.cognito#NotAuthorizedException:http://…`.
 fn bare_code(code: &str) -> &str {
     let name = code.rsplit_once('#').map_or(code, |(_, name)| name);
     name.split([':', ',']).next().unwrap_or(name).trim()
@@ -73,6 +73,7 @@ fn bare_code(code: &str) -> &str {
 
 fn presentable(message: &str, secrets: &[&str]) -> String {
     let mut text = message.to_owned();
+    // Shorter secrets would also match parts of ordinary words.
     for secret in secrets.iter().filter(|secret| secret.chars().count() > 3) {
         text = text.replace(secret, "***");
     }

@@ -16,13 +16,13 @@ use crate::credentials::UserPool;
 /// Exchanges refresh tokens by the call that the pool supports.
 #[derive(Debug, Default)]
 pub(super) struct Renewal {
-    /// Set once the pool has shown that it lacks GetTokensFromRefreshToken, as emulators do.
+    /// Set once the pool has shown that it lacks GetTokensFromRefreshToken, as some emulators do.
     by_auth_flow: AtomicBool,
 }
 
 impl Renewal {
-    /// Tries GetTokensFromRefreshToken, then REFRESH_TOKEN_AUTH if the former does not exist. Pools that rotate refresh tokens
-    /// have only the former, so that no token is exchanged twice.
+    /// Tries GetTokensFromRefreshToken, then REFRESH_TOKEN_AUTH if the former does not exist. Pools that rotate refresh
+    /// tokens have only the former, so that no token is exchanged twice.
     pub(super) async fn renew(
         &self,
         api: &Api,

@@ -2,7 +2,7 @@
 //!
 //! It is SRP-6a over the 3072-bit group of RFC 5054 with generator 2 and SHA-256, where every
 //! hashed number is padded as Java's `BigInteger` pads it and the session key comes out of HKDF.
-//! Nothing here knows of requests, clocks or random sources: those are parameters.
+//! Requests, the clock and random numbers are parameters.
 
 mod device_secret;
 mod integer;
@@ -161,8 +161,8 @@ impl Handshake {
 
 /// `base` to the power of the lowest `bits` of `exponent`, in constant time.
 ///
-/// `ConstMontyForm` has a power of its own, but one that is generic and so compiled in this crate, without optimisation in
-/// a debug build: a handshake would take three times as long.
+/// `ConstMontyForm` has such a method, but it is generic and therefore compiled in this crate, without optimisation in
+/// a debug build. A handshake would take three times as long.
 fn power<const LIMBS: usize>(base: &Element, exponent: &Uint<LIMBS>, bits: u32) -> Element {
     let exponent = Zeroizing::new(BoxedUint::from(exponent));
     let base = Zeroizing::new(BoxedMontyForm::new(BoxedUint::from(&base.retrieve()), &BOXED_MODULUS));

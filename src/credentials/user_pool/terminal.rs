@@ -1,6 +1,7 @@
 //! Asks the person at the terminal.
 //!
-//! Prompts go to stderr, since stdout is for data. Answers come from `/dev/tty`, so that stdin and stdout may be redirected.
+//! Prompts go to stderr, since stdout is for data. Answers come from `/dev/tty`, so that stdin and stdout may be
+//! redirected.
 
 mod prompt;
 
@@ -42,7 +43,7 @@ impl Terminal {
         }
         let prompt = Prompt::for_question(&question);
         let asked = spawn_blocking(move || {
-            // Fails without a terminal, before a prompt is written that nobody can answer.
+            // Fails without a terminal, before a prompt is written that no person would see.
             File::open(TERMINAL)?;
             prompt.ask(&mut write, &mut read)
         })

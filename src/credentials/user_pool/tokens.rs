@@ -27,8 +27,8 @@ pub struct Tokens {
     pub id_token: SecretString,
     /// Allows calls of the user pool itself.
     pub access_token: SecretString,
-    /// Renews the tokens. After a renewal it is present only if the pool rotates refresh tokens; the one before is used up
-    /// then.
+    /// Renews the tokens. After a renewal it is present only if the pool rotates refresh tokens; the one before is used
+    /// up then.
     pub refresh_token: Option<SecretString>,
     /// The claims of the ID token.
     pub claims: Claims,

@@ -44,6 +44,7 @@ impl Chunked {
     pub(super) fn advance(&mut self, piece: &[u8]) -> Progress {
         let mut at = 0;
         while let Some(&byte) = piece.get(at) {
+            // Data is skipped at once. Only the framing is read byte by byte.
             if let State::Data { left } = &mut self.0 {
                 let rest = piece.len() - at;
                 let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(rest);
@@ -66,8 +67,8 @@ impl Chunked {
 }
 
 impl State {
-    /// The state after `byte`; `None` if the body is broken. The state stays at the last line feed of an empty trailer, by
-    /// which the caller recognises the end.
+    /// The state after `byte`; `None` if the body is broken. The state stays at the last line feed of an empty trailer,
+    /// by which the caller recognises the end.
     fn after(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
             (Self::Size { size, digits }, byte) if byte.is_ascii_hexdigit() && digits < MAX_SIZE_DIGITS => {
@@ -77,6 +78,8 @@ impl State {
             (Self::Size { size, digits: 1.. } | Self::Extension { size, .. }, b'\r') => {
                 Self::SizeEnd { size }
             }
+            // White space before the semicolon is refused: parsers disagree about this "bad whitespace" of RFC 9112
+            // section 7.1.1.
             (Self::Size { size, digits: 1.. }, b';') => Self::Extension { size, length: 0 },
             (Self::Extension { size, length }, byte) if length < MAX_LINE && is_text(byte) => {
                 Self::Extension { size, length: length + 1 }

@@ -1,9 +1,9 @@
 //! Checks each request head before hyper parses it, and passes only valid ones.
 //!
 //! hyper repairs or drops much of what RFC 9112 asks a server to refuse: a fragment, a second Content-Length, a
-//! Content-Length beside Transfer-Encoding. Request smuggling needs two parsers that disagree about where a request ends,
-//! so the filter checks the bytes themselves. It replaces a refused head by a plain one, so that hyper calls the service,
-//! which finds the [`RefusedHead`] in the extensions and can say what is wrong.
+//! Content-Length beside Transfer-Encoding. Request smuggling needs two parsers that disagree about where a request
+//! ends, so the filter checks the bytes themselves. It replaces a refused head by a plain one, so that hyper calls the
+//! service, which finds the [`RefusedHead`] in the extensions and can say what is wrong.
 
 mod write;
 
@@ -161,8 +161,8 @@ impl<I> HeadFilter<I> {
 }
 
 impl<I: AsyncRead + Unpin> HeadFilter<I> {
-    /// Reads a body straight into hyper's buffer, which saves copying it. What follows its end is taken out again: it is
-    /// the next head, which has to be checked first.
+    /// Reads a body straight into hyper's buffer, which saves copying it. What follows its end is taken out again: it
+    /// is the next head, which has to be checked first.
     fn poll_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
@@ -212,8 +212,8 @@ impl<I: AsyncRead + Unpin> HeadFilter<I> {
                 return Poll::Ready(Ok(()));
             }
             self.buffered.extend_from_slice(read);
-            // Bytes without a line end cannot complete a head, and only the first byte can make it invalid. Scanning the
-            // whole buffer for every byte of a slow client would cost quadratic time.
+            // Bytes without a line end cannot complete a head, and only the first byte can make it invalid. Scanning
+            // the whole buffer for every byte of a slow client would cost quadratic time.
             if memchr(b'\n', read).is_some()
                 || self.buffered.len() > head::MAX_HEAD
                 || head::cannot_start_request(&self.buffered)

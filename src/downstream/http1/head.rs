@@ -1,23 +1,21 @@
 //! Checks a request head against RFC 9112 and finds out how its body is framed.
 
-use std::{borrow::Cow, ops::Range};
+mod headers;
+mod target;
 
-use http::Uri;
-use memchr::{memchr, memchr_iter};
-use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use std::borrow::Cow;
 
-use crate::request_target::{MAX_LENGTH as MAX_TARGET, has_sound_escapes};
+use memchr::memchr_iter;
+
+use headers::{BodyHeaders, MAX_FIELDS};
+use target::check_target;
+
+pub(super) use target::{ILLEGAL, TargetEncoding};
+
+use crate::request_target::MAX_LENGTH as MAX_TARGET;
 
 /// The longest head that is accepted, in bytes.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
-
-/// How many header fields a head may have.
-const MAX_FIELDS: usize = 100;
-
-/// The bytes that RFC 3986 allows neither in a path nor in a query. Browsers and curl send some of them unencoded, and they
-/// mean the same when percent-encoded. Bytes beyond ASCII are always encoded.
-pub(super) const ILLEGAL: &AsciiSet =
-    &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
 /// Why a head is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,28 +58,14 @@ pub(super) enum Scan {
     Refused(HeadError),
 }
 
-/// A part of the request line and the text that replaces it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TargetEncoding {
-    /// The bytes of the head that are replaced.
-    pub(super) range: Range<usize>,
-    pub(super) text: String,
-}
-
 /// The first byte of a TLS record with a handshake (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Whether the first byte cannot be part of a method. A client that speaks another protocol may wait for an answer before it
-/// sends more, so that it must not be kept waiting for a line end.
+/// Whether the first byte cannot be part of a method. A client that speaks another protocol may wait for an answer
+/// before it sends more, so that it must not be kept waiting for a line end.
 pub(super) fn cannot_start_request(bytes: &[u8]) -> bool {
     let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
     bytes.get(start).is_some_and(|&byte| !is_token(byte) && (byte != b'\r' || start > 0))
-}
-
-impl TargetEncoding {
-    fn offset_by(self, length: usize) -> Self {
-        Self { range: self.range.start + length..self.range.end + length, ..self }
-    }
 }
 
 /// Scans the bytes that have been read so far.
@@ -115,8 +99,8 @@ fn invalid_start(first: u8) -> HeadError {
     )
 }
 
-/// Where the empty line ends that ends the head. A bare line feed counts as a line end here, so that [`validate`] sees such
-/// a head and refuses it instead of waiting for more.
+/// Where the empty line ends that ends the head. A bare line feed counts as a line end here, so that [`validate`] sees
+/// such a head and refuses it instead of waiting for more.
 fn find_end(bytes: &[u8]) -> Option<usize> {
     let mut lines = memchr_iter(b'\n', bytes);
     let mut previous = lines.next()?;
@@ -190,6 +174,7 @@ enum Version {
 }
 
 fn check_request_line(line: &[u8]) -> Result<(Version, Option<TargetEncoding>), HeadError> {
+    // Exactly one space: lenient parsers split at any white space (RFC 9112 section 3).
     let mut parts = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -214,60 +199,6 @@ fn check_request_line(line: &[u8]) -> Result<(Version, Option<TargetEncoding>), 
     Ok((version, encoding))
 }
 
-/// Checks a target, and finds out what of it has to be percent-encoded.
-fn check_target(method: &[u8], target: &[u8]) -> Result<Option<TargetEncoding>, HeadError> {
-    if target.len() > MAX_TARGET {
-        return Err(HeadError::TargetTooLong);
-    }
-    if let Some(&byte) = target.iter().find(|byte| byte.is_ascii_control() || **byte == b'#') {
-        let what = format!("The request target has {}; send it as %{byte:02X}", describe(byte));
-        return Err(HeadError::Malformed(what.into()));
-    }
-    if !has_sound_escapes(target) {
-        return Err(malformed(
-            "A percent sign in the request target is not followed by two hexadecimal digits; \
-             send a percent sign itself as %25",
-        ));
-    }
-    let encoding = encoding(method, target);
-    let parsed = match &encoding {
-        None => Uri::try_from(target),
-        Some(encoding) => {
-            // The limit holds for what goes up, and hyper refuses longer targets without saying why.
-            let length = encoding.range.start + encoding.text.len();
-            if length > MAX_TARGET {
-                return Err(HeadError::TargetTooLong);
-            }
-            Uri::try_from([&target[..encoding.range.start], encoding.text.as_bytes()].concat())
-        }
-    };
-    parsed.map(|_| encoding).map_err(|_| malformed("The request target is neither a path nor an http URL"))
-}
-
-/// The encoded path and query, if they have illegal bytes or the path is missing. An authority cannot be encoded.
-fn encoding(method: &[u8], target: &[u8]) -> Option<TargetEncoding> {
-    let start = if target.starts_with(b"/") {
-        0
-    } else {
-        let authority = target.windows(3).position(|window| window == b"://")? + 3;
-        match target[authority..].iter().position(|byte| matches!(byte, b'/' | b'?')) {
-            Some(path) => authority + path,
-            // With neither path nor query it asks about the server as a whole (RFC 9112 section 3.2.4).
-            None if method == b"OPTIONS" => {
-                return Some(TargetEncoding { range: 0..target.len(), text: "*".to_owned() });
-            }
-            None => return None,
-        }
-    };
-    let range = start..target.len();
-    match Cow::from(percent_encode(&target[start..], ILLEGAL)) {
-        // An empty path is "/" (RFC 9110 section 4.2.3).
-        text if target[start] == b'?' => Some(TargetEncoding { range, text: format!("/{text}") }),
-        Cow::Borrowed(_) => None,
-        Cow::Owned(text) => Some(TargetEncoding { range, text }),
-    }
-}
-
 /// A byte in words, for an error message.
 fn describe(byte: u8) -> String {
     match byte {
@@ -276,92 +207,6 @@ fn describe(byte: u8) -> String {
         byte if byte.is_ascii_graphic() => format!("the character {:?}", char::from(byte)),
         byte => format!("the byte 0x{byte:02X}"),
     }
-}
-
-/// What the header fields say about the body.
-#[derive(Default)]
-struct BodyHeaders {
-    count: usize,
-    length: Option<u64>,
-    chunked: bool,
-    /// Set by any expectation: the service answers an unknown one with 417 before the body, too.
-    expects_continue: bool,
-}
-
-impl BodyHeaders {
-    fn add(&mut self, line: &[u8]) -> Result<(), HeadError> {
-        self.count += 1;
-        if self.count > MAX_FIELDS {
-            return Err(HeadError::TooLarge);
-        }
-        if line.starts_with(b" ") || line.starts_with(b"\t") {
-            return Err(malformed("A header goes on in the next line"));
-        }
-        let colon = memchr(b':', line).ok_or_else(|| malformed("A header has no colon"))?;
-        let (name, value) = (&line[..colon], trim_blanks(&line[colon + 1..]));
-        if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
-            return Err(malformed("A header's name is not a token"));
-        }
-        if value.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t') {
-            return Err(malformed("A header's value has a control character"));
-        }
-        if name.eq_ignore_ascii_case(b"content-length") {
-            return self.take_length(value);
-        }
-        if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(HeadError::TransferCoding);
-            }
-            self.chunked = true;
-        } else if name.eq_ignore_ascii_case(b"expect") {
-            self.expects_continue = true;
-        } else if looks_like_framing(name) {
-            return Err(malformed("A header's name is almost Content-Length or Transfer-Encoding"));
-        }
-        Ok(())
-    }
-
-    fn take_length(&mut self, value: &[u8]) -> Result<(), HeadError> {
-        if self.length.is_some() {
-            return Err(malformed("Content-Length stands twice"));
-        }
-        let plain = (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-        let canonical = plain && (value == b"0" || value[0] != b'0');
-        let length =
-            std::str::from_utf8(value).ok().filter(|_| canonical).and_then(|digits| digits.parse().ok());
-        self.length = Some(length.ok_or_else(|| malformed("Content-Length is not a plain number"))?);
-        Ok(())
-    }
-
-    fn framing(&self, version: Version) -> Result<Framing, HeadError> {
-        match (self.chunked, self.length) {
-            (true, Some(_)) => Err(malformed("Content-Length and Transfer-Encoding exclude each other")),
-            (true, None) if version == Version::Http10 => {
-                Err(malformed("HTTP/1.0 knows no Transfer-Encoding"))
-            }
-            (true, None) => Ok(Framing::Chunked),
-            (false, Some(0) | None) => Ok(Framing::None),
-            (false, Some(length)) => Ok(Framing::Length(length)),
-        }
-    }
-}
-
-/// Whether a lenient server, one that maps hyphens and underscores to each other, may read the name as one that frames the
-/// body.
-fn looks_like_framing(name: &[u8]) -> bool {
-    if name.len() < b"contentlength".len() {
-        return false;
-    }
-    let letters = || name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
-    letters().eq(*b"contentlength") || letters().eq(*b"transferencoding")
-}
-
-/// Trims spaces and tabs only (RFC 9110 section 5.6.3): `trim_ascii` would also take a form feed, which is part of the value.
-fn trim_blanks(value: &[u8]) -> &[u8] {
-    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
-    let end = value.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
-    &value[start..end]
 }
 
 fn is_token(byte: u8) -> bool {

@@ -16,6 +16,7 @@ use tower::{Service, ServiceExt, util::Oneshot};
 use super::refused_head::RefusedHead;
 
 /// The phase of one connection, which its filter, its service and its socket share. Clones are the same phase.
+// A lock, since the acceptor reads it from another thread to choose a connection to evict.
 #[derive(Clone, Debug, Default)]
 pub(in crate::downstream) struct ConnectionPhase(Arc<Mutex<State>>);
 
@@ -46,7 +47,8 @@ impl ConnectionEnd {
     }
 }
 
-/// An extension of responses that are a few lines long. The connection of a client that does not read one may be evicted.
+/// An extension of responses that are a few lines long. The connection of a client that does not read one may be
+/// evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShortAnswer;
 
@@ -61,8 +63,8 @@ pub(in crate::downstream) enum WriteStall {
 
 #[derive(Debug)]
 struct State {
-    /// Waits for the service call that answers it. One place is enough: hyper calls the service for one head at a time and
-    /// in order, and the filter passes the next head only when hyper asks for more.
+    /// Waits for the service call that answers it. One place is enough: hyper calls the service for one head at a time
+    /// and in order, and the filter passes the next head only when hyper asks for more.
     refused: Option<RefusedHead>,
     is_answering: bool,
     /// Whether there has been a request at all.
@@ -130,6 +132,7 @@ impl ConnectionPhase {
     /// Since when the connection waits for a request; `None` while it answers one.
     pub(in crate::downstream) fn idle_since(&self) -> Option<Instant> {
         let state = self.lock();
+        // A client that has not read the end of its last answer is not idle either.
         (!state.is_answering && state.stalled.is_none()).then_some(state.idle_since)
     }
 
@@ -181,7 +184,8 @@ impl ConnectionPhase {
         self.lock().lingering_since
     }
 
-    /// Notes what ends the connection. The first cause stays: a client that is cut off for not reading also seems to close.
+    /// Notes what ends the connection. The first cause stays: a client that is cut off for not reading also seems to
+    /// close.
     pub(in crate::downstream) fn end(&self, by: EndedBy) {
         self.lock().ended_by.get_or_insert(by);
     }
@@ -205,8 +209,8 @@ impl ConnectionPhase {
     }
 }
 
-/// Keeps the [`ConnectionPhase`]: an exchange lasts from the call until the body of the response has been sent. It also puts
-/// the [`RefusedHead`] into the extensions of the request that stands for it.
+/// Keeps the [`ConnectionPhase`]: an exchange lasts from the call until the body of the response has been sent. It also
+/// puts the [`RefusedHead`] into the extensions of its replacement.
 #[derive(Clone, Debug)]
 pub(in crate::downstream) struct PhaseService<S> {
     inner: S,
@@ -230,6 +234,7 @@ where
 
     /// Takes the refused head before the future is polled: hyper may read the next head before that.
     fn call(&self, mut request: Request<R>) -> Self::Future {
+        // In the call and not in the future, so that hyper's next read finds the phase changed.
         self.phase.begin_exchange();
         if let Some(mut head) = self.phase.take_refused() {
             if let Some(id) = head.request_id.take() {
@@ -264,7 +269,8 @@ where
         let exchange = this.exchange.take().expect("a future is polled to its end once");
         exchange.0.set_answer_short(response.extensions_mut().remove::<ShortAnswer>().is_some());
         exchange.0.set_open_ended(response.body().size_hint().exact().is_none());
-        // The filter discards the rest of the body, and would discard a request behind it too: the client must not send one.
+        // The filter discards the rest of the body, and would discard a request behind it too: the client must not send
+        // one.
         if exchange.0.is_in_body() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -7,8 +7,8 @@ pub(super) enum Stage {
     Head,
     Length(u64),
     Chunked(Chunked),
-    /// The framing of the body is broken. hyper would tolerate some of that and parse what follows as a request, so that for
-    /// hyper the body ends here.
+    /// The framing of the body is broken. hyper would tolerate some of that and parse what follows as a request, so
+    /// that for hyper the body ends here.
     Broken,
     /// A head was refused. Nothing that follows it is a request.
     Refused,

@@ -31,6 +31,7 @@ impl std::str::FromStr for Listen {
 
     fn from_str(text: &str) -> Result<Self, InvalidListen> {
         if let Some(path) = text.strip_prefix("unix:") {
+            // Also the form of a URL, unix:///path.
             let path = path.strip_prefix("//").unwrap_or(path);
             let named = path.starts_with('/') && !path.ends_with('/') && !path.contains('\0');
             return if named { Ok(Self::Unix(path.into())) } else { Err(InvalidListen::UnixPath) };
@@ -40,6 +41,7 @@ impl std::str::FromStr for Listen {
         }
         match text.rsplit_once(':') {
             Some((host, port)) if host.eq_ignore_ascii_case("localhost") => {
+                // `parse` would also take `+80`.
                 let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
                 let port = port.parse().ok().filter(|_| digits);
                 port.map(Self::Localhost).ok_or(InvalidListen::Port)

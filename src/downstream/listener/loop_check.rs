@@ -8,7 +8,7 @@ use crate::forward_proxy::is_localhost;
 impl Listen {
     /// Whether a connection to `host` and `port` reaches this listener. Names other than `localhost` are not looked up.
     ///
-    /// Nothing reaches port 0, which stands for a port that is not chosen yet.
+    /// Nothing reaches port 0, which means a port that is not chosen yet.
     #[must_use]
     pub fn is_reached_at(&self, host: &str, port: u16) -> bool {
         let (own_port, addresses): (u16, &[IpAddr]) = match self {

@@ -37,11 +37,11 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody may have removed the file, and another program may have bound its own socket in the same place.
-        let is_answering =
+        // The file may have been removed, and another program may have bound its own socket in the same place.
+        let is_same_file =
             fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity);
-        if is_answering {
-            // Fails when somebody else has removed the file by now.
+        if is_same_file {
+            // Fails if the file has been removed in this moment.
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -1,4 +1,5 @@
-//! Looks a socket up in the kernel's text table (proc_pid_net(5)), which exists everywhere, but is read as a whole each time.
+//! Looks a socket up in the kernel's text table (proc_pid_net(5)), which exists everywhere, but is read as a whole each
+//! time.
 
 use std::{
     fs,
@@ -49,6 +50,7 @@ fn address(text: &str) -> Option<(IpAddr, u16)> {
     let port = u16::from_str_radix(port, 16).ok()?;
     let mut bytes = [0; 16];
     for (at, group) in bytes.chunks_exact_mut(4).enumerate().take(ip.len() / 8) {
+        // The kernel prints each group as a number in its own byte order.
         let group_text = ip.get(at * 8..at * 8 + 8)?;
         group.copy_from_slice(&u32::from_str_radix(group_text, 16).ok()?.to_ne_bytes());
     }

@@ -1,4 +1,5 @@
-//! Asks the kernel for one socket by its two ends (sock_diag(7)), which takes as long with ten thousand sockets as with one.
+//! Asks the kernel for one socket by its two ends (sock_diag(7)), which takes as long with ten thousand sockets as with
+//! one.
 
 use std::{
     io::{self, Read},
@@ -94,8 +95,8 @@ fn request(local: SocketAddr, remote: SocketAddr) -> [u8; HEADER_LEN + REQUEST_L
     request
 }
 
-/// The interface to look on. The kernel finds an unbound socket on any interface, but one that is bound to an interface only
-/// on that one. Between processes of this machine it is `lo`, except for link-local addresses, which name theirs.
+/// The interface to look on. The kernel finds an unbound socket on any interface, but one that is bound to an interface
+/// only on that one. Between processes of this machine it is `lo`, except for link-local addresses, which name theirs.
 fn interface(one: SocketAddr, other: SocketAddr) -> u32 {
     let scope = |address| match address {
         SocketAddr::V6(address) => address.scope_id(),

@@ -47,8 +47,8 @@ impl Stream {
         }
     }
 
-    /// Has the connection find out by a PING whether its path is dead, since the stream has been silent for too long. Until
-    /// then new requests use other connections.
+    /// Has the connection find out by a PING whether its path is dead, since the stream has been silent for too long.
+    /// Until then new requests use other connections.
     pub(in crate::upstream) fn suspect(&self) {
         self.state.liveness.suspect();
     }
@@ -71,8 +71,8 @@ pub(in crate::upstream) struct SendError {
     pub(in crate::upstream) unsent: bool,
 }
 
-/// Whether the upstream says that it has not processed the request: it refused the stream, wants HTTP/1.1, or went away before
-/// it saw the stream (RFC 9113 sections 6.8, 7 and 8.7). Only then may any request be repeated.
+/// Whether the upstream says that it has not processed the request: it refused the stream, wants HTTP/1.1, or went away
+/// before it saw the stream (RFC 9113 sections 6.8, 7 and 8.7). Only then may any request be repeated.
 fn is_unprocessed(error: &h2::Error) -> bool {
     // h2 reports GOAWAY only to the streams above the last one that the frame names.
     let is_above_last = error.is_go_away();
@@ -100,14 +100,15 @@ impl Upload {
     /// Ready when h2 has the complete body, or when the upstream wants no more of it. The response says why.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            // Registers the task for a reset, which would otherwise be noticed with the next chunk or window update only.
+            // Registers the task for a reset, which would otherwise be noticed with the next chunk or window update
+            // only.
             if self.stream.poll_reset(context).is_ready() {
                 return Poll::Ready(());
             }
             let Some(chunk) = self.pending.take() else {
                 let Some(chunk) = ready!(self.body.poll_chunk(context)) else { return Poll::Ready(()) };
-                // One byte is enough to be woken. h2 reserves the rest once it has the chunk; reserving it earlier would take it
-                // from the connection window that all streams share.
+                // One byte is enough to be woken. h2 reserves the rest once it has the chunk; reserving it earlier
+                // would take it from the connection window that all streams share.
                 self.stream.reserve_capacity(1);
                 self.pending = Some(chunk);
                 continue;

@@ -12,14 +12,14 @@ use crate::upstream::{
     request_body::RequestBody,
 };
 
-/// The shortest time between two looks for connections that are idle for too long.
+/// The shortest time between two sweeps for connections that are idle for too long.
 const MIN_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The open connections to one upstream.
 #[derive(Default)]
 pub(super) struct Connections {
-    /// Idle ones, each with the time at which it was returned. Last in, first out: the connections in use stay warm, and the
-    /// surplus of a burst grows old and is closed.
+    /// Idle ones, each with the time at which it was returned. Last in, first out: the connections in use stay warm,
+    /// and the surplus of a burst grows old and is closed.
     pub(super) http1: Vec<(Http1, Instant)>,
     /// The oldest first.
     pub(super) http2: Vec<Http2>,
@@ -46,7 +46,7 @@ pub(super) struct Http2 {
     pub(super) alert: Alert,
     /// Which connection of the pool it is, counted from one.
     pub(super) number: u64,
-    /// After this it takes no more requests; those under way go on.
+    /// After this it takes no more requests; its current ones continue.
     pub(super) expires: Instant,
 }
 

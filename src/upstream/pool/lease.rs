@@ -116,8 +116,8 @@ impl Lease {
         }
     }
 
-    /// Returns the connection when the stream of `download` has ended, whose last byte has been read. Dropping it before its
-    /// end would reset the stream, and upstreams close connections with many resets (CVE-2023-44487).
+    /// Returns the connection when the stream of `download` has ended, whose last byte has been read. Dropping it
+    /// before its end would reset the stream, and upstreams close connections with many resets (CVE-2023-44487).
     pub(in crate::upstream) fn give_back_after(self, mut download: http2::Download) {
         if download.has_ended() {
             return self.give_back();

@@ -1,4 +1,4 @@
-//! Requests and answers, with the names of the API reference.
+//! The requests and responses, named as in the API reference.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(in crate::credentials::user_pool) struct RespondToAuthChallenge<'a> {
     pub(in crate::credentials::user_pool) challenge_responses: Parameters,
 }
 
-/// What InitiateAuth and RespondToAuthChallenge answer: tokens or the next challenge.
+/// The response to InitiateAuth and RespondToAuthChallenge: tokens or the next challenge.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::credentials::user_pool) struct AuthResponse {
@@ -41,7 +41,7 @@ pub(in crate::credentials::user_pool) struct AuthResponse {
     pub(in crate::credentials::user_pool) available_challenges: Option<Vec<String>>,
 }
 
-/// Tokens as the API delivers them.
+/// The tokens in a response.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::credentials::user_pool) struct AuthenticationResult {
@@ -54,7 +54,7 @@ pub(in crate::credentials::user_pool) struct AuthenticationResult {
     pub(in crate::credentials::user_pool) new_device_metadata: Option<NewDeviceMetadata>,
 }
 
-/// The names of a device that the pool wants confirmed.
+/// The keys of a device that the pool wants to have confirmed.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::credentials::user_pool) struct NewDeviceMetadata {
@@ -62,7 +62,7 @@ pub(in crate::credentials::user_pool) struct NewDeviceMetadata {
     pub(in crate::credentials::user_pool) device_group_key: Option<String>,
 }
 
-/// GetTokensFromRefreshToken. The client's secret itself goes along, not a hash of it.
+/// GetTokensFromRefreshToken. It takes the client's secret itself, not a hash of it.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::credentials::user_pool) struct GetTokensFromRefreshToken<'a> {
@@ -74,7 +74,7 @@ pub(in crate::credentials::user_pool) struct GetTokensFromRefreshToken<'a> {
     pub(in crate::credentials::user_pool) device_key: Option<&'a str>,
 }
 
-/// What GetTokensFromRefreshToken answers.
+/// The response to GetTokensFromRefreshToken.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::credentials::user_pool) struct RenewedTokens {
@@ -91,7 +91,7 @@ pub(in crate::credentials::user_pool) struct RevokeToken<'a> {
     pub(in crate::credentials::user_pool) client_secret: Option<&'a str>,
 }
 
-/// An answer of which nothing is needed.
+/// A response of which nothing is used.
 #[derive(Deserialize)]
 pub(in crate::credentials::user_pool) struct Done {}
 
@@ -105,7 +105,7 @@ pub(in crate::credentials::user_pool) struct ConfirmDevice<'a> {
     pub(in crate::credentials::user_pool) device_name: &'static str,
 }
 
-/// What the pool checks a device's password with.
+/// The verifier of a device's password.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::credentials::user_pool) struct SecretVerifier<'a> {
@@ -121,7 +121,7 @@ pub(in crate::credentials::user_pool) struct AssociateSoftwareToken {
     pub(in crate::credentials::user_pool) session: Option<SecretString>,
 }
 
-/// What AssociateSoftwareToken answers.
+/// The response to AssociateSoftwareToken.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::credentials::user_pool) struct SoftwareToken {
@@ -140,7 +140,7 @@ pub(in crate::credentials::user_pool) struct VerifySoftwareToken<'a> {
     pub(in crate::credentials::user_pool) user_code: &'a str,
 }
 
-/// What VerifySoftwareToken answers.
+/// The response to VerifySoftwareToken.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::credentials::user_pool) struct VerifiedSoftwareToken {

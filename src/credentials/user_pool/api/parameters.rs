@@ -1,4 +1,4 @@
-//! The named values of a step of a sign-in.
+//! The named parameters of a step of a sign-in.
 
 use std::{borrow::Cow, collections::BTreeMap};
 

@@ -35,8 +35,8 @@ const MAX_CONNECTIONS: usize = 16;
 /// How long the browser may read nothing of a page.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the last page may take to reach the browser. Longer than the grace for connections without a request, or that
-/// would always elapse.
+/// How long the last page may take to reach the browser. Longer than the grace for connections without a request, or
+/// that would always elapse.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How much of a request body is discarded, in bytes. A redirect has none.
@@ -44,8 +44,8 @@ const MAX_DISCARD: u64 = 64 * 1024;
 
 /// Listens at `http://localhost:PORT/callback`.
 ///
-/// It binds both loopback addresses: a browser may try either for `localhost`, and another program on the other one would
-/// receive the code.
+/// It binds both loopback addresses: a browser may try either for `localhost`, and another program on the other one
+/// would receive the code.
 #[derive(Debug)]
 pub(super) struct Callback {
     listeners: Mutex<Vec<Listener>>,
@@ -113,9 +113,9 @@ fn closed() -> std::io::Error {
     std::io::ErrorKind::NotConnected.into()
 }
 
-/// Admits connections of this user only. Another user of this machine can read `state` from the arguments of the browser, and
-/// must not complete the sign-in with a code of another account. Where the kernel does not say who connects, `state` alone
-/// decides.
+/// Admits connections of this user only. Another user of this machine can read `state` from the arguments of the
+/// browser, and must not complete the sign-in with a code of another account. Where the kernel does not say who
+/// connects, `state` alone decides.
 fn settings() -> downstream::Settings {
     let foreign = page(StatusCode::FORBIDDEN, "This sign-in belongs to another user of this machine.");
     let foreign = downstream::serialized(&foreign);

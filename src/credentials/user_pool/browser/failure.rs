@@ -1,41 +1,41 @@
-//! Why a sign-in in a browser came to nothing.
+//! Why a sign-in in a browser failed.
 
 use std::{error::Error, fmt, io};
 
 use crate::{aws_http::foreign::ForeignAnswer, credentials::user_pool::exchange::ExchangeError};
 
-/// Why a sign-in in a browser came to nothing.
+/// Why a sign-in in a browser failed.
 #[derive(Debug)]
 pub enum BrowserError {
-    /// The setting `domain` is absent.
+    /// The setting `domain` is missing.
     NoDomain,
-    /// The setting `domain` is no host.
+    /// The setting `domain` is not a host.
     Domain(String),
     /// The redirect port cannot be listened on.
     Listen(u16, io::Error),
-    /// The browser did not come back in time.
+    /// The redirect did not come in time.
     TimedOut,
-    /// The login page sent an error back.
+    /// The login page redirected with an error.
     Refused {
         /// RFC 6749's code.
         code: String,
-        /// The page's own words.
+        /// The page's description.
         description: Option<String>,
     },
-    /// The token endpoint refused the code, with RFC 6749's code for why.
+    /// The token endpoint refused the code, with this error code of RFC 6749.
     TokensRefused(String),
-    /// Something that stands before the token endpoint answered in its place.
+    /// Something between this machine and the token endpoint answered in its place.
     Foreign(ForeignAnswer),
     /// The token endpoint did not answer.
     ExchangeError(ExchangeError),
-    /// The token endpoint's answer makes no sense.
+    /// The token endpoint's response is incomplete or malformed.
     Unintelligible,
     /// The ID token is not for this sign-in; the text says why.
     IdToken(&'static str),
 }
 
 impl BrowserError {
-    /// What to do about it, where there is something.
+    /// What to do about it, if anything helps.
     fn advice(&self) -> Option<&'static str> {
         let code = match self {
             Self::Refused { code, .. } | Self::TokensRefused(code) => code.as_str(),

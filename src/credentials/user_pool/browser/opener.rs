@@ -1,4 +1,4 @@
-//! Opening a page in the user's browser.
+//! Opens a page in the user's browser.
 
 use std::{
     ffi::OsStr,
@@ -14,7 +14,7 @@ const OPENER: &str = "open";
 #[cfg(not(target_os = "macos"))]
 const OPENER: &str = "xdg-open";
 
-/// What a browser needs to find its display, its profile and its language; secrets are not among it.
+/// The environment that a browser needs for its display, profile and language. Other variables may hold secrets.
 const KEPT_VARIABLES: [&str; 18] = [
     "BROWSER",
     "DBUS_SESSION_BUS_ADDRESS",

@@ -29,8 +29,8 @@ impl<'a> SignIn<'a> {
     }
 }
 
-/// Marks a refused device password as the device's: it says nothing about the user's password, and the sign-in goes on without
-/// the device.
+/// Marks a refused device password as the device's: it says nothing about the user's password, and the sign-in
+/// continues without the device.
 fn into_device_error(error: Error) -> Error {
     match error {
         Error::Refused(mut refusal)

@@ -1,4 +1,4 @@
-//! The password that a device makes up for itself, and its verifier.
+//! The random password of a device, and its verifier.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub(in crate::credentials::user_pool) struct DeviceSecret {
 }
 
 impl DeviceSecret {
-    /// Makes a device's password out of 40 random bytes, and its verifier with 16 more as the salt.
+    /// Makes a device's password from 40 random bytes, and its verifier with 16 more as the salt.
     pub(in crate::credentials::user_pool) fn new(
         group_key: &str,
         device_key: &str,

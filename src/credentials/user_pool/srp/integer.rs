@@ -3,10 +3,10 @@
 use crypto_bigint::U3072;
 use zeroize::Zeroize;
 
-/// More hexadecimal digits than the group's modulus has by far; a longer number is nonsense.
+/// The longest number that is parsed, in hexadecimal digits. The group's modulus has far fewer.
 const MAX_DIGITS: usize = 4096;
 
-/// An integer as `BigInteger.toByteArray` gives it: big-endian two's complement, as short as can be.
+/// An integer as `BigInteger.toByteArray` gives it: big-endian two's complement, as short as possible.
 ///
 /// A positive number whose top bit is set therefore starts with a zero byte.
 #[derive(Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(super) struct Integer(Vec<u8>);
 
 impl Integer {
     /// Parses `BigInteger.toString(16)`: no leading zeros, so possibly an odd number of digits, and
-    /// a minus sign for a negative number. Upper case and leading zeros are taken as well.
+    /// a minus sign for a negative number. Upper case and leading zeros are accepted as well.
     pub(super) fn from_hex(text: &str) -> Option<Self> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(digits) => (true, digits),
@@ -62,7 +62,7 @@ impl Integer {
         &self.0
     }
 
-    /// `BigInteger.toString(16)` of a number that is not negative, save for leading zeros.
+    /// `BigInteger.toString(16)` of a number that is not negative, except for leading zeros.
     pub(super) fn to_hex(&self) -> String {
         let mut text = String::with_capacity(self.0.len() * 2);
         for byte in &self.0 {

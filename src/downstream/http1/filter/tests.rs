@@ -239,8 +239,8 @@ async fn a_client_that_keeps_sending_after_a_refusal_is_listened_to_up_to_two_li
     }
 }
 
-/// A client of a filter that has been given the head of this request, and how long the filter holds an answer back while the
-/// client does what `sends` says.
+/// A client of a filter that has been given the head of this request, and how long the filter holds an answer back
+/// while the client does what `sends` says.
 async fn held_back<F: Future<Output = ()>>(
     head: &str,
     sends: impl FnOnce(tokio::io::DuplexStream) -> F,
