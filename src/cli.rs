@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_dashes_belongs_to_the_program() {
+    fn arguments_after_the_dashes_belong_to_the_program() {
         let line = "exec --max-body 1MiB -- npm --listen x -- --help";
         let Ok(Command::Exec { program, .. }) = parse(words(line)) else { panic!("valid") };
         let arguments = ["--listen", "x", "--", "--help"].map(OsString::from).to_vec();
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn no_command_prints_help_and_is_no_error() {
+    fn no_command_prints_help_and_succeeds() {
         for line in ["", "--help", "--version", "serve --help"] {
             assert_eq!(parse(words(line)).expect_err(line).exit_code(), 0, "{line}");
         }

@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_are_told_from_zones_and_other_words() {
+    fn regions_are_distinguished_from_zones_and_other_words() {
         for region in ["eu-west-1", "us-gov-west-1", "eusc-de-east-1", "ap-southeast-12", "us-isob-east-1"] {
             assert!(is_region(region), "{region}");
         }

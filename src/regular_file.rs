@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_named_and_not_waited_for() {
+    fn irregular_files_are_named_and_not_waited_for() {
         let folder = tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         rustix::fs::mknodat(CWD, path("pipe"), FileType::Fifo, Mode::RUSR, 0).expect("a pipe");

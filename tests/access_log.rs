@@ -79,7 +79,7 @@ async fn a_refused_head_has_the_method_the_path_and_the_id_that_it_had() {
 }
 
 #[tokio::test]
-async fn a_tls_handshake_has_a_line_that_says_so() {
+async fn a_tls_handshake_is_logged_as_such() {
     let (program, _upstream, _folder, _sandbox) = start().await;
     let mut client = connect(&program).await;
     client.write(b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03").await;

@@ -28,7 +28,7 @@ async fn probes_say_alive_started_and_ready_under_all_their_names() {
 }
 
 #[tokio::test]
-async fn before_there_are_credentials_only_livez_is_content() {
+async fn before_the_first_credentials_only_livez_succeeds() {
     let running = Setup::new()
         .faults(|faults| faults.always("InitiateAuth", Fault::Hang))
         .without_waiting()
@@ -154,7 +154,7 @@ async fn under_way(drain: Duration) -> UnderWay {
 }
 
 #[tokio::test]
-async fn what_is_under_way_at_shutdown_is_finished_and_nothing_new_begun() {
+async fn requests_in_flight_at_shutdown_finish_and_no_new_ones_begin() {
     let UnderWay { mut running, mut client, release, _upstream } = under_way(Duration::from_secs(25)).await;
     let mut resting = running.proxy.connect().await;
     let answer = running.proxy.ask_admin(request("POST", "/quitquitquit", "")).await;
@@ -173,7 +173,7 @@ async fn what_is_under_way_at_shutdown_is_finished_and_nothing_new_begun() {
 }
 
 #[tokio::test]
-async fn what_takes_longer_than_the_drain_timeout_is_cut() {
+async fn requests_longer_than_the_drain_timeout_are_cut() {
     let UnderWay { mut running, mut client, release: _release, _upstream } =
         under_way(Duration::from_millis(100)).await;
     running.proxy.begin_shutdown();

@@ -57,7 +57,7 @@ async fn a_whole_url_is_sent_below_the_upstream_and_refused_elsewhere() {
 }
 
 #[tokio::test]
-async fn what_a_person_types_is_encoded_for_the_wire() {
+async fn typed_paths_and_queries_are_encoded_for_the_wire() {
     let sandbox = start().await;
     let ended = call(&sandbox, &["GET", "/größe und maß/#1?q=ä b"]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -87,7 +87,7 @@ async fn a_body_comes_from_the_command_line_from_a_file_or_from_stdin() {
 }
 
 #[tokio::test]
-async fn the_exit_code_is_22_for_errors_of_the_upstream_whose_body_is_still_printed() {
+async fn upstream_errors_exit_with_22_and_print_the_body() {
     let sandbox = start().await;
     for (path, code) in
         [("/status/200", 0), ("/status/304", 0), ("/status/404", 22), ("/status/503", 22), ("/denied", 22)]
@@ -134,7 +134,7 @@ async fn a_body_that_breaks_off_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_failed_sign_in_is_told_and_nothing_is_sent() {
+async fn a_failed_sign_in_is_reported_and_no_request_is_sent() {
     let sandbox = start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = program::signed_in(&["call", "GET", "/"], &sandbox, folder.path());
@@ -146,7 +146,7 @@ async fn a_failed_sign_in_is_told_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_wrong_usage() {
+async fn contradicting_arguments_are_wrong_usage() {
     let sandbox = start().await;
     for arguments in [
         &["GE T", "/"][..],

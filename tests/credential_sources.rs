@@ -109,7 +109,7 @@ async fn guests_sign_as_the_role_of_guests() {
 }
 
 #[tokio::test]
-async fn a_pool_without_guests_says_so() {
+async fn a_pool_without_guests_is_reported() {
     let running = Setup::new()
         .sandbox(|sandbox| sandbox.guests = false)
         .proxy(as_guest)
@@ -140,7 +140,7 @@ async fn the_classic_flow_signs_as_the_chosen_role() {
 }
 
 #[tokio::test]
-async fn a_page_in_place_of_an_answer_of_sts_is_told_and_passes() {
+async fn a_page_in_place_of_an_sts_answer_is_logged_and_transient() {
     let running = Setup::new()
         .proxy(|settings| {
             let pool = pool(settings);
@@ -176,7 +176,7 @@ async fn a_page_in_place_of_an_answer_of_sts_is_told_and_passes() {
 }
 
 #[tokio::test]
-async fn a_pool_without_the_classic_flow_says_so() {
+async fn a_pool_without_the_classic_flow_is_reported() {
     let running = Setup::new()
         .sandbox(|sandbox| sandbox.classic_flow = false)
         .proxy(|settings| {

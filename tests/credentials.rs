@@ -145,7 +145,7 @@ async fn outages_of_every_kind_are_recovered_from() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_tried_once_and_says_so() {
+async fn a_wrong_password_is_tried_once_and_reported() {
     let running = Setup::new()
         .proxy(|settings| with_user_pool(settings, |pool| pool.password = Some("wrong".into())))
         .without_waiting()
@@ -193,7 +193,7 @@ async fn a_hundred_refusals_at_once_cause_one_refresh() {
 }
 
 #[tokio::test]
-async fn a_refused_token_costs_one_hidden_replay_whatever_the_method() {
+async fn a_refused_token_costs_one_hidden_retry_for_every_method() {
     let running = start().await;
     running.sandbox.expire_credentials();
     let answer = running.proxy.send(request("POST", "/orders", "once")).await;

@@ -305,7 +305,7 @@ async fn leave_before_the_second(mut stream: impl AsyncRead + AsyncWrite + Unpin
 }
 
 #[tokio::test]
-async fn what_an_http2_upstream_has_not_begun_is_sent_again_whatever_the_method() {
+async fn unprocessed_http2_requests_are_sent_again_for_every_method() {
     for manner in [Manner::Reset(Reason::REFUSED_STREAM), Manner::GoAwayBefore] {
         let authority = Authority::new();
         let (url, _tasks) = http2(&authority, manner).await;
@@ -321,7 +321,7 @@ async fn what_an_http2_upstream_has_not_begun_is_sent_again_whatever_the_method(
 }
 
 #[tokio::test]
-async fn what_an_http2_upstream_may_have_begun_is_not_sent_again() {
+async fn possibly_processed_http2_requests_are_not_sent_again() {
     for manner in [Manner::Reset(Reason::CANCEL), Manner::Reset(Reason::INTERNAL_ERROR), Manner::GoAwayAfter]
     {
         let authority = Authority::new();

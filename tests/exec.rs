@@ -118,7 +118,7 @@ async fn the_program_inherits_what_the_shell_would_have_given_it() {
 }
 
 #[tokio::test]
-async fn no_secret_of_ours_is_in_the_programs_environment() {
+async fn no_secret_of_the_proxy_is_in_the_programs_environment() {
     let (sandbox, folder) = sandbox().await;
     let mut command = exec_of(&sandbox, folder.path(), &[], &["/usr/bin/env"]);
     command
@@ -216,7 +216,7 @@ async fn requests_that_outlive_the_program_are_finished() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_told_to_quit_ends_the_program() {
+async fn quitquitquit_ends_the_program() {
     let (sandbox, folder) = sandbox().await;
     let flags = ["--admin-listen", "127.0.0.1:0", "--log-level", "info"];
     let program = Program::start(exec(&sandbox, folder.path(), &flags, SERVER));

@@ -70,7 +70,7 @@ async fn a_text_without_a_canonical_request_is_a_failure() {
 }
 
 #[tokio::test]
-async fn the_help_knows_the_command_and_hides_the_options_of_old() {
+async fn help_shows_the_command_and_hides_legacy_options() {
     let ended = program::run(program::command(&["call", "--help"])).await;
     assert!(ended.stdout.contains("--query") && !ended.stdout.contains("--path-template"));
 }

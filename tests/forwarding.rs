@@ -108,7 +108,7 @@ async fn chunked_uploads_arrive_with_a_length() {
 }
 
 #[tokio::test]
-async fn what_a_client_signed_itself_is_replaced() {
+async fn a_clients_own_signature_is_replaced() {
     let running = start().await;
     let mut request = get("/x");
     let own = [
@@ -505,7 +505,7 @@ async fn arrives_unchanged(running: &support::Running, case: Generated) -> Resul
 }
 
 #[test]
-fn whatever_is_asked_arrives_unchanged_and_verified() {
+fn any_request_arrives_unchanged_and_verified() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime");
     let running = runtime.block_on(start());

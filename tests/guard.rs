@@ -395,7 +395,7 @@ async fn no_upstream_speaks_in_the_proxys_name() {
 }
 
 #[tokio::test]
-async fn the_token_is_asked_of_everybody() {
+async fn every_client_needs_the_token() {
     let running = Setup::new()
         .proxy(|settings| settings.proxy.guard.bearer_token = Some("only-clients-know".into()))
         .start()
@@ -489,7 +489,7 @@ async fn offers_of_other_protocols_are_ignored() {
 }
 
 #[tokio::test]
-async fn a_tls_handshake_is_told_to_come_without_tls_at_once() {
+async fn a_tls_handshake_is_answered_at_once_in_plain_http() {
     let running = start().await;
     let mut connection = running.proxy.connect().await;
     // No line end, and nothing behind it: a client of TLS waits for the server now.

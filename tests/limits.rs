@@ -188,7 +188,7 @@ async fn a_small_upload_that_drips_gives_way_to_nobody_and_has_its_time_from_eac
 }
 
 #[tokio::test]
-async fn an_upload_that_comes_quickly_gives_way_to_nobody() {
+async fn a_fast_upload_is_never_cut_for_another() {
     let running = with_body_memory(1_000_000).await;
     let mut first = begin_upload(&running, 900_000).await;
     first.write("x".repeat(899_999)).await;
@@ -248,7 +248,7 @@ async fn idle_connections_give_way_to_new_ones_longest_idle_first() {
 }
 
 #[tokio::test]
-async fn a_flood_of_silent_connections_keeps_nobody_out() {
+async fn a_flood_of_silent_connections_blocks_no_client() {
     let running = Setup::new().proxy(|settings| settings.proxy.limits.max_connections = 16).start().await;
     let mut silent = Vec::new();
     for round in 0..20 {
@@ -266,7 +266,7 @@ async fn a_flood_of_silent_connections_keeps_nobody_out() {
 const STALL: Duration = Duration::from_millis(500);
 
 #[tokio::test]
-async fn clients_that_ask_on_and_read_no_refusal_keep_nobody_out() {
+async fn clients_that_pipeline_and_read_no_refusal_block_no_client() {
     let running = Setup::new()
         .proxy(|settings| {
             settings.proxy.limits.max_connections = 8;
@@ -310,7 +310,7 @@ async fn silent_connections_to_the_admin_listener_starve_no_probe() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_are_told_so_when_none_is_idle() {
+async fn connections_beyond_the_limit_get_503_when_none_is_idle() {
     let held = Held::start().await;
     let running = Setup::new()
         .upstream(held.upstream.url())
@@ -381,7 +381,7 @@ async fn a_request_that_finds_no_place_keeps_its_connection() {
 }
 
 #[tokio::test]
-async fn continue_is_said_to_admitted_requests_only() {
+async fn only_admitted_requests_get_100_continue() {
     let running = start().await;
     let head = |host: &str| {
         format!("POST /x HTTP/1.1\r\nhost: {host}\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")

@@ -58,7 +58,7 @@ fn resident(program: &Program) -> usize {
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_stops_neither_requests_nor_the_end() {
+async fn an_unread_log_blocks_neither_requests_nor_shutdown() {
     let (upstream, sandbox, folder) = (answering().await, sandbox().await, folder());
     for signals in [&["TERM"][..], &["TERM", "TERM"], &["TERM", "INT"]] {
         let program = Program::start_unread_after(serve_to(&upstream, &sandbox, folder.path()), READY);
@@ -75,7 +75,7 @@ async fn a_log_that_nobody_reads_stops_neither_requests_nor_the_end() {
 }
 
 #[tokio::test]
-async fn lines_that_nobody_reads_are_bounded_and_their_loss_is_told_later() {
+async fn unread_log_lines_are_bounded_and_their_loss_is_reported_later() {
     let (upstream, sandbox, folder) = (answering().await, sandbox().await, folder());
     let program = Program::start_unread_after(serve_to(&upstream, &sandbox, folder.path()), READY);
     let url = program.logged("ready", "url").await;

@@ -50,7 +50,7 @@ async fn wrong_usage_is_code_2_and_names_what_was_meant() {
 }
 
 #[tokio::test]
-async fn an_invalid_configuration_is_code_64_and_all_mistakes_are_told() {
+async fn an_invalid_configuration_exits_with_64_and_reports_all_mistakes() {
     let folder = folder();
     std::fs::write(folder.path().join("mistaken.toml"), "upstrem = \"https://x.example\"\n").expect("a file");
     let mut serve = command(&["serve", "--max-body", "1x", "--config", "mistaken.toml"]);
@@ -303,7 +303,7 @@ async fn a_second_signal_is_final() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_crash_leaves_no_core_file_whatever_the_limit() {
+async fn a_crash_leaves_no_core_file_at_any_limit() {
     let (sandbox, folder) = (sandbox().await, folder());
     let script = "ulimit -Sc $(ulimit -Hc); exec \"$@\"";
     let program = Program::start(through_shell(&serve(&sandbox, folder.path()), script));
@@ -390,7 +390,7 @@ async fn wait_says_that_nothing_answers() {
 }
 
 #[tokio::test]
-async fn a_sign_in_that_only_a_person_can_mend_is_told_plainly() {
+async fn a_sign_in_that_needs_a_person_says_what_to_do() {
     let sandbox = sandbox().await;
     for (variable, value, words) in [
         ("COUNTERSIGN_PASSWORD", "wrong", "password"),
@@ -423,7 +423,7 @@ fn serve_with(mut serve: tokio::process::Command, variable: &str, value: &str) -
 }
 
 #[tokio::test]
-async fn a_cognito_that_cannot_be_reached_is_told_plainly_and_waited_for() {
+async fn an_unreachable_cognito_is_reported_and_retried() {
     let (sandbox, folder) = (sandbox().await, folder());
     sandbox.stop(Service::UserPool).await;
     let program = Program::start(serve(&sandbox, folder.path()));

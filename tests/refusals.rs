@@ -38,7 +38,7 @@ const HEAD: &str =
     "HTTP/1.1 403 Forbidden\r\nx-amzn-requestid: id-1\r\nx-amzn-errortype: InvalidSignatureException\r\n";
 
 #[tokio::test]
-async fn another_signature_is_told_with_the_place_where_the_request_was_changed() {
+async fn a_different_signature_is_explained_with_the_changed_part() {
     let upstream = Upstream::start(|_, mut wire| async move {
         while let Some(request) = wire.request().await {
             let field = |name: &str| {
@@ -76,7 +76,7 @@ async fn another_signature_is_told_with_the_place_where_the_request_was_changed(
 }
 
 #[tokio::test]
-async fn a_refusal_of_the_backend_is_its_own_affair() {
+async fn a_403_of_the_backend_is_not_interpreted() {
     let upstream = Upstream::start(|_, mut wire| async move {
         while wire.request().await.is_some() {
             wire.write("HTTP/1.1 403 Forbidden\r\ncontent-length: 23\r\n\r\n{\"message\":\"Forbidden\"}")

@@ -390,7 +390,7 @@ async fn a_custom_sign_in_can_begin_with_the_password() {
 }
 
 #[tokio::test]
-async fn without_custom_challenges_there_is_no_custom_sign_in() {
+async fn custom_sign_in_needs_custom_challenges() {
     let sandbox = start().await;
     let answer = initiate(&sandbox, "CUSTOM_AUTH", json!({ "USERNAME": "demo" })).await;
     let message = "Custom auth lambda trigger is not configured for the user pool.";

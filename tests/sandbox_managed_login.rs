@@ -86,7 +86,7 @@ async fn a_code_and_its_verifier_give_tokens() {
 }
 
 #[tokio::test]
-async fn without_the_openid_scope_there_is_no_id_token() {
+async fn an_id_token_needs_the_openid_scope() {
     let sandbox = start().await;
     let code = code(&sandbox, sandbox.client_id(), "&scope=email").await;
     let tokens = redeem(&sandbox, sandbox.client_id(), &code, VERIFIER).await.json();

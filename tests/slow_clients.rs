@@ -126,7 +126,7 @@ async fn latency(proxy: &Proxy, requests: usize) -> (Duration, Duration) {
 
 #[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "the number of clients is a knob of this test alone")]
-async fn slow_clients_are_cut_off_and_keep_nobody_waiting() {
+async fn slow_clients_are_cut_off_and_delay_no_other_client() {
     let each = std::env::var("HOSTILE_SLOW").map_or(EACH, |each| each.parse().expect("a number"));
     let upstream = upstream().await;
     let running = Setup::new()

@@ -119,7 +119,7 @@ async fn many_requests_share_one_http_2_connection() {
 }
 
 #[tokio::test]
-async fn clients_that_do_not_read_keep_nobody_from_the_shared_connection() {
+async fn clients_that_do_not_read_do_not_block_a_shared_connection() {
     let secured = secured(&["h2"]).await;
     assert_eq!(secured.running.proxy.get("/first").await.status, 200);
     let _unread = answers_begun(&secured, 20, "/bytes/100000000").await;
@@ -225,7 +225,7 @@ async fn answers_begun(secured: &Secured, count: usize, path: &str) -> Vec<Conne
 }
 
 #[tokio::test]
-async fn after_goaway_the_next_request_gets_a_connection_of_its_own() {
+async fn after_goaway_the_next_request_gets_a_new_connection() {
     let secured = secured(&["h2"]).await;
     for _ in 0..5 {
         let answer = secured.running.proxy.send(request("POST", "/x", "hi")).await;

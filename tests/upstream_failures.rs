@@ -43,7 +43,7 @@ async fn an_upstream_that_comes_back_between_attempts_is_reached() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_found_is_said_to_be_one() {
+async fn an_unknown_host_name_is_reported_as_such() {
     // Longer than a label may be, so that no name server is asked.
     let running = Setup::new().upstream(format!("http://{}.invalid", "x".repeat(64))).start().await;
     let answer = running.proxy.get("/x").await;
@@ -75,7 +75,7 @@ async fn over_tls(upstream: &Upstream, connect: Duration) -> (Running, Authority
 }
 
 #[tokio::test]
-async fn an_upstream_that_does_not_speak_tls_is_said_to_fail_at_it() {
+async fn an_upstream_without_tls_is_reported_as_a_tls_failure() {
     let upstream = Upstream::start(|_, mut wire| async move { wire.write("220 mail ready\r\n").await }).await;
     let (running, _authority) = over_tls(&upstream, Duration::from_secs(3)).await;
     let answer = running.proxy.get("/x").await;
@@ -137,7 +137,7 @@ async fn an_answer_that_does_not_begin_in_time_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_path_that_has_gone_dead_costs_one_timeout_whatever_rests_on_it() {
+async fn a_dead_network_path_costs_one_timeout_for_all_idle_connections() {
     let both = Arc::new(Barrier::new(2));
     let upstream = Upstream::start(move |number, mut wire| {
         let both = Arc::clone(&both);
@@ -414,7 +414,7 @@ async fn problems_carry_the_clients_own_request_id() {
 }
 
 #[tokio::test]
-async fn a_fault_is_over_when_it_is_over() {
+async fn a_credentials_outage_ends_with_its_cause() {
     let running = start().await;
     running.sandbox.faults().next(INVOKE, 1, Fault::Status(500));
     assert_eq!(running.proxy.send(get("/x")).await.status, 500);

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_is_wrong_usage() {
+    fn unknown_arguments_are_wrong_usage() {
         for words in [
             &["--path-template", "/{id}"][..],
             &["--path-template", "/{id}", "--params", "[1]"],

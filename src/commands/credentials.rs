@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keys_do_not_have_is_left_out() {
+    fn absent_fields_of_credentials_are_left_out() {
         let keys = json!({ "Version": 1, "AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "secret" });
         assert_eq!(printed(None, None), keys);
     }

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_http_proxy_is_refused_with_its_cause() {
+    fn proxy_urls_other_than_http_are_refused_with_the_cause() {
         for (text, cause) in [
             ("socks5://proxy:1080", "SOCKS"),
             ("socks5h://me:pw@proxy:1080", "SOCKS"),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn user_names_and_passwords_are_cut_out_of_whatever_stands_there() {
+    fn user_names_and_passwords_are_removed_from_any_value() {
         for (text, shown) in [
             ("http://me:secret@proxy:3128", "http://[set]@proxy:3128"),
             ("http://me:sec@ret@proxy", "http://[set]@proxy"),

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_on_a_line_of_its_own() {
+    fn every_problem_is_on_a_separate_line() {
         let error =
             ConfigError::new(vec![Problem::new("--listen", "bad"), Problem::new("upstream", "missing")]);
         let text = error.to_string();

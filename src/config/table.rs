@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_have_variables_of_their_own() {
+    fn each_secret_has_its_variable() {
         let variables: BTreeSet<_> = secret_variables().collect();
         let expected = ["ADMIN_TOKEN", "BEARER_TOKEN", "CLIENT_SECRET", "PASSWORD", "TOTP_SECRET"];
         assert_eq!(variables, expected.map(|name| format!("COUNTERSIGN_{name}")).into());

@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_told_from_a_filter_and_from_a_typing_error() {
+    fn log_levels_filters_and_typos_are_distinguished() {
         assert_eq!(log_level("INFO"), Ok("info".to_owned()));
         assert_eq!(log_level("countersign=debug,warn"), Ok("countersign=debug,warn".to_owned()));
         assert_eq!(log_filter("hyper"), Ok("hyper".to_owned()));

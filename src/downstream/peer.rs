@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_has_closed_its_socket_is_gone_however_it_did() {
+    fn a_client_that_closed_its_socket_in_any_way_is_gone() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let local = listener.local_addr().expect("bound");
         for by_reset in [false, true] {
@@ -210,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_tells_owners_of_loopback_connections() {
+    fn the_kernel_reports_owners_of_loopback_connections() {
         assert!(kernel_tells_owners().expect("a loopback connection"));
     }
 
     #[test]
-    fn a_listener_in_the_place_of_a_client_is_no_client() {
+    fn a_listener_at_the_clients_address_is_not_a_client() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = listener.local_addr().expect("bound");
         let elsewhere = "127.0.0.1:9".parse().expect("an address");

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_connection_names_goes_before_ours_are_added() {
+    fn headers_named_by_connection_are_removed_before_ours_are_added() {
         let headers = map(&[
             ("connection", b"close, X-Private"),
             ("connection", b" x-api-key"),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_servers_may_take_for_a_stripped_or_set_header_does_not_go_up() {
+    fn underscore_spellings_of_stripped_and_set_headers_do_not_go_up() {
         let strip = [HeaderName::from_static("x-internal-id")];
         let set = [(HeaderName::from_static("x-api-key"), HeaderValue::from_static("ours"))];
         let headers = map(&[

@@ -133,7 +133,7 @@ mod tests {
     use crate::telemetry::{captured::Lines, repeats::Repeats};
 
     #[test]
-    fn every_event_is_one_object_whatever_its_fields_contain() {
+    fn every_event_is_one_json_object_for_any_field_content() {
         let lines = Lines::default();
         let writer = lines.clone();
         let layer = fmt::layer().event_format(Repeats::new(Json)).with_writer(move || writer.clone());

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_differs_and_what_is_no_warning_is_always_written() {
+    async fn only_equal_warnings_are_folded() {
         let (lines, _guard) = json();
         no_answer(1, "refused");
         no_answer(1, "timed out");
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_counted_of_a_warning_that_is_forgotten_is_not_lost() {
+    fn counts_of_an_evicted_warning_are_written() {
         let (mut place, start) = (Place::default(), Instant::now());
         for key in 0..MAX_KINDS as u64 {
             assert_eq!(place.admit(key, start), Some(LeftOut::default()));

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_describes_no_body_does_no_harm() {
+    fn framing_headers_of_bodiless_responses_are_harmless() {
         let headers = &[("content-length", "5"), ("transfer-encoding", "chunked")];
         for (status, is_head) in [(200, true), (204, false), (304, false)] {
             let validated = validate_framing(response(status, headers), is_head).expect("sound");

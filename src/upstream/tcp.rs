@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shortage_of_ours_is_told_from_an_upstream_that_refuses() {
+    fn a_local_resource_shortage_is_not_reported_as_a_refusing_upstream() {
         for (failures, shortage) in [
             (&[("192.0.2.1:443", Errno::MFILE)][..], true),
             (&[("192.0.2.1:443", Errno::ADDRNOTAVAIL), ("192.0.2.2:443", Errno::NOBUFS)], true),

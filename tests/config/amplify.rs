@@ -167,7 +167,7 @@ fn an_odd_name_of_an_api_is_quoted_in_its_key() {
 }
 
 #[test]
-fn what_the_file_has_contradicts_no_choice_of_who_signs() {
+fn ids_of_the_amplify_file_contradict_no_credentials_setting() {
     let guest = with(&gen_2()).flag("credentials", &["guest"]).valid();
     assert!(matches!(guest.credentials, Settings::Guest { .. }) && guest.warnings.is_empty());
     let aws = with(&gen_2()).flag("credentials", &["aws"]).valid();
@@ -193,7 +193,7 @@ fn guests_that_the_file_says_are_refused_draw_a_warning() {
 }
 
 #[test]
-fn what_the_file_lacks_is_said_with_the_key_that_was_looked_for() {
+fn missing_keys_of_the_amplify_file_are_named() {
     let mut file = gen_2();
     file["auth"]["identity_pool_id"] = Value::Null;
     file["custom"] = json!({ "API": "https://x.example", "other": 1 });
@@ -206,7 +206,7 @@ fn what_the_file_lacks_is_said_with_the_key_that_was_looked_for() {
 }
 
 #[test]
-fn a_wrong_value_is_told_with_file_and_key_beside_all_other_mistakes() {
+fn an_invalid_value_is_reported_with_file_and_key_beside_all_other_mistakes() {
     let mut file = gen_2();
     file["auth"]["user_pool_id"] = json!({ "Ref": "UserPool" });
     file["auth"]["user_pool_client_id"] = "no client".into();
@@ -228,7 +228,7 @@ fn a_wrong_value_is_told_with_file_and_key_beside_all_other_mistakes() {
 }
 
 #[test]
-fn a_wrong_value_that_nobody_needs_is_no_mistake() {
+fn an_invalid_value_that_is_not_used_is_ignored() {
     let mut file = gen_2();
     file["auth"]["user_pool_id"] = 1.into();
     file["custom"]["API"]["orders"] = json!({ "endpoint": 1, "region": 1 });

@@ -35,7 +35,7 @@ impl Run {
 }
 
 #[test]
-fn a_file_that_nobody_named_is_refused_when_others_can_change_it() {
+fn an_implicit_configuration_file_that_others_can_write_is_refused() {
     for mode in [0o620, 0o664, 0o602, 0o666, 0o777] {
         let run = Run::complete().file(FILE).mode("countersign.toml", mode);
         let told = format!(
@@ -60,7 +60,7 @@ fn the_file_in_the_users_configuration_folder_is_held_to_the_same() {
 }
 
 #[test]
-fn a_file_that_nobody_named_is_refused_when_it_is_anothers() {
+fn an_implicit_configuration_file_of_another_user_is_refused() {
     if !rustix::process::geteuid().is_root() {
         return; // Nobody else can give a file away; the rule itself has a table beside it.
     }
@@ -75,7 +75,7 @@ fn a_file_that_nobody_named_is_refused_when_it_is_anothers() {
 }
 
 #[test]
-fn in_a_folder_of_others_a_link_to_a_file_of_ours_is_not_taken_for_ours() {
+fn in_a_folder_of_others_a_link_to_our_file_is_not_trusted() {
     let shared = || Run::complete().named_file("mine/a.toml", FILE).mode("", 0o1777);
     let run = shared();
     symlink("mine/a.toml", run.path("countersign.toml")).expect("a link");
@@ -92,7 +92,7 @@ fn in_a_folder_of_others_a_link_to_a_file_of_ours_is_not_taken_for_ours() {
 }
 
 #[test]
-fn a_file_that_nobody_named_and_that_is_no_regular_file_is_told_and_not_waited_for() {
+fn an_implicit_configuration_file_that_is_not_regular_is_reported_without_waiting() {
     assert_problem(
         &Run::complete().pipe("countersign.toml"),
         &["countersign.toml: cannot be read: it is a pipe, not a regular file"],
@@ -132,7 +132,7 @@ fn no_setting_that_names_a_file_waits_for_a_pipe() {
 }
 
 #[test]
-fn an_id_token_file_that_is_no_regular_file_is_refused() {
+fn an_irregular_id_token_file_is_refused() {
     let run = Run::empty()
         .variable("COUNTERSIGN_UPSTREAM", UPSTREAM)
         .variable("COUNTERSIGN_IDENTITY_POOL_ID", IDENTITY_POOL)
@@ -142,7 +142,7 @@ fn an_id_token_file_that_is_no_regular_file_is_refused() {
 }
 
 #[test]
-fn a_secret_from_a_pipe_is_told_how_it_can_be_given() {
+fn a_secret_from_a_pipe_is_refused_with_the_alternatives() {
     let run = Run::complete().variable("COUNTERSIGN_USERNAME", "u").pipe("pipe");
     assert_problem(
         &run.flag("password-file", &["pipe"]),

@@ -245,14 +245,14 @@ fn a_named_file_that_is_missing_is_the_one_problem() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_says_where_and_does_not_quote_itself() {
+fn an_invalid_toml_file_is_reported_by_position_without_its_content() {
     let run = Run::complete().file("listen = 'localhost:1'\npassword = hunter2\n");
     assert_problem(&run, &["countersign.toml:2: is not TOML"]);
     assert!(!run.problems().concat().contains("hunter2"));
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_with_their_places() {
+fn all_mistakes_are_reported_at_once_with_their_positions() {
     let run = Run::empty()
         .file("# a comment\nlistn = 'localhost:1'\nmax-body = 'much'\nregion = 5\n\n[[route]]\npath = '/a'\nupstrem = 'x'\n")
         .variable("COUNTERSIGN_AUTH_FLOW", "spr")
@@ -544,7 +544,7 @@ fn a_rule_of_no_proxy_that_is_not_understood_draws_a_warning() {
 }
 
 #[test]
-fn what_leads_back_to_a_listener_is_a_mistake() {
+fn an_upstream_that_is_our_listener_is_a_mistake() {
     let run = Run::complete()
         .flag("listen", &["0.0.0.0:8181"])
         .flag("allow-unauthenticated", &["true"])
@@ -606,13 +606,13 @@ fn the_listing_has_every_setting_with_its_origin() {
 }
 
 #[test]
-fn the_variable_that_exec_sets_is_no_setting_and_draws_no_warning() {
+fn the_variable_that_exec_sets_draws_no_warning() {
     let run = Run::complete().variable("COUNTERSIGN_URL", "http://localhost:1");
     assert!(run.valid().warnings.is_empty());
 }
 
 #[test]
-fn exec_and_credentials_have_defaults_of_their_own() {
+fn exec_and_credentials_have_different_defaults() {
     let run = Run::complete();
     let exec = Config::for_exec(&run.arguments, &run.environment()).expect("valid");
     assert_eq!((exec.listen, exec.admin_listen), (Listen::Localhost(0), None));
@@ -658,7 +658,7 @@ fn variables_that_kubernetes_injects_are_passed_over() {
 
 #[test]
 #[cfg(unix)]
-fn a_variable_that_is_no_text_is_refused() {
+fn a_variable_that_is_not_unicode_is_refused() {
     use std::{ffi::OsString, os::unix::ffi::OsStringExt};
 
     let run = Run::complete();

@@ -109,7 +109,7 @@ async fn when_every_address_refuses_the_upstream_refuses() {
 }
 
 #[tokio::test]
-async fn when_every_address_is_silent_the_answer_says_so() {
+async fn when_every_address_is_silent_the_answer_is_a_connect_timeout() {
     let hole = BlackHole::at(([127, 0, 0, 2], 0).into());
     let running = with_addresses(hole.port(), &["127.0.0.2"], Duration::from_millis(300)).await;
     let answer = running.proxy.get("/x").await;

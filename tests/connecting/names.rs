@@ -61,7 +61,7 @@ async fn with_a_hanging_name(upstream: &Upstream) -> (Running, Arc<AtomicUsize>,
 }
 
 #[tokio::test]
-async fn a_name_whose_lookup_hangs_stalls_nobody_else() {
+async fn a_hanging_lookup_stalls_no_other_name() {
     let upstream = Upstream::start(|_, mut wire| async move {
         wire.request().await;
         wire.write(FINE).await;
@@ -90,7 +90,7 @@ async fn a_name_whose_lookup_hangs_stalls_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_name_of_aws_whose_lookup_hangs_stalls_nobody_else_and_not_the_end() {
+async fn a_hanging_lookup_of_an_aws_name_stalls_neither_others_nor_shutdown() {
     let upstream = Upstream::saying(FINE).await;
     let port = upstream.url().rsplit_once(':').expect("a port").1.to_owned();
     let (release, hanging) = channel::<()>();

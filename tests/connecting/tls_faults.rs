@@ -45,7 +45,7 @@ async fn detail(running: &Running, error: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_trusted_is_said_to_be_what_it_is() {
+async fn an_untrusted_certificate_is_reported_with_the_reason() {
     let authority = Authority::new();
     let with = |change: fn(&mut CertificateParams)| {
         let mut params = names(&["127.0.0.1"]);
@@ -95,7 +95,7 @@ async fn a_certificate_that_cannot_be_trusted_is_said_to_be_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_certificate_signed_over_sha_1_is_said_to_be_one() {
+async fn a_certificate_signed_with_sha_1_is_reported_as_such() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/connecting/sha1/");
     let certificate = CertificateDer::from_pem_file(format!("{folder}leaf.pem")).expect("a certificate");
     let key = PrivateKeyDer::from_pem_file(format!("{folder}key.pem")).expect("a key");
@@ -154,7 +154,7 @@ fn demanding_client_certificates(
 }
 
 #[tokio::test]
-async fn an_upstream_that_demands_a_client_certificate_is_said_to_do_so() {
+async fn an_upstream_that_demands_a_client_certificate_is_reported() {
     let large = "x".repeat(1 << 20);
     for (version, protocol) in [(&TLS12, "http/1.1"), (&TLS12, "h2"), (&TLS13, "http/1.1"), (&TLS13, "h2")] {
         let authority = Authority::new();
@@ -173,7 +173,7 @@ async fn an_upstream_that_demands_a_client_certificate_is_said_to_do_so() {
 }
 
 #[tokio::test]
-async fn a_forward_proxy_that_demands_a_client_certificate_is_said_to_do_so() {
+async fn a_forward_proxy_that_demands_a_client_certificate_is_reported() {
     for version in [&TLS12, &TLS13] {
         let authority = Authority::new();
         let config = demanding_client_certificates(&authority, version);
@@ -234,7 +234,7 @@ async fn the_endpoints_of_aws_get_the_same_words() {
 }
 
 #[tokio::test]
-async fn the_log_says_what_the_client_is_told_and_no_more_than_words() {
+async fn the_log_has_the_detail_of_the_answer_without_control_characters() {
     let (sandbox, folder, authority) = (sandbox().await, folder(), Authority::new());
     let mut params = names(&["127.0.0.1"]);
     params.not_after = date_time_ymd(2020, 2, 29);

@@ -266,7 +266,7 @@ fn path_of(event: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
-async fn malformed_and_mutated_requests_harm_nobody() {
+async fn malformed_and_mutated_requests_are_refused_or_forwarded_unambiguously() {
     let wanted = std::env::var("HOSTILE_REQUESTS").map_or(REQUESTS, |count| count.parse().expect("a number"));
     let running =
         Arc::new(Setup::new().sandbox(|settings| settings.recorded_requests = 2 * wanted).start().await);

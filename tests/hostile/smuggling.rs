@@ -74,7 +74,7 @@ async fn extensions_and_trailers_of_chunks_go_nowhere() {
 }
 
 #[tokio::test]
-async fn bodies_of_refused_requests_are_no_requests() {
+async fn the_body_of_a_refused_request_is_not_parsed_as_a_request() {
     let running = start().await;
     let length = SMUGGLED.len();
     for (fields, body) in [

@@ -247,7 +247,7 @@ async fn no_secret_and_no_query_is_exported() {
 }
 
 #[tokio::test]
-async fn what_a_client_makes_long_takes_no_room_in_a_span() {
+async fn long_client_values_are_cut_in_spans() {
     let collector = Collector::start(Manner::Answers).await;
     let traced = Traced::start(&collector.url(), |_| {}).await;
     let (path, state) =

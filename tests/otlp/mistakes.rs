@@ -46,7 +46,7 @@ async fn a_mistake_is_a_warning_and_what_is_right_holds() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_exported_is_said_once_and_costs_no_request() {
+async fn an_unusable_span_export_is_reported_once_and_costs_no_request() {
     let parent = format!("00-{TRACE}-{CALLER}-01");
     for (name, value, warning) in [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318", "is not a URL such as http://localhost:4318"),

@@ -27,7 +27,7 @@ use crate::{
 const AT_ONCE: Duration = Duration::from_secs(8);
 
 #[tokio::test]
-async fn a_collector_that_is_down_is_one_warning_and_delays_nobody() {
+async fn a_collector_that_is_down_draws_one_warning_and_delays_no_request() {
     let nowhere =
         TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("an address");
     let traced = Traced::start(&format!("http://{nowhere}"), |_| {}).await;
@@ -91,7 +91,7 @@ async fn spans_that_a_collector_has_no_time_for_are_lost_and_counted() {
 }
 
 #[tokio::test]
-async fn a_collector_that_refuses_is_told_of_with_its_status() {
+async fn a_refusing_collector_is_reported_with_its_status() {
     let collector = Collector::start(Manner::Refuses).await;
     let traced = Traced::start(&collector.url(), |_| {}).await;
     assert_eq!(ask(&traced.url, "/refused").await.0.status, 200);
@@ -100,7 +100,7 @@ async fn a_collector_that_refuses_is_told_of_with_its_status() {
 }
 
 #[tokio::test]
-async fn a_collector_that_takes_part_of_a_batch_is_told_of_with_its_reason() {
+async fn a_partly_accepted_batch_is_reported_with_the_collectors_reason() {
     let collector = Collector::start(Manner::TakesPart).await;
     let traced = Traced::start(&collector.url(), |_| {}).await;
     assert_eq!(ask(&traced.url, "/old").await.0.status, 200);

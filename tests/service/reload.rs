@@ -156,7 +156,7 @@ async fn no_request_fails_while_the_configuration_is_read_again_and_again() {
 }
 
 #[tokio::test]
-async fn a_broken_file_changes_nothing_and_all_mistakes_are_told() {
+async fn a_reload_of_an_invalid_file_changes_nothing_and_reports_all_mistakes() {
     let (sandbox, folder) = (sandbox().await, folder());
     let upstream = answering().await;
     configure(folder.path(), &format!("upstream = \"{}\"\n", upstream.url()));
@@ -200,7 +200,7 @@ async fn a_new_token_holds_for_connections_that_are_open() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_mended_without_a_restart() {
+async fn a_corrected_password_takes_effect_without_a_restart() {
     let (sandbox, folder) = (sandbox().await, folder());
     let program = {
         let serve = serve(&sandbox, folder.path());

@@ -128,7 +128,7 @@ async fn a_passed_socket_that_is_the_upstream_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_listener_is_refused() {
+async fn passed_sockets_that_do_not_listen_are_refused() {
     let (sandbox, folder) = (sandbox().await, folder());
     let (one, _other) = UnixStream::pair().expect("two sockets");
     let (admin, _) = tcp("127.0.0.1:0");
@@ -140,7 +140,7 @@ async fn what_is_no_listener_is_refused() {
 }
 
 #[tokio::test]
-async fn sockets_for_another_process_are_none_of_ours() {
+async fn sockets_for_another_process_are_not_taken() {
     let (sandbox, folder) = (sandbox().await, folder());
     let mut serve = serve(&sandbox, folder.path());
     serve.env("LISTEN_FDS", "1").env("LISTEN_PID", "1");

@@ -47,7 +47,7 @@ impl Manager {
 }
 
 #[tokio::test]
-async fn readiness_reloading_and_the_end_are_told() {
+async fn readiness_reload_and_stop_are_notified() {
     let (sandbox, folder) = (sandbox().await, folder());
     let manager = Manager::listen(&folder.path().join("notify"));
     let mut serve = serve(&sandbox, folder.path());

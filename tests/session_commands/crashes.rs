@@ -103,7 +103,7 @@ async fn a_refresh_token_that_a_crash_has_lost_for_good_asks_for_a_sign_in() {
 }
 
 #[tokio::test]
-async fn a_store_that_can_take_no_other_refresh_token_costs_none() {
+async fn a_store_that_cannot_be_written_costs_no_refresh_token() {
     let desk = Desk::rotating(Duration::from_secs(60)).await;
     desk.sign_in().await;
     let before = desk.session();

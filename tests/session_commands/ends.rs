@@ -282,7 +282,7 @@ fn obstruct(desk: &Desk) {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_could_not_be_stored_is_no_success_and_is_taken_up_later() {
+async fn an_unstored_refresh_token_fails_the_command_and_is_stored_later() {
     const SHORT: [&[&str]; 3] = [&["whoami"], &["credentials"], &["call", "GET", "/hello"]];
     let ends = SHORT.map(|arguments| async move {
         let desk = signed_in_with_a_late_answer().await;
@@ -331,7 +331,7 @@ async fn a_running_proxy_stores_a_refresh_token_as_soon_as_it_can() {
 type Act<'a> = &'a dyn Fn();
 
 #[tokio::test]
-async fn a_store_that_fails_for_a_moment_asks_nobody_to_sign_in() {
+async fn a_store_that_fails_briefly_does_not_require_a_login() {
     let desk = Desk::rotating(Duration::ZERO).await;
     desk.sign_in().await;
     let folder = desk.session_file().parent().expect("a folder").to_owned();
@@ -421,7 +421,7 @@ async fn a_login_that_cannot_be_stored_asks_for_no_password() {
 }
 
 #[tokio::test]
-async fn a_session_that_ended_says_why_to_everybody() {
+async fn the_reason_a_session_ended_appears_in_every_command() {
     let desk = Desk::start().await;
     desk.sign_in().await;
     desk.sandbox.sign_out("demo");
@@ -445,7 +445,7 @@ async fn a_session_that_ended_says_why_to_everybody() {
 }
 
 #[tokio::test]
-async fn a_page_in_place_of_cognitos_answer_is_told_and_ends_no_session() {
+async fn a_page_in_place_of_cognitos_answer_is_logged_and_ends_no_session() {
     let desk = Desk::start().await;
     desk.sign_in().await;
     for (operation, status) in [(RENEWAL, 403), ("GetId", 407), ("GetCredentialsForIdentity", 403)] {
@@ -459,7 +459,7 @@ async fn a_page_in_place_of_cognitos_answer_is_told_and_ends_no_session() {
 }
 
 #[tokio::test]
-async fn an_id_token_file_that_is_no_file_is_an_error() {
+async fn an_id_token_file_that_is_not_a_regular_file_is_an_error() {
     let desk = Desk::start().await;
     let fifo = desk.folder.path().join("token");
     assert!(Command::new("mkfifo").arg(&fifo).status().await.expect("mkfifo").success());

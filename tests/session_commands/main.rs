@@ -33,7 +33,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn login_stores_a_session_that_nobody_else_may_read() {
+async fn login_stores_a_session_that_only_the_user_can_read() {
     let desk = Desk::start().await;
     let ended = program::run(desk.login_command()).await;
     succeeded(&ended);

@@ -200,7 +200,7 @@ async fn credentials_on_a_screen_come_with_a_warning() {
 }
 
 #[tokio::test]
-async fn nobody_is_asked_for_what_credentials_lack() {
+async fn signing_needs_no_question() {
     let desk = desk_of(demo()).await;
     let mut person = Person::runs(&desk, "credentials", &[]);
     let shown = person.sees("sign in with `countersign login`").await;

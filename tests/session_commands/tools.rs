@@ -29,7 +29,7 @@ async fn credentials_are_printed_as_the_aws_tools_read_them_and_nothing_else_is(
 }
 
 #[tokio::test]
-async fn a_password_does_where_there_is_no_session() {
+async fn a_password_signs_in_without_a_session() {
     let desk = Desk::start().await;
     let mut command = desk.command(&["credentials"]);
     command.env("COUNTERSIGN_USERNAME", "demo").env("COUNTERSIGN_PASSWORD", "Sandbox-password-1");
@@ -51,7 +51,7 @@ async fn no_credentials_are_one_line_and_code_1() {
 }
 
 #[tokio::test]
-async fn many_at_once_share_a_session_whose_refresh_token_rotates() {
+async fn concurrent_commands_share_a_session_with_rotating_refresh_tokens() {
     let desk = Desk::rotating(Duration::ZERO).await;
     desk.sign_in().await;
     let mut running = JoinSet::new();

@@ -231,7 +231,7 @@ async fn endless_wrong_codes_come_to_an_end() {
 }
 
 #[tokio::test]
-async fn users_who_cannot_sign_in_are_told_why() {
+async fn users_who_cannot_sign_in_get_the_reason() {
     for (state, cause) in [
         (UserState::Unconfirmed, Cause::UserNotConfirmed),
         (UserState::ResetRequired, Cause::PasswordResetRequired),

@@ -45,7 +45,7 @@ async fn the_password_is_proven_without_being_sent() {
 }
 
 #[tokio::test]
-async fn proofs_do_not_depend_on_luck() {
+async fn proofs_are_right_for_random_values() {
     let password = "pässwörd with spaces \u{1f511}";
     let users = vec![User::new("demo", password)];
     let pool = Pool::with(Settings { users, ..Settings::default() }).await;

@@ -50,7 +50,7 @@ async fn an_answer_to_head_over_http_2_is_whole_whenever_its_stream_ends() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_head_is_not_said_to_be_aborted() {
+async fn a_refused_head_request_is_not_logged_as_aborted() {
     let program = Running::start(HTTP1, |request: Request| async move { request.play(FINE) }).await;
     let mut client = program.connect().await;
     client.write("HEAD /x HTTP/1.1\r\nhost: elsewhere\r\nx-request-id: refused\r\n\r\n").await;
@@ -103,7 +103,7 @@ impl Running {
 const ENDLESS: &[Step] = &[Step::Head(Framing::Stream), Step::Data("and so on")];
 
 #[tokio::test]
-async fn a_client_that_leaves_in_the_middle_of_an_answer_is_said_to_have_left() {
+async fn a_client_that_leaves_in_mid_response_is_logged_as_client() {
     for manner in [HTTP1, HTTP2] {
         let program = Running::start(manner, |request: Request| async move { request.play(ENDLESS) }).await;
         let mut client = program.connect().await;
@@ -115,7 +115,7 @@ async fn a_client_that_leaves_in_the_middle_of_an_answer_is_said_to_have_left() 
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_said_to_have_met_the_limit() {
+async fn a_client_that_does_not_read_is_logged_as_limit() {
     const MUCH: &str =
         concat!("0123456789abcdef", "0123456789abcdef", "0123456789abcdef", "0123456789abcdef");
     let program = Running::start_with(
@@ -138,7 +138,7 @@ async fn a_client_that_does_not_read_is_said_to_have_met_the_limit() {
 }
 
 #[tokio::test]
-async fn answers_that_the_end_of_the_process_cuts_are_said_to_be() {
+async fn responses_cut_by_shutdown_are_logged_as_shutdown() {
     let program = Running::start_with(
         HTTP1,
         |request: Request| async move {

@@ -143,7 +143,7 @@ async fn an_endpoint_that_times_out_costs_the_others_nothing() {
 }
 
 #[tokio::test]
-async fn a_path_that_has_gone_dead_over_http_2_costs_one_timeout() {
+async fn a_dead_network_path_costs_one_timeout_over_http_2() {
     let authority = Authority::new();
     let manner = Manner { is_deaf: true, ..HTTP2 };
     let upstream = Upstream::start(&authority, manner, |request: Request| async move {
@@ -161,7 +161,7 @@ async fn a_path_that_has_gone_dead_over_http_2_costs_one_timeout() {
 }
 
 #[tokio::test]
-async fn connections_that_rest_are_closed_though_nobody_asks_for_one() {
+async fn idle_upstream_connections_are_closed_without_a_new_request() {
     for (manner, count) in [(HTTP1, 50), (HTTP2, 1)] {
         let authority = Authority::new();
         let all = Arc::new(Barrier::new(50));

@@ -288,7 +288,7 @@ fn table() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn what_upstreams_do_is_answered_logged_sent_and_kept_as_the_table_says() {
+async fn upstream_faults_lead_to_the_answers_and_log_lines_of_the_table() {
     let authority = Authority::new();
     let mut runs = Vec::new();
     let mut routes = String::new();

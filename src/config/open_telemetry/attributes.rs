@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_are_decoded_and_what_is_none_is_counted() {
+    fn pairs_are_decoded_and_invalid_items_are_counted() {
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         for (text, expected, wrong) in [
             ("a=b", vec![pair("a", "b")], vec![]),

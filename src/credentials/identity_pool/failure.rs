@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_told_from_pages_by_the_marks_of_aws() {
+    fn aws_answers_are_recognised_by_their_headers() {
         for (status, header, body, expected) in [
             (400, Some(("x-amzn-errortype", "NotAuthorizedException:")), "", true),
             (400, None, r#"{"__type":"NotAuthorizedException"}"#, true),

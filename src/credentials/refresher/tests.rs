@@ -301,7 +301,7 @@ async fn a_call_that_hangs_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_a_file_keeps_waiting_says_so() {
+async fn an_attempt_that_waits_for_a_file_reports_the_file() {
     struct Obstructed;
     impl CredentialsProvider for Obstructed {
         fn fetch(&mut self) -> impl Future<Output = Result<IssuedCredentials, FetchError>> + Send {
@@ -569,7 +569,7 @@ async fn a_pause_in_an_outage_is_over_after_a_sleep() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_a_failure_that_is_told_and_passes() {
+async fn a_panic_of_a_provider_is_a_logged_transient_failure() {
     let bench = Bench::start(|call| if call == 0 { panic!("a fault of ours") } else { an_hour(call) });
     assert!(matches!(bench.key().await, Err(Unavailable::Temporarily { .. })));
     let problem = bench.receiver.state().problem.expect("a problem");

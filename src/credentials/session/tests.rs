@@ -481,7 +481,7 @@ async fn a_session_that_was_written_and_not_put_in_place_is_taken_up() {
 }
 
 #[tokio::test]
-async fn whatever_is_no_file_is_an_error_that_passes_and_nothing_waits_for_it() {
+async fn irregular_session_paths_are_transient_errors_without_waiting() {
     let fifo = |path: &Path| mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
     let folder = |path: &Path| fs::create_dir(path).expect("a folder");
     let device = |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).expect("a link");
@@ -502,7 +502,7 @@ async fn whatever_is_no_file_is_an_error_that_passes_and_nothing_waits_for_it() 
 }
 
 #[test]
-fn only_a_file_that_others_can_read_or_that_is_anothers_needs_a_person() {
+fn only_a_session_file_with_wrong_mode_or_owner_needs_a_person() {
     let path = PathBuf::from("/state/session.json");
     for (error, needs_a_person) in [
         (Error::Exposed(path.clone()), true),

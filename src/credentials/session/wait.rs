@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_holder_is_found_by_device_and_inode_and_nobody_who_waits_is_taken_for_it() {
+    fn the_lock_holder_is_found_by_device_and_inode_and_is_not_a_waiter() {
         let table = "1: POSIX  ADVISORY  WRITE 11 08:02:77 0 EOF\n\
                      2: FLOCK  ADVISORY  WRITE 12 08:01:77 0 EOF\n\
                      3: FLOCK  ADVISORY  WRITE 13 fd:02:77 0 EOF\n\

@@ -87,7 +87,7 @@ async fn a_wrong_password_is_tried_once_and_needs_a_person() {
 }
 
 #[tokio::test]
-async fn a_challenge_that_nobody_answers_is_named_with_advice() {
+async fn an_unanswered_challenge_is_named_with_advice() {
     let challenge = json!({"ChallengeName": "SOFTWARE_TOKEN_MFA", "Session": "s",
         "ChallengeParameters": {"USER_ID_FOR_SRP": "internal"}});
     let script = Script::new([password_verifier(), answer(200, &challenge)]);
@@ -156,7 +156,7 @@ async fn a_pool_without_the_operation_is_renewed_by_flow_from_then_on() {
 }
 
 #[tokio::test]
-async fn not_implemented_means_that_the_operation_is_missing_whoever_says_so() {
+async fn http_501_means_that_the_operation_is_unsupported() {
     for missing in [
         answer(501, &json!({})),
         answer(501, &json!({"__type": "SomeException"})),
@@ -173,7 +173,7 @@ async fn not_implemented_means_that_the_operation_is_missing_whoever_says_so() {
 }
 
 #[tokio::test]
-async fn a_page_in_place_of_an_answer_is_no_verdict_and_its_title_is_told() {
+async fn a_page_in_place_of_an_answer_is_transient_and_its_title_is_logged() {
     for status in [200, 302, 400, 403, 404, 407, 501, 503] {
         let page = || {
             let page = "<html><title>Blocked by ACME</title></html>";
@@ -204,7 +204,7 @@ async fn a_proof_that_can_never_be_made_is_not_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_bare_server_error_condemns_no_refresh_token() {
+async fn a_server_error_without_a_type_keeps_the_refresh_token() {
     let script =
         Script::new([answer(500, &json!({})), refused("NotAuthorizedException", "Invalid Refresh Token")]);
     let error = script.client(pool()).refresh(&grant()).await.expect_err("both fail");

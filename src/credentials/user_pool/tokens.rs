@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused() {
+    fn invalid_tokens_are_refused() {
         for text in [
             String::new(),
             "x".to_owned(),

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_ends_after_its_last_line_end_however_it_is_cut() {
+    fn a_chunked_body_ends_at_the_same_byte_however_it_is_split() {
         for (body, rest) in [
             ("0\r\n\r\n", ""),
             ("3\r\nabc\r\n0\r\n\r\n", "GET / HTTP/1.1\r\n"),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_chunked_body_is_broken() {
+    fn invalid_chunked_bodies_are_broken() {
         for body in [
             "\r\n",
             "g\r\n",

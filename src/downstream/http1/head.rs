@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_parsers_may_read_differently_is_malformed() {
+    fn ambiguous_heads_are_malformed() {
         for head in [
             "GET / HTTP/1.1\nhost: a\n\n",
             "GET / HTTP/1.1\r\nhost: a\n\r\n",
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_request_begins_with_is_refused_at_its_first_byte() {
+    fn a_first_byte_that_begins_no_request_is_refused_at_once() {
         assert_eq!(scan(b"\x16"), Scan::Refused(HeadError::Tls));
         assert_eq!(scan(b"\r\n\x16\x03\x01"), Scan::Refused(HeadError::Tls));
         for bytes in [&b"\x05"[..], b"\x00", b" ", b"\n", b"\r\n\r", b"\"", b"\x80"] {
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_refused_before_it_ends() {
+    fn oversized_heads_are_refused_before_they_end() {
         let fields = "a: b\r\n".repeat(MAX_FIELDS);
         assert_eq!(framing(&format!("GET / HTTP/1.1\r\n{fields}\r\n")), Framing::None);
         for (head, error) in [

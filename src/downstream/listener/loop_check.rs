@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_leads_back_to_a_listener_is_recognised_in_every_spelling() {
+    fn our_listener_is_recognised_in_every_spelling() {
         for (listen, host, port, expected) in [
             ("localhost:8181", "localhost", 8181, true),
             ("localhost:8181", "127.0.0.1", 8181, true),

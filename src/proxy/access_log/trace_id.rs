@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_has_none() {
+    fn an_invalid_traceparent_has_no_id() {
         let valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(id(&[]), None);
         assert_eq!(id(&[valid, valid]), None, "two say nothing");

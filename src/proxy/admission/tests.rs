@@ -45,7 +45,7 @@ fn from_dev() -> Audience {
 }
 
 #[test]
-fn clients_that_are_no_browsers_pass() {
+fn clients_other_than_browsers_pass() {
     assert_eq!(asked(&[]), Ok(plain()));
     assert_eq!(asked(&[("host", "127.0.0.1:8181")]), Ok(plain()));
     assert_eq!(asked(&[("host", "api-proxy:8181")]), Ok(plain()));
@@ -67,7 +67,7 @@ fn the_address_bar_and_the_proxys_own_pages_pass() {
 }
 
 #[test]
-fn pages_of_other_sites_are_refused_whatever_the_method() {
+fn pages_of_other_sites_are_refused_for_every_method() {
     let cases: &[&[(&str, &str)]] = &[
         &[("sec-fetch-site", "cross-site")],
         &[("sec-fetch-site", "same-site")],
@@ -92,7 +92,7 @@ fn pages_of_other_sites_are_refused_whatever_the_method() {
 }
 
 #[test]
-fn what_a_browser_says_nobody_asked_from_must_name_no_other_page() {
+fn sec_fetch_site_none_beside_a_foreign_page_is_cross_site() {
     let none = ("sec-fetch-site", "none");
     let own = "http://localhost:8181";
     for headers in [
@@ -111,7 +111,7 @@ fn what_a_browser_says_nobody_asked_from_must_name_no_other_page() {
 }
 
 #[test]
-fn what_is_fetched_before_anybody_asks_must_be_of_the_same_origin() {
+fn prefetches_must_be_same_origin() {
     for purpose in [
         ("sec-purpose", "prefetch"),
         ("sec-purpose", "prefetch;prerender"),
@@ -144,7 +144,7 @@ fn what_is_fetched_before_anybody_asks_must_be_of_the_same_origin() {
 }
 
 #[test]
-fn what_names_a_page_is_said_once() {
+fn the_title_of_a_page_is_logged_once() {
     for name in ["origin", "referer", "sec-fetch-site"] {
         let refused = asked(&[(name, "same-origin"), (name, "same-origin")]);
         assert!(matches!(refused, Err(Refusal::Malformed(_))), "{name}: {refused:?}");
@@ -215,7 +215,7 @@ fn only_an_origin_that_can_be_typed_into_a_setting_is_shown() {
 }
 
 #[test]
-fn a_referrer_does_not_excuse_an_origin() {
+fn an_allowed_referer_does_not_outweigh_a_foreign_origin() {
     let headers =
         [("sec-fetch-site", "cross-site"), ("origin", "null"), ("referer", "http://localhost:5173/")];
     assert_eq!(asked(&headers), Err(Refusal::CrossSite { origin: None }));

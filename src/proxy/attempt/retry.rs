@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_to_connect_is_tried_twice_more_whatever_the_method() {
+    fn a_failure_to_connect_is_retried_twice_for_every_method() {
         let mut attempts = Attempts::new(&Method::POST);
         assert!(attempts.after_failure(&failure(refused(), true, false), 0.5).is_some());
         assert!(attempts.after_failure(&failure(refused(), true, false), 0.5).is_some());

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_removed_as_a_whole() {
+    fn an_unparsable_proxy_status_is_removed() {
         for line in [
             "cdn; details=\"open",
             "cdn; details=\"a\\b\", countersign",

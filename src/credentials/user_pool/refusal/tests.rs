@@ -96,7 +96,7 @@ fn a_code_that_is_not_known_is_judged_by_its_status() {
 }
 
 #[test]
-fn an_answer_without_cognitos_marks_is_no_refusal() {
+fn an_answer_without_cognitos_headers_is_not_a_refusal() {
     for body in ["", "<html>", "{}", r#"{"message":"Forbidden"}"#, r#"{"code":"BLOCKED"}"#, r#"{"code":403}"#]
     {
         let answer = CognitoResponse { status: 403, error_type: None, retry_after: None, body: body.into() };

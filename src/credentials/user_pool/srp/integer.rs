@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused() {
+    fn invalid_numbers_are_refused() {
         for text in ["", "-", "--1", "xyz", "0x10", "1 2", "+1", "é"] {
             assert!(Integer::from_hex(text).is_none(), "{text}");
         }

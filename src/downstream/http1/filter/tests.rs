@@ -216,7 +216,7 @@ async fn closing_waits_for_a_client_that_has_sent_a_request_too_many() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_keeps_sending_after_a_refusal_is_listened_to_up_to_two_limits() {
+async fn input_after_a_refusal_is_discarded_up_to_a_time_and_a_size() {
     for (pause, discard, expected) in [(1, u64::MAX, MAX_LINGER), (1, 40, Duration::from_secs(4))] {
         let (mut client, server) = tokio::io::duplex(64 * 1024);
         let mut filter =
@@ -401,7 +401,7 @@ fn request() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn however_sound_requests_are_cut_they_pass(
+    fn valid_requests_pass_however_they_are_split(
         requests in collection::vec(request(), 1..5),
         cuts in collection::vec(1_usize..40, 1..40),
     ) {

@@ -154,7 +154,7 @@ fn the_words_of_gateways_have_their_meaning() {
 const OURS: &str = "GET\n/a\n\nhost:one\n\nhost\ne3";
 
 #[test]
-fn what_an_upstream_says_cannot_write_lines_of_its_own_into_the_log() {
+fn text_of_an_upstream_cannot_inject_log_lines() {
     let body = format!(
         "Signature expired: \u{1b}[31m\u{202e}a\u{2066}b\u{200f}c {}\nforged line",
         "x".repeat(1_000)
