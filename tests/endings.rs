@@ -68,7 +68,7 @@ async fn an_interactive_end_cuts_answers_without_a_length_and_waits_for_the_othe
     })
     .await;
     for interactive in [true, false] {
-        let mut running = Setup::new().upstream(upstream.url()).start().await;
+        let mut running = Setup::new().in_one_runtime().upstream(upstream.url()).start().await;
         let (mut streaming, mut waiting) = (running.proxy.connect().await, running.proxy.connect().await);
         streaming.write("GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         assert_eq!(streaming.head().await.status, 200);
