@@ -13,10 +13,7 @@ use support::{
     soon,
     tls::{Authority, TlsUpstream},
 };
-use tokio::{
-    task::JoinSet,
-    time::{Instant, pause, sleep},
-};
+use tokio::{task::JoinSet, time::sleep};
 
 /// So long that half of it, after which each request tries to connect for itself, suffices on a busy machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(40);
