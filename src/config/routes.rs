@@ -98,7 +98,7 @@ impl Reader<'_> {
         let (host, of_host) = signed_host(sign_host.as_deref(), upstream.as_ref());
         if of_host == HostScope::SigV4aOnly {
             let why = format!(
-                "leads to {host}, which accepts SigV4A signatures only: countersign cannot make them"
+                "names {host}, which accepts SigV4A signatures only, and countersign cannot make those"
             );
             self.problem(&raw.origin, why);
         }

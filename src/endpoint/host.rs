@@ -165,24 +165,27 @@ fn whole(host: &str) -> Option<Inferred> {
     // `a.eu-west-1.s3.amazonaws.com` is a bucket with the name of a region in its own name.
     let plain = Pattern { labels: labels.iter().map(|label| general(label)).collect(), region: None };
     let general = Pattern::of(&labels);
-    let find = |pattern: &Pattern<'_>| {
+    let scope_of = |pattern: &Pattern<'_>| {
         pattern.candidates().find_map(|candidate| {
             let row = WHOLE.iter().chain(OLDER_GLOBAL).find(|(name, _, _)| *name == candidate)?;
             let region = if row.2 == "{region}" { pattern.region? } else { row.2 };
             Some(scope(row.1, region))
         })
     };
-    find(&plain).or_else(|| find(&general))
+    scope_of(&plain).or_else(|| scope_of(&general))
 }
 
 fn regional(name: &Pattern<'_>) -> Option<Inferred> {
     let region = name.region?;
-    let rules = || REGIONAL.iter().chain(RESOURCES);
     let service = name
         .candidates()
-        .find_map(|candidate| rules().find(|(pattern, _)| *pattern == candidate))
-        .map(|(_, service)| *service)?;
+        .find_map(|candidate| find(REGIONAL, &candidate).or_else(|| find(RESOURCES, &candidate)))?;
     (!service.is_empty()).then(|| scope(service, region))
+}
+
+fn find(table: &[(&str, &'static str)], pattern: &str) -> Option<&'static str> {
+    let at = table.binary_search_by_key(&pattern, |(known, _)| *known).ok()?;
+    Some(table[at].1)
 }
 
 /// `s3-REGION` and `s3-fips-REGION`, which older S3 names have.
@@ -355,7 +358,10 @@ mod tests {
     }
 
     #[test]
-    fn no_pattern_has_two_rules() {
+    fn every_pattern_has_one_rule_where_the_search_finds_it() {
+        for table in [REGIONAL, RESOURCES] {
+            assert!(table.is_sorted(), "{:?}", table.first());
+        }
         let mut seen = HashSet::new();
         for (pattern, _) in REGIONAL.iter().chain(RESOURCES) {
             assert!(seen.insert(*pattern), "{pattern}");

@@ -42,8 +42,9 @@ def pattern(labels):
 
 
 def rules():
-    """The scopes of each pattern and suffix by partition, and the patterns of hosts that accept SigV4A only."""
-    scopes, asymmetric = defaultdict(lambda: defaultdict(set)), set()
+    """The scopes of each host by pattern and suffix, and the patterns of hosts that accept SigV4A only."""
+    scopes, asymmetric = defaultdict(lambda: defaultdict(list)), set()
+    regions = defaultdict(set)
     for host in aws_hosts.hosts():
         labels = host.host.split(".")
         if GLOBAL_REGIONS.intersection(labels):
@@ -51,51 +52,49 @@ def rules():
         suffix = max((suffix for suffix in SUFFIXES if host.host.endswith("." + suffix)), key=len, default="")
         before = pattern(labels[: len(labels) - len(suffix.split("."))] if suffix else labels)
         if host.name:
+            regions[before, suffix, host.host, host.partition].add(host.region)
             named = next((label for label in labels if label in REGIONS), None)
-            scopes[before, suffix][host.partition].add((host.name, host.region, named))
+            scopes[before, suffix][host.host] += [(host.name, host.region)] if host.region != named else [
+                (host.name, "{region}"), (host.name, host.region)]
         else:
             asymmetric.add(before)
+    # A name that a partition signs for several regions does not tell which.
+    for (before, suffix, host, _), several in regions.items():
+        if len(several) > 1:
+            scopes[before, suffix][host] = []
     return scopes, asymmetric
 
 
-def region_of(scopes):
-    """`{region}` if the name tells the region, the region if it is the same for all, else None."""
-    if all(region == named for _, region, named in scopes):
-        return "{region}"
-    regions = {region for _, region, _ in scopes}
-    return regions.pop() if len(regions) == 1 else None
+def one_scope(hosts):
+    """The first scope that every host of a pattern has, else None.
+
+    GovCloud and `aws` share a few names of global services, the versions of Amazon Location those of theirs: the name
+    is signed for the first, and the path tells the second version of Amazon Location.
+    """
+    candidates = dict.fromkeys(scope for scopes in hosts.values() for scope in scopes)
+    fitting = [scope for scope in candidates if all(scope in scopes for scopes in hosts.values())]
+    return min(fitting, key=lambda scope: (scope[0] != "geo", scope[1] != "{region}"), default=None)
 
 
 def split(scopes):
     """The signing names of patterns that hold for every suffix, and the scopes of those that need one."""
     regional, whole = defaultdict(set), {}
-    for (before, suffix), by_partition in scopes.items():
-        # GovCloud shares its suffixes with `aws`, and a few names of global services.
-        first = by_partition.get("aws") or next(iter(by_partition.values()))
-        everywhere = set().union(*by_partition.values())
-        region = region_of(everywhere) or region_of(first)
-        names = {name for name, _, _ in first}
-        if region == "{region}" and suffix:
-            regional[before] |= names
-        elif region and len(names) == 1:
-            whole[before + ("." + suffix if suffix else "")] = (*names, region)
-    return regional, whole
-
-
-def one_name(name, names):
-    # Version 2 of Amazon Location shares its hosts with version 1; `signing_name_at` tells them apart by the path.
-    if "geo" in names:
-        return "geo"
-    if len(names) == 1:
-        return next(iter(names))
-    print(f"{name}: several signing names, {', '.join(sorted(names))}: left out", file=sys.stderr)
-    return None
+    for (before, suffix), hosts in scopes.items():
+        scope = one_scope(hosts)
+        if scope is None:
+            print(f"{before}.{suffix}: no scope fits every host: left out", file=sys.stderr)
+            regional[before].add(None)
+        elif suffix and scope[1] == "{region}":
+            regional[before].add(scope[0])
+        else:
+            whole[before + ("." + suffix if suffix else "")] = scope
+    # What differs between suffixes is left out, and so unknown.
+    return {before: names.pop() for before, names in regional.items() if len(names) == 1}, whole
 
 
 def main():
     scopes, asymmetric = rules()
     regional, fixed = split(scopes)
-    regional = {key: one_name(key, names) for key, names in regional.items()}
     out = [HEAD.format(version=botocore.__version__)]
     out.append("/// Names before the suffix of the partition: pattern and signing name. The region is the one in the name.\n"
                "pub(super) const REGIONAL: &[(&str, &str)] = &[")

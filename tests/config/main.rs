@@ -2,6 +2,7 @@
 
 mod amplify;
 mod files;
+mod hosts;
 
 use std::{fs, path::Path, time::Duration};
 
