@@ -10,6 +10,7 @@ mod comparison;
 #[doc(hidden)]
 pub mod fuzzing;
 mod key;
+mod location;
 mod payload;
 mod percent;
 mod target;
@@ -50,10 +51,10 @@ impl Scope {
         if self.is_s3() { Encoding::Once } else { Encoding::Twice }
     }
 
-    /// Whether this is one of the S3 services, which have different rules.
+    /// Whether this service has the rules of S3: `s3tables`, `s3vectors` and `s3files` do not.
     #[must_use]
     pub fn is_s3(&self) -> bool {
-        self.service.starts_with("s3")
+        matches!(self.service.as_str(), "s3" | "s3control" | "s3express" | "s3-outposts" | "s3-object-lambda")
     }
 
     /// Whether the service requires `x-amz-content-sha256`.

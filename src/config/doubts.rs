@@ -56,7 +56,8 @@ impl Config {
 /// A host of API Gateway serves nothing below `/` but the `$default` stage, which REST APIs do not have.
 fn without_stage(route: &RouteSettings) -> Option<String> {
     let host = route.upstream.host()?;
-    let is_of_gateway = endpoint::infer(host).is_some_and(|inferred| inferred.service == "execute-api");
+    let is_of_gateway =
+        endpoint::infer(host).known().is_some_and(|inferred| inferred.service == "execute-api");
     (is_of_gateway && route.upstream.path() == "/").then(|| {
         format!(
             "https://{host} has no stage; write https://{host}/STAGE, unless it is an HTTP API with a $default stage"

@@ -213,5 +213,5 @@ pub fn parse(setting: &str, text: &str) -> Parsed<String> {
 /// The service and the region that the host of `upstream` tells.
 #[must_use]
 pub fn inferred(upstream: &str) -> Option<Inferred> {
-    endpoint::infer(upstream.parse::<Uri>().ok()?.host()?)
+    endpoint::infer(upstream.parse::<Uri>().ok()?.host()?).known()
 }

@@ -13,7 +13,7 @@ use super::{
     value::{self, Parsed},
 };
 use crate::{
-    endpoint::{self, Inferred},
+    endpoint::{self, HostScope},
     proxy::RouteSettings,
 };
 
@@ -95,10 +95,16 @@ impl Reader<'_> {
             self.problem(&raw.origin, why);
         }
         let own = self.set_headers(raw.keys.get("set-header").map_or(&[], Vec::as_slice));
-        let inferred = upstream.as_ref().and_then(|upstream| inferred(sign_host.as_deref(), upstream));
-        let region = self.region(raw, upstream.as_ref(), inferred.as_ref());
-        let (service, service_origin) = self.service(raw, inferred.as_ref());
-        let (region, region_origin) = region?;
+        let (host, of_host) = signed_host(sign_host.as_deref(), upstream.as_ref());
+        if of_host == HostScope::SigV4aOnly {
+            let why = format!(
+                "names {host}, which accepts SigV4A signatures only, and countersign cannot make those"
+            );
+            self.problem(&raw.origin, why);
+        }
+        let region = upstream.as_ref().and_then(|_| self.region(raw, &host, &of_host));
+        let service = self.service(raw, &host, &of_host);
+        let ((region, region_origin), (service, service_origin)) = (region?, service?);
         self.warn_of_unknown_region(Some(raw.origin.clone()), &region);
         let settings = RouteSettings {
             path: path?,
@@ -113,18 +119,12 @@ impl Reader<'_> {
     }
 
     /// The region to sign for: the route's own, the host's, the top level's, the SDKs' variable.
-    fn region(
-        &mut self,
-        raw: &RawRoute,
-        upstream: Option<&Uri>,
-        inferred: Option<&Inferred>,
-    ) -> Option<Sourced> {
+    fn region(&mut self, raw: &RawRoute, host: &str, of_host: &HostScope) -> Option<Sourced> {
         if raw.keys.contains_key("region") {
             return self.sourced(raw.keys.get("region")?.first().cloned(), value::region);
         }
-        if let Some(inferred) = inferred {
+        if let HostScope::Known(inferred) = of_host {
             if !endpoint::can_be_region(&inferred.region) {
-                let host = upstream?.host().unwrap_or_default();
                 let message = format!("the host {host}: {}", value::not_a_region(&inferred.region));
                 self.problem(&raw.origin, message);
                 return None;
@@ -138,23 +138,38 @@ impl Reader<'_> {
             let given = Given { text, origin: Origin::Variable("AWS_REGION".to_owned()) };
             return self.sourced(Some(given), value::region);
         }
-        let host = upstream?.host().unwrap_or_default().to_owned();
-        match endpoint::meant_api_host(&host) {
-            Some(meant) => {
-                self.problem(&raw.origin, format!("{host} is not a host of AWS; did you mean {meant}?"));
-            }
-            None => self.missing("region", &format!("is required, since {host} does not name a region")),
+        match of_host {
+            HostScope::UnknownService => self.missing("region", &no_rule(host)),
+            // What is wrong with such a host has been said.
+            HostScope::SigV4aOnly => {}
+            _ => match endpoint::meant_api_host(host) {
+                Some(meant) => {
+                    self.problem(&raw.origin, format!("{host} is not a host of AWS; did you mean {meant}?"));
+                }
+                None => self.missing("region", &format!("is required, since {host} does not name a region")),
+            },
         }
         None
     }
 
-    fn service(&mut self, raw: &RawRoute, inferred: Option<&Inferred>) -> Sourced {
-        let own = raw.keys.get("service").and_then(|given| given.first().cloned());
-        let of_host = || inferred.map(|inferred| (inferred.service.clone(), "the host's name".to_owned()));
-        self.sourced(own, value::service)
-            .or_else(of_host)
-            .or_else(|| self.sourced(self.explicit("service"), value::service))
-            .unwrap_or_else(|| ("execute-api".to_owned(), "default".to_owned()))
+    /// The service to sign for: as for the region; only a name that is not one of AWS has a default.
+    fn service(&mut self, raw: &RawRoute, host: &str, of_host: &HostScope) -> Option<Sourced> {
+        if raw.keys.contains_key("service") {
+            return self.sourced(raw.keys.get("service")?.first().cloned(), value::service);
+        }
+        if let HostScope::Known(inferred) = of_host {
+            return Some((inferred.service.clone(), "the host's name".to_owned()));
+        }
+        if self.origin("service").is_some() {
+            return self.sourced(self.explicit("service"), value::service);
+        }
+        match of_host {
+            HostScope::UnknownService => {
+                self.missing("service", &no_rule(host));
+                None
+            }
+            _ => Some(("execute-api".to_owned(), "default".to_owned())),
+        }
     }
 
     fn sourced(&mut self, given: Option<Given>, parse: fn(&str) -> Parsed<String>) -> Option<Sourced> {
@@ -191,9 +206,22 @@ impl Reader<'_> {
     }
 }
 
-/// The signed Host comes first: it names the API, and the name that is connected to may be that of an endpoint.
-fn inferred(sign_host: Option<&str>, upstream: &Uri) -> Option<Inferred> {
-    sign_host.and_then(endpoint::infer).or_else(|| endpoint::infer(upstream.host()?))
+/// Why region and service have to be set for a host of AWS that no rule covers.
+fn no_rule(host: &str) -> String {
+    format!("is required, since countersign has no rule for the AWS host {host}")
+}
+
+/// The host that says what to sign for, and what it says: the one that is signed tells more than the one that is
+/// connected to.
+fn signed_host(sign_host: Option<&str>, upstream: Option<&Uri>) -> (String, HostScope) {
+    let upstream = upstream.and_then(Uri::host).unwrap_or_default();
+    if let Some(host) = sign_host {
+        match endpoint::infer(host) {
+            HostScope::NotAws => {}
+            of_host => return (host.to_owned(), of_host),
+        }
+    }
+    (upstream.to_owned(), endpoint::infer(upstream))
 }
 
 /// A route's own headers replace those of the same name that all routes have.

@@ -58,7 +58,7 @@ impl fmt::Display for TargetError {
             Self::TooLong => write!(f, "the request target is longer than {MAX_LENGTH} bytes"),
             Self::Malformed => f.write_str("the request target is not a path"),
             Self::Presigned => f.write_str(
-                "the request carries a presigned query (X-Amz-Signature); send it without, the proxy signs it",
+                "the request carries a presigned query (X-Amz-Signature, or AWSAccessKeyId and Signature); send it without, the proxy signs it",
             ),
         }
     }
@@ -137,10 +137,14 @@ fn push_query(wire: &mut Vec<u8>, query: &[u8]) {
     }
 }
 
+/// Whether the query carries a signature: of version 4, or of version 2, where one parameter alone proves nothing.
 fn is_presigned(query: &[u8]) -> bool {
-    query.split(|&byte| byte == b'&').any(|parameter| {
-        let key = parameter.split(|&byte| byte == b'=').next().unwrap_or_default();
-        let key: Cow<'_, [u8]> = percent_decode(key).into();
-        key.eq_ignore_ascii_case(b"x-amz-signature") || key.eq_ignore_ascii_case(b"x-amz-algorithm")
-    })
+    let has = |names: &[&[u8]]| {
+        query.split(|&byte| byte == b'&').any(|parameter| {
+            let key = parameter.split(|&byte| byte == b'=').next().unwrap_or_default();
+            let key: Cow<'_, [u8]> = percent_decode(key).into();
+            names.iter().any(|name| key.eq_ignore_ascii_case(name))
+        })
+    };
+    has(&[b"x-amz-signature", b"x-amz-algorithm"]) || (has(&[b"awsaccesskeyid"]) && has(&[b"signature"]))
 }

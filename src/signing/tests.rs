@@ -133,10 +133,39 @@ fn targets_that_cannot_be_sent_are_refused() {
         ("/", Some("X-Amz-Signature=1"), TargetError::Presigned),
         ("/", Some("x-amz-signature=1"), TargetError::Presigned),
         ("/", Some("a&x%2Damz-Algorithm=AWS4"), TargetError::Presigned),
+        ("/", Some("AWSAccessKeyId=AKID&Expires=1&Signature=abc%3D"), TargetError::Presigned),
+        ("/", Some("signature=abc&a&awsaccesskeyi%64=AKID"), TargetError::Presigned),
     ];
     for (path, query, error) in table {
         let made = WireTarget::new("", path.as_bytes(), query.map(str::as_bytes), Encoding::Twice);
         assert_eq!(made, Err(*error), "{path:.20} {query:?}");
+    }
+}
+
+#[test]
+fn one_parameter_of_a_version_2_signature_is_the_clients_own() {
+    for query in ["Signature=abc", "AWSAccessKeyId=AKID", "x=AWSAccessKeyId&y=Signature", "Expires=1"] {
+        assert!(WireTarget::new("", b"/", Some(query.as_bytes()), Encoding::Twice).is_ok(), "{query}");
+    }
+}
+
+#[test]
+fn only_s3_and_its_data_planes_have_the_path_rules_of_s3() {
+    let table = [
+        ("s3", Encoding::Once),
+        ("s3control", Encoding::Once),
+        ("s3express", Encoding::Once),
+        ("s3-outposts", Encoding::Once),
+        ("s3-object-lambda", Encoding::Once),
+        ("s3tables", Encoding::Twice),
+        ("s3vectors", Encoding::Twice),
+        ("s3files", Encoding::Twice),
+        ("s3-other", Encoding::Twice),
+        ("execute-api", Encoding::Twice),
+    ];
+    for (service, encoding) in table {
+        let scope = Scope { region: "us-east-1".to_owned(), service: service.to_owned() };
+        assert_eq!(scope.encoding(), encoding, "{service}");
     }
 }
 

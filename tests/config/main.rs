@@ -2,6 +2,7 @@
 
 mod amplify;
 mod files;
+mod hosts;
 mod mistakes;
 
 use std::{fs, path::Path, time::Duration};

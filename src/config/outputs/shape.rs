@@ -37,7 +37,7 @@ pub(super) fn setting(key: &str, value: &str) -> Option<(&'static str, String)> 
 fn is_of_api(last: &str, value: &str) -> bool {
     let Some(rest) = value.strip_prefix("https://") else { return false };
     let host = rest.split('/').next().unwrap_or_default();
-    match endpoint::infer(host) {
+    match endpoint::infer(host).known() {
         Some(inferred) => OF_APIS.contains(&inferred.service.as_str()),
         // A custom domain, which the key alone can tell from a web site.
         None => last.contains("api") && !is_of_managed_login(value),

@@ -154,7 +154,7 @@ impl Sender {
         time: SystemTime,
     ) -> Result<SignedRequest, ProxyError> {
         let _timer = self.metrics.signing();
-        let signed = ready.route.signer.sign(&ready.unsigned, &issued.credentials, time);
+        let signed = ready.route.signer(&ready.unsigned).sign(&ready.unsigned, &issued.credentials, time);
         signed.map_err(|error| ProxyError::Internal(error.to_string().into()))
     }
 

@@ -63,7 +63,7 @@ impl Planner {
     ) -> Result<Plan<'_>, ProxyError> {
         let route = self.routes.select(path).ok_or(ProxyError::NoRoute)?;
         let target = route.target(path, query)?;
-        let form = PayloadForm::of(&headers, route.signer.scope())?;
+        let form = PayloadForm::of(&headers, route.scope())?;
         let headers = headers::upward(headers, &self.strip_headers, &route.set_headers);
         Ok(Plan { route, method, target, headers, form })
     }
@@ -88,7 +88,7 @@ impl Ready<'_> {
     /// What the request is signed for.
     #[must_use]
     pub fn scope(&self) -> &Scope {
-        self.route.signer.scope()
+        self.route.signer(&self.unsigned).scope()
     }
 
     /// `https://` or `http://` and the name that is connected to.
@@ -103,7 +103,7 @@ impl Ready<'_> {
         credentials: &Credentials,
         time: SystemTime,
     ) -> Result<(SignedRequest, Explanation), ProxyError> {
-        let explained = self.route.signer.sign_explained(&self.unsigned, credentials, time);
+        let explained = self.route.signer(&self.unsigned).sign_explained(&self.unsigned, credentials, time);
         explained.map_err(|error| ProxyError::Internal(error.to_string().into()))
     }
 }

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, header::InvalidHeaderValue, uri::Scheme};
 
 use crate::{
     proxy::settings::{RouteSettings, Settings},
-    signing::{Encoding, Scope, Signer, TargetError, WireTarget},
+    signing::{Encoding, Scope, Signer, TargetError, Unsigned, WireTarget},
     upstream::{ConnectOptions, Connector, Trust, TrustError, Upstream},
 };
 
@@ -19,7 +19,9 @@ pub(in crate::proxy) struct Route {
     pub(in crate::proxy) mount: Mount,
     /// Headers set on the way up.
     pub(in crate::proxy) set_headers: Vec<(HeaderName, HeaderValue)>,
-    pub(in crate::proxy) signer: Signer,
+    signer: Signer,
+    /// Signs what goes to version 2 of Amazon Location, on hosts that have both versions.
+    location_version_2: Option<Signer>,
     pub(in crate::proxy) upstream: Arc<Upstream>,
 }
 
@@ -49,6 +51,7 @@ impl Route {
             settings.upstream.authority().map(without_default_port(&settings.upstream)).unwrap_or_default();
         let host = settings.sign_host.as_deref().unwrap_or(&authority);
         let scheme = settings.upstream.scheme_str().unwrap_or("https");
+        let scope = Scope { region: settings.region.clone(), service: settings.service.clone() };
         Ok(Self {
             path: settings.path.trim_end_matches('/').to_owned(),
             host: HeaderValue::from_str(host)?,
@@ -59,9 +62,23 @@ impl Route {
                 prefix: settings.strip_prefix.as_deref().unwrap_or_default().trim_end_matches('/').to_owned(),
             },
             set_headers: settings.set_headers.clone(),
-            signer: Signer::new(Scope { region: settings.region.clone(), service: settings.service.clone() }),
+            location_version_2: scope.location_version_2(host).map(Signer::new),
+            signer: Signer::new(scope),
             upstream,
         })
+    }
+
+    /// What the route's requests are signed for. The path rules are those of every signer of the route.
+    pub(in crate::proxy) fn scope(&self) -> &Scope {
+        self.signer.scope()
+    }
+
+    /// What signs `unsigned`.
+    pub(in crate::proxy) fn signer(&self, unsigned: &Unsigned) -> &Signer {
+        match &self.location_version_2 {
+            Some(signer) if unsigned.is_location_version_2() => signer,
+            _ => &self.signer,
+        }
     }
 
     /// The target at the upstream for a client's raw path and query.
@@ -72,7 +89,7 @@ impl Route {
     ) -> Result<WireTarget, TargetError> {
         let rest = strip(path, &self.mount.prefix).unwrap_or(path);
         let rest = if rest.is_empty() { "/" } else { rest };
-        let encoding: Encoding = self.signer.scope().encoding();
+        let encoding: Encoding = self.scope().encoding();
         WireTarget::new(&self.mount.base, rest.as_bytes(), query.map(str::as_bytes), encoding)
     }
 }
