@@ -67,7 +67,7 @@ const NOTES: &[Note] = &[
     more("allow-other-users", "This includes the other containers of a pod."),
     note_of("upstream", "required", "`http` is for loopback only."),
     note_of("region", "from the upstream's host", ""),
-    note_of("service", "from the upstream's host, else `execute-api`", ""),
+    note_of("service", "from the upstream's host, else `execute-api` for a custom domain", ""),
     note_of("sign-host", "the upstream's host", "For private APIs behind a VPC endpoint."),
     note_of("ca-file", "system roots", ""),
     more("amplify-outputs", "It comes last, before the defaults."),
@@ -108,7 +108,12 @@ mod tests {
         let text = document();
         assert!(text.starts_with("### Clients\n\n| setting | default | meaning |\n"), "{text}");
         let row = text.lines().find(|line| line.starts_with("| `service` ")).expect("a row");
-        assert!(row.starts_with("| `service` | from the upstream's host, else `execute-api` | "), "{row}");
+        assert!(
+            row.starts_with(
+                "| `service` | from the upstream's host, else `execute-api` for a custom domain | "
+            ),
+            "{row}"
+        );
         assert!(!row.contains("[default"), "{row}");
     }
 }
