@@ -41,7 +41,7 @@ pub static SETTINGS: &[Setting] = &[
     row(Upstream, TARGET, Text, "region", "REGION", "",
         "Region to sign for, if the upstream's host does not name one"),
     row(Upstream, TARGET, Text, "service", "NAME", "",
-        "Service to sign for, if the upstream's host does not name one [default for a custom domain: execute-api]"),
+        "Service to sign for, if the upstream's host does not name one [default: execute-api]"),
     row(Upstream, TARGET, Text, "sign-host", "HOST", "",
         "Host to sign and send instead of the upstream's"),
     row(Upstream, EVERY_REQUEST, List, "set-header", "NAME=VALUE", "",
