@@ -7,15 +7,15 @@ mod admission;
 mod attempt;
 mod error;
 mod exchange;
-mod handle;
 mod headers;
 mod outcome;
-mod pipeline;
 mod request;
 mod request_id;
 mod response;
 mod service;
 pub mod settings;
+mod signing_client;
+mod worker_proxies;
 
 pub use access_log::{AccessLog, AccessLogLayer};
 #[cfg(fuzzing)]
@@ -25,8 +25,6 @@ pub use admission::{Guard, Refusal, Token};
 pub use attempt::send::Sent;
 pub use error::{ProxyError, no_room};
 pub use exchange::Proxy;
-pub use handle::{ProxyHandle, WorkerProxies};
-pub use pipeline::Pipeline;
 pub use request::{
     body::Budget,
     plan::{Plan, Ready},
@@ -36,5 +34,7 @@ pub use request_id::RequestId;
 pub use response::body::Body;
 pub use service::Forward;
 pub use settings::{GuardSettings, Limits, RouteSettings, Settings, Timeouts};
+pub use signing_client::SigningClient;
+pub use worker_proxies::{ProxyHandle, WorkerProxies};
 
 pub use crate::upstream::{Resolver, TrustError};

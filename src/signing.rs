@@ -4,13 +4,13 @@
 //! makes a [`SignedRequest`] of it. The rules come from AWS, "Signature Version 4 signing process", and where AWS is
 //! silent, from what API Gateway accepts.
 
+mod amazon_location;
 mod canonical;
 mod comparison;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod key;
-mod location;
 mod payload;
 mod percent;
 mod target;

@@ -7,6 +7,7 @@
 mod body;
 mod broken_body;
 mod connection;
+mod connection_tasks;
 mod connector;
 mod error;
 mod framing;
@@ -16,7 +17,6 @@ mod liveness;
 mod pool;
 mod request_body;
 mod resolver;
-mod tasks;
 mod tcp;
 mod tls;
 mod tunnel;

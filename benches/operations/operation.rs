@@ -13,7 +13,7 @@ use countersign::{
     credentials::channel,
     downstream::listener::{Endpoints, Owner},
     forward_proxy::ForwardProxies,
-    proxy::{Guard, GuardSettings, Limits, Pipeline, Resolver, RouteSettings, Settings, Timeouts},
+    proxy::{Guard, GuardSettings, Limits, Resolver, RouteSettings, Settings, SigningClient, Timeouts},
     signing::{Encoding, Payload, Scope, Signer, Unsigned, WireTarget},
     telemetry::metrics::Metrics,
 };
@@ -98,7 +98,7 @@ fn sign(query: Option<&str>) -> impl FnMut() -> Box<dyn FnOnce()> + use<> {
 /// Route, wire target, and the headers that go up.
 fn plan() -> impl FnMut() -> Box<dyn FnOnce()> {
     let (_, receiver) = channel::channel(Clock::system());
-    let pipeline = Pipeline::new(&settings(), receiver, Clock::system(), Arc::new(Metrics::default()))
+    let pipeline = SigningClient::new(&settings(), receiver, Clock::system(), Arc::new(Metrics::default()))
         .expect("the settings are valid");
     let pipeline = Arc::new(pipeline);
     move || {

@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     config::{Arguments, CallConfig, Config, Environment},
     credentials::{channel, provider::IssuedCredentials},
-    proxy::{Body, Pipeline, Ready},
+    proxy::{Body, Ready, SigningClient},
     telemetry::{self, metrics::Metrics},
 };
 
@@ -37,7 +37,7 @@ pub(super) async fn run(
     let (publisher, receiver) = channel::channel(clock.clone());
     let metrics = Arc::new(Metrics::default());
     let pipeline =
-        Pipeline::new(&config.proxy, receiver, clock.clone(), metrics).map_err(Failure::runtime)?;
+        SigningClient::new(&config.proxy, receiver, clock.clone(), metrics).map_err(Failure::runtime)?;
     let ready = typed_request::prepare(&pipeline, &request, &config.proxy)?;
     until_signal(async {
         publisher.issued(sign_in(&config, &clock).await?, clock.now());
@@ -46,7 +46,11 @@ pub(super) async fn run(
     .await
 }
 
-async fn exchange(pipeline: &Pipeline, ready: &Ready<'_>, request: &cli::Call) -> Result<ExitCode, Failure> {
+async fn exchange(
+    pipeline: &SigningClient,
+    ready: &Ready<'_>,
+    request: &cli::Call,
+) -> Result<ExitCode, Failure> {
     let sent = pipeline.call(ready).await.map_err(Failure::runtime)?;
     let status = sent.response.status();
     let failed = status.is_client_error() || status.is_server_error();

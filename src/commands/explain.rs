@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     config::{Arguments, Config, Environment, ExplainConfig},
     credentials::channel,
-    proxy::Pipeline,
+    proxy::SigningClient,
     signing::{Computed, compare},
     telemetry::metrics::Metrics,
 };
@@ -44,7 +44,7 @@ pub(super) async fn run(
     }
     let (_, receiver) = channel::channel(clock.clone());
     let metrics = Arc::new(Metrics::default());
-    let pipeline = Pipeline::new(&proxy, receiver, clock.clone(), metrics).map_err(Failure::runtime)?;
+    let pipeline = SigningClient::new(&proxy, receiver, clock.clone(), metrics).map_err(Failure::runtime)?;
     let ready = typed_request::prepare(&pipeline, &request, &proxy)?;
 
     // The gateway saw another moment than this one.

@@ -13,7 +13,7 @@ use super::Failure;
 use crate::{
     cli::{self, request::encoded},
     config,
-    proxy::{Pipeline, Ready, RouteSettings, Settings},
+    proxy::{Ready, RouteSettings, Settings, SigningClient},
     signing::Payload,
 };
 
@@ -25,7 +25,7 @@ const MAX_SHOWN: usize = 120;
 /// # Errors
 /// When a file cannot be read, or no request can be made of what was typed.
 pub(super) fn prepare<'a>(
-    pipeline: &'a Pipeline,
+    pipeline: &'a SigningClient,
     typed: &cli::Call,
     settings: &Settings,
 ) -> Result<Ready<'a>, Failure> {

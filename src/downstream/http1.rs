@@ -3,8 +3,8 @@
 mod chunked;
 pub(super) mod filter;
 pub(super) mod head;
+mod input_stage;
 mod linger;
 pub(super) mod phase;
 pub(super) mod refused_head;
 pub(super) mod serialize;
-mod stage;

@@ -18,11 +18,11 @@ use super::{
     admission::{Audience, BrowserPolicy, Guard, Refusal},
     error::ProxyError,
     outcome::Outcome,
-    pipeline::Pipeline,
     request::{body::Budget, route::BuildError},
     request_id::RequestId,
     response::{self, body::Body},
     settings::Settings,
+    signing_client::SigningClient,
 };
 use crate::{
     clock::Clock,
@@ -38,7 +38,7 @@ const MAX_LOGGED_NAME: usize = 255;
 #[derive(Debug)]
 pub struct Proxy {
     guard: Arc<Guard>,
-    pipeline: Pipeline,
+    client: SigningClient,
     budget: Budget,
     /// Places for requests that wait for the upstream's answer, over all workers.
     in_flight: Arc<Semaphore>,
@@ -85,12 +85,12 @@ impl Proxy {
     ) -> Result<Response<Body>, ProxyError> {
         // Planning replaces Host by the upstream's; a redirect has to lead back to the name that the client used.
         let client_host = parts.headers.get(header::HOST).cloned();
-        let planner = &self.pipeline.planner;
+        let planner = &self.client.planner;
         let plan = planner.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
         let ready = plan.with_body(self.budget.collect(body).await?);
         // After the body: a client that is slow to send then occupies its connection only, not a place in flight.
         let _place = self.in_flight.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
-        let sent = self.pipeline.sender.send(&ready, id.as_str(), outcome).await?;
+        let sent = self.client.sender.send(&ready, id.as_str(), outcome).await?;
         Ok(response::rewrite(sent.response, ready.route, client_host.as_ref()))
     }
 
@@ -151,7 +151,7 @@ impl Proxy {
     ) -> Result<Self, BuildError> {
         Ok(Self {
             guard: Arc::new(Guard::new(&settings.guard)),
-            pipeline: Pipeline::new(settings, credentials, clock, Arc::clone(&metrics))?,
+            client: SigningClient::new(settings, credentials, clock, Arc::clone(&metrics))?,
             budget,
             in_flight: Arc::new(Semaphore::new(settings.limits.max_in_flight.min(Semaphore::MAX_PERMITS))),
             metrics,
@@ -166,7 +166,7 @@ impl Proxy {
     pub(super) fn renewed(&self, settings: &Settings) -> Result<Self, BuildError> {
         Ok(Self {
             guard: Arc::new(Guard::new(&settings.guard)),
-            pipeline: self.pipeline.renewed(settings)?,
+            client: self.client.renewed(settings)?,
             budget: self.budget.with_max_body(settings.limits.max_body),
             in_flight: Arc::clone(&self.in_flight),
             metrics: Arc::clone(&self.metrics),
@@ -176,7 +176,7 @@ impl Proxy {
     /// The same proxy for another worker, where it replaces `previous` and keeps its upstream connections.
     pub(super) fn successor(&self, previous: &Self) -> Self {
         let mut successor = self.sibling();
-        successor.pipeline.keep_connections_of(&previous.pipeline);
+        successor.client.keep_connections_of(&previous.client);
         successor
     }
 
@@ -187,7 +187,7 @@ impl Proxy {
     pub fn sibling(&self) -> Self {
         Self {
             guard: Arc::clone(&self.guard),
-            pipeline: self.pipeline.sibling(),
+            client: self.client.sibling(),
             budget: self.budget.clone(),
             in_flight: Arc::clone(&self.in_flight),
             metrics: Arc::clone(&self.metrics),

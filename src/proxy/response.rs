@@ -1,9 +1,9 @@
 //! Answers on the way down.
 
+mod active_content;
 pub(super) mod body;
 mod cookie;
 mod cors;
-mod documents;
 mod location;
 pub(super) mod proxy_status;
 mod rewrite;

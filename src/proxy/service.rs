@@ -15,10 +15,10 @@ use tracing::{debug, warn};
 use super::{
     error::ProxyError,
     exchange::{Exchange, Proxy},
-    handle::ProxyHandle,
     outcome::AnswerMeta,
     request_id::RequestId,
     response::{self, body::Body},
+    worker_proxies::ProxyHandle,
 };
 use crate::{
     downstream::{ShortAnswer, listener::Endpoints},

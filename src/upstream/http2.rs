@@ -26,9 +26,9 @@ use tokio::{
 use tracing::debug;
 
 use super::{
+    connection_tasks::{Tasks, log_end},
     liveness::{Liveness, MonitoredIo},
     request_body::Chunk,
-    tasks::{Tasks, log_end},
 };
 
 pub(super) use stream::{Download, SendError, Stream};

@@ -22,8 +22,8 @@ use tokio::{
 
 use super::{
     connection::Connection,
+    connection_tasks::{Tasks, log_end},
     http2::{self, StreamCapacity},
-    tasks::{Tasks, log_end},
 };
 use connections::{Connections, Http1, Http2};
 use lease::Sender;

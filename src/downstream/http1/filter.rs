@@ -26,10 +26,10 @@ use tokio::{
 use super::{
     chunked::Chunked,
     head::{self, Framing, HeadError, Scan, TargetEncoding},
+    input_stage::Stage,
     linger::LingeringClose,
     phase::{ConnectionPhase, EndedBy},
     refused_head::RefusedHead,
-    stage::Stage,
 };
 
 /// How much is read at a time while a head is incomplete, in bytes.

@@ -1,7 +1,7 @@
 //! Request bodies, collected and hashed within a budget of memory that all of them share.
 
 mod buffer;
-mod pool;
+mod buffer_pool;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use tokio::{
 use crate::{cooperative_yield::CooperativeYield, proxy::error::ProxyError};
 use crate::{signing::Payload, telemetry::metrics::Limit};
 use buffer::BodyBuffer;
-use pool::{BufferPool, CHUNK_SIZE};
+use buffer_pool::{BufferPool, CHUNK_SIZE};
 
 /// The longest gap between two chunks of a request body.
 const MAX_CHUNK_GAP: Duration = Duration::from_secs(10);

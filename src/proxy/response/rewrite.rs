@@ -5,7 +5,7 @@ use http::{
     header::{self, Entry},
 };
 
-use super::{body::Body, cookie, cors, documents, location};
+use super::{active_content, body::Body, cookie, cors, location};
 use crate::proxy::{
     admission::{Audience, BrowserPolicy},
     headers::{self, CROSS_ORIGIN_RESOURCE_POLICY},
@@ -56,7 +56,7 @@ pub(in crate::proxy) fn protect(response: &mut Response<Body>, audience: &Audien
     headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static(resource_policy));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // Appended: several policies apply together, so that the upstream's own stays in force.
-    if !policy.trust_documents && (audience.document || documents::may_have_scripts(headers)) {
+    if !policy.trust_documents && (audience.document || active_content::may_have_scripts(headers)) {
         headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     }
     match origin {

@@ -16,9 +16,9 @@ use tokio::{
 
 use super::HeadFilter;
 use crate::downstream::http1::{
+    input_stage::Stage,
     linger::{LingeringClose, MAX_READ_SILENCE, MAX_SEND_PAUSE},
     phase::{EndedBy, WriteStall},
-    stage::Stage,
 };
 
 /// How the interim response begins that asks for a body.

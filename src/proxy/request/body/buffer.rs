@@ -5,7 +5,7 @@ use std::ops::Deref;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::pool::{BufferPool, CHUNK_SIZE, PooledBuffer};
+use super::buffer_pool::{BufferPool, CHUNK_SIZE, PooledBuffer};
 use crate::signing::{Payload, PayloadBuilder};
 
 /// The part of a body that has arrived, and its share of the budget.

@@ -25,12 +25,12 @@ use crate::{
 
 /// Plans, signs and sends requests.
 #[derive(Debug)]
-pub struct Pipeline {
+pub struct SigningClient {
     pub(super) planner: Planner,
     pub(super) sender: Sender,
 }
 
-impl Pipeline {
+impl SigningClient {
     /// A pipeline as `settings` describe it, which signs with what `credentials` gives.
     ///
     /// # Errors
