@@ -29,7 +29,7 @@ async function sandbox(...flags) {
   const backend = ["--backend", `http://127.0.0.1:${apiPort}`];
   const ports = ["--listen", "localhost:0", "--admin-listen", "localhost:0"];
   const child = start(process.env.COUNTERSIGN, ["sandbox", ...ports, ...backend, ...flags]);
-  const [, port] = await child.saw(/proxy\s+http:\/\/localhost:(\d+)/);
+  const [, port] = await child.saw(/Proxy\s+http:\/\/localhost:(\d+)/);
   sandboxes.push(child);
   api.requests.length = 0;
   return Number(port);

@@ -115,14 +115,14 @@ class Sandbox(Running):
     """`countersign sandbox`, with what it prints about itself as attributes."""
 
     INTRODUCTION = {
-        "url": r"  proxy +(\S+)",
-        "username": r"  user +(\S+) \(password: \S+\)",
-        "password": r"  user +\S+ \(password: (\S+)\)",
-        "user_pool_id": r"  user pool +(\S+) client",
-        "client_id": r"  user pool +\S+ client (\S+) at",
-        "user_pool": r"  user pool +.* at (\S+)",
-        "identity_pool_id": r"  identity pool +(\S+) at",
-        "identity_pool": r"  identity pool +.* at (\S+)",
+        "url": r"  Proxy +(\S+)",
+        "username": r"  Signed in as +(\S+), password",
+        "password": r"  Signed in as +\S+, password (\S+)",
+        "user_pool_id": r"  User pool +\S+ +(\S+), client",
+        "client_id": r"  User pool .*, client (\S+)",
+        "user_pool": r"  User pool +(\S+)",
+        "identity_pool_id": r"  Identity pool +\S+ +(\S+)",
+        "identity_pool": r"  Identity pool +(\S+)",
         "api": r"  API +(http\S+)",
     }
 

@@ -49,13 +49,13 @@ class Sandbox(Program):
     """AWS in one process, on the loopback of its host."""
 
     PATTERNS = {
-        "username": r"  user +(\S+) \(password: \S+\)",
-        "password": r"  user +\S+ \(password: (\S+)\)",
-        "user_pool_id": r"  user pool +(\S+) client",
-        "client_id": r"  user pool +\S+ client (\S+) at",
-        "user_pool": r"  user pool +.* at http://127.0.0.1:(\d+)",
-        "identity_pool_id": r"  identity pool +(\S+) at",
-        "identity_pool": r"  identity pool +.* at http://127.0.0.1:(\d+)",
+        "username": r"  Signed in as +(\S+), password",
+        "password": r"  Signed in as +\S+, password (\S+)",
+        "user_pool_id": r"  User pool +\S+ +(\S+), client",
+        "client_id": r"  User pool .*, client (\S+)",
+        "user_pool": r"  User pool +http://127.0.0.1:(\d+)",
+        "identity_pool_id": r"  Identity pool +\S+ +(\S+)",
+        "identity_pool": r"  Identity pool +http://127.0.0.1:(\d+)",
         "api": r"  API +http://127.0.0.1:(\d+)/prod",
     }
 
