@@ -1,6 +1,6 @@
 //! One exchange, from admission to the last byte of the answer, and what the proxy itself answers.
 //!
-//! [`exchange`] is the walk of a request on one page. This module knows the faces of both wires and nothing of sockets.
+//! `exchange` is the walk of a request on one page. This module knows the faces of both wires and nothing of sockets.
 
 mod access_log;
 mod admission;

@@ -49,7 +49,7 @@ async fn a_mistake_is_a_warning_and_what_is_right_holds() {
 async fn an_unusable_span_export_is_reported_once_and_costs_no_request() {
     let parent = format!("00-{TRACE}-{CALLER}-01");
     for (name, value, warning) in [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318", "is not a URL such as http://localhost:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318", "lacks http://"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:hush@localhost", "has a user name in it"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "is not http/protobuf"),
         ("OTEL_TRACES_EXPORTER", "console", "is neither otlp nor none"),
