@@ -25,8 +25,7 @@ use super::{
     connection_tasks::{Tasks, log_end},
     http2::{self, StreamCapacity},
 };
-use connections::{Connections, Http1, Http2};
-use lease::Sender;
+use connections::{Connections, Http1, Http2, Sender};
 
 pub(super) use lease::{Lease, SendError, SendFailure};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::client::conn::http1;
 use tokio::{task::AbortHandle, time::Instant};
 
-use super::{MAX_IDLE, lease::Sender};
+use super::MAX_IDLE;
 use crate::upstream::{
     connection::Alert,
     http2::{self, StreamCapacity},
@@ -48,6 +48,12 @@ pub(super) struct Http2 {
     pub(super) number: u64,
     /// After this it takes no more requests; its current ones continue.
     pub(super) expires: Instant,
+}
+
+/// What sends a request: an idle connection, or a stream of a shared one.
+pub(super) enum Sender {
+    Http1(Http1),
+    Http2(http2::Stream, Alert),
 }
 
 impl Connections {

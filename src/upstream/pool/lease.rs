@@ -5,7 +5,7 @@ use std::{fmt, future::poll_fn, time::Duration};
 use http::{Request, Response, Version};
 use tokio::time::{Instant, timeout};
 
-use super::{Pool, connections::Http1};
+use super::{Pool, connections::Sender};
 use crate::upstream::{connection::Alert, http2, incoming::Incoming, request_body::RequestBody};
 
 /// How long to wait for the end of a stream after the last byte of its response.
@@ -17,11 +17,6 @@ pub(in crate::upstream) struct Lease {
     sender: Option<Sender>,
     reused: bool,
     pool: Pool,
-}
-
-pub(super) enum Sender {
-    Http1(Http1),
-    Http2(http2::Stream, Alert),
 }
 
 /// Why a connection gave no response to a request.
