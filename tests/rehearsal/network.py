@@ -35,8 +35,14 @@ class Host:
     def set_names(self, addresses):
         """Replaces /etc/hosts, for what runs already as well: the file stays the same one."""
         lines = [f"{address} {name}\n" for name, address in {"localhost": "127.0.0.1", **addresses}.items()]
-        with open(self._names, "w", encoding="ascii") as file:
-            file.write("".join(lines))
+        text = "".join(lines).encode("ascii")
+        # Over the old lines, since a file that is emptied first has no names for whoever reads it just then.
+        names = os.open(self._names, os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.pwrite(names, text, 0)
+            os.ftruncate(names, len(text))
+        finally:
+            os.close(names)
 
     def enter(self):
         """Moves the calling thread to this host: its sockets are made here from then on."""
