@@ -39,7 +39,7 @@ impl HostScope {
 }
 
 /// The suffixes of AWS host names, longer ones before those that they end in.
-const SUFFIXES: &[&str] = &[
+pub(super) const SUFFIXES: &[&str] = &[
     ".amazonaws.com.cn",
     ".amazonaws.com",
     ".amazonaws.eu",
