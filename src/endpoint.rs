@@ -1,9 +1,14 @@
 //! What AWS host names say: the service and region behind an upstream, and the endpoint of a service in a region.
 
 mod host;
+mod protocol;
+mod protocol_table;
+mod s3_host;
 mod table;
 
 pub use host::{HostScope, Inferred, infer};
+pub use protocol::{Protocol, protocol};
+pub use s3_host::{S3Host, s3_host};
 
 /// The regions of AWS by name, all partitions together (AWS General Reference, "Regions and zones").
 const REGIONS: &[&str] = &[

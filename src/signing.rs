@@ -59,7 +59,7 @@ impl Scope {
 
     /// Whether the service requires `x-amz-content-sha256`.
     fn wants_content_sha256(&self) -> bool {
-        self.is_s3() || self.service == "aoss"
+        self.is_s3() || matches!(self.service.as_str(), "aoss" | "opensearch")
     }
 }
 

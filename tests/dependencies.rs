@@ -35,6 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "cooperative_yield",
             "credentials",
             "downstream",
+            "endpoint",
             "forward_proxy",
             "request_target",
             "signing",

@@ -198,7 +198,7 @@ async fn bodies_with_signatures_inside_are_refused_with_the_reason() {
     let streaming = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD".parse().expect("a value");
     put.headers_mut().insert("x-amz-content-sha256", streaming);
     let answer = running.proxy.send(put).await;
-    assert_eq!(answer.problem().1, "unsupported-transfer-coding");
+    assert!(answer.text().contains("<Code>unsupported-transfer-coding</Code>"), "{}", answer.text());
     assert!(answer.text().contains("x-amz-content-sha256"), "{}", answer.text());
     assert!(upstream.requests().is_empty());
 

@@ -41,7 +41,7 @@ impl AdminGuard {
     #[must_use]
     pub fn refuse(&self, parts: &Parts, endpoints: &Endpoints, access: Access) -> Option<Response<Body>> {
         let refusal = self.check(parts, endpoints, access).err()?;
-        Some(ProxyError::from(refusal).response(RequestId::of(&parts.headers).as_str()))
+        Some(ProxyError::from(refusal).problem(RequestId::of(&parts.headers).as_str()))
     }
 
     fn check(&self, parts: &Parts, endpoints: &Endpoints, access: Access) -> Result<(), Refusal> {

@@ -39,7 +39,7 @@ impl HostScope {
 }
 
 /// The suffixes of AWS host names, longer ones before those that they end in.
-const SUFFIXES: &[&str] = &[
+pub(super) const SUFFIXES: &[&str] = &[
     ".amazonaws.com.cn",
     ".amazonaws.com",
     ".amazonaws.eu",
@@ -86,6 +86,7 @@ const RESOURCES: &[(&str, &str)] = &[
     ("*.{region}.cloudsearch", "cloudsearch"),
     ("*.{region}.es", "es"),
     ("*.{region}.neptune", "neptune-db"),
+    ("*.{region}.opensearch", "opensearch"),
     ("*.{region}.osis", "osis"),
     ("aps-workspaces.{region}", "aps"),
     ("credentials.iot.{region}", ""),
@@ -246,6 +247,7 @@ mod tests {
             ("aos.us-east-1.api.aws", "es", "us-east-1"),
             ("search-logs-abc.aos.us-east-1.on.aws", "es", "us-east-1"),
             ("id.us-west-2.aoss.amazonaws.com", "aoss", "us-west-2"),
+            ("application-logs-1a2b.us-west-2.opensearch.amazonaws.com", "opensearch", "us-west-2"),
             ("doc-x.eu-west-1.cloudsearch.amazonaws.com", "cloudsearch", "eu-west-1"),
             ("db.cluster-x.eu-west-1.neptune.amazonaws.com", "neptune-db", "eu-west-1"),
             ("s3.amazonaws.com", "s3", "us-east-1"),

@@ -1,5 +1,6 @@
 //! Failures of the data path, and the answer that a client gets for each.
 
+mod format;
 mod problem_kind;
 
 use std::{borrow::Cow, error::Error, fmt};
@@ -10,12 +11,15 @@ use serde::Serialize;
 
 use super::{
     admission::Refusal,
+    request::bucket_host::UnclearBucket,
     response::{body::Body, proxy_status::PROXY_STATUS},
 };
 use crate::{
     credentials::channel::Unavailable, downstream, signing::TargetError, telemetry::metrics::Limit,
     upstream::UpstreamError,
 };
+pub(super) use format::{Client, ErrorFormat};
+use problem_kind::ProblemKind;
 
 /// Why a request ends without an answer of the upstream.
 #[derive(Debug)]
@@ -43,13 +47,17 @@ pub enum ProxyError {
     Upstream(UpstreamError),
     /// The body carries signatures of the client's own between its chunks.
     ChunkedSignature,
+    /// It is not certain which bucket the request means, or how the upstream is told.
+    UnclearBucket(UnclearBucket),
     /// A mistake of the proxy's own; the message is for the log.
     Internal(Cow<'static, str>),
 }
 
-/// RFC 9457, with `message` for clients that expect AWS's own shape.
+/// RFC 9457, with `message` and `__type` for clients that expect AWS's own shape.
 #[derive(Serialize)]
 struct Problem<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    __type: Option<&'a str>,
     r#type: String,
     title: &'a str,
     status: u16,
@@ -88,6 +96,7 @@ impl ProxyError {
             Self::Refused(refusal) => refusal.is_malformed(),
             Self::Target(_) | Self::BodyTimeout | Self::BodyIncomplete | Self::BodyTooLarge { .. } => true,
             Self::ChunkedSignature
+            | Self::UnclearBucket(_)
             | Self::NoRoute
             | Self::Credentials(_)
             | Self::Upstream(_)
@@ -98,18 +107,24 @@ impl ProxyError {
     /// The answer to a connection that is not served, head included.
     #[must_use]
     pub(super) fn whole_answer(&self) -> Bytes {
-        downstream::serialized(&self.response("none").map(|body| match body {
+        downstream::serialized(&self.problem("none").map(|body| match body {
             Body::Full(full) => full.into_inner().unwrap_or_default(),
             Body::Refusal(..) | Body::Stream(_) => Bytes::new(),
         }))
     }
 
-    /// The answer to the client.
+    /// The answer to a client of no known service: a problem document.
     #[must_use]
-    pub fn response(&self, request_id: &str) -> Response<Body> {
-        let kind = self.kind();
+    pub fn problem(&self, request_id: &str) -> Response<Body> {
+        self.response(request_id, ErrorFormat::Problem)
+    }
+
+    /// The body in `format`.
+    fn body(&self, kind: &ProblemKind, request_id: &str, format: ErrorFormat) -> Vec<u8> {
         let detail = self.detail();
+        let xml = |form| format::xml(form, kind, &detail, request_id);
         let problem = Problem {
+            __type: (format == ErrorFormat::Json).then_some(kind.code),
             r#type: format!("urn:countersign:{}", kind.code),
             title: kind.title,
             status: kind.status.as_u16(),
@@ -118,11 +133,28 @@ impl ProxyError {
             message: &detail,
             request_id,
         };
-        let text = serde_json::to_vec(&problem).expect("strings and a number serialise");
-        let mut response = Response::new(Body::from(text));
+        match format {
+            ErrorFormat::Problem | ErrorFormat::Json => {
+                serde_json::to_vec(&problem).expect("strings and a number serialise")
+            }
+            ErrorFormat::Cbor => format::cbor(&[
+                ("__type", kind.code),
+                ("message", &detail),
+                ("code", kind.code),
+                ("request_id", request_id),
+            ]),
+            ErrorFormat::Xml(form) => xml(form),
+        }
+    }
+
+    /// The answer to the client, with a body in `format`.
+    pub(super) fn response(&self, request_id: &str, format: ErrorFormat) -> Response<Body> {
+        let kind = self.kind();
+        let mut response = Response::new(Body::from(self.body(&kind, request_id, format)));
         *response.status_mut() = kind.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        headers.extend(format.header());
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         // Without this policy, a browser that shows the problem as a page also asks the API for /favicon.ico.
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
@@ -183,6 +215,7 @@ impl ProxyError {
                                        STREAMING-...), which the proxy cannot do again as another user. Let the \
                                        client send the body unsigned or signed as a whole."
                 .into(),
+            Self::UnclearBucket(unclear) => unclear.to_string().into(),
             Self::Internal(_) => "The proxy failed to handle this request.".into(),
         }
     }
@@ -230,6 +263,12 @@ impl From<TargetError> for ProxyError {
     }
 }
 
+impl From<UnclearBucket> for ProxyError {
+    fn from(unclear: UnclearBucket) -> Self {
+        Self::UnclearBucket(unclear)
+    }
+}
+
 impl From<Unavailable> for ProxyError {
     fn from(unavailable: Unavailable) -> Self {
         Self::Credentials(unavailable)
@@ -249,7 +288,7 @@ mod tests {
     use super::*;
 
     fn field(error: &ProxyError, name: header::HeaderName) -> Option<String> {
-        let response = error.response("id");
+        let response = error.problem("id");
         response.headers().get(name).map(|value| value.to_str().expect("text").to_owned())
     }
 

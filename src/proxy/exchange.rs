@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::{
     admission::{Audience, BrowserPolicy, Guard, Refusal},
-    error::ProxyError,
+    error::{Client, ErrorFormat, ProxyError},
     outcome::Outcome,
     request::{body::Budget, route::BuildError},
     request_id::RequestId,
@@ -50,6 +50,8 @@ pub(super) struct Exchange {
     pub(super) result: Result<Response<Body>, ProxyError>,
     pub(super) outcome: Outcome,
     pub(super) audience: Audience,
+    /// The form of error that the client can read.
+    pub(super) format: ErrorFormat,
 }
 
 impl Proxy {
@@ -64,6 +66,7 @@ impl Proxy {
     ) -> Exchange {
         let mut outcome = Outcome::default();
         let (parts, body) = request.into_parts();
+        let (client, uri) = (Client::of(&parts), parts.uri.clone());
         let (result, audience) = match self.guard.admit(&parts, endpoints) {
             Err(refusal) => {
                 self.report(&refusal, &parts.headers, id);
@@ -73,16 +76,24 @@ impl Proxy {
             Ok(audience) if audience.preflight => (Ok(response::preflight(&parts.headers)), audience),
             Ok(audience) => (self.forward(parts, body, id, &mut outcome).await, audience),
         };
-        Exchange { result, outcome, audience }
+        let format = match &result {
+            Err(_) => ErrorFormat::of(self.client.planner.routes.protocol(uri.path()), client),
+            Ok(_) => ErrorFormat::Problem,
+        };
+        Exchange { result, outcome, audience, format }
     }
 
     async fn forward(
         &self,
-        parts: Parts,
+        mut parts: Parts,
         body: Incoming,
         id: &RequestId,
         outcome: &mut Outcome,
     ) -> Result<Response<Body>, ProxyError> {
+        // HTTP/1.0 allows a target with an authority and no Host.
+        if let (None, Some(authority)) = (parts.headers.get(header::HOST), parts.uri.authority()) {
+            parts.headers.extend(HeaderValue::from_str(authority.as_str()).map(|host| (header::HOST, host)));
+        }
         // Planning replaces Host by the upstream's; a redirect has to lead back to the name that the client used.
         let client_host = parts.headers.get(header::HOST).cloned();
         let planner = &self.client.planner;
@@ -91,7 +102,7 @@ impl Proxy {
         // After the body: a client that is slow to send then occupies its connection only, not a place in flight.
         let _place = self.in_flight.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
         let sent = self.client.sender.send(&ready, id.as_str(), outcome).await?;
-        Ok(response::rewrite(sent.response, ready.route, client_host.as_ref()))
+        Ok(response::rewrite(sent.response, &ready, client_host.as_ref()))
     }
 
     /// Counts and logs a refusal. The page's origin and the name in Host tell a person which program asked: a page

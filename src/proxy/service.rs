@@ -58,12 +58,12 @@ impl Service<Request<Incoming>> for Forward {
 
 async fn answer(proxy: &Proxy, endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    let Exchange { result, outcome, audience } = proxy.exchange(request, endpoints, &id).await;
+    let Exchange { result, outcome, audience, format } = proxy.exchange(request, endpoints, &id).await;
     let (mut response, code) = match result {
         Ok(response) => (response, None),
         Err(error) => {
             report(&error, &id, proxy.metrics());
-            let mut response = error.response(id.as_str());
+            let mut response = error.response(id.as_str(), format);
             // A client that may not ask could otherwise hold its connection by sending requests and reading no answers.
             response.extensions_mut().insert(ShortAnswer);
             (response, Some(error.code()))
@@ -94,7 +94,8 @@ fn report(error: &ProxyError, id: &RequestId, metrics: &Metrics) {
         | ProxyError::NoRoute
         | ProxyError::BodyTooLarge { .. }
         | ProxyError::Overloaded(_)
-        | ProxyError::ChunkedSignature => {
+        | ProxyError::ChunkedSignature
+        | ProxyError::UnclearBucket(_) => {
             warn!(request.id = id, reason = error.code(), detail = %error, "request refused");
         }
         // A client that is slow or gone knows it, and the refresher has logged why there are no credentials.

@@ -211,6 +211,7 @@ fn the_hash_of_the_body_is_a_header_where_the_service_reads_it() {
         ("execute-api", None),
         ("lambda", None),
         ("aoss", Some(EMPTY)),
+        ("opensearch", Some(EMPTY)),
         ("s3", Some(EMPTY)),
         ("s3-object-lambda", Some(EMPTY)),
         ("s3express", Some(EMPTY)),

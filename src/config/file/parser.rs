@@ -16,7 +16,8 @@ use crate::config::{
 
 /// Reads the keys of `text`; what is wrong goes to `problems`.
 pub(super) fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> File {
-    let mut parser = Parser { path: path.into(), text, problems };
+    let line_ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+    let mut parser = Parser { path: path.into(), line_ends, problems };
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         return parser.file(table.get_ref());
@@ -34,7 +35,8 @@ type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
 
 struct Parser<'a> {
     path: Arc<Path>,
-    text: &'a str,
+    /// The offsets of line feeds. Each value has a line, so that counting from the start for each takes quadratic time.
+    line_ends: Vec<usize>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -141,7 +143,7 @@ impl Parser<'_> {
     }
 
     fn line(&self, offset: usize) -> usize {
-        1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+        1 + self.line_ends.partition_point(|end| *end < offset)
     }
 }
 

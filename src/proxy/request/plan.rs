@@ -6,8 +6,9 @@ use aws_credential_types::Credentials;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::{
+    destination::Destination,
     payload_form::PayloadForm,
-    route::{BuildError, Route, Routes},
+    route::{BuildError, Mount, Route, Routes},
 };
 use crate::{
     proxy::{error::ProxyError, headers, settings::Settings},
@@ -25,6 +26,7 @@ pub(in crate::proxy) struct Planner {
 #[derive(Debug)]
 pub struct Plan<'a> {
     route: &'a Route,
+    bucket_mount: Option<Box<Mount>>,
     method: Method,
     target: WireTarget,
     headers: HeaderMap,
@@ -35,6 +37,8 @@ pub struct Plan<'a> {
 #[derive(Debug)]
 pub struct Ready<'a> {
     pub(in crate::proxy) route: &'a Route,
+    /// How URLs correspond where the client names the bucket in the host and the upstream has it in the path.
+    pub(in crate::proxy) bucket_mount: Option<Box<Mount>>,
     pub(in crate::proxy) unsigned: Unsigned,
 }
 
@@ -61,11 +65,13 @@ impl Planner {
         query: Option<&str>,
         headers: HeaderMap,
     ) -> Result<Plan<'_>, ProxyError> {
-        let route = self.routes.select(path).ok_or(ProxyError::NoRoute)?;
-        let target = route.target(path, query)?;
+        let destination = self.routes.destination(path, headers.get(header::HOST))?;
+        let Destination { route, .. } = destination;
+        let target = destination.target(path, query)?;
+        let bucket_mount = destination.bucket.map(|_| Box::new(destination.mount().into_owned()));
         let form = PayloadForm::of(&headers, route.scope())?;
         let headers = headers::upward(headers, &self.strip_headers, &route.set_headers);
-        Ok(Plan { route, method, target, headers, form })
+        Ok(Plan { route, bucket_mount, method, target, headers, form })
     }
 }
 
@@ -73,14 +79,14 @@ impl<'a> Plan<'a> {
     /// The request with its whole body.
     #[must_use]
     pub fn with_body(self, payload: Payload) -> Ready<'a> {
-        let Self { route, method, target, mut headers, form } = self;
+        let Self { route, bucket_mount, method, target, mut headers, form } = self;
         let payload = form.apply(payload);
         // An empty POST needs a length of 0 (RFC 9110 section 8.6); an empty GET needs none.
         if payload.length() > 0 || headers.contains_key(header::CONTENT_TYPE) || !is_usually_empty(&method) {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(payload.length()));
         }
         let unsigned = Unsigned { method, target, host: route.host.clone(), headers, payload };
-        Ready { route, unsigned }
+        Ready { route, bucket_mount, unsigned }
     }
 }
 

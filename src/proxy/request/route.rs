@@ -4,9 +4,11 @@ use std::{collections::HashMap, error::Error, fmt, sync::Arc};
 
 use http::{HeaderName, HeaderValue, header::InvalidHeaderValue, uri::Scheme};
 
+use super::bucket_host::Addressing;
 use crate::{
+    endpoint::{self, Protocol},
     proxy::settings::{RouteSettings, Settings},
-    signing::{Encoding, Scope, Signer, TargetError, Unsigned, WireTarget},
+    signing::{Scope, Signer, Unsigned},
     upstream::{ConnectOptions, Connector, Trust, TrustError, Upstream},
 };
 
@@ -22,6 +24,10 @@ pub(in crate::proxy) struct Route {
     signer: Signer,
     /// Signs what goes to version 2 of Amazon Location, on hosts that have both versions.
     location_version_2: Option<Signer>,
+    /// How the upstream is told the bucket; `None` where the service has no buckets.
+    pub(super) buckets: Option<Addressing>,
+    /// What clients of the service speak.
+    pub(in crate::proxy) protocol: Option<Protocol>,
     pub(in crate::proxy) upstream: Arc<Upstream>,
 }
 
@@ -52,17 +58,20 @@ impl Route {
         let host = settings.sign_host.as_deref().unwrap_or(&authority);
         let scheme = settings.upstream.scheme_str().unwrap_or("https");
         let scope = Scope { region: settings.region.clone(), service: settings.service.clone() };
+        let base = settings.upstream.path().trim_end_matches('/');
         Ok(Self {
             path: settings.path.trim_end_matches('/').to_owned(),
             host: HeaderValue::from_str(host)?,
             mount: Mount {
                 origin: format!("{scheme}://{host}"),
                 address: format!("{scheme}://{authority}"),
-                base: settings.upstream.path().trim_end_matches('/').to_owned(),
+                base: base.to_owned(),
                 prefix: settings.strip_prefix.as_deref().unwrap_or_default().trim_end_matches('/').to_owned(),
             },
             set_headers: settings.set_headers.clone(),
             location_version_2: scope.location_version_2(host).map(Signer::new),
+            buckets: scope.is_s3().then(|| Addressing::of(&scope.service, host, base)),
+            protocol: endpoint::protocol(&scope.service, host),
             signer: Signer::new(scope),
             upstream,
         })
@@ -79,18 +88,6 @@ impl Route {
             Some(signer) if unsigned.is_location_version_2() => signer,
             _ => &self.signer,
         }
-    }
-
-    /// The target at the upstream for a client's raw path and query.
-    pub(in crate::proxy) fn target(
-        &self,
-        path: &str,
-        query: Option<&str>,
-    ) -> Result<WireTarget, TargetError> {
-        let rest = strip(path, &self.mount.prefix).unwrap_or(path);
-        let rest = if rest.is_empty() { "/" } else { rest };
-        let encoding: Encoding = self.scope().encoding();
-        WireTarget::new(&self.mount.base, rest.as_bytes(), query.map(str::as_bytes), encoding)
     }
 }
 
@@ -130,9 +127,16 @@ impl Error for BuildError {
     }
 }
 
-/// All routes, longest path first.
+/// All routes.
 #[derive(Debug)]
-pub(in crate::proxy) struct Routes(Vec<Route>);
+pub(in crate::proxy) struct Routes {
+    /// Longest path first.
+    pub(super) routes: Vec<Route>,
+    /// Names of the proxy that are no buckets.
+    pub(super) own_names: Arc<[String]>,
+    /// Whether the service of any route has buckets.
+    pub(super) has_buckets: bool,
+}
 
 impl Routes {
     /// The routes of `settings`. Those to one origin share its connections.
@@ -168,46 +172,48 @@ impl Routes {
             };
             routes.push(Route::new(route, upstream).map_err(BuildError::Host)?);
         }
-        Ok(Self::new(routes))
-    }
-
-    fn new(mut routes: Vec<Route>) -> Self {
         routes.sort_by_key(|route| std::cmp::Reverse(route.path.len()));
-        Self(routes)
+        let has_buckets = routes.iter().any(|route| route.buckets.is_some());
+        Ok(Self { routes, own_names: settings.guard.allowed_hosts.as_slice().into(), has_buckets })
     }
 
     /// The same routes with other connections. Routes to one origin share theirs, as before.
     pub(in crate::proxy) fn sibling(&self) -> Self {
         let mut upstreams: Vec<(&Arc<Upstream>, Arc<Upstream>)> = Vec::new();
-        let mut routes = Vec::with_capacity(self.0.len());
-        for route in &self.0 {
+        let mut routes = Vec::with_capacity(self.routes.len());
+        for route in &self.routes {
             let known = upstreams.iter().find(|(original, _)| Arc::ptr_eq(original, &route.upstream));
             let upstream =
                 known.map_or_else(|| Arc::new(route.upstream.sibling()), |(_, own)| Arc::clone(own));
             upstreams.push((&route.upstream, Arc::clone(&upstream)));
             routes.push(Route { upstream, ..route.clone() });
         }
-        Self(routes)
+        Self { routes, own_names: Arc::clone(&self.own_names), has_buckets: self.has_buckets }
     }
 
     /// Uses the upstreams of `previous` that are reached in the same way, with their connections.
     pub(in crate::proxy) fn keep_connections_of(&mut self, previous: &Self) {
-        for route in &mut self.0 {
-            let mut upstreams = previous.0.iter().map(|route| &route.upstream);
+        for route in &mut self.routes {
+            let mut upstreams = previous.routes.iter().map(|route| &route.upstream);
             if let Some(upstream) = upstreams.find(|upstream| upstream.is_like(&route.upstream)) {
                 route.upstream = Arc::clone(upstream);
             }
         }
     }
 
+    /// What the clients of the service at `path` speak.
+    pub(in crate::proxy) fn protocol(&self, path: &str) -> Option<Protocol> {
+        self.select(path)?.protocol
+    }
+
     /// The route whose path is the longest prefix of `path`, by whole segments.
-    pub(in crate::proxy) fn select(&self, path: &str) -> Option<&Route> {
-        self.0.iter().find(|route| strip(path, &route.path).is_some())
+    pub(super) fn select(&self, path: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| strip(path, &route.path).is_some())
     }
 }
 
 /// What follows `prefix` in `path`, when `prefix` ends where a segment ends.
-fn strip<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+pub(super) fn strip<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

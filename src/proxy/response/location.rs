@@ -54,7 +54,7 @@ fn without_prefix<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// Whether no reader takes this for anything but a path on the same host.
-fn is_plain_path(location: &[u8]) -> bool {
+pub(super) fn is_plain_path(location: &[u8]) -> bool {
     location.first() == Some(&b'/')
         && location.get(1).is_none_or(|byte| !matches!(byte, b'/' | b'\\') && !byte.is_ascii_control())
 }

@@ -9,24 +9,41 @@ use super::{active_content, body::Body, cookie, cors, location};
 use crate::proxy::{
     admission::{Audience, BrowserPolicy},
     headers::{self, CROSS_ORIGIN_RESOURCE_POLICY},
-    request::route::Route,
+    request::{bucket_host, plan::Ready},
 };
 
 /// Makes an answer of the upstream one of the proxy's origin.
 pub(in crate::proxy) fn rewrite(
     mut response: Response<Body>,
-    route: &Route,
+    ready: &Ready<'_>,
     client_host: Option<&HeaderValue>,
 ) -> Response<Body> {
     // The upstream may speak HTTP/2 or HTTP/1.0; clients of the proxy get HTTP/1.1.
     *response.version_mut() = Version::HTTP_11;
     let headers = response.headers_mut();
     headers::downward(headers);
+    let mount = ready.bucket_mount.as_deref().unwrap_or(&ready.route.mount);
     replace_each(headers, header::LOCATION, |location| {
-        location::at_proxy(location, &route.mount, client_host)
+        location::at_proxy(location, mount, client_host)
+            .or_else(|| outside_bucket(location, ready, client_host))
     });
-    replace_each(headers, header::SET_COOKIE, |cookie| cookie::at_proxy(cookie, &route.mount));
+    replace_each(headers, header::SET_COOKIE, |cookie| cookie::at_proxy(cookie, mount));
     response
+}
+
+/// A `Location` in another bucket than the one that the client's host names: an absolute URL in path style, since a
+/// path would be taken for a key in the client's bucket.
+fn outside_bucket(
+    location: &HeaderValue,
+    ready: &Ready<'_>,
+    client_host: Option<&HeaderValue>,
+) -> Option<HeaderValue> {
+    ready.bucket_mount.as_ref()?;
+    let mount = &ready.route.mount;
+    let endpoint = bucket_host::endpoint(client_host?)?;
+    let absolute = location::is_plain_path(location.as_bytes())
+        .then(|| HeaderValue::from_bytes(&[mount.origin.as_bytes(), location.as_bytes()].concat()).ok());
+    location::at_proxy(absolute.flatten().as_ref().unwrap_or(location), mount, Some(&endpoint))
 }
 
 /// Replaces those values of a header for which there is another.
