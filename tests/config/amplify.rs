@@ -135,7 +135,7 @@ fn an_upstream_or_a_route_of_ones_own_leaves_the_files_apis_alone() {
     let mut file = gen_2();
     file["custom"]["API"]["orders"]["region"] = "us-east-1".into();
     let run = with(&file).flag("upstream", &["https://x.execute-api.eu-north-1.amazonaws.com"]);
-    assert_eq!(run.valid().proxy.routes[0].region, "eu-north-1");
+    assert_eq!(run.valid().proxy.routes[0].region.as_str(), "eu-north-1");
     file["custom"]["API"]["users"] = json!({ "endpoint": "https://users.example", "region": "eu-west-1" });
     let run = with(&file)
         .file("[[route]]\npath = '/a'\nupstream = 'https://x.execute-api.eu-north-1.amazonaws.com'");
