@@ -151,6 +151,10 @@ impl Reader<'_> {
             let given = Given { text, origin: Origin::Variable("AWS_REGION".to_owned()) };
             return self.given_region(Some(given), None);
         }
+        // A set that the file has in another form has been reported, and makes a region needless.
+        if self.mistaken.contains(&"region-set") {
+            return None;
+        }
         match (of_host, endpoint::meant_api_host(host)) {
             (HostScope::UnknownService, _) => self.missing("region", &no_rule(host)),
             (_, Some(meant)) => {
@@ -165,8 +169,8 @@ impl Reader<'_> {
     /// in Amplify's file.
     fn given_region(&mut self, region: Option<Given>, set: Option<Given>) -> Option<Sourced<SigningRegion>> {
         let region = region.filter(|region| {
-            let is_amplifys = matches!(region.origin, Origin::Amplify { .. });
-            !(is_amplifys && set.is_some())
+            let is_of_amplify = matches!(region.origin, Origin::Amplify { .. });
+            !(is_of_amplify && set.is_some())
         });
         match (region, set) {
             (Some(region), Some(set)) => {
@@ -177,8 +181,8 @@ impl Reader<'_> {
                 self.problem(&set.origin, why);
                 None
             }
-            (Some(region), None) => self.sourced(region, |text| value::region(text).map(SigningRegion::One)),
-            (None, Some(set)) => self.sourced(set, |text| value::region_set(text).map(SigningRegion::Set)),
+            (Some(region), None) => self.sourced(&region, |text| value::region(text).map(SigningRegion::One)),
+            (None, Some(set)) => self.sourced(&set, |text| value::region_set(text).map(SigningRegion::Set)),
             (None, None) => None,
         }
     }
@@ -186,7 +190,7 @@ impl Reader<'_> {
     /// The service to sign for: as for the region; only a name that is not one of AWS has a default.
     fn service(&mut self, raw: &RawRoute, host: &str, of_host: &HostScope) -> Option<Sourced<String>> {
         if raw.keys.contains_key("service") {
-            return self.sourced(raw.keys.get("service")?.first().cloned()?, value::service);
+            return self.sourced(raw.keys.get("service")?.first()?, value::service);
         }
         match of_host {
             HostScope::Known(inferred) => {
@@ -198,7 +202,7 @@ impl Reader<'_> {
             HostScope::UnknownService | HostScope::NotAws => {}
         }
         if let Some(given) = self.explicit("service") {
-            return self.sourced(given, value::service);
+            return self.sourced(&given, value::service);
         }
         match of_host {
             HostScope::UnknownService => {
@@ -209,8 +213,8 @@ impl Reader<'_> {
         }
     }
 
-    fn sourced<T>(&mut self, given: Given, parse: fn(&str) -> Parsed<T>) -> Option<Sourced<T>> {
-        self.parsed(&given, parse).map(|value| (value, given.origin.source()))
+    fn sourced<T>(&mut self, given: &Given, parse: fn(&str) -> Parsed<T>) -> Option<Sourced<T>> {
+        self.parsed(given, parse).map(|value| (value, given.origin.source()))
     }
 
     fn route_value<T>(&mut self, raw: &RawRoute, key: &str, parse: fn(&str) -> Parsed<T>) -> Option<T> {

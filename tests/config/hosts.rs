@@ -104,6 +104,9 @@ fn sets_with_mistakes_are_refused_and_unknown_regions_draw_a_warning() {
     ] {
         assert_problem(&run(set), &[expected]);
     }
+    let list = Run::complete().flag("upstream", &["https://api.example.com"]).file("region-set = ['us-*']\n");
+    let expected = "countersign.toml:1: region-set: expected text in quotes, found a list";
+    assert_eq!(list.problems(), [expected]);
     assert!(run("*,us-*,eu-west-1").valid().warnings.is_empty());
     let warnings = run("eu-wset-*,eu-west-9").valid().warnings;
     assert!(warnings[0].ends_with("eu-wset-* matches no region that this version knows"), "{warnings:?}");
