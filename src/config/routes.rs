@@ -37,6 +37,10 @@ impl Reader<'_> {
     /// All routes, the longest path first.
     pub(super) fn all_routes(&mut self) -> Option<Vec<Route>> {
         let common = self.common_headers();
+        // Also where every route has its own: one of the two would never be used.
+        if let (Some(region), Some(set)) = (self.explicit("region"), self.explicit("region-set")) {
+            self.given_region(Some(region), Some(set));
+        }
         self.adopt_api();
         let mut raw = std::mem::take(&mut self.routes);
         if self.explicit("upstream").is_some() {
@@ -132,17 +136,26 @@ impl Reader<'_> {
             HostScope::Known(inferred) if !endpoint::can_be_region(&inferred.region) => {
                 let message = format!("the host {host}: {}", value::not_a_region(&inferred.region));
                 self.problem(&raw.origin, message);
-                return None;
+                None
             }
             HostScope::Known(inferred) => {
-                return Some((inferred.region.as_str().into(), "the host's name".to_owned()));
+                Some((inferred.region.as_str().into(), "the host's name".to_owned()))
             }
             HostScope::SigV4aOnly { region_set, .. } => {
                 let set = region_set.parse().expect("the table has sets of regions");
-                return Some((SigningRegion::Set(set), "the host's name".to_owned()));
+                Some((SigningRegion::Set(set), "the host's name".to_owned()))
             }
-            HostScope::UnknownService | HostScope::NotAws => {}
+            HostScope::UnknownService | HostScope::NotAws => self.common_region(raw, host, of_host),
         }
+    }
+
+    /// The region or the set of regions of a route that has none, and whose host names none.
+    fn common_region(
+        &mut self,
+        raw: &RawRoute,
+        host: &str,
+        of_host: &HostScope,
+    ) -> Option<Sourced<SigningRegion>> {
         let (region, set) = (self.explicit("region"), self.explicit("region-set"));
         if region.is_some() || set.is_some() {
             return self.given_region(region, set);

@@ -72,6 +72,12 @@ fn region_and_region_set_contradict_each_other_wherever_they_stand() {
             )),
             "countersign.toml:5: region-set: contradicts countersign.toml:4: region",
         ),
+        (
+            Run::complete().variable("COUNTERSIGN_UPSTREAM", "").file(&format!(
+                "region = 'eu-west-1'\nregion-set = '*'\n[[route]]\npath = '/a'\nupstream = '{UPSTREAM}'\n"
+            )),
+            "countersign.toml:2: region-set: contradicts countersign.toml:1: region",
+        ),
     ] {
         assert_problem(&run, &[expected]);
     }
