@@ -69,7 +69,11 @@ pub struct AboutRoute {
     /// The base URL.
     pub upstream: String,
     /// The region in the signature's scope.
-    pub region: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The regions that SigV4A signs for, in place of the region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region_set: Option<String>,
     /// The service in the signature's scope.
     pub service: String,
 }
@@ -81,7 +85,8 @@ impl AboutRoute {
         let shown = |route: &RouteSettings| Self {
             path: route.path.clone(),
             upstream: route.upstream.to_string(),
-            region: route.region.clone(),
+            region: route.region.one().map(str::to_owned),
+            region_set: route.region.set().map(str::to_owned),
             service: route.service.clone(),
         };
         routes.iter().map(shown).collect()

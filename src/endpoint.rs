@@ -82,6 +82,23 @@ pub fn is_known_region(text: &str) -> bool {
     REGIONS.contains(&text)
 }
 
+/// Whether AWS had a region when this version was made that `pattern` matches, in which `*` stands for any characters.
+#[must_use]
+pub fn matches_known_region(pattern: &str) -> bool {
+    REGIONS.iter().any(|region| matches(pattern, region))
+}
+
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(first) else { return false };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in middle.split('*') {
+        let Some((_, after)) = text.split_once(part) else { return false };
+        text = after;
+    }
+    text.ends_with(last)
+}
+
 /// Whether `text` can be the name of a region, perhaps of one that is newer than this version.
 #[must_use]
 pub fn can_be_region(text: &str) -> bool {
@@ -176,6 +193,19 @@ mod tests {
             assert_eq!(nearest_region(text), meant, "{text}");
         }
         assert!(REGIONS.iter().all(|region| can_be_region(region) && is_known_region(region)));
+    }
+
+    #[test]
+    fn patterns_match_known_regions() {
+        for pattern in
+            ["*", "**", "us-*", "*-1", "us-*-2", "eu-*", "e*t*1", "us-east-1", "us-east-1*", "*us-gov*"]
+        {
+            assert!(matches_known_region(pattern), "{pattern}");
+        }
+        for pattern in ["", "us", "us-", "eu-wset-*", "*-9", "us-east-1*1", "us*us*us", "-*"] {
+            assert!(!matches_known_region(pattern), "{pattern}");
+        }
+        assert!(!matches_known_region(&"*a".repeat(10_000)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! AWS Signature Version 4: the wire request, its canonical form and the signature. No I/O, no clock.
+//! AWS Signature Version 4 and 4A: the wire request, its canonical form and the signature. No I/O, no clock.
 //!
 //! The types fix the order: a [`WireTarget`] and a [`Payload`] make an [`Unsigned`] request, and only [`Signer::sign`]
 //! makes a [`SignedRequest`] of it. The rules come from AWS, "Signature Version 4 signing process", and where AWS is
@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod key;
 mod payload;
 mod percent;
+mod region;
 mod target;
 
 use std::{fmt, time::SystemTime};
@@ -24,22 +25,24 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use cache::{SigningCache, SigningState, TimeAndToken};
 pub use comparison::{Computed, Part, Row, compare};
 pub use payload::{Payload, PayloadBuilder, PayloadHash};
+pub use region::{InvalidRegionSet, RegionSet, SigningRegion};
 pub use target::{Encoding, TargetError, WireTarget};
 
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// How many headers signing adds at most: host, date, token, content hash and authorization.
-const MAX_ADDED_HEADERS: usize = 5;
+/// How many headers signing adds at most: host, date, region set, token, content hash and authorization.
+const MAX_ADDED_HEADERS: usize = 6;
 
 const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 /// Carries the session token of temporary credentials.
 pub(crate) const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+/// Where a SigV4A signature is valid, which its scope does not say.
+const X_AMZ_REGION_SET: HeaderName = HeaderName::from_static("x-amz-region-set");
 
 /// What a signature is valid for, apart from its day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// `eu-west-1`
-    pub region: String,
+    /// `eu-west-1`, or the regions of a SigV4A signature.
+    pub region: SigningRegion,
     /// The signing name, `execute-api`.
     pub service: String,
 }
@@ -137,6 +140,8 @@ impl std::error::Error for SigningError {}
 #[derive(Debug)]
 pub struct Signer {
     scope: Scope,
+    /// The value of `x-amz-region-set`, for SigV4A.
+    region_set: Option<HeaderValue>,
     cache: SigningCache,
 }
 
@@ -160,7 +165,11 @@ impl Signer {
     /// A signer for `scope`.
     #[must_use]
     pub fn new(scope: Scope) -> Self {
-        Self { scope, cache: SigningCache::default() }
+        let region_set = match &scope.region {
+            SigningRegion::One(_) => None,
+            SigningRegion::Set(set) => Some(set.header_value()),
+        };
+        Self { scope, region_set, cache: SigningCache::default() }
     }
 
     /// The scope that requests are signed for.
@@ -242,6 +251,9 @@ impl Signer {
             headers.append(name, value.clone());
         }
         headers.insert(X_AMZ_DATE, time_and_token.timestamp.value().clone());
+        if let Some(region_set) = &self.region_set {
+            headers.insert(X_AMZ_REGION_SET, region_set.clone());
+        }
         if let Some(token) = time_and_token.token {
             headers.insert(X_AMZ_SECURITY_TOKEN, token.value().clone());
         }

@@ -5,7 +5,7 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use countersign::{downstream::listener::Listen, sandbox::Fault};
+use countersign::{downstream::listener::Listen, sandbox::Fault, signing::SigningRegion};
 use http::HeaderValue;
 use support::{
     Connection, Setup,
@@ -66,6 +66,14 @@ async fn the_host_is_checked_there_as_well() {
     request.headers_mut().insert("origin", HeaderValue::from_static("https://evil.example"));
     assert_eq!(running.proxy.ask_admin(request).await.problem().1, "cross-site");
     assert_eq!(running.proxy.get("/x").await.status, 200);
+}
+
+#[tokio::test]
+async fn status_shows_a_set_of_regions_in_place_of_the_region() {
+    let set = || SigningRegion::Set("us-*".parse().expect("a set of regions"));
+    let running = Setup::new().proxy(move |settings| settings.proxy.routes[0].region = set()).start().await;
+    let route = &running.proxy.admin("/status").await.json()["routes"][0];
+    assert_eq!((&route["region_set"], route.get("region")), (&"us-*".into(), None));
 }
 
 #[tokio::test]

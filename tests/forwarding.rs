@@ -36,7 +36,7 @@ fn route(path: &str, upstream: &str) -> RouteSettings {
     RouteSettings {
         path: path.to_owned(),
         upstream: upstream.parse().expect("a URL"),
-        region: "eu-west-1".to_owned(),
+        region: "eu-west-1".into(),
         service: "execute-api".to_owned(),
         sign_host: None,
         strip_prefix: None,

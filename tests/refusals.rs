@@ -34,6 +34,26 @@ async fn a_denial_names_the_action_and_the_resource() {
     }
 }
 
+#[tokio::test]
+async fn an_api_that_takes_no_sigv4a_is_explained_by_the_setting() {
+    let sandbox = sandbox::start(sandbox::Settings::default()).await.expect("free ports");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = program::serve(&sandbox, folder.path());
+    command.env_remove("COUNTERSIGN_REGION").env("COUNTERSIGN_REGION_SET", "eu-*");
+    let program = Program::start(command);
+    let mut client = connect(&program).await;
+    client.write("GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let (head, body) = client.answer().await;
+    assert_eq!(head.status, 403);
+    assert!(String::from_utf8_lossy(&body).contains("Unsupported AWS 'algorithm': 'AWS4-ECDSA-P256-SHA256'"));
+    let line = program.stderr_line("\"meaning\":\"wrong-algorithm\"").await;
+    assert!(
+        line.contains("set region instead of region-set") && line.contains("\"region_set\":\"eu-*\""),
+        "{line}"
+    );
+    assert!(!line.contains("\"region\":"), "{line}");
+}
+
 const HEAD: &str =
     "HTTP/1.1 403 Forbidden\r\nx-amzn-requestid: id-1\r\nx-amzn-errortype: InvalidSignatureException\r\n";
 

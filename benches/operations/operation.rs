@@ -147,7 +147,7 @@ fn parts() -> Parts {
 }
 
 fn scope() -> Scope {
-    Scope { region: "eu-west-1".to_owned(), service: "execute-api".to_owned() }
+    Scope { region: "eu-west-1".into(), service: "execute-api".to_owned() }
 }
 
 fn credentials() -> Credentials {

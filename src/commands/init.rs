@@ -83,7 +83,7 @@ fn choose(found: &Found, given: &BTreeMap<&str, String>, searched: bool) -> Resu
         let candidates: Vec<_> = found.of(name).collect();
         let is_needed = match name {
             // The host of a custom domain does not tell it.
-            "region" => upstream(&chosen).is_some_and(|upstream| outputs::inferred(upstream).is_none()),
+            "region" => upstream(&chosen).is_some_and(outputs::needs_region),
             "domain" => !candidates.is_empty(),
             _ => true,
         };

@@ -61,7 +61,7 @@ fn app_settings(config: SandboxConfig, sandbox: &Sandbox) -> Result<app::Setting
     proxy.routes = vec![RouteSettings {
         path: "/".to_owned(),
         upstream: sandbox.api_url().parse().map_err(Failure::runtime)?,
-        region: sandbox.region().to_owned(),
+        region: sandbox.region().into(),
         service: "execute-api".to_owned(),
         sign_host: None,
         strip_prefix: None,

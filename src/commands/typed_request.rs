@@ -158,7 +158,7 @@ mod tests {
         RouteSettings {
             path: path.to_owned(),
             upstream: upstream.parse().expect("a URL"),
-            region: "eu-west-1".to_owned(),
+            region: "eu-west-1".into(),
             service: "execute-api".to_owned(),
             sign_host: None,
             strip_prefix: strip_prefix.map(str::to_owned),

@@ -23,12 +23,12 @@ impl Config {
         for route in &self.proxy.routes {
             doubts.extend(without_stage(route));
             let host = route.upstream.host().unwrap_or_default();
-            if let Some((pool, region)) = pools.last()
-                && *region != route.region
+            // A set of regions is for what one deployment has in several.
+            if let (Some((pool, region)), Some(signed)) = (pools.last(), route.region.one())
+                && *region != signed
             {
                 doubts.push(format!(
-                    "{host} is signed for {}, and the {pool} is in {region}; check that both are of one deployment",
-                    route.region
+                    "{host} is signed for {signed}, and the {pool} is in {region}; check that both are of one deployment"
                 ));
             }
         }
@@ -68,7 +68,24 @@ fn without_stage(route: &RouteSettings) -> Option<String> {
 impl Reader<'_> {
     /// Warns of a region that AWS did not have when this version was made.
     pub(super) fn warn_of_unknown_region(&mut self, origin: Option<Origin>, region: &str) {
-        let Some(message) = value::unknown_region(region) else { return };
+        if let Some(message) = value::unknown_region(region) {
+            self.warn(origin, &message);
+        }
+    }
+
+    /// Warns of a part of a set that names no region that AWS had when this version was made.
+    pub(super) fn warn_of_unknown_regions(&mut self, origin: &Origin, set: &str) {
+        for entry in set.split(',') {
+            if !entry.contains('*') {
+                self.warn_of_unknown_region(Some(origin.clone()), entry);
+            } else if !endpoint::matches_known_region(entry) {
+                let message = format!("{entry} matches no region that this version knows");
+                self.warn(Some(origin.clone()), &message);
+            }
+        }
+    }
+
+    fn warn(&mut self, origin: Option<Origin>, message: &str) {
         let place = origin.map(|origin| format!("{origin}: ")).unwrap_or_default();
         let warning = format!("{place}{message}");
         if !self.warnings.contains(&warning) {

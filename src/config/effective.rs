@@ -77,10 +77,14 @@ pub struct RouteRow {
     pub upstream: String,
     /// Where the route was given.
     pub origin: String,
-    /// The region that is signed for.
-    pub region: String,
+    /// The region that SigV4 signs for.
+    pub region: Option<String>,
     /// Where the region came from.
-    pub region_origin: String,
+    pub region_origin: Option<String>,
+    /// The regions that SigV4A signs for, in place of one region.
+    pub region_set: Option<String>,
+    /// Where the set of regions came from.
+    pub region_set_origin: Option<String>,
     /// The service that is signed for.
     pub service: String,
     /// Where the service came from.
@@ -118,7 +122,10 @@ impl Reader<'_> {
                 value: Some(Shown::One(value.to_owned())),
                 origin: origin.to_owned(),
             };
-            settings.insert("region", derived(&top.settings.region, &top.region_origin));
+            let name = if top.settings.region.set().is_some() { "region-set" } else { "region" };
+            // A region that only Amplify's file has is not signed for.
+            settings.insert("region", Row { value: None, origin: NOT_SET.to_owned() });
+            settings.insert(name, derived(top.settings.region.as_str(), &top.region_origin));
             settings.insert("service", derived(&top.settings.service, &top.service_origin));
         }
         let routes = routes.iter().map(|route| RouteRow::new(route, &self.forward_proxies)).collect();
@@ -181,8 +188,10 @@ impl RouteRow {
             path: settings.path.clone(),
             upstream: settings.upstream.to_string(),
             origin: route.origin.source(),
-            region: settings.region.clone(),
-            region_origin: route.region_origin.clone(),
+            region: settings.region.one().map(str::to_owned),
+            region_origin: settings.region.one().map(|_| route.region_origin.clone()),
+            region_set: settings.region.set().map(str::to_owned),
+            region_set_origin: settings.region.set().map(|_| route.region_origin.clone()),
             service: settings.service.clone(),
             service_origin: route.service_origin.clone(),
             sign_host: settings.sign_host.clone(),
@@ -257,11 +266,15 @@ impl RouteRow {
     fn lines(&self) -> Vec<[String; 3]> {
         let line =
             |name: &str, value: &str, origin: &str| [name.to_owned(), value.to_owned(), origin.to_owned()];
-        let mut lines = vec![
-            line("upstream", &self.upstream, ""),
-            line("region", &self.region, &self.region_origin),
-            line("service", &self.service, &self.service_origin),
-        ];
+        let mut lines = vec![line("upstream", &self.upstream, "")];
+        for (name, value, origin) in [
+            ("region", &self.region, &self.region_origin),
+            ("region-set", &self.region_set, &self.region_set_origin),
+        ] {
+            lines
+                .extend(value.as_ref().map(|value| line(name, value, origin.as_deref().unwrap_or_default())));
+        }
+        lines.push(line("service", &self.service, &self.service_origin));
         lines.extend(self.sign_host.as_ref().map(|host| line("sign-host", host, "")));
         lines.extend(self.strip_prefix.as_ref().map(|prefix| line("strip-prefix", prefix, "")));
         lines.extend(

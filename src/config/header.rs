@@ -18,6 +18,7 @@ const MANAGED: &[&str] = &[
     "upgrade",
     "x-amz-content-sha256",
     "x-amz-date",
+    "x-amz-region-set",
     "x-amz-security-token",
     "x-countersign-token",
 ];
@@ -100,6 +101,7 @@ mod tests {
             "x-amz-date",
             "X_Amz_Security_Token",
             "x-amz-content-sha256",
+            "X_Amz_Region_Set",
             "Connection",
             "Transfer-Encoding",
             "proxy-authorization",

@@ -26,7 +26,7 @@ use super::{
     value::{self, Parsed},
 };
 use crate::{
-    endpoint::{self, Inferred},
+    endpoint::{self, HostScope, Inferred},
     regular_file::RegularFile,
 };
 
@@ -208,6 +208,13 @@ pub fn parse(setting: &str, text: &str) -> Parsed<String> {
         "domain" => url::login_domain(text),
         _ => value::text(text),
     }
+}
+
+/// Whether the host of `upstream` does not tell the regions to sign for.
+#[must_use]
+pub fn needs_region(upstream: &str) -> bool {
+    let of_host = upstream.parse::<Uri>().ok().and_then(|uri| uri.host().map(endpoint::infer));
+    !matches!(of_host, Some(HostScope::Known(_) | HostScope::SigV4aOnly { .. }))
 }
 
 /// The service and the region that the host of `upstream` tells.

@@ -15,9 +15,10 @@ use super::{
 use crate::{
     endpoint::{self, HostScope},
     proxy::RouteSettings,
+    signing::SigningRegion,
 };
 
-/// A route, and where its region and service come from.
+/// A route, and where its region or set of regions and its service come from.
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) settings: RouteSettings,
@@ -28,7 +29,7 @@ pub(super) struct Route {
 }
 
 /// A value and what it was taken from.
-type Sourced = (String, String);
+type Sourced<T> = (T, String);
 
 type Headers = Vec<(HeaderName, HeaderValue)>;
 
@@ -36,6 +37,10 @@ impl Reader<'_> {
     /// All routes, the longest path first.
     pub(super) fn all_routes(&mut self) -> Option<Vec<Route>> {
         let common = self.common_headers();
+        // Also where every route has its own: one of the two would never be used.
+        if let (Some(region), Some(set)) = (self.explicit("region"), self.explicit("region-set")) {
+            self.given_region(Some(region), Some(set));
+        }
         self.adopt_api();
         let mut raw = std::mem::take(&mut self.routes);
         if self.explicit("upstream").is_some() {
@@ -70,7 +75,7 @@ impl Reader<'_> {
     /// The settings of the top level in the form of a `[[route]]` for `/`.
     fn top_level(&self) -> RawRoute {
         let mut keys = Layer::new();
-        for name in ["upstream", "region", "service", "sign-host"] {
+        for name in ["upstream", "region", "region-set", "service", "sign-host"] {
             keys.extend(self.explicit(name).map(|given| (name, vec![given])));
         }
         keys.insert("path", vec![Given { text: "/".to_owned(), origin: Origin::Default }]);
@@ -96,16 +101,13 @@ impl Reader<'_> {
         }
         let own = self.set_headers(raw.keys.get("set-header").map_or(&[], Vec::as_slice));
         let (host, of_host) = signed_host(sign_host.as_deref(), upstream.as_ref());
-        if of_host == HostScope::SigV4aOnly {
-            let why = format!(
-                "names {host}, which accepts SigV4A signatures only, and countersign cannot make those"
-            );
-            self.problem(&raw.origin, why);
-        }
         let region = upstream.as_ref().and_then(|_| self.region(raw, &host, &of_host));
         let service = self.service(raw, &host, &of_host);
         let ((region, region_origin), (service, service_origin)) = (region?, service?);
-        self.warn_of_unknown_region(Some(raw.origin.clone()), &region);
+        match &region {
+            SigningRegion::One(region) => self.warn_of_unknown_region(Some(raw.origin.clone()), region),
+            SigningRegion::Set(set) => self.warn_of_unknown_regions(&raw.origin, set.as_str()),
+        }
         let settings = RouteSettings {
             path: path?,
             upstream: upstream?,
@@ -118,50 +120,102 @@ impl Reader<'_> {
         Some(Route { settings, region_origin, service_origin, origin: raw.origin.clone() })
     }
 
-    /// The region to sign for: the route's own, the host's, the top level's, the SDKs' variable.
-    fn region(&mut self, raw: &RawRoute, host: &str, of_host: &HostScope) -> Option<Sourced> {
-        if raw.keys.contains_key("region") {
-            return self.sourced(raw.keys.get("region")?.first().cloned(), value::region);
+    /// The region or the set of regions to sign for: the route's own, the host's, the top level's, the SDKs' variable.
+    fn region(&mut self, raw: &RawRoute, host: &str, of_host: &HostScope) -> Option<Sourced<SigningRegion>> {
+        let own = |name| raw.keys.get(name).and_then(|given| given.first()).cloned();
+        let (region, set) = (own("region"), own("region-set"));
+        if let (Some(region), None, HostScope::SigV4aOnly { .. }) = (&region, &set, of_host) {
+            let why = format!("{host} accepts SigV4A signatures only; set region-set instead of region");
+            self.problem(&region.origin, why);
+            return None;
         }
-        if let HostScope::Known(inferred) = of_host {
-            if !endpoint::can_be_region(&inferred.region) {
+        if region.is_some() || set.is_some() {
+            return self.given_region(region, set);
+        }
+        match of_host {
+            HostScope::Known(inferred) if !endpoint::can_be_region(&inferred.region) => {
                 let message = format!("the host {host}: {}", value::not_a_region(&inferred.region));
                 self.problem(&raw.origin, message);
-                return None;
+                None
             }
-            return Some((inferred.region.clone(), "the host's name".to_owned()));
+            HostScope::Known(inferred) => {
+                Some((inferred.region.as_str().into(), "the host's name".to_owned()))
+            }
+            HostScope::SigV4aOnly { region_set, .. } => {
+                let set = region_set.parse().expect("the table has sets of regions");
+                Some((SigningRegion::Set(set), "the host's name".to_owned()))
+            }
+            HostScope::UnknownService | HostScope::NotAws => self.common_region(raw, host, of_host),
         }
-        if self.origin("region").is_some() {
-            return self.sourced(self.explicit("region"), value::region);
+    }
+
+    /// The region or the set of regions of a route that has none, and whose host names none.
+    fn common_region(
+        &mut self,
+        raw: &RawRoute,
+        host: &str,
+        of_host: &HostScope,
+    ) -> Option<Sourced<SigningRegion>> {
+        let (region, set) = (self.explicit("region"), self.explicit("region-set"));
+        if region.is_some() || set.is_some() {
+            return self.given_region(region, set);
         }
         if let Some(text) = self.environment.variable("AWS_REGION").map(str::to_owned) {
             let given = Given { text, origin: Origin::Variable("AWS_REGION".to_owned()) };
-            return self.sourced(Some(given), value::region);
+            return self.given_region(Some(given), None);
         }
-        match of_host {
-            HostScope::UnknownService => self.missing("region", &no_rule(host)),
-            // What is wrong with such a host has been said.
-            HostScope::SigV4aOnly => {}
-            _ => match endpoint::meant_api_host(host) {
-                Some(meant) => {
-                    self.problem(&raw.origin, format!("{host} is not a host of AWS; did you mean {meant}?"));
-                }
-                None => self.missing("region", &format!("is required, since {host} does not name a region")),
-            },
+        // A set that the file has in another form has been reported, and makes a region needless.
+        if self.mistaken.contains(&"region-set") {
+            return None;
+        }
+        match (of_host, endpoint::meant_api_host(host)) {
+            (HostScope::UnknownService, _) => self.missing("region", &no_rule(host)),
+            (_, Some(meant)) => {
+                self.problem(&raw.origin, format!("{host} is not a host of AWS; did you mean {meant}?"));
+            }
+            (_, None) => self.missing("region", &format!("is required, since {host} does not name a region")),
         }
         None
     }
 
+    /// What `region` and `region-set` say together. Only one of them can be meant, unless the region is that of an API
+    /// in Amplify's file.
+    fn given_region(&mut self, region: Option<Given>, set: Option<Given>) -> Option<Sourced<SigningRegion>> {
+        let region = region.filter(|region| {
+            let is_of_amplify = matches!(region.origin, Origin::Amplify { .. });
+            !(is_of_amplify && set.is_some())
+        });
+        match (region, set) {
+            (Some(region), Some(set)) => {
+                let why = format!(
+                    "contradicts {}: SigV4A signs for region-set and SigV4 for region; remove one of them",
+                    region.origin
+                );
+                self.problem(&set.origin, why);
+                None
+            }
+            (Some(region), None) => self.sourced(&region, |text| value::region(text).map(SigningRegion::One)),
+            (None, Some(set)) => self.sourced(&set, |text| value::region_set(text).map(SigningRegion::Set)),
+            (None, None) => None,
+        }
+    }
+
     /// The service to sign for: as for the region; only a name that is not one of AWS has a default.
-    fn service(&mut self, raw: &RawRoute, host: &str, of_host: &HostScope) -> Option<Sourced> {
+    fn service(&mut self, raw: &RawRoute, host: &str, of_host: &HostScope) -> Option<Sourced<String>> {
         if raw.keys.contains_key("service") {
-            return self.sourced(raw.keys.get("service")?.first().cloned(), value::service);
+            return self.sourced(raw.keys.get("service")?.first()?, value::service);
         }
-        if let HostScope::Known(inferred) = of_host {
-            return Some((inferred.service.clone(), "the host's name".to_owned()));
+        match of_host {
+            HostScope::Known(inferred) => {
+                return Some((inferred.service.clone(), "the host's name".to_owned()));
+            }
+            HostScope::SigV4aOnly { service, .. } => {
+                return Some(((*service).to_owned(), "the host's name".to_owned()));
+            }
+            HostScope::UnknownService | HostScope::NotAws => {}
         }
-        if self.origin("service").is_some() {
-            return self.sourced(self.explicit("service"), value::service);
+        if let Some(given) = self.explicit("service") {
+            return self.sourced(&given, value::service);
         }
         match of_host {
             HostScope::UnknownService => {
@@ -172,9 +226,8 @@ impl Reader<'_> {
         }
     }
 
-    fn sourced(&mut self, given: Option<Given>, parse: fn(&str) -> Parsed<String>) -> Option<Sourced> {
-        let given = given?;
-        self.parsed(&given, parse).map(|value| (value, given.origin.source()))
+    fn sourced<T>(&mut self, given: &Given, parse: fn(&str) -> Parsed<T>) -> Option<Sourced<T>> {
+        self.parsed(given, parse).map(|value| (value, given.origin.source()))
     }
 
     fn route_value<T>(&mut self, raw: &RawRoute, key: &str, parse: fn(&str) -> Parsed<T>) -> Option<T> {

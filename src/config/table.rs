@@ -139,6 +139,7 @@ pub(super) const ROUTE_KEYS: &[(&str, Kind)] = &[
     ("path", Kind::Text),
     ("upstream", Kind::Text),
     ("region", Kind::Text),
+    ("region-set", Kind::Text),
     ("service", Kind::Text),
     ("sign-host", Kind::Text),
     ("strip-prefix", Kind::Text),

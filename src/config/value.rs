@@ -10,6 +10,7 @@ use crate::{
     credentials::{AuthFlow, IdentityPoolId, UserPoolId},
     downstream::listener::Listen,
     endpoint,
+    signing::RegionSet,
     telemetry::LogFormat,
 };
 
@@ -128,6 +129,14 @@ pub(super) fn listen_or_off(text: &str) -> Parsed<Option<Listen>> {
 
 pub(super) fn region(text: &str) -> Parsed<String> {
     if endpoint::can_be_region(text) { Ok(text.to_owned()) } else { Err(not_a_region(text)) }
+}
+
+/// A set of regions: names, and patterns with `*` in them.
+pub(super) fn region_set(text: &str) -> Parsed<RegionSet> {
+    let set: RegionSet = text.parse().map_err(|error| format!("{text:?} is {error}"))?;
+    let names = set.as_str().split(',').filter(|entry| !entry.contains('*'));
+    names.map(region).collect::<Parsed<Vec<String>>>()?;
+    Ok(set)
 }
 
 /// What is wrong with a text that is not the name of a region.

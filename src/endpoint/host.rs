@@ -22,7 +22,12 @@ pub enum HostScope {
     /// A name of AWS, but none that the rules know.
     UnknownService,
     /// The name of a service that accepts SigV4A signatures only.
-    SigV4aOnly,
+    SigV4aOnly {
+        /// The signing name, `s3` for example.
+        service: &'static str,
+        /// The regions that SDKs sign for, `*`.
+        region_set: &'static str,
+    },
     /// Not a name of AWS: a custom domain, an address or `localhost`.
     NotAws,
 }
@@ -33,7 +38,7 @@ impl HostScope {
     pub fn known(self) -> Option<Inferred> {
         match self {
             Self::Known(inferred) => Some(inferred),
-            Self::UnknownService | Self::SigV4aOnly | Self::NotAws => None,
+            Self::SigV4aOnly { .. } | Self::UnknownService | Self::NotAws => None,
         }
     }
 }
@@ -125,8 +130,8 @@ pub fn infer(host: &str) -> HostScope {
         return HostScope::UnknownService;
     }
     let name = Pattern::of(&labels);
-    if name.candidates().any(|candidate| SIGV4A_ONLY.contains(&candidate.as_str())) {
-        return HostScope::SigV4aOnly;
+    if let Some((service, region_set)) = sigv4a_only(&name) {
+        return HostScope::SigV4aOnly { service, region_set };
     }
     regional(&name).or_else(|| old_s3(&labels)).map_or(HostScope::UnknownService, HostScope::Known)
 }
@@ -185,6 +190,14 @@ fn whole(host: &str) -> Option<Inferred> {
         })
     };
     scope_of(&plain).or_else(|| scope_of(&general))
+}
+
+/// The signing name and the regions of a name that many regions serve.
+fn sigv4a_only(name: &Pattern<'_>) -> Option<(&'static str, &'static str)> {
+    name.candidates().find_map(|candidate| {
+        let (_, service, region_set) = SIGV4A_ONLY.iter().find(|(pattern, _, _)| *pattern == candidate)?;
+        Some((*service, *region_set))
+    })
 }
 
 fn regional(name: &Pattern<'_>) -> Option<Inferred> {
@@ -343,13 +356,14 @@ mod tests {
 
     #[test]
     fn names_that_many_regions_serve_need_sigv4a() {
-        for host in [
-            "x.accesspoint.s3-global.amazonaws.com",
-            "x.mrap.accesspoint.s3-global.amazonaws.com",
-            "abc.def.endpoint.events.amazonaws.com",
-            "123456789012.cloudfront-kvs.global.api.aws",
+        for (host, service) in [
+            ("x.accesspoint.s3-global.amazonaws.com", "s3"),
+            ("x.mrap.accesspoint.s3-global.amazonaws.com:443", "s3"),
+            ("abc.def.endpoint.events.amazonaws.com", "events"),
+            ("123456789012.cloudfront-kvs.global.api.aws", "cloudfront-keyvaluestore"),
+            ("abc.def.endpoints.email.amazonaws.com", "ses"),
         ] {
-            assert_eq!(infer(host), HostScope::SigV4aOnly, "{host}");
+            assert_eq!(infer(host), HostScope::SigV4aOnly { service, region_set: "*" }, "{host}");
         }
     }
 
@@ -379,7 +393,7 @@ mod tests {
         for (pattern, _) in REGIONAL.iter().chain(RESOURCES) {
             assert!(seen.insert(*pattern), "{pattern}");
         }
-        for (pattern, _, _) in WHOLE.iter().chain(OLDER_GLOBAL) {
+        for (pattern, _, _) in WHOLE.iter().chain(OLDER_GLOBAL).chain(SIGV4A_ONLY) {
             assert!(seen.insert(*pattern), "{pattern}");
         }
     }

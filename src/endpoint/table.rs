@@ -631,12 +631,12 @@ pub(super) const WHOLE: &[(&str, &str, &str)] = &[
     ("{region}.signin.sc2shome.sgov.gov", "signin", "{region}"),
 ];
 
-/// Names before the suffix of hosts that accept signatures for a set of regions only, SigV4A.
-pub(super) const SIGV4A_ONLY: &[&str] = &[
-    "*.accesspoint.s3-global",
-    "*.cloudfront-kvs.global",
-    "*.endpoint.events",
-    "*.endpoints.email",
-    "*.endpoints.email.global",
-    "*.endpoints.email.us-gov",
+/// Names before the suffix of hosts that accept SigV4A only: pattern, signing name and the regions to sign for.
+pub(super) const SIGV4A_ONLY: &[(&str, &str, &str)] = &[
+    ("*.accesspoint.s3-global", "s3", "*"),
+    ("*.cloudfront-kvs.global", "cloudfront-keyvaluestore", "*"),
+    ("*.endpoint.events", "events", "*"),
+    ("*.endpoints.email", "ses", "*"),
+    ("*.endpoints.email.global", "ses", "*"),
+    ("*.endpoints.email.us-gov", "ses", "*"),
 ];

@@ -124,6 +124,7 @@ fn is_managed(name: &HeaderName) -> bool {
             | "x-amz-date"
             | "x-amz-security-token"
             | "x-amz-content-sha256"
+            | "x-amz-region-set"
     ) || name.starts_with("proxy-")
 }
 
@@ -162,6 +163,8 @@ mod tests {
             "x-amz-date",
             "x-amz-security-token",
             "x-amz-content-sha256",
+            "x-amz-region-set",
+            "x-amz_region_set",
             "x_amz_date",
             "x-amz_security-token",
             "expect",

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use crate::{
     forward_proxy::ForwardProxies,
+    signing::SigningRegion,
     upstream::{self, Resolver},
 };
 
@@ -97,8 +98,8 @@ pub struct RouteSettings {
     pub path: String,
     /// Base URL, with stage and path prefix.
     pub upstream: Uri,
-    /// The region in the signature's scope.
-    pub region: String,
+    /// The region in the signature's scope, or the set of regions that SigV4A signs for.
+    pub region: SigningRegion,
     /// The service in the signature's scope, `execute-api`.
     pub service: String,
     /// The Host to sign and send, when it is not the upstream's.

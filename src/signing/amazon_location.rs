@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn version_2_is_signed_by_the_name_of_its_host() {
-        let geo = Scope { region: "eu-west-1".to_owned(), service: "geo".to_owned() };
+        let geo = Scope { region: "eu-west-1".into(), service: "geo".to_owned() };
         let table = [
             ("maps.geo.eu-west-1.amazonaws.com", Some("geo-maps")),
             ("places.geo.eu-west-1.api.aws", Some("geo-places")),

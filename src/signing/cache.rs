@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
 use super::{
-    ALGORITHM, Scope, SigningError,
+    Scope, SigningError,
     canonical::{self, Selected},
     key::{SigningKey, Timestamp, Token},
     percent::hex_digits,
@@ -92,14 +92,19 @@ impl SigningState {
         };
         let digest = hex_digits(&Sha256::digest(&self.canonical_request).into());
         self.string_to_sign.clear();
-        for line in [ALGORITHM, timestamp.date_time(), key.scope()] {
+        for line in [key.algorithm(), timestamp.date_time(), key.scope()] {
             self.string_to_sign.extend(line.as_bytes());
             self.string_to_sign.push(b'\n');
         }
         self.string_to_sign.extend(digest);
-        let signature = hex_digits(&key.sign(&self.string_to_sign));
-        let pieces =
-            [ALGORITHM, " Credential=", credentials.access_key_id(), "/", key.scope(), ", SignedHeaders="];
+        let pieces = [
+            key.algorithm(),
+            " Credential=",
+            credentials.access_key_id(),
+            "/",
+            key.scope(),
+            ", SignedHeaders=",
+        ];
         // 512 bytes for the names and the signature. A longer value only costs another allocation.
         if self.header_values.capacity() < pieces.iter().map(|piece| piece.len()).sum::<usize>() + 512 {
             self.header_values.reserve(BUFFER_SIZE);
@@ -108,7 +113,7 @@ impl SigningState {
         canonical::signed_names(selected)
             .for_each(|piece| self.header_values.extend_from_slice(piece.as_bytes()));
         self.header_values.extend_from_slice(b", Signature=");
-        self.header_values.extend_from_slice(&signature);
+        key.push_signature(&mut self.header_values, &self.string_to_sign);
         // Splits the value off without a copy and leaves the rest of the allocation to the next request.
         Ok(self.header_values.split().freeze())
     }

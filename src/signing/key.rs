@@ -3,14 +3,15 @@
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
-use aws_sigv4::sign::v4;
+use aws_sigv4::sign::{v4, v4a};
+use bytes::BytesMut;
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderValue;
 use sha2::Sha256;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::{Scope, SigningError, secret_value};
+use super::{Scope, SigningError, SigningRegion, percent::hex_digits, secret_value};
 
 /// A signing time in the two forms that a signature needs.
 #[derive(Clone, Debug)]
@@ -60,42 +61,85 @@ fn seconds(time: SystemTime) -> Option<u64> {
 
 /// The signing key of a day and a scope. Derived once, since that takes four HMACs.
 pub(super) struct SigningKey {
+    access_key_id: String,
     secret_access_key: Zeroizing<String>,
     date: String,
-    /// `20150830/eu-west-1/execute-api/aws4_request`
+    /// `20150830/eu-west-1/execute-api/aws4_request`; SigV4A has no region in it.
     scope: String,
-    keyed: Hmac<Sha256>,
+    keyed: Keyed,
+}
+
+/// What computes signatures.
+enum Keyed {
+    /// SigV4: the state of an HMAC that has taken in the key.
+    Hmac(Hmac<Sha256>),
+    /// SigV4A: the private key of a pair on the curve P-256.
+    Ecdsa(Zeroizing<Vec<u8>>),
 }
 
 impl SigningKey {
     pub(super) fn new(scope: &Scope, credentials: &Credentials, timestamp: &Timestamp) -> Self {
         let Scope { region, service } = scope;
-        let key = v4::generate_signing_key(credentials.secret_access_key(), timestamp.time, region, service);
+        let (access_key_id, secret) = (credentials.access_key_id(), credentials.secret_access_key());
+        let date = timestamp.date();
+        let (keyed, scope) = match region {
+            SigningRegion::One(region) => {
+                let key = v4::generate_signing_key(secret, timestamp.time, region, service);
+                let keyed = Hmac::new_from_slice(key.as_ref()).expect("HMAC takes a key of any length");
+                (Keyed::Hmac(keyed), format!("{date}/{region}/{service}/aws4_request"))
+            }
+            SigningRegion::Set(_) => {
+                let key = v4a::generate_signing_key(access_key_id, secret);
+                let key = Zeroizing::new(key.as_ref().to_vec());
+                (Keyed::Ecdsa(key), format!("{date}/{service}/aws4_request"))
+            }
+        };
         Self {
-            secret_access_key: Zeroizing::new(credentials.secret_access_key().to_owned()),
-            date: timestamp.date().to_owned(),
-            scope: format!("{}/{region}/{service}/aws4_request", timestamp.date()),
-            keyed: Hmac::new_from_slice(key.as_ref()).expect("HMAC takes a key of any length"),
+            access_key_id: access_key_id.to_owned(),
+            secret_access_key: Zeroizing::new(secret.to_owned()),
+            date: date.to_owned(),
+            scope,
+            keyed,
         }
     }
 
     /// Whether this is the key of these credentials on this day. The secret is compared too: a user may have corrected
-    /// it.
+    /// it. A key of SigV4A derives from the access key id as well.
     pub(super) fn matches(&self, credentials: &Credentials, timestamp: &Timestamp) -> bool {
-        *self.secret_access_key == credentials.secret_access_key() && self.date == timestamp.date()
+        *self.secret_access_key == credentials.secret_access_key()
+            && self.access_key_id == credentials.access_key_id()
+            && self.date == timestamp.date()
     }
 
-    /// `20150830/eu-west-1/execute-api/aws4_request`
+    /// The name of the algorithm, as it stands in the string to sign.
+    pub(super) fn algorithm(&self) -> &'static str {
+        match self.keyed {
+            Keyed::Hmac(_) => "AWS4-HMAC-SHA256",
+            Keyed::Ecdsa(_) => "AWS4-ECDSA-P256-SHA256",
+        }
+    }
+
+    /// `20150830/eu-west-1/execute-api/aws4_request`, or `20150830/execute-api/aws4_request` for SigV4A.
     pub(super) fn scope(&self) -> &str {
         &self.scope
     }
 
-    /// The signature of `string_to_sign`.
-    pub(super) fn sign(&self, string_to_sign: &[u8]) -> [u8; 32] {
-        // A clone of the keyed state saves hashing the padded key again.
-        let mut mac = self.keyed.clone();
-        mac.update(string_to_sign);
-        mac.finalize().into_bytes().into()
+    /// Appends the hexadecimal digits of the signature of `string_to_sign`: 64 for SigV4, up to 144 for SigV4A.
+    ///
+    /// The same text has the same signature in both: that of SigV4A is the deterministic one of RFC 6979, which needs no
+    /// random numbers.
+    pub(super) fn push_signature(&self, out: &mut BytesMut, string_to_sign: &[u8]) {
+        match &self.keyed {
+            Keyed::Hmac(keyed) => {
+                // A clone of the keyed state saves hashing the padded key again.
+                let mut mac = keyed.clone();
+                mac.update(string_to_sign);
+                out.extend_from_slice(&hex_digits(&mac.finalize().into_bytes().into()));
+            }
+            Keyed::Ecdsa(key) => {
+                out.extend_from_slice(v4a::calculate_signature(key.as_slice(), string_to_sign).as_bytes());
+            }
+        }
     }
 }
 

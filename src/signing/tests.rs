@@ -5,6 +5,7 @@ use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, p
 
 use super::*;
 
+mod asymmetric;
 mod meaning;
 mod vectors;
 
@@ -164,7 +165,7 @@ fn only_s3_and_its_data_planes_have_the_path_rules_of_s3() {
         ("execute-api", Encoding::Twice),
     ];
     for (service, encoding) in table {
-        let scope = Scope { region: "us-east-1".to_owned(), service: service.to_owned() };
+        let scope = Scope { region: "us-east-1".into(), service: service.to_owned() };
         assert_eq!(scope.encoding(), encoding, "{service}");
     }
 }

@@ -147,9 +147,12 @@ impl Text {
             row("listening", &printable(url))?;
         }
         if let Some(upstream) = fields.text("upstream") {
-            let scope =
-                [fields.text("service"), fields.text("region")].map(Option::unwrap_or_default).join(", ");
-            row("upstream", &printable(&format!("{upstream} ({scope})")))?;
+            let service = fields.text("service").unwrap_or_default();
+            let regions = match fields.text("region_set") {
+                Some(set) => format!("region-set {set}"),
+                None => fields.text("region").unwrap_or_default().to_owned(),
+            };
+            row("upstream", &printable(&format!("{upstream} ({service}, {regions})")))?;
         }
         if let Some(identity) = fields.text("identity") {
             row("signed in", &printable(identity))?;
@@ -238,7 +241,7 @@ impl Fields {
     const IN_SENTENCE: [&'static str; 5] = ["url", "mistake", "detail", "error", "cause"];
 
     /// Fields that tell requests apart or that programs group by; a person reads the sentence.
-    const FOR_PROGRAMS: [&'static str; 10] = [
+    const FOR_PROGRAMS: [&'static str; 11] = [
         "request.id",
         "upstream.request_id",
         "trace_id",
@@ -247,6 +250,7 @@ impl Fields {
         "origin",
         "host",
         "region",
+        "region_set",
         "service",
         "code",
     ];

@@ -43,13 +43,14 @@ OUTPOST_BUCKET = f"arn:{{partition}}:s3-outposts:{{region}}:{ACCOUNT}:outpost:op
 
 
 class Host(NamedTuple):
-    """A host and its scope; `name` and `region` are empty where the service accepts SigV4A only."""
+    """A host and a scope for it. A host that accepts SigV4 and SigV4A is there twice."""
 
     partition: str
     host: str
     name: str
-    region: str
+    region: str  # for SigV4A, a set of regions
     service: str
+    is_sigv4a: bool = False
 
 
 def partitions(data):
@@ -167,15 +168,15 @@ def fill(parameters, partition, region):
 def described(endpoint, partition, region, default, before, service):
     name = re.sub(r"^https?://([^/:]+).*$", r"\1", endpoint.url)
     schemes = endpoint.properties.get("authSchemes", [{"name": "sigv4"}])
-    scheme = next((s for s in schemes if s["name"].startswith("sigv4") and s["name"] != "sigv4a"), None)
-    if scheme is None and any(s["name"] == "sigv4a" for s in schemes):
-        signing, signed_region = "", ""
-    elif scheme is None:
-        return
-    else:
-        signing = scheme.get("signingName", default)
-        signed_region = scheme.get("signingRegion")
-        if signed_region is None:
-            signed_region = partition["outputs"]["implicitGlobalRegion"] if region.endswith("-global") else region
+    asymmetric = next((s for s in schemes if s["name"] == "sigv4a"), None)
+    scheme = next((s for s in schemes if s["name"].startswith("sigv4") and s is not asymmetric), None)
     for prefix in before:
-        yield Host(partition["id"], (prefix + name).lower(), signing, signed_region, service)
+        host = (prefix + name).lower()
+        if asymmetric:
+            regions = ",".join(asymmetric["signingRegionSet"])
+            yield Host(partition["id"], host, asymmetric.get("signingName", default), regions, service, True)
+        if scheme:
+            signed_region = scheme.get("signingRegion")
+            if signed_region is None:
+                signed_region = partition["outputs"]["implicitGlobalRegion"] if region.endswith("-global") else region
+            yield Host(partition["id"], host, scheme.get("signingName", default), signed_region, service)

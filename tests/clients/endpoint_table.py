@@ -42,8 +42,8 @@ def pattern(labels):
 
 
 def rules():
-    """The scopes of each host by pattern and suffix, and the patterns of hosts that accept SigV4A only."""
-    scopes, asymmetric = defaultdict(lambda: defaultdict(list)), set()
+    """The scopes of each host by pattern and suffix, and those of the patterns whose hosts accept SigV4A only."""
+    scopes, asymmetric = defaultdict(lambda: defaultdict(list)), defaultdict(set)
     regions = defaultdict(set)
     for host in aws_hosts.hosts():
         labels = host.host.split(".")
@@ -51,13 +51,15 @@ def rules():
             continue
         suffix = max((suffix for suffix in SUFFIXES if host.host.endswith("." + suffix)), key=len, default="")
         before = pattern(labels[: len(labels) - len(suffix.split("."))] if suffix else labels)
-        if host.name:
+        if host.is_sigv4a:
+            asymmetric[before].add((host.name, host.region))
+        else:
             regions[before, suffix, host.host, host.partition].add(host.region)
             named = next((label for label in labels if label in REGIONS), None)
             scopes[before, suffix][host.host] += [(host.name, host.region)] if host.region != named else [
                 (host.name, "{region}"), (host.name, host.region)]
-        else:
-            asymmetric.add(before)
+    for before, _ in scopes:
+        asymmetric.pop(before, None)
     # A name that a partition signs for several regions does not tell which.
     for (before, suffix, host, _), several in regions.items():
         if len(several) > 1:
@@ -104,9 +106,11 @@ def main():
                "pub(super) const WHOLE: &[(&str, &str, &str)] = &[")
     out += [f'    ("{key}", "{name}", "{region}"),' for key, (name, region) in sorted(fixed.items())]
     out.append("];\n")
-    out.append("/// Names before the suffix of hosts that accept signatures for a set of regions only, SigV4A.\n"
-               "pub(super) const SIGV4A_ONLY: &[&str] = &[")
-    out += [f'    "{key}",' for key in sorted(asymmetric)]
+    out.append("/// Names before the suffix of hosts that accept SigV4A only: pattern, signing name and the regions to sign for.\n"
+               "pub(super) const SIGV4A_ONLY: &[(&str, &str, &str)] = &[")
+    # One scope for each pattern: the assignment fails where there are several.
+    for key, [(name, region_set)] in sorted(asymmetric.items()):
+        out.append(f'    ("{key}", "{name}", "{region_set}"),')
     out.append("];")
     print("\n".join(out))
 

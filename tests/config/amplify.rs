@@ -57,6 +57,17 @@ fn credentials(run: &Run) -> Result<SessionConfig, ConfigError> {
 }
 
 #[test]
+fn a_set_of_regions_takes_the_place_of_the_region_of_an_api() {
+    let config = with(&gen_2()).flag("region-set", &["eu-*"]).valid();
+    assert_eq!(config.proxy.routes[0].region.to_string(), "region-set eu-*");
+    let settings = serde_json::to_value(&config.effective).expect("JSON")["settings"].clone();
+    assert_eq!(
+        (&settings["region"]["value"], &settings["region-set"]["value"]),
+        (&Value::Null, &"eu-*".into())
+    );
+}
+
+#[test]
 fn both_generations_name_the_pools_and_the_api() {
     for (file, domain) in [(gen_2(), Some("x.auth.eu-west-1.amazoncognito.com")), (gen_1(), None)] {
         let config = with(&file).valid();
@@ -135,7 +146,7 @@ fn an_upstream_or_a_route_of_ones_own_leaves_the_files_apis_alone() {
     let mut file = gen_2();
     file["custom"]["API"]["orders"]["region"] = "us-east-1".into();
     let run = with(&file).flag("upstream", &["https://x.execute-api.eu-north-1.amazonaws.com"]);
-    assert_eq!(run.valid().proxy.routes[0].region, "eu-north-1");
+    assert_eq!(run.valid().proxy.routes[0].region.as_str(), "eu-north-1");
     file["custom"]["API"]["users"] = json!({ "endpoint": "https://users.example", "region": "eu-west-1" });
     let run = with(&file)
         .file("[[route]]\npath = '/a'\nupstream = 'https://x.execute-api.eu-north-1.amazonaws.com'");

@@ -674,7 +674,7 @@ fn a_variable_that_is_not_unicode_is_refused() {
 fn region_and_service_come_from_the_host_unless_they_are_given() {
     let scope = |run: &Run| {
         let route = run.valid().proxy.routes.remove(0);
-        (route.region, route.service)
+        (route.region.as_str().to_owned(), route.service)
     };
     let is = |region: &str, service: &str| (region.to_owned(), service.to_owned());
     let run = |upstream: &str| Run::complete().variable("COUNTERSIGN_UPSTREAM", upstream);

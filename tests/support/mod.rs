@@ -321,7 +321,7 @@ fn settings(sandbox: &Sandbox) -> app::Settings {
             routes: vec![RouteSettings {
                 path: "/".to_owned(),
                 upstream: sandbox.api_url().parse().expect("a URL"),
-                region: sandbox.region().to_owned(),
+                region: sandbox.region().into(),
                 service: "execute-api".to_owned(),
                 sign_host: None,
                 strip_prefix: None,

@@ -67,6 +67,8 @@ const NOTES: &[Note] = &[
     more("allow-other-users", "This includes the other containers of a pod."),
     note_of("upstream", "required", "`http` is for loopback only."),
     note_of("region", "from the upstream's host", ""),
+    note_of("region-set", "none; `*` for hosts that accept SigV4A only", "It takes the place of `region`: see \
+        [SigV4A](#sigv4a)."),
     note_of("service", "from the upstream's host, else `execute-api` for a custom domain", ""),
     note_of("sign-host", "the upstream's host", "For private APIs behind a VPC endpoint."),
     note_of("ca-file", "system roots", ""),

@@ -40,6 +40,8 @@ pub static SETTINGS: &[Setting] = &[
         "Base URL of the API, including its stage and path prefix"),
     row(Upstream, TARGET, Text, "region", "REGION", "",
         "Region to sign for, if the upstream's host does not name one"),
+    row(Upstream, TARGET, Text, "region-set", "REGIONS", "",
+        "Sign by SigV4A, for these regions: *, us-* or us-east-1,eu-west-1, for example"),
     row(Upstream, TARGET, Text, "service", "NAME", "",
         "Service to sign for, if the upstream's host does not name one [default: execute-api]"),
     row(Upstream, TARGET, Text, "sign-host", "HOST", "",

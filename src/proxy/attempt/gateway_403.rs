@@ -146,7 +146,8 @@ impl Drop for RefusalLogger {
             request.id = (!self.id.is_empty()).then_some(self.id.as_str()),
             upstream.request_id = self.refused.request_id,
             meaning = meaning.name(),
-            region = self.scope.region,
+            region = self.scope.region.one(),
+            region_set = self.scope.region.set(),
             service = self.scope.service,
             "the gateway refused the request: {said}"
         );
@@ -250,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_read_in_all_its_pieces_up_to_a_limit() {
-        let scope = Scope { region: "eu-west-1".to_owned(), service: "execute-api".to_owned() };
+        let scope = Scope { region: "eu-west-1".into(), service: "execute-api".to_owned() };
         let mut logger = RefusalLogger::new("id", marks(None, Some("1"), true), scope, Vec::new());
         for piece in ["User: ", "x is not ", "authorized"] {
             logger.observe(&Bytes::from_static(piece.as_bytes()));

@@ -1,11 +1,17 @@
-//! The official signing test suite, where it lies beside the project.
+//! The official signing test suites: that of SigV4 where it lies beside the project, that of SigV4A in the sources of the
+//! crate `aws-sigv4`, which cargo keeps.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
+use bytes::BytesMut;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::*;
+use super::{asymmetric::PublicKey, *};
 
 #[derive(Deserialize)]
 struct Context {
@@ -26,6 +32,13 @@ struct Keys {
     token: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+struct Point {
+    x: String,
+    y: String,
+}
+
 #[test]
 fn official_vectors_have_the_official_signatures() {
     let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors/aws-signing-test-suite-v4");
@@ -43,39 +56,110 @@ fn official_vectors_have_the_official_signatures() {
     assert!(compared > 30, "the suite has 38 cases");
 }
 
+#[test]
+fn official_vectors_of_sigv4a_verify_by_the_official_public_key() {
+    let Some(suite) = asymmetric_suite() else {
+        println!("official vectors of SigV4A not compared: cargo keeps no sources of aws-sigv4 with them");
+        return;
+    };
+    let cases: Vec<PathBuf> =
+        fs::read_dir(suite).expect("readable").map(|case| case.expect("readable").path()).collect();
+    cases.iter().for_each(|case| check_asymmetric(case));
+    println!("{} official vectors of SigV4A compared", cases.len());
+    assert!(cases.len() > 30, "the suite has 38 cases");
+}
+
+/// The suite in the newest sources of `aws-sigv4` that cargo has unpacked.
+fn asymmetric_suite() -> Option<PathBuf> {
+    let cargo = option_env!("CARGO_HOME").map(PathBuf::from);
+    let cargo = cargo.or_else(|| Some(Path::new(option_env!("HOME")?).join(".cargo")))?;
+    let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let sources =
+        folders(&cargo.join("registry/src")).flat_map(|registry| folders(&registry).collect::<Vec<_>>());
+    let is_ours = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"aws-sigv4-"))
+    };
+    let suites = sources.filter(is_ours).map(|path| path.join("aws-signing-test-suite/v4a"));
+    suites.filter(|path| path.is_dir()).max()
+}
+
+fn check_asymmetric(case: &Path) {
+    let read = |name: &str| fs::read_to_string(case.join(name)).expect("complete suite");
+    let case_is = case.display();
+    let vector = Vector::read(case);
+    let region_set: RegionSet = vector.context.region.parse().expect("a set of regions");
+    let mut headers = vector.headers.clone();
+    headers.insert(X_AMZ_REGION_SET, region_set.header_value());
+    let selected = canonical::select(&headers, &vector.host, |_| true);
+    let canonical = canonical_request(&vector.line, &selected, vector.context.normalize, &vector.payload);
+    assert_eq!(canonical, read("header-canonical-request.txt"), "{case_is}");
+
+    let scope = Scope { region: SigningRegion::Set(region_set), service: vector.context.service.clone() };
+    let key = key::SigningKey::new(&scope, &vector.keys(), &vector.timestamp);
+    let expected = read("header-string-to-sign.txt");
+    let hash = percent::hex_digits(&Sha256::digest(canonical.as_bytes()).into());
+    let hash = std::str::from_utf8(&hash).expect("ASCII");
+    let (algorithm, time) = (key.algorithm(), vector.timestamp.date_time());
+    assert_eq!(format!("{algorithm}\n{time}\n{}\n{hash}", key.scope()), expected, "{case_is}");
+
+    let point: Point = serde_json::from_str(&read("public-key.json")).expect("a point");
+    let public_key = PublicKey::of(&point.x, &point.y);
+    let mut signature = BytesMut::new();
+    key.push_signature(&mut signature, expected.as_bytes());
+    let signature = std::str::from_utf8(&signature).expect("ASCII");
+    assert!(public_key.verifies(expected.as_bytes(), signature), "{case_is}");
+    assert!(public_key.verifies(expected.as_bytes(), &read("header-signature.txt")), "{case_is}");
+}
+
+/// A request of a suite, with the headers that signing adds in both versions.
+struct Vector {
+    context: Context,
+    line: String,
+    timestamp: key::Timestamp,
+    host: HeaderValue,
+    headers: HeaderMap,
+    payload: Payload,
+}
+
+impl Vector {
+    fn read(case: &Path) -> Self {
+        let read = |name: &str| fs::read_to_string(case.join(name)).expect("complete suite");
+        let context: Context = serde_json::from_str(&read("context.json")).expect("valid context");
+        let text = read("request.txt");
+        let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let (line, header_lines) = head.split_once('\n').expect("a header");
+        let time = OffsetDateTime::parse(&context.timestamp, &Rfc3339).expect("valid time");
+        let timestamp = key::Timestamp::new(time.into()).expect("in range");
+        let payload = Payload::from(Bytes::copy_from_slice(body.as_bytes()));
+        let (host, mut headers) = parse_headers(header_lines);
+        headers.insert(X_AMZ_DATE, timestamp.date_time().parse().expect("value"));
+        if let Some(token) = context.credentials.token.as_ref().filter(|_| !context.omit_session_token) {
+            headers.insert(X_AMZ_SECURITY_TOKEN, token.parse().expect("value"));
+        }
+        if context.sign_body {
+            headers.insert(X_AMZ_CONTENT_SHA256, payload.hash().as_str().parse().expect("value"));
+        }
+        Self { line: line.to_owned(), context, timestamp, host, headers, payload }
+    }
+
+    fn keys(&self) -> Credentials {
+        let Keys { access_key_id, secret_access_key, .. } = &self.context.credentials;
+        Credentials::new(access_key_id, secret_access_key, None, None, "test")
+    }
+}
+
 fn check(case: &Path) {
     let read = |name: &str| fs::read_to_string(case.join(name)).expect("complete suite");
-    let context: Context = serde_json::from_str(&read("context.json")).expect("valid context");
-    let text = read("request.txt");
-    let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
-    let (line, header_lines) = head.split_once('\n').expect("a header");
-
-    let time = OffsetDateTime::parse(&context.timestamp, &Rfc3339).expect("valid time");
-    let timestamp = key::Timestamp::new(time.into()).expect("in range");
-    let payload = Payload::from(Bytes::copy_from_slice(body.as_bytes()));
-    let (host, mut headers) = parse_headers(header_lines);
-    headers.insert(X_AMZ_DATE, timestamp.date_time().parse().expect("value"));
-    if let Some(token) = context.credentials.token.as_ref().filter(|_| !context.omit_session_token) {
-        headers.insert(X_AMZ_SECURITY_TOKEN, token.parse().expect("value"));
-    }
-    if context.sign_body {
-        headers.insert(X_AMZ_CONTENT_SHA256, payload.hash().as_str().parse().expect("value"));
-    }
-
-    let selected = canonical::select(&headers, &host, |_| true);
-    let canonical = canonical_request(line, &selected, context.normalize, &payload);
+    let vector = Vector::read(case);
+    let selected = canonical::select(&vector.headers, &vector.host, |_| true);
+    let canonical = canonical_request(&vector.line, &selected, vector.context.normalize, &vector.payload);
     assert_eq!(canonical, read("header-canonical-request.txt"), "{}", case.display());
 
-    let scope = Scope { region: context.region, service: context.service };
-    let keys = Credentials::new(
-        context.credentials.access_key_id,
-        context.credentials.secret_access_key,
-        None,
-        None,
-        "test",
-    );
-    let key = key::SigningKey::new(&scope, &keys, &timestamp);
-    let signature = percent::hex_digits(&key.sign(read("header-string-to-sign.txt").as_bytes()));
+    let Context { region, service, .. } = &vector.context;
+    let scope = Scope { region: region.as_str().into(), service: service.clone() };
+    let key = key::SigningKey::new(&scope, &vector.keys(), &vector.timestamp);
+    let mut signature = BytesMut::new();
+    key.push_signature(&mut signature, read("header-string-to-sign.txt").as_bytes());
     assert_eq!(signature, *read("header-signature.txt").as_bytes(), "{}", case.display());
 }
 

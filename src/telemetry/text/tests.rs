@@ -127,6 +127,14 @@ fn ready_is_a_block() {
 }
 
 #[test]
+fn the_block_shows_a_set_of_regions_in_place_of_the_region() {
+    let lines = plain(|| {
+        info!(target: READY, { upstream = "https://api.example.com", region_set = "us-*", service = "s3" }, "ready");
+    });
+    assert_eq!(lines, ["Ready.", "upstream   https://api.example.com (s3, region-set us-*)"]);
+}
+
+#[test]
 fn details_and_colours_are_there_where_they_are_asked_for() {
     let details = written(Text { colour: false, details: true }, || request("/a", Some(200), None, None));
     assert_eq!(details[1], "         request.id=6d8f1a3c origin=proxy head_ms=1");

@@ -27,6 +27,8 @@ pub(super) enum Meaning {
     WrongRegion { words: String },
     /// The scope has another service than the gateway's.
     WrongService { expected: Option<String> },
+    /// The gateway does not take signatures of this algorithm.
+    WrongAlgorithm { words: String },
     /// The gateway computed another signature.
     SignatureDiffers {
         /// Where the canonical requests differ; `None` when the gateway does not show its own.
@@ -71,6 +73,9 @@ impl Meaning {
         if says("scoped to correct service") {
             return Some(Self::WrongService { expected: quoted(words) });
         }
+        if says("Unsupported AWS 'algorithm'") {
+            return Some(Self::WrongAlgorithm { words: first_line(words) });
+        }
         if typed("InvalidSignatureException") || says("signature we calculated does not match") {
             return Some(Self::SignatureDiffers { parts: differing(body, ours) });
         }
@@ -95,6 +100,7 @@ impl Meaning {
             Self::ClockSkew { .. } => "clock-skew",
             Self::WrongRegion { .. } => "wrong-region",
             Self::WrongService { .. } => "wrong-service",
+            Self::WrongAlgorithm { .. } => "wrong-algorithm",
             Self::SignatureDiffers { .. } => "signature-differs",
             Self::Incomplete => "incomplete-signature",
             Self::Forbidden => "forbidden",
@@ -119,12 +125,15 @@ impl fmt::Display for Meaning {
             Self::TokenInvalid => f.write_str("the credentials are not known or not active"),
             Self::ClockSkew { words } => write!(f, "the signing time is too far from its own: {words}"),
             Self::WrongRegion { words } => {
-                write!(f, "the setting region is not the region of the API: {words}")
+                write!(f, "the setting region or region-set does not name the region of the API: {words}")
             }
             Self::WrongService { expected: Some(expected) } => {
                 write!(f, "the setting service should be {expected}")
             }
             Self::WrongService { expected: None } => f.write_str("the setting service is wrong"),
+            Self::WrongAlgorithm { words } => {
+                write!(f, "the API does not take this kind of signature; set region instead of region-set: {words}")
+            }
             Self::SignatureDiffers { parts: None } => f.write_str(
                 "it computed another signature; something between here and it changes the request, or the \
                  setting sign-host is needed",

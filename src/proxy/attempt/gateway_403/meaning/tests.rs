@@ -89,6 +89,13 @@ fn the_words_of_gateways_have_their_meaning() {
             Some(Meaning::WrongRegion { words: "Credential should be scoped to a valid region.".into() }),
         ),
         (
+            Some("IncompleteSignatureException"),
+            rest("Unsupported AWS 'algorithm': 'AWS4-ECDSA-P256-SHA256'.".into()),
+            Some(Meaning::WrongAlgorithm {
+                words: "Unsupported AWS 'algorithm': 'AWS4-ECDSA-P256-SHA256'.".into(),
+            }),
+        ),
+        (
             Some("InvalidSignatureException"),
             rest("Credential should be scoped to correct service: 'execute-api'. ".into()),
             Some(Meaning::WrongService { expected: Some("execute-api".into()) }),
