@@ -85,6 +85,10 @@ pub struct RouteRow {
     pub service: String,
     /// Where the service came from.
     pub service_origin: String,
+    /// How request bodies are signed.
+    pub payload: &'static str,
+    /// Where that came from.
+    pub payload_origin: String,
     /// The Host that is signed and sent, when it is not the upstream's.
     pub sign_host: Option<String>,
     /// What is removed from the front of paths.
@@ -120,6 +124,7 @@ impl Reader<'_> {
             };
             settings.insert("region", derived(&top.settings.region, &top.region_origin));
             settings.insert("service", derived(&top.settings.service, &top.service_origin));
+            settings.insert("payload", derived(top.settings.payload.as_str(), &top.payload_origin));
         }
         let routes = routes.iter().map(|route| RouteRow::new(route, &self.forward_proxies)).collect();
         Effective {
@@ -185,6 +190,8 @@ impl RouteRow {
             region_origin: route.region_origin.clone(),
             service: settings.service.clone(),
             service_origin: route.service_origin.clone(),
+            payload: settings.payload.as_str(),
+            payload_origin: route.payload_origin.clone(),
             sign_host: settings.sign_host.clone(),
             strip_prefix: settings.strip_prefix.clone(),
             set_header: settings.set_headers.iter().map(|(name, _)| name.to_string()).collect(),
@@ -261,6 +268,7 @@ impl RouteRow {
             line("upstream", &self.upstream, ""),
             line("region", &self.region, &self.region_origin),
             line("service", &self.service, &self.service_origin),
+            line("payload", self.payload, &self.payload_origin),
         ];
         lines.extend(self.sign_host.as_ref().map(|host| line("sign-host", host, "")));
         lines.extend(self.strip_prefix.as_ref().map(|prefix| line("strip-prefix", prefix, "")));

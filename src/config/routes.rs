@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Uri, uri::Scheme};
 
 use super::{
     file::RawRoute,
@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     endpoint::{self, HostScope},
-    proxy::RouteSettings,
+    proxy::{PayloadSigning, RouteSettings},
+    signing::Scope,
 };
 
 /// A route, and where its region and service come from.
@@ -23,6 +24,7 @@ pub(super) struct Route {
     pub(super) settings: RouteSettings,
     pub(super) region_origin: String,
     pub(super) service_origin: String,
+    pub(super) payload_origin: String,
     /// Where it was given.
     pub(super) origin: Origin,
 }
@@ -70,7 +72,7 @@ impl Reader<'_> {
     /// The settings of the top level in the form of a `[[route]]` for `/`.
     fn top_level(&self) -> RawRoute {
         let mut keys = Layer::new();
-        for name in ["upstream", "region", "service", "sign-host"] {
+        for name in ["upstream", "region", "service", "payload", "sign-host"] {
             keys.extend(self.explicit(name).map(|given| (name, vec![given])));
         }
         keys.insert("path", vec![Given { text: "/".to_owned(), origin: Origin::Default }]);
@@ -106,6 +108,8 @@ impl Reader<'_> {
         let service = self.service(raw, &host, &of_host);
         let ((region, region_origin), (service, service_origin)) = (region?, service?);
         self.warn_of_unknown_region(Some(raw.origin.clone()), &region);
+        let scope = Scope { region: region.clone(), service: service.clone() };
+        let (payload, payload_origin) = self.payload(raw, &scope, upstream.as_ref());
         let settings = RouteSettings {
             path: path?,
             upstream: upstream?,
@@ -114,8 +118,9 @@ impl Reader<'_> {
             sign_host,
             strip_prefix,
             set_headers: merged(common, own),
+            payload,
         };
-        Some(Route { settings, region_origin, service_origin, origin: raw.origin.clone() })
+        Some(Route { settings, region_origin, service_origin, payload_origin, origin: raw.origin.clone() })
     }
 
     /// The region to sign for: the route's own, the host's, the top level's, the SDKs' variable.
@@ -170,6 +175,33 @@ impl Reader<'_> {
             }
             _ => Some(("execute-api".to_owned(), "default".to_owned())),
         }
+    }
+
+    /// How bodies are signed: by the route's own setting, the top level's, or what the service accepts.
+    fn payload(&mut self, raw: &RawRoute, scope: &Scope, upstream: Option<&Uri>) -> (PayloadSigning, String) {
+        let is_secure = upstream.and_then(Uri::scheme) == Some(&Scheme::HTTPS);
+        let default = match scope.is_lattice() && is_secure {
+            true => (PayloadSigning::Unsigned, format!("default for {}", scope.service)),
+            false => (PayloadSigning::Hashed, "default".to_owned()),
+        };
+        let own = raw.keys.get("payload").and_then(|given| given.first().cloned());
+        let Some(given) = own.or_else(|| self.explicit("payload")) else { return default };
+        let Some(payload) = self.parsed(&given, value::payload) else { return default };
+        if payload == PayloadSigning::Unsigned {
+            let service = &scope.service;
+            if !scope.takes_unsigned_payload() {
+                let why = format!(
+                    "\"unsigned\" is refused by {service}: only S3 and VPC Lattice accept UNSIGNED-PAYLOAD; \
+                     write hashed, or leave it out"
+                );
+                self.problem(&given.origin, why);
+            } else if !is_secure {
+                let why = "\"unsigned\" needs an https upstream, since nothing else protects the body; \
+                           write hashed, or an https:// URL in upstream";
+                self.problem(&given.origin, why);
+            }
+        }
+        (payload, given.origin.source())
     }
 
     fn sourced(&mut self, given: Option<Given>, parse: fn(&str) -> Parsed<String>) -> Option<Sourced> {

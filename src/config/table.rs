@@ -140,6 +140,7 @@ pub(super) const ROUTE_KEYS: &[(&str, Kind)] = &[
     ("upstream", Kind::Text),
     ("region", Kind::Text),
     ("service", Kind::Text),
+    ("payload", Kind::Text),
     ("sign-host", Kind::Text),
     ("strip-prefix", Kind::Text),
     ("set-header", Kind::List),

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     admission::Refusal,
+    request::aws_chunked::AwsChunkedError,
     response::{body::Body, proxy_status::PROXY_STATUS},
 };
 use crate::{
@@ -43,6 +44,8 @@ pub enum ProxyError {
     Upstream(UpstreamError),
     /// The body carries signatures of the client's own between its chunks.
     ChunkedSignature,
+    /// The signed chunks of the body are not what the request announced.
+    AwsChunked(AwsChunkedError),
     /// A mistake of the proxy's own; the message is for the log.
     Internal(Cow<'static, str>),
 }
@@ -86,7 +89,11 @@ impl ProxyError {
         match self {
             Self::Overloaded(limit) => *limit == Limit::Connections,
             Self::Refused(refusal) => refusal.is_malformed(),
-            Self::Target(_) | Self::BodyTimeout | Self::BodyIncomplete | Self::BodyTooLarge { .. } => true,
+            Self::Target(_)
+            | Self::BodyTimeout
+            | Self::BodyIncomplete
+            | Self::BodyTooLarge { .. }
+            | Self::AwsChunked(_) => true,
             Self::ChunkedSignature
             | Self::NoRoute
             | Self::Credentials(_)
@@ -183,6 +190,7 @@ impl ProxyError {
                                        STREAMING-...), which the proxy cannot do again as another user. Let the \
                                        client send the body unsigned or signed as a whole."
                 .into(),
+            Self::AwsChunked(error) => error.to_string().into(),
             Self::Internal(_) => "The proxy failed to handle this request.".into(),
         }
     }
@@ -227,6 +235,12 @@ impl From<Refusal> for ProxyError {
 impl From<TargetError> for ProxyError {
     fn from(error: TargetError) -> Self {
         Self::Target(error)
+    }
+}
+
+impl From<AwsChunkedError> for ProxyError {
+    fn from(error: AwsChunkedError) -> Self {
+        Self::AwsChunked(error)
     }
 }
 

@@ -94,7 +94,8 @@ fn report(error: &ProxyError, id: &RequestId, metrics: &Metrics) {
         | ProxyError::NoRoute
         | ProxyError::BodyTooLarge { .. }
         | ProxyError::Overloaded(_)
-        | ProxyError::ChunkedSignature => {
+        | ProxyError::ChunkedSignature
+        | ProxyError::AwsChunked(_) => {
             warn!(request.id = id, reason = error.code(), detail = %error, "request refused");
         }
         // A client that is slow or gone knows it, and the refresher has logged why there are no credentials.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, error::Error, fmt, sync::Arc};
 use http::{HeaderName, HeaderValue, header::InvalidHeaderValue, uri::Scheme};
 
 use crate::{
-    proxy::settings::{RouteSettings, Settings},
+    proxy::settings::{PayloadSigning, RouteSettings, Settings},
     signing::{Encoding, Scope, Signer, TargetError, Unsigned, WireTarget},
     upstream::{ConnectOptions, Connector, Trust, TrustError, Upstream},
 };
@@ -19,6 +19,7 @@ pub(in crate::proxy) struct Route {
     pub(in crate::proxy) mount: Mount,
     /// Headers set on the way up.
     pub(in crate::proxy) set_headers: Vec<(HeaderName, HeaderValue)>,
+    pub(in crate::proxy) payload: PayloadSigning,
     signer: Signer,
     /// Signs what goes to version 2 of Amazon Location, on hosts that have both versions.
     location_version_2: Option<Signer>,
@@ -62,6 +63,7 @@ impl Route {
                 prefix: settings.strip_prefix.as_deref().unwrap_or_default().trim_end_matches('/').to_owned(),
             },
             set_headers: settings.set_headers.clone(),
+            payload: settings.payload,
             location_version_2: scope.location_version_2(host).map(Signer::new),
             signer: Signer::new(scope),
             upstream,
