@@ -229,11 +229,7 @@ impl UploadProgress {
 
     fn record(&self, count: usize) {
         let mut sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *sent = Sent {
-            remaining: sent.remaining.saturating_sub(count as u64),
-            at: Instant::now(),
-            has_arrived: sent.has_arrived,
-        };
+        *sent = Sent { remaining: sent.remaining.saturating_sub(count as u64), at: Instant::now(), ..*sent };
     }
 
     fn sent(&self) -> Sent {
