@@ -20,7 +20,11 @@ mod worker_proxies;
 pub use access_log::{AccessLog, AccessLogLayer};
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub use admission::fuzzing;
+pub mod fuzzing {
+    //! Doors to parsers for fuzz targets.
+
+    pub use super::{admission::fuzzing::*, request::aws_chunked::fuzzing::*};
+}
 pub use admission::{Guard, Refusal, Token};
 pub use attempt::send::Sent;
 pub use error::{ProxyError, no_room};

@@ -3,14 +3,12 @@
 
 mod repeats;
 mod signed_chunks;
-mod sink;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 
 use countersign::proxy::PayloadSigning;
-use sink::Sink;
-use support::{Running, Setup, tls::Authority};
+use support::{Running, Setup, sink::Sink, tls::Authority};
 
 /// The protocols that upstreams speak, one at a time.
 const PROTOCOLS: [&str; 2] = ["http/1.1", "h2"];

@@ -4,8 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     PROTOCOLS, in_front_of, setup,
-    sink::Sink,
-    support::{http::problem, tls::Authority},
+    support::{http::problem, sink::Sink, tls::Authority},
 };
 
 const HMAC: &str = "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9";

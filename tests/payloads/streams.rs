@@ -174,6 +174,25 @@ async fn an_answer_in_the_middle_of_a_body_reaches_a_client_that_still_sends() {
 }
 
 #[tokio::test]
+async fn an_answer_in_the_middle_of_a_body_waits_for_a_client_that_sends_everything_first() {
+    for protocol in PROTOCOLS {
+        let authority = Authority::new();
+        let sink = Sink::start(&authority, protocol).await;
+        let running = in_front_of(&sink, &authority, LATTICE, Unsigned).await;
+        for framing in ["content-length: 8388608\r\n\r\n", "transfer-encoding: chunked\r\n\r\n800000\r\n"] {
+            let mut client = running.proxy.connect().await;
+            client.write(format!("PUT /x HTTP/1.1\r\nhost: localhost\r\n{framing}abc")).await;
+            let mut arrival = sink.arrival().await;
+            arrival.exactly(3).await;
+            arrival.answer(403, "no");
+            client.write(vec![b'x'; (8 << 20) - 3]).await;
+            let (head, body) = client.answer().await;
+            assert_eq!((head.status, &body[..]), (403, &b"no"[..]), "{protocol} {framing}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_body_goes_on_after_the_head_of_its_answer() {
     for protocol in PROTOCOLS {
         let authority = Authority::new();

@@ -4,6 +4,7 @@
 pub(crate) mod forward_proxy;
 pub(crate) mod http;
 pub(crate) mod program;
+pub(crate) mod sink;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 

@@ -6,6 +6,8 @@
 
 mod decoder;
 mod framer;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 
 use std::fmt;
 
@@ -14,9 +16,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use decoder::Decoder;
 pub(super) use framer::Framer;
-
-#[cfg(fuzzing)]
-pub(in crate::proxy) use decoder::Decoder as FuzzedDecoder;
 
 const X_AMZ_DECODED_CONTENT_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
 const X_AMZ_TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");

@@ -17,7 +17,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{soon, tls::Authority};
+use super::{soon, tls::Authority};
 
 pub(crate) type Answer = Response<BoxBody<Bytes, Infallible>>;
 
