@@ -96,7 +96,7 @@ impl Proxy {
             plan.with_stream(self.budget.stream(body)?)
         } else {
             let (payload, trailers) = self.budget.collect(body).await?;
-            plan.with_payload(payload, trailers)
+            plan.with_payload(payload, &trailers)
         };
         // After a collected body: a client that is slow to send then occupies its connection only, not a place in
         // flight. A body that streams occupies a connection of the upstream from its first byte, and a place with it.

@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::SocketAddr};
 
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
-use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use http_body_util::{BodyExt, Collected, Full, combinators::BoxBody};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -148,6 +148,6 @@ pub(crate) struct Body(Incoming);
 impl Body {
     /// The rest of the body, if it is whole.
     pub(crate) async fn rest(self) -> Option<Bytes> {
-        soon("the rest of the body", self.0.collect()).await.ok().map(|body| body.to_bytes())
+        soon("the rest of the body", self.0.collect()).await.ok().map(Collected::to_bytes)
     }
 }

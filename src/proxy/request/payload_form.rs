@@ -19,7 +19,7 @@ pub(in crate::proxy) enum PayloadForm {
     /// signed, so that the body goes on as it is.
     UnsignedTrailer,
     /// `aws-chunked` with signatures that only the client can make: the body goes on decoded.
-    SignedChunks(SignedChunks),
+    SignedChunks(Box<SignedChunks>),
 }
 
 impl PayloadForm {
@@ -30,8 +30,9 @@ impl PayloadForm {
     /// describe the chunks.
     pub(in crate::proxy) fn of(headers: &HeaderMap, scope: &Scope) -> Result<Self, ProxyError> {
         let given = headers.get(X_AMZ_CONTENT_SHA256).map_or(&b""[..], |value| value.as_bytes());
-        let signed_chunks =
-            |with_trailers| Ok(Self::SignedChunks(SignedChunks::announced_by(headers, with_trailers)?));
+        let signed_chunks = |with_trailers| {
+            Ok(Self::SignedChunks(Box::new(SignedChunks::announced_by(headers, with_trailers)?)))
+        };
         match given {
             b"STREAMING-UNSIGNED-PAYLOAD-TRAILER" if scope.is_s3() => Ok(Self::UnsignedTrailer),
             b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD" | b"STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"

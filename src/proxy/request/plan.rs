@@ -100,7 +100,7 @@ impl<'a> Plan<'a> {
     /// When its form is not the one that the request's headers name.
     pub fn with_body(mut self, mut body: Bytes) -> Result<Ready<'a>, ProxyError> {
         let Some(mut chunks) = self.take_signed_chunks() else {
-            return Ok(self.with_payload(body.into(), HeaderMap::new()));
+            return Ok(self.with_payload(body.into(), &HeaderMap::new()));
         };
         let mut decoded = PayloadBuilder::default();
         while let Some(data) = chunks.decode(&mut body)? {
@@ -108,18 +108,18 @@ impl<'a> Plan<'a> {
         }
         let (last, trailers) = chunks.finish()?;
         decoded.push(last.unwrap_or_default());
-        Ok(self.with_payload(decoded.finish(), trailers))
+        Ok(self.with_payload(decoded.finish(), &trailers))
     }
 
     /// The request with its whole body, and with the checksums that followed it: the body is sent without chunks, so
     /// that they become headers.
-    pub(in crate::proxy) fn with_payload(self, payload: Payload, trailers: HeaderMap) -> Ready<'a> {
+    pub(in crate::proxy) fn with_payload(self, payload: Payload, trailers: &HeaderMap) -> Ready<'a> {
         let Self { route, method, target, mut headers, form, is_decoded } = self;
         let payload = form.apply(payload, route.payload);
         if is_decoded {
             aws_chunked::remove_encoding(&mut headers);
         }
-        for (name, value) in &trailers {
+        for (name, value) in trailers {
             headers.insert(name, value.clone());
         }
         // An empty POST needs a length of 0 (RFC 9110 section 8.6); an empty GET needs none.
@@ -147,7 +147,7 @@ impl<'a> Plan<'a> {
     }
 
     /// What the head says of a body of signed chunks, which is plain once they are decoded.
-    fn take_signed_chunks(&mut self) -> Option<SignedChunks> {
+    fn take_signed_chunks(&mut self) -> Option<Box<SignedChunks>> {
         match std::mem::replace(&mut self.form, PayloadForm::Plain) {
             PayloadForm::SignedChunks(chunks) => {
                 self.is_decoded = true;
