@@ -11,7 +11,10 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::{sync::mpsc, time};
 
-use crate::{PROTOCOLS, in_front_of, setup, sink::Sink, support::tls::Authority};
+use crate::{
+    PROTOCOLS, in_front_of, setup,
+    support::{sink::Sink, tls::Authority},
+};
 
 const LATTICE: &str = "vpc-lattice-svcs";
 
