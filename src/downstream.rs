@@ -27,7 +27,7 @@ pub use acceptor::Admission;
 pub use http_service::HttpService;
 pub use http1::{
     head::HeadError,
-    phase::{ConnectionEnd, EndedBy, ShortAnswer},
+    phase::{BodyInUse, ConnectionEnd, EndedBy, ShortAnswer},
     refused_head::RefusedHead,
     serialize::serialized,
 };

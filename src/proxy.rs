@@ -20,7 +20,11 @@ mod worker_proxies;
 pub use access_log::{AccessLog, AccessLogLayer};
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub use admission::fuzzing;
+pub mod fuzzing {
+    //! Doors to parsers for fuzz targets.
+
+    pub use super::{admission::fuzzing::*, request::aws_chunked::fuzzing::*};
+}
 pub use admission::{Guard, Refusal, Token};
 pub use attempt::send::Sent;
 pub use error::{ProxyError, no_room};
@@ -33,7 +37,7 @@ pub use request::{
 pub use request_id::RequestId;
 pub use response::body::Body;
 pub use service::Forward;
-pub use settings::{GuardSettings, Limits, RouteSettings, Settings, Timeouts};
+pub use settings::{GuardSettings, Limits, PayloadSigning, RouteSettings, Settings, Timeouts};
 pub use signing_client::SigningClient;
 pub use worker_proxies::{ProxyHandle, WorkerProxies};
 

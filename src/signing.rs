@@ -60,6 +60,19 @@ impl Scope {
         matches!(self.service.as_str(), "s3" | "s3control" | "s3express" | "s3-outposts" | "s3-object-lambda")
     }
 
+    /// Whether the service accepts `UNSIGNED-PAYLOAD` for every request: the data planes of S3, and VPC Lattice, which
+    /// accepts nothing else. The requests of `s3control` are small documents, which every SDK hashes.
+    #[must_use]
+    pub fn takes_unsigned_payload(&self) -> bool {
+        self.is_lattice() || self.is_s3() && self.service != "s3control"
+    }
+
+    /// Whether this is VPC Lattice, which takes `UNSIGNED-PAYLOAD` and nothing else.
+    #[must_use]
+    pub fn is_lattice(&self) -> bool {
+        self.service == "vpc-lattice-svcs"
+    }
+
     /// Whether the service requires `x-amz-content-sha256`.
     fn wants_content_sha256(&self) -> bool {
         self.is_s3() || matches!(self.service.as_str(), "aoss" | "opensearch")
@@ -257,7 +270,7 @@ impl Signer {
         if let Some(token) = time_and_token.token {
             headers.insert(X_AMZ_SECURITY_TOKEN, token.value().clone());
         }
-        if self.scope.wants_content_sha256() {
+        if self.scope.wants_content_sha256() || unsigned.payload.has_sentinel() {
             headers.insert(
                 X_AMZ_CONTENT_SHA256,
                 HeaderValue::from_str(unsigned.payload.signed_as())

@@ -24,7 +24,7 @@ mod tunnel;
 use std::{
     future::Future,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -40,6 +40,7 @@ pub(crate) use broken_body::{Breakage, BrokenBody};
 pub(crate) use connector::{ConnectOptions, Connector};
 pub use error::{ConnectStage, ProxyCause, UpstreamError};
 use pool::{Checkout, Lease, Pool, SendError, SendFailure};
+pub(crate) use request_body::OutgoingBody;
 use request_body::{RequestBody, UploadProgress};
 pub use resolver::Resolver;
 pub(crate) use tls::Trust;
@@ -65,10 +66,7 @@ pub(crate) struct OutgoingRequest {
     pub(crate) target: PathAndQuery,
     /// Including Host.
     pub(crate) headers: HeaderMap,
-    /// The chunks of the body, in order.
-    pub(crate) chunks: Arc<[Bytes]>,
-    /// The length of all chunks together, in bytes.
-    pub(crate) length: u64,
+    pub(crate) body: OutgoingBody,
 }
 
 /// How long only HTTP/1.1 is offered to an upstream that asked for it. As long as a connection is used: one server of
@@ -249,8 +247,9 @@ impl Upstream {
 
 /// Puts the request into the form of the connection's HTTP version.
 fn into_wire(request: OutgoingRequest, version: Version, scheme: &Scheme) -> Request<RequestBody> {
-    let OutgoingRequest { method, target, mut headers, chunks, length } = request;
-    let mut wire = Request::new(RequestBody::new(chunks, length));
+    let OutgoingRequest { method, target, mut headers, body } = request;
+    let is_of_unknown_length = body.is_of_unknown_length();
+    let mut wire = Request::new(RequestBody::new(body));
     *wire.method_mut() = method;
     if version == Version::HTTP_2 {
         let host = headers.remove(header::HOST).expect("an outgoing request has a Host");
@@ -266,6 +265,10 @@ fn into_wire(request: OutgoingRequest, version: Version, scheme: &Scheme) -> Req
         // RFC 9110 section 10.1.4: a sender of TE must list it in Connection.
         if headers.contains_key(header::TE) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
+        // Without it, hyper sends no body with a GET.
+        if is_of_unknown_length {
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         *wire.uri_mut() = Uri::from(target);
     }

@@ -194,8 +194,8 @@ async fn bodies_with_signatures_inside_are_refused_with_the_reason() {
         .proxy(|settings| settings.proxy.routes[0].service = "s3".to_owned())
         .start()
         .await;
-    let mut put = request("PUT", "/bucket/key", "4;chunk-signature=x\r\nfine\r\n");
-    let streaming = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD".parse().expect("a value");
+    let mut put = request("PUT", "/bucket/key", "events");
+    let streaming = "STREAMING-AWS4-HMAC-SHA256-EVENTS".parse().expect("a value");
     put.headers_mut().insert("x-amz-content-sha256", streaming);
     let answer = running.proxy.send(put).await;
     assert!(answer.text().contains("<Code>unsupported-transfer-coding</Code>"), "{}", answer.text());

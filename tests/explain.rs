@@ -40,6 +40,22 @@ async fn a_signature_is_explained_without_a_network_and_without_an_account() {
 }
 
 #[tokio::test]
+async fn an_unsigned_payload_is_shown_as_it_is_signed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = program::command(&["explain", "PUT", "/key", "-d", "hi", "--payload", "unsigned"]);
+    command.current_dir(folder.path()).env("COUNTERSIGN_UPSTREAM", "https://s3.eu-west-1.amazonaws.com");
+    let ended = program::run(command).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for expected in [
+        "  x-amz-content-sha256: UNSIGNED-PAYLOAD\n",
+        "  content-length: 2\n",
+        "  UNSIGNED-PAYLOAD\n\nstring to sign",
+    ] {
+        assert!(ended.stdout.contains(expected), "{expected}\n{}", ended.stdout);
+    }
+}
+
+#[tokio::test]
 async fn a_gateways_refusal_shows_where_it_saw_another_request() {
     let folder = tempfile::tempdir().expect("a folder");
     let canonical = "GET\n/prod/a%20b\n\nhost:abc123.execute-api.eu-west-1.amazonaws.com\n\

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use countersign::{
-    proxy::RouteSettings,
+    proxy::{PayloadSigning, RouteSettings},
     sandbox::{Received, Sandbox, Verdict},
 };
 use http::{HeaderName, HeaderValue, Method};
@@ -41,6 +41,7 @@ fn route(path: &str, upstream: &str) -> RouteSettings {
         sign_host: None,
         strip_prefix: None,
         set_headers: Vec::new(),
+        payload: PayloadSigning::Hashed,
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod support;
 
-use countersign::proxy::{GuardSettings, RouteSettings};
+use countersign::proxy::{GuardSettings, PayloadSigning, RouteSettings};
 use http::HeaderValue;
 use support::{
     Answer, Running, Setup,
@@ -27,11 +27,12 @@ fn route(path: &str, upstream: &str, service: &str, sign_host: &str) -> RouteSet
     RouteSettings {
         path: path.to_owned(),
         upstream: upstream.parse().expect("a URL"),
-        region: "eu-west-1".to_owned(),
+        region: "eu-west-1".into(),
         service: service.to_owned(),
         sign_host: Some(sign_host.to_owned()).filter(|host| !host.is_empty()),
         strip_prefix: None,
         set_headers: Vec::new(),
+        payload: PayloadSigning::Hashed,
     }
 }
 

@@ -13,7 +13,10 @@ use countersign::{
     credentials::channel,
     downstream::listener::{Endpoints, Owner},
     forward_proxy::ForwardProxies,
-    proxy::{Guard, GuardSettings, Limits, Resolver, RouteSettings, Settings, SigningClient, Timeouts},
+    proxy::{
+        Guard, GuardSettings, Limits, PayloadSigning, Resolver, RouteSettings, Settings, SigningClient,
+        Timeouts,
+    },
     signing::{Encoding, Payload, Scope, Signer, Unsigned, WireTarget},
     telemetry::metrics::Metrics,
 };
@@ -171,6 +174,7 @@ fn settings() -> Settings {
         sign_host: None,
         strip_prefix: None,
         set_headers: vec![(HeaderName::from_static("x-api-key"), HeaderValue::from_static("key"))],
+        payload: PayloadSigning::Hashed,
     };
     let second = Duration::from_secs(1);
     Settings {

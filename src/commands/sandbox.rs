@@ -15,7 +15,7 @@ use crate::{
     config::{Arguments, Config, Environment, SandboxConfig},
     credentials::{self, AuthFlow, Cognito, IdentityPool, Login, RoleChoice, UserPool, channel::Receiver},
     downstream::listener::Listen,
-    proxy::RouteSettings,
+    proxy::{PayloadSigning, RouteSettings},
     sandbox::{self, Sandbox, Verdict},
     shutdown, telemetry,
 };
@@ -66,6 +66,7 @@ fn app_settings(config: SandboxConfig, sandbox: &Sandbox) -> Result<app::Setting
         sign_host: None,
         strip_prefix: None,
         set_headers: config.set_headers,
+        payload: PayloadSigning::Hashed,
     }];
     Ok(app::Settings {
         listen: config.listen,

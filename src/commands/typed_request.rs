@@ -14,7 +14,6 @@ use crate::{
     cli::{self, request::encoded},
     config,
     proxy::{Ready, RouteSettings, Settings, SigningClient},
-    signing::Payload,
 };
 
 /// Characters of what was typed that a message repeats.
@@ -41,7 +40,7 @@ pub(super) fn prepare<'a>(
     }
     let (path, query) = target(&below, &typed.query);
     let plan = pipeline.plan(method, &path, query.as_deref(), headers).map_err(Failure::runtime)?;
-    Ok(plan.with_body(Payload::from(body)))
+    plan.with_body(body).map_err(Failure::runtime)
 }
 
 /// What was typed as a path for the proxy; of a whole URL, what comes behind the upstream of a route.
@@ -163,6 +162,7 @@ mod tests {
             sign_host: None,
             strip_prefix: strip_prefix.map(str::to_owned),
             set_headers: Vec::new(),
+            payload: crate::proxy::PayloadSigning::Hashed,
         }
     }
 

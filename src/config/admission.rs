@@ -17,7 +17,7 @@ use crate::{
     aws_http,
     downstream::listener::Listen,
     forward_proxy::ForwardProxies,
-    proxy::{GuardSettings, Limits, RouteSettings, Settings, Timeouts},
+    proxy::{GuardSettings, Limits, PayloadSigning, RouteSettings, Settings, Timeouts},
     regular_file::RegularFile,
     telemetry,
     tls::roots::Roots,
@@ -166,7 +166,7 @@ impl Reader<'_> {
 
     /// The data path without a listener: no clients to guard against, nothing to strip.
     pub(super) fn forwarding(&mut self, routes: Vec<RouteSettings>) -> Option<Settings> {
-        let limits = self.limits();
+        let limits = self.limits(&routes);
         let timeouts = self.timeouts();
         let own = self.explicit("ca-file").and_then(|given| self.roots_file(&given));
         let ca_files = own.into_iter().chain(self.aws_ca_files()).collect();
@@ -251,13 +251,15 @@ impl Reader<'_> {
         })
     }
 
-    fn limits(&mut self) -> Option<Limits> {
+    fn limits(&mut self, routes: &[RouteSettings]) -> Option<Limits> {
         let max_body = self.value("max-body", value::size);
         let body_memory = self.value("body-memory", value::size);
         let max_connections = self.value("max-connections", value::count);
         let max_in_flight = self.value("max-in-flight", value::count);
         let (max_body, body_memory) = (max_body?, body_memory?);
-        if body_memory < max_body {
+        let stream = |route: &RouteSettings| route.payload == PayloadSigning::Unsigned;
+        let all_stream = !routes.is_empty() && routes.iter().all(stream);
+        if body_memory < max_body && !all_stream {
             let place =
                 self.origin("body-memory").or_else(|| self.origin("max-body")).unwrap_or(Origin::Default);
             self.problem(place, "body-memory is smaller than max-body, so the largest body would never fit");

@@ -89,6 +89,10 @@ pub struct RouteRow {
     pub service: String,
     /// Where the service came from.
     pub service_origin: String,
+    /// How request bodies are signed.
+    pub payload: &'static str,
+    /// Where that came from.
+    pub payload_origin: String,
     /// The Host that is signed and sent, when it is not the upstream's.
     pub sign_host: Option<String>,
     /// What is removed from the front of paths.
@@ -127,6 +131,7 @@ impl Reader<'_> {
             settings.insert("region", Row { value: None, origin: NOT_SET.to_owned() });
             settings.insert(name, derived(top.settings.region.as_str(), &top.region_origin));
             settings.insert("service", derived(&top.settings.service, &top.service_origin));
+            settings.insert("payload", derived(top.settings.payload.as_str(), &top.payload_origin));
         }
         let routes = routes.iter().map(|route| RouteRow::new(route, &self.forward_proxies)).collect();
         Effective {
@@ -194,6 +199,8 @@ impl RouteRow {
             region_set_origin: settings.region.set().map(|_| route.region_origin.clone()),
             service: settings.service.clone(),
             service_origin: route.service_origin.clone(),
+            payload: settings.payload.as_str(),
+            payload_origin: route.payload_origin.clone(),
             sign_host: settings.sign_host.clone(),
             strip_prefix: settings.strip_prefix.clone(),
             set_header: settings.set_headers.iter().map(|(name, _)| name.to_string()).collect(),
@@ -275,6 +282,7 @@ impl RouteRow {
                 .extend(value.as_ref().map(|value| line(name, value, origin.as_deref().unwrap_or_default())));
         }
         lines.push(line("service", &self.service, &self.service_origin));
+        lines.push(line("payload", self.payload, &self.payload_origin));
         lines.extend(self.sign_host.as_ref().map(|host| line("sign-host", host, "")));
         lines.extend(self.strip_prefix.as_ref().map(|prefix| line("strip-prefix", prefix, "")));
         lines.extend(

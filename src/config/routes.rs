@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Uri, uri::Scheme};
 
 use super::{
     file::RawRoute,
@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     endpoint::{self, HostScope},
-    proxy::RouteSettings,
-    signing::SigningRegion,
+    proxy::{PayloadSigning, RouteSettings},
+    signing::{Scope, SigningRegion},
 };
 
 /// A route, and where its region or set of regions and its service come from.
@@ -24,6 +24,7 @@ pub(super) struct Route {
     pub(super) settings: RouteSettings,
     pub(super) region_origin: String,
     pub(super) service_origin: String,
+    pub(super) payload_origin: String,
     /// Where it was given.
     pub(super) origin: Origin,
 }
@@ -75,7 +76,7 @@ impl Reader<'_> {
     /// The settings of the top level in the form of a `[[route]]` for `/`.
     fn top_level(&self) -> RawRoute {
         let mut keys = Layer::new();
-        for name in ["upstream", "region", "region-set", "service", "sign-host"] {
+        for name in ["upstream", "region", "region-set", "service", "payload", "sign-host"] {
             keys.extend(self.explicit(name).map(|given| (name, vec![given])));
         }
         keys.insert("path", vec![Given { text: "/".to_owned(), origin: Origin::Default }]);
@@ -108,6 +109,8 @@ impl Reader<'_> {
             SigningRegion::One(region) => self.warn_of_unknown_region(Some(raw.origin.clone()), region),
             SigningRegion::Set(set) => self.warn_of_unknown_regions(&raw.origin, set.as_str()),
         }
+        let scope = Scope { region: region.clone(), service: service.clone() };
+        let (payload, payload_origin) = self.payload(raw, &scope, upstream.as_ref());
         let settings = RouteSettings {
             path: path?,
             upstream: upstream?,
@@ -116,8 +119,9 @@ impl Reader<'_> {
             sign_host,
             strip_prefix,
             set_headers: merged(common, own),
+            payload,
         };
-        Some(Route { settings, region_origin, service_origin, origin: raw.origin.clone() })
+        Some(Route { settings, region_origin, service_origin, payload_origin, origin: raw.origin.clone() })
     }
 
     /// The region or the set of regions to sign for: the route's own, the host's, the top level's, the SDKs' variable.
@@ -224,6 +228,33 @@ impl Reader<'_> {
             }
             _ => Some(("execute-api".to_owned(), "default".to_owned())),
         }
+    }
+
+    /// How bodies are signed: by the route's own setting, the top level's, or what the service accepts.
+    fn payload(&mut self, raw: &RawRoute, scope: &Scope, upstream: Option<&Uri>) -> (PayloadSigning, String) {
+        let is_secure = upstream.and_then(Uri::scheme) == Some(&Scheme::HTTPS);
+        let default = match scope.is_lattice() && is_secure {
+            true => (PayloadSigning::Unsigned, format!("default for {}", scope.service)),
+            false => (PayloadSigning::Hashed, "default".to_owned()),
+        };
+        let own = raw.keys.get("payload").and_then(|given| given.first().cloned());
+        let Some(given) = own.or_else(|| self.explicit("payload")) else { return default };
+        let Some(payload) = self.parsed(&given, value::payload) else { return default };
+        if payload == PayloadSigning::Unsigned {
+            let service = &scope.service;
+            if !scope.takes_unsigned_payload() {
+                let why = format!(
+                    "\"unsigned\" is refused by {service}: only S3 and VPC Lattice accept UNSIGNED-PAYLOAD; \
+                     write hashed, or leave it out"
+                );
+                self.problem(&given.origin, why);
+            } else if !is_secure {
+                let why = "\"unsigned\" needs an https upstream, since nothing else protects the body; \
+                           write hashed, or an https:// URL in upstream";
+                self.problem(&given.origin, why);
+            }
+        }
+        (payload, given.origin.source())
     }
 
     fn sourced<T>(&mut self, given: &Given, parse: fn(&str) -> Parsed<T>) -> Option<Sourced<T>> {

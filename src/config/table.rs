@@ -141,6 +141,7 @@ pub(super) const ROUTE_KEYS: &[(&str, Kind)] = &[
     ("region", Kind::Text),
     ("region-set", Kind::Text),
     ("service", Kind::Text),
+    ("payload", Kind::Text),
     ("sign-host", Kind::Text),
     ("strip-prefix", Kind::Text),
     ("set-header", Kind::List),

@@ -10,6 +10,7 @@ use crate::{
     credentials::{AuthFlow, IdentityPoolId, UserPoolId},
     downstream::listener::Listen,
     endpoint,
+    proxy::PayloadSigning,
     signing::RegionSet,
     telemetry::LogFormat,
 };
@@ -226,6 +227,10 @@ pub(super) fn login_provider(given: &str) -> Parsed<String> {
 
 pub(super) fn source(text: &str) -> Parsed<Source> {
     choice(text, &[("cognito", Source::Cognito), ("guest", Source::Guest), ("aws", Source::Aws)])
+}
+
+pub(super) fn payload(text: &str) -> Parsed<PayloadSigning> {
+    choice(text, &[("hashed", PayloadSigning::Hashed), ("unsigned", PayloadSigning::Unsigned)])
 }
 
 pub(super) fn auth_flow(text: &str) -> Parsed<AuthFlow> {

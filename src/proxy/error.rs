@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     admission::Refusal,
-    request::bucket_host::UnclearBucket,
+    request::{aws_chunked::AwsChunkedError, bucket_host::UnclearBucket},
     response::{body::Body, proxy_status::PROXY_STATUS},
 };
 use crate::{
@@ -49,6 +49,8 @@ pub enum ProxyError {
     ChunkedSignature,
     /// It is not certain which bucket the request means, or how the upstream is told.
     UnclearBucket(UnclearBucket),
+    /// The signed chunks of the body are not what the request announced.
+    AwsChunked(AwsChunkedError),
     /// A mistake of the proxy's own; the message is for the log.
     Internal(Cow<'static, str>),
 }
@@ -94,7 +96,11 @@ impl ProxyError {
         match self {
             Self::Overloaded(limit) => *limit == Limit::Connections,
             Self::Refused(refusal) => refusal.is_malformed(),
-            Self::Target(_) | Self::BodyTimeout | Self::BodyIncomplete | Self::BodyTooLarge { .. } => true,
+            Self::Target(_)
+            | Self::BodyTimeout
+            | Self::BodyIncomplete
+            | Self::BodyTooLarge { .. }
+            | Self::AwsChunked(_) => true,
             Self::ChunkedSignature
             | Self::UnclearBucket(_)
             | Self::NoRoute
@@ -216,6 +222,7 @@ impl ProxyError {
                                        client send the body unsigned or signed as a whole."
                 .into(),
             Self::UnclearBucket(unclear) => unclear.to_string().into(),
+            Self::AwsChunked(error) => error.to_string().into(),
             Self::Internal(_) => "The proxy failed to handle this request.".into(),
         }
     }
@@ -266,6 +273,12 @@ impl From<TargetError> for ProxyError {
 impl From<UnclearBucket> for ProxyError {
     fn from(unclear: UnclearBucket) -> Self {
         Self::UnclearBucket(unclear)
+    }
+}
+
+impl From<AwsChunkedError> for ProxyError {
+    fn from(error: AwsChunkedError) -> Self {
+        Self::AwsChunked(error)
     }
 }
 

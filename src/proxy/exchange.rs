@@ -2,7 +2,8 @@
 //!
 //! 1. [`Guard::admit`] decides who may ask, before any byte of the body is read and before credentials are touched.
 //! 2. `Planner::plan` chooses the route, the target at the upstream and the headers that go along.
-//! 3. [`Budget::collect`] reads and hashes the body, which SigV4 needs before the first byte is sent.
+//! 3. [`Budget::collect`] reads and hashes the body, which SigV4 needs before the first byte is sent, unless the route
+//!    leaves bodies unsigned: then the body streams.
 //! 4. `Sender::send` signs and sends, again where another attempt is safe.
 //! 5. `response::rewrite` makes the upstream's answer one of the proxy's origin.
 
@@ -27,7 +28,10 @@ use super::{
 use crate::{
     clock::Clock,
     credentials::channel::Receiver,
-    downstream::listener::{Endpoints, Owner},
+    downstream::{
+        BodyInUse,
+        listener::{Endpoints, Owner},
+    },
     telemetry::metrics::{Limit, Metrics},
 };
 
@@ -97,12 +101,23 @@ impl Proxy {
         // Planning replaces Host by the upstream's; a redirect has to lead back to the name that the client used.
         let client_host = parts.headers.get(header::HOST).cloned();
         let planner = &self.client.planner;
-        let plan = planner.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
-        let ready = plan.with_body(self.budget.collect(body).await?);
-        // After the body: a client that is slow to send then occupies its connection only, not a place in flight.
+        let mut plan = planner.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
+        let body = plan.client_body(body);
+        let ready = if plan.streams(&body) {
+            plan.with_stream(self.budget.stream(body)?)
+        } else {
+            let (payload, trailers) = self.budget.collect(body).await?;
+            plan.with_payload(payload, &trailers)
+        };
+        // After a collected body: a client that is slow to send then occupies its connection only, not a place in
+        // flight. A body that streams occupies a connection of the upstream from its first byte, and a place with it.
         let _place = self.in_flight.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
         let sent = self.client.sender.send(&ready, id.as_str(), outcome).await?;
-        Ok(response::rewrite(sent.response, &ready, client_host.as_ref()))
+        let mut response = response::rewrite(sent.response, &ready, client_host.as_ref());
+        if ready.streamed.is_some() {
+            response.extensions_mut().insert(BodyInUse);
+        }
+        Ok(response)
     }
 
     /// Counts and logs a refusal. The page's origin and the name in Host tell a person which program asked: a page

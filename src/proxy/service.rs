@@ -95,7 +95,8 @@ fn report(error: &ProxyError, id: &RequestId, metrics: &Metrics) {
         | ProxyError::BodyTooLarge { .. }
         | ProxyError::Overloaded(_)
         | ProxyError::ChunkedSignature
-        | ProxyError::UnclearBucket(_) => {
+        | ProxyError::UnclearBucket(_)
+        | ProxyError::AwsChunked(_) => {
             warn!(request.id = id, reason = error.code(), detail = %error, "request refused");
         }
         // A client that is slow or gone knows it, and the refresher has logged why there are no credentials.

@@ -108,4 +108,26 @@ pub struct RouteSettings {
     pub strip_prefix: Option<String>,
     /// Headers set on the way up.
     pub set_headers: Vec<(HeaderName, HeaderValue)>,
+    /// How request bodies are signed.
+    pub payload: PayloadSigning,
+}
+
+/// How request bodies are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadSigning {
+    /// By their hash, for which a body is collected first.
+    Hashed,
+    /// Not at all (`UNSIGNED-PAYLOAD`), so that a body streams.
+    Unsigned,
+}
+
+impl PayloadSigning {
+    /// The value of the setting.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hashed => "hashed",
+            Self::Unsigned => "unsigned",
+        }
+    }
 }

@@ -69,6 +69,17 @@ impl Payload {
         Self { sentinel: Some("STREAMING-UNSIGNED-PAYLOAD-TRAILER"), ..self }
     }
 
+    /// The same body, which the signature does not cover.
+    #[must_use]
+    pub fn unsigned(self) -> Self {
+        Self { sentinel: Some("UNSIGNED-PAYLOAD"), ..self }
+    }
+
+    /// Whether a fixed word is signed in the place of the hash. The service has to be told which.
+    pub(super) fn has_sentinel(&self) -> bool {
+        self.sentinel.is_some()
+    }
+
     /// The last line of the canonical request.
     pub(super) fn signed_as(&self) -> &str {
         self.sentinel.unwrap_or(self.hash.as_str())

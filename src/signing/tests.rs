@@ -226,14 +226,22 @@ fn the_hash_of_the_body_is_a_header_where_the_service_reads_it() {
 }
 
 #[test]
-fn an_unsigned_trailer_is_signed_as_what_it_is() {
-    let mut unsigned = unsigned("/key", Encoding::Once);
-    unsigned.payload = Payload::from(Bytes::from_static(b"2\r\nhi\r\n0\r\n\r\n")).with_unsigned_trailer();
-    let signed = signer("s3").sign_explained(&unsigned, &credentials(), SystemTime::UNIX_EPOCH);
-    let (request, explanation) = signed.expect("signs");
-    let word = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
-    assert_eq!(request.headers()["x-amz-content-sha256"], word);
-    assert!(explanation.canonical_request.ends_with(format!("\n{word}").as_bytes()));
+fn an_unsigned_payload_is_signed_as_what_it_is() {
+    let body = || Payload::from(Bytes::from_static(b"2\r\nhi\r\n0\r\n\r\n"));
+    for (service, payload, word) in [
+        ("s3", body().with_unsigned_trailer(), "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+        ("s3", body().unsigned(), "UNSIGNED-PAYLOAD"),
+        ("vpc-lattice-svcs", Payload::empty().unsigned(), "UNSIGNED-PAYLOAD"),
+    ] {
+        let mut unsigned = unsigned("/key", Encoding::Once);
+        unsigned.payload = payload;
+        let signed = signer(service).sign_explained(&unsigned, &credentials(), SystemTime::UNIX_EPOCH);
+        let (request, explanation) = signed.expect("signs");
+        assert_eq!(request.headers()["x-amz-content-sha256"], word, "{service}");
+        let canonical = String::from_utf8_lossy(&explanation.canonical_request).into_owned();
+        assert!(canonical.ends_with(&format!("\n{word}")), "{service}");
+        assert!(canonical.contains(&format!("\nx-amz-content-sha256:{word}\n")), "{service}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 pub(crate) mod forward_proxy;
 pub(crate) mod http;
 pub(crate) mod program;
+pub(crate) mod sink;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 
@@ -26,7 +27,9 @@ use countersign::{
     credentials::{self, AuthFlow, Cognito, IdentityPool, Login, RoleChoice, UserPool, channel::Receiver},
     downstream::listener::Listen,
     forward_proxy::ForwardProxies,
-    proxy::{GuardSettings, Limits, Resolver, RouteSettings, Settings as ProxySettings, Timeouts},
+    proxy::{
+        GuardSettings, Limits, PayloadSigning, Resolver, RouteSettings, Settings as ProxySettings, Timeouts,
+    },
     sandbox::{self, Faults, Sandbox},
     shutdown::{self, Trigger},
 };
@@ -326,6 +329,7 @@ fn settings(sandbox: &Sandbox) -> app::Settings {
                 sign_host: None,
                 strip_prefix: None,
                 set_headers: Vec::new(),
+                payload: PayloadSigning::Hashed,
             }],
             strip_headers: Vec::new(),
             ca_files: Vec::new(),

@@ -70,6 +70,8 @@ const NOTES: &[Note] = &[
     note_of("region-set", "none; `*` for hosts that accept SigV4A only", "It takes the place of `region`: see \
         [SigV4A](#sigv4a)."),
     note_of("service", "from the upstream's host, else `execute-api` for a custom domain", ""),
+    note_of("payload", "`unsigned` for VPC Lattice over https, else `hashed`", "`unsigned` is for S3 and VPC Lattice over \
+        https, which accept `UNSIGNED-PAYLOAD`. Unsigned bodies stream and take no memory for bodies."),
     note_of("sign-host", "the upstream's host", "For private APIs behind a VPC endpoint."),
     note_of("ca-file", "system roots", ""),
     more("amplify-outputs", "It comes last, before the defaults."),
@@ -79,6 +81,8 @@ const NOTES: &[Note] = &[
     more("id-token-file", "It takes the place of a sign-in."),
     note_of("login-provider", "the token's `iss` without its scheme", ""),
     more("classic-flow-role-arn", "Setting it selects the classic flow instead of the enhanced one."),
+    more("max-body", "It may exceed `body-memory` where every route leaves bodies unsigned."),
+    more("max-in-flight", "An unsigned body counts from its first byte on, a hashed one from its last."),
     more("connect-timeout", "TLS is included."),
     more("response-timeout", "The wait starts when the system has taken the last byte."),
     more("idle-timeout", "It also limits how long the API may take none of an upload."),

@@ -44,6 +44,8 @@ pub static SETTINGS: &[Setting] = &[
         "Sign by SigV4A, for these regions: *, us-* or us-east-1,eu-west-1, for example"),
     row(Upstream, TARGET, Text, "service", "NAME", "",
         "Service to sign for, if the upstream's host does not name one [default: execute-api]"),
+    row(Upstream, TARGET, Text, "payload", "MODE", "",
+        "How to sign bodies: hashed, or unsigned to stream them [default: by service]"),
     row(Upstream, TARGET, Text, "sign-host", "HOST", "",
         "Host to sign and send instead of the upstream's"),
     row(Upstream, EVERY_REQUEST, List, "set-header", "NAME=VALUE", "",

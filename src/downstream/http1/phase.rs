@@ -52,6 +52,11 @@ impl ConnectionEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShortAnswer;
 
+/// An extension of responses to a request whose body goes on being read. Other answers in the middle of a body are
+/// refusals, before which the rest of the body is discarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyInUse;
+
 /// How a client keeps its answer from being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::downstream) enum WriteStall {
@@ -77,6 +82,8 @@ struct State {
     stalled: Option<(Instant, WriteStall)>,
     /// Whether a part of the request body has not been read.
     is_in_body: bool,
+    /// Whether the answer came with [`BodyInUse`].
+    is_body_in_use: bool,
     /// Whether the answer is a [`ShortAnswer`].
     is_answer_short: bool,
     /// Since when an answer without a declared length is being sent: nobody knows when it ends.
@@ -97,6 +104,7 @@ impl Default for State {
             idle_since: Instant::now(),
             stalled: None,
             is_in_body: false,
+            is_body_in_use: false,
             is_answer_short: false,
             open_ended_since: None,
             lingering_since: None,
@@ -174,6 +182,15 @@ impl ConnectionPhase {
         self.lock().is_in_body
     }
 
+    /// Whether the rest of the body is read while the answer is sent.
+    pub(in crate::downstream) fn is_body_in_use(&self) -> bool {
+        self.lock().is_body_in_use
+    }
+
+    fn set_body_in_use(&self, in_use: bool) {
+        self.lock().is_body_in_use = in_use;
+    }
+
     /// Notes that the last answer has been sent and that further input is discarded.
     pub(in crate::downstream) fn linger(&self) {
         self.lock().lingering_since = Some(Instant::now());
@@ -193,6 +210,7 @@ impl ConnectionPhase {
     pub(in crate::downstream) fn begin_exchange(&self) {
         let mut state = self.lock();
         state.is_answering = true;
+        state.is_body_in_use = false;
         state.is_used = true;
     }
 
@@ -268,9 +286,10 @@ where
         let mut response = ready!(this.response.poll(context))?;
         let exchange = this.exchange.take().expect("a future is polled to its end once");
         exchange.0.set_answer_short(response.extensions_mut().remove::<ShortAnswer>().is_some());
+        exchange.0.set_body_in_use(response.extensions_mut().remove::<BodyInUse>().is_some());
         exchange.0.set_open_ended(response.body().size_hint().exact().is_none());
         // The filter discards the rest of the body, and would discard a request behind it too: the client must not send
-        // one.
+        // one. The same holds for the rest that a body in use has when the response ends.
         if exchange.0.is_in_body() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

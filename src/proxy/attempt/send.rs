@@ -21,12 +21,12 @@ use crate::{
     proxy::{
         error::ProxyError,
         outcome::Outcome,
-        request::plan::Ready,
+        request::{plan::Ready, streamed_body::StreamedBody},
         response::body::{Body, peek},
     },
     signing::{SignedRequest, X_AMZ_SECURITY_TOKEN},
     telemetry::metrics::Metrics,
-    upstream::OutgoingRequest,
+    upstream::{OutgoingBody, OutgoingRequest},
 };
 
 /// Signs requests and sends them. Clones share everything.
@@ -95,10 +95,14 @@ impl Sender {
             let signed_at = self.clock.now();
             let signed = self.sign(ready, &issued, signed_at)?;
             let upstream = &ready.route.upstream;
-            let response = match upstream.send(outgoing(signed), attempts.needs_newer_than()).await {
+            let request = outgoing(signed, ready.streamed.clone());
+            let response = match upstream.send(request, attempts.needs_newer_than()).await {
                 Ok(response) => response,
+                // A client that breaks its body off is the cause of what happens at the upstream then.
                 Err(failure) => match attempts.after_failure(&failure, rand::random()) {
+                    _ if let Some(of_body) = ready.take_body_failure() => return Err(of_body),
                     None => return Err(failure.error.into()),
+                    Some(_) if !ready.is_repeatable() => return Err(failure.error.into()),
                     Some(retry) => {
                         self.metrics.retried(retry.reason);
                         sleep(retry.pause).await;
@@ -123,7 +127,9 @@ impl Sender {
                     }
                     None => None,
                 };
-                if let (Some(refusal), Some(renewed)) = (retryable, renewed) {
+                // What was corrected for a body that has gone by serves the next request.
+                if let (Some(refusal), Some(renewed)) = (retryable, renewed.filter(|_| ready.is_repeatable()))
+                {
                     self.metrics.retried(refusal.reason());
                     issued = renewed;
                     continue;
@@ -182,7 +188,7 @@ impl Sender {
 }
 
 /// The one way out of the data path: what is signed, and nothing else, becomes an [`OutgoingRequest`].
-fn outgoing(signed: SignedRequest) -> OutgoingRequest {
+fn outgoing(signed: SignedRequest, streamed: Option<StreamedBody>) -> OutgoingRequest {
     let (method, target, mut headers, payload) = signed.into_parts();
     // The token is the same for many requests: as an indexed field of HTTP/2 it takes two bytes instead of a
     // kilobyte, and is not compressed for each request. With cheaper log lines, this gave a seventh more requests per
@@ -195,8 +201,12 @@ fn outgoing(signed: SignedRequest) -> OutgoingRequest {
         method,
         target: target.as_path_and_query().clone(),
         headers,
-        chunks: Arc::clone(payload.chunks()),
-        length: payload.length(),
+        body: match streamed {
+            Some(body) => OutgoingBody::streamed(body),
+            None => {
+                OutgoingBody::Collected { chunks: Arc::clone(payload.chunks()), length: payload.length() }
+            }
+        },
     }
 }
 

@@ -39,7 +39,7 @@ impl ProxyError {
                 "Request target too long",
                 "http_request_error",
             ),
-            Self::Target(_) | Self::BodyIncomplete | Self::UnclearBucket(_) => {
+            Self::Target(_) | Self::BodyIncomplete | Self::UnclearBucket(_) | Self::AwsChunked(_) => {
                 kind(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "http_request_error")
             }
             Self::ChunkedSignature => kind(

@@ -1,25 +1,24 @@
-//! Request bodies, collected and hashed within a budget of memory that all of them share.
+//! Request bodies: collected and hashed within a budget of memory that all of them share, or streamed outside of it.
 
 mod buffer;
 mod buffer_pool;
 
 use std::{sync::Arc, time::Duration};
 
-use http_body::Body as HttpBody;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http::HeaderMap;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout, timeout_at},
 };
 
+use super::{client_body::ClientBody, streamed_body::StreamedBody};
 use crate::{cooperative_yield::CooperativeYield, proxy::error::ProxyError};
 use crate::{signing::Payload, telemetry::metrics::Limit};
 use buffer::BodyBuffer;
 use buffer_pool::{BufferPool, CHUNK_SIZE};
 
 /// The longest gap between two chunks of a request body.
-const MAX_CHUNK_GAP: Duration = Duration::from_secs(10);
+pub(super) const MAX_CHUNK_GAP: Duration = Duration::from_secs(10);
 
 /// The longest wait for a share of the budget.
 const MAX_BUDGET_WAIT: Duration = Duration::from_secs(1);
@@ -42,6 +41,8 @@ pub struct Budget {
     wanted: Arc<Notify>,
     capacity: u64,
     max_body: u64,
+    /// As `max_body`, for bodies that are not held in memory.
+    max_streamed: u64,
     pool: BufferPool,
 }
 
@@ -55,6 +56,7 @@ impl Budget {
             wanted: Arc::default(),
             capacity: bytes as u64,
             max_body,
+            max_streamed: max_body,
             pool: BufferPool::default(),
         }
     }
@@ -62,7 +64,7 @@ impl Budget {
     /// The same budget for bodies of `max_body` bytes at most.
     #[must_use]
     pub(in crate::proxy) fn with_max_body(&self, max_body: u64) -> Self {
-        Self { max_body: max_body.min(self.capacity), ..self.clone() }
+        Self { max_body: max_body.min(self.capacity), max_streamed: max_body, ..self.clone() }
     }
 
     /// Bytes in use.
@@ -71,17 +73,28 @@ impl Budget {
         self.capacity.saturating_sub(self.permits.available_permits() as u64)
     }
 
-    /// Reads a whole body, hashing it on the way.
+    /// A body that is read while it goes up, outside of the budget.
+    ///
+    /// # Errors
+    /// When it declares more than it may have.
+    pub(in crate::proxy) fn stream(&self, body: ClientBody) -> Result<StreamedBody, ProxyError> {
+        StreamedBody::new(body, self.max_streamed)
+    }
+
+    /// Reads a whole body, hashing it on the way, and the checksums that may follow its last chunk.
     ///
     /// A declared length is refused before a byte is read when it is too large, and is reserved at once, so
     /// that bodies which have begun can always end.
     ///
     /// # Errors
     /// When the body is too large, too slow or broken, or when the budget has no memory for it.
-    pub async fn collect(&self, mut body: Incoming) -> Result<Payload, ProxyError> {
-        let declared = body.size_hint().exact();
-        if declared == Some(0) {
-            return Ok(Payload::empty());
+    pub(in crate::proxy) async fn collect(
+        &self,
+        mut body: ClientBody,
+    ) -> Result<(Payload, HeaderMap), ProxyError> {
+        let declared = body.declared();
+        if body.is_empty() {
+            return Ok((Payload::empty(), HeaderMap::new()));
         }
         let mut buffer = BodyBuffer::new(self.pool.clone());
         if let Some(length) = declared {
@@ -91,10 +104,10 @@ impl Budget {
         let began = Instant::now();
         let mut deadline = began + MAX_CHUNK_GAP;
         loop {
-            let frame = tokio::select! {
+            let chunk = tokio::select! {
                 // A chunk that has arrived counts before another body's need for memory.
                 biased;
-                frame = timeout_at(deadline, body.frame()) => frame.map_err(|_| ProxyError::BodyTimeout)?,
+                chunk = timeout_at(deadline, body.next()) => chunk.map_err(|_| ProxyError::BodyTimeout)?,
                 () = self.wanted.notified() => {
                     if declared.unwrap_or(length) > MAX_SPARED_BODY && is_slow(length, began.elapsed()) {
                         return Err(ProxyError::BodyTimeout);
@@ -102,9 +115,7 @@ impl Budget {
                     continue;
                 }
             };
-            let Some(frame) = frame else { return Ok(buffer.finish()) };
-            let frame = frame.map_err(|_| ProxyError::BodyIncomplete)?;
-            let Ok(chunk) = frame.into_data() else { continue };
+            let Some(chunk) = chunk.transpose()? else { return Ok((buffer.finish(), body.take_trailers())) };
             deadline = Instant::now() + MAX_CHUNK_GAP;
             length += chunk.len() as u64;
             if length > self.max_body {

@@ -3,16 +3,26 @@
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
+use hyper::body::Incoming;
+
 use super::{
+    aws_chunked::{self, SignedChunks},
+    client_body::ClientBody,
     destination::Destination,
     payload_form::PayloadForm,
     route::{BuildError, Mount, Route, Routes},
+    streamed_body::StreamedBody,
 };
 use crate::{
-    proxy::{error::ProxyError, headers, settings::Settings},
-    signing::{Explanation, Payload, Scope, SignedRequest, Unsigned, WireTarget},
+    proxy::{
+        error::ProxyError,
+        headers,
+        settings::{PayloadSigning, Settings},
+    },
+    signing::{Explanation, Payload, PayloadBuilder, Scope, SignedRequest, Unsigned, WireTarget},
 };
 
 /// Decides what each request becomes.
@@ -31,6 +41,8 @@ pub struct Plan<'a> {
     target: WireTarget,
     headers: HeaderMap,
     form: PayloadForm,
+    /// Whether the body is taken out of signed chunks.
+    is_decoded: bool,
 }
 
 /// A request that can be signed.
@@ -40,6 +52,8 @@ pub struct Ready<'a> {
     /// How URLs correspond where the client names the bucket in the host and the upstream has it in the path.
     pub(in crate::proxy) bucket_mount: Option<Box<Mount>>,
     pub(in crate::proxy) unsigned: Unsigned,
+    /// The body, where it streams. The payload of `unsigned` is empty then.
+    pub(in crate::proxy) streamed: Option<StreamedBody>,
 }
 
 impl Planner {
@@ -71,22 +85,85 @@ impl Planner {
         let bucket_mount = destination.bucket.map(|_| Box::new(destination.mount().into_owned()));
         let form = PayloadForm::of(&headers, route.scope())?;
         let headers = headers::upward(headers, &self.strip_headers, &route.set_headers);
-        Ok(Plan { route, bucket_mount, method, target, headers, form })
+        Ok(Plan { route, bucket_mount, method, target, headers, form, is_decoded: false })
     }
 }
 
 impl<'a> Plan<'a> {
-    /// The request with its whole body.
-    #[must_use]
-    pub fn with_body(self, payload: Payload) -> Ready<'a> {
-        let Self { route, bucket_mount, method, target, mut headers, form } = self;
-        let payload = form.apply(payload);
+    /// The body that the client sends in the form that its head names.
+    pub(in crate::proxy) fn client_body(&mut self, incoming: Incoming) -> ClientBody {
+        ClientBody::new(incoming, self.take_signed_chunks())
+    }
+
+    /// Whether `body` goes up as it arrives.
+    pub(in crate::proxy) fn streams(&self, body: &ClientBody) -> bool {
+        self.route.payload == PayloadSigning::Unsigned && body.declared() != Some(0)
+    }
+
+    /// The request with `body`, as it was typed.
+    ///
+    /// # Errors
+    /// When its form is not the one that the request's headers name.
+    pub fn with_body(mut self, mut body: Bytes) -> Result<Ready<'a>, ProxyError> {
+        let Some(mut chunks) = self.take_signed_chunks() else {
+            return Ok(self.with_payload(body.into(), &HeaderMap::new()));
+        };
+        let mut decoded = PayloadBuilder::default();
+        while let Some(data) = chunks.decode(&mut body)? {
+            decoded.push(data);
+        }
+        let (last, trailers) = chunks.finish()?;
+        decoded.push(last.unwrap_or_default());
+        Ok(self.with_payload(decoded.finish(), &trailers))
+    }
+
+    /// The request with its whole body, and with the checksums that followed it: the body is sent without chunks, so
+    /// that they become headers.
+    pub(in crate::proxy) fn with_payload(self, payload: Payload, trailers: &HeaderMap) -> Ready<'a> {
+        let Self { route, bucket_mount, method, target, mut headers, form, is_decoded } = self;
+        let payload = form.apply(payload, route.payload);
+        if is_decoded {
+            aws_chunked::remove_encoding(&mut headers);
+        }
+        for (name, value) in trailers {
+            headers.insert(name, value.clone());
+        }
         // An empty POST needs a length of 0 (RFC 9110 section 8.6); an empty GET needs none.
         if payload.length() > 0 || headers.contains_key(header::CONTENT_TYPE) || !is_usually_empty(&method) {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(payload.length()));
         }
         let unsigned = Unsigned { method, target, host: route.host.clone(), headers, payload };
-        Ready { route, bucket_mount, unsigned }
+        Ready { route, bucket_mount, unsigned, streamed: None }
+    }
+
+    /// The request with a body that streams.
+    pub(in crate::proxy) fn with_stream(self, body: StreamedBody) -> Ready<'a> {
+        let Self { route, bucket_mount, method, target, mut headers, form, is_decoded } = self;
+        // Checksums that follow a body have to be announced before it, in a body of chunks again.
+        let form = if body.has_trailers() { PayloadForm::UnsignedTrailer } else { form };
+        if is_decoded && !body.has_trailers() {
+            aws_chunked::remove_encoding(&mut headers);
+        }
+        let payload = form.apply(Payload::empty(), route.payload);
+        if let Some(length) = body.length() {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        let unsigned = Unsigned { method, target, host: route.host.clone(), headers, payload };
+        Ready { route, bucket_mount, unsigned, streamed: Some(body) }
+    }
+
+    /// What the head says of a body of signed chunks, which is plain once they are decoded.
+    fn take_signed_chunks(&mut self) -> Option<Box<SignedChunks>> {
+        match std::mem::replace(&mut self.form, PayloadForm::Plain) {
+            PayloadForm::SignedChunks(chunks) => {
+                self.is_decoded = true;
+                Some(chunks)
+            }
+            form => {
+                self.form = form;
+                None
+            }
+        }
     }
 }
 
@@ -101,6 +178,16 @@ impl Ready<'_> {
     #[must_use]
     pub fn upstream(&self) -> &str {
         &self.route.mount.address
+    }
+
+    /// Whether another attempt could send the whole request.
+    pub(in crate::proxy) fn is_repeatable(&self) -> bool {
+        self.streamed.as_ref().is_none_or(StreamedBody::is_untouched)
+    }
+
+    /// Why the client's side broke the body off, if it did.
+    pub(in crate::proxy) fn take_body_failure(&self) -> Option<ProxyError> {
+        self.streamed.as_ref()?.take_failure()
     }
 
     /// Signs without sending, and returns what was signed.

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, header::InvalidHeaderValue, uri::Scheme};
 use super::bucket_host::Addressing;
 use crate::{
     endpoint::{self, Protocol},
-    proxy::settings::{RouteSettings, Settings},
+    proxy::settings::{PayloadSigning, RouteSettings, Settings},
     signing::{Scope, Signer, Unsigned},
     upstream::{ConnectOptions, Connector, Trust, TrustError, Upstream},
 };
@@ -21,6 +21,7 @@ pub(in crate::proxy) struct Route {
     pub(in crate::proxy) mount: Mount,
     /// Headers set on the way up.
     pub(in crate::proxy) set_headers: Vec<(HeaderName, HeaderValue)>,
+    pub(in crate::proxy) payload: PayloadSigning,
     signer: Signer,
     /// Signs what goes to version 2 of Amazon Location, on hosts that have both versions.
     location_version_2: Option<Signer>,
@@ -69,6 +70,7 @@ impl Route {
                 prefix: settings.strip_prefix.as_deref().unwrap_or_default().trim_end_matches('/').to_owned(),
             },
             set_headers: settings.set_headers.clone(),
+            payload: settings.payload,
             location_version_2: scope.location_version_2(host).map(Signer::new),
             buckets: scope.is_s3().then(|| Addressing::of(&scope.service, host, base)),
             protocol: endpoint::protocol(&scope.service, host),

@@ -106,7 +106,19 @@ impl Upload {
                 return Poll::Ready(());
             }
             let Some(chunk) = self.pending.take() else {
-                let Some(chunk) = ready!(self.body.poll_chunk(context)) else { return Poll::Ready(()) };
+                let chunk = match ready!(self.body.poll_chunk(context)) {
+                    Some(Ok(chunk)) => chunk,
+                    // A body whose length was not known ends after its last chunk.
+                    None => {
+                        let _ = self.stream.send_data(Chunk::empty(), true);
+                        return Poll::Ready(());
+                    }
+                    // Dropped without a reset, the stream would end as if the body were whole.
+                    Some(Err(_)) => {
+                        self.stream.send_reset(h2::Reason::CANCEL);
+                        return Poll::Ready(());
+                    }
+                };
                 // One byte is enough to be woken. h2 reserves the rest once it has the chunk; reserving it earlier
                 // would take it from the connection window that all streams share.
                 self.stream.reserve_capacity(1);

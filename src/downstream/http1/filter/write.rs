@@ -25,14 +25,14 @@ use crate::downstream::http1::{
 const CONTINUE: &[u8] = b"HTTP/1.1 100 ";
 
 impl<I: AsyncRead + Unpin> HeadFilter<I> {
-    /// Delays an answer that begins in the middle of a body, which is a refusal, for as long as the client keeps
+    /// Delays an answer that begins in the middle of a body, which is a refusal unless the body is in use, for as long as the client keeps
     /// sending. Node's server behind Vite's proxy closes its client's connection as soon as it has passed the answer
     /// on; if that client still sends, the close becomes a reset and the answer is lost.
     ///
     /// From here on hyper reads nothing: it no longer knows where in the body it is, and must not parse what follows as
     /// a request.
     fn delay_refusal(&mut self, context: &mut Context<'_>, answer: &[u8]) -> Poll<()> {
-        if self.stage.is_in_body() {
+        if self.stage.is_in_body() && !self.phase.is_body_in_use() {
             if answer.starts_with(CONTINUE) {
                 self.waits_for_continue = false;
                 return Poll::Ready(());
