@@ -16,7 +16,9 @@ use tracing::warn;
 
 use super::{
     admission::{Audience, BrowserPolicy, Guard, Refusal},
+    attempt::refusal_logger,
     error::ProxyError,
+    meaning::Meaning,
     outcome::Outcome,
     request::{body::Budget, route::BuildError},
     request_id::RequestId,
@@ -90,7 +92,8 @@ impl Proxy {
         let ready = plan.with_body(self.budget.collect(body).await?);
         // After the body: a client that is slow to send then occupies its connection only, not a place in flight.
         let _place = self.in_flight.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
-        let sent = self.client.sender.send(&ready, id.as_str(), outcome).await?;
+        let sent = self.client.sender.send(&ready, outcome).await?;
+        let sent = refusal_logger::watch(sent, &ready, id.as_str());
         Ok(response::rewrite(sent.response, ready.route, client_host.as_ref()))
     }
 
@@ -104,10 +107,14 @@ impl Proxy {
             let value: &str = headers.get(header).and_then(|value: &HeaderValue| value.to_str().ok())?;
             (value.len() <= MAX_LOGGED_NAME && value.bytes().all(is_name)).then_some(value)
         };
+        let meaning = Meaning::of_error(&ProxyError::from(refusal.clone()));
         warn!(
             request.id = id.as_str(),
             reason = refusal.reason(),
             detail = %refusal,
+            meaning = meaning.name,
+            cause = meaning.cause,
+            cure = meaning.cure,
             origin = named(header::ORIGIN),
             host = named(header::HOST),
             "request refused"

@@ -10,9 +10,12 @@ use super::{
     route::{BuildError, Route, Routes},
 };
 use crate::{
-    proxy::{error::ProxyError, headers, settings::Settings},
+    proxy::{error::ProxyError, headers, meaning::SignedFacts, settings::Settings},
     signing::{Explanation, Payload, Scope, SignedRequest, Unsigned, WireTarget},
 };
+
+/// Carries the API key of a usage plan.
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Decides what each request becomes.
 #[derive(Debug)]
@@ -95,6 +98,22 @@ impl Ready<'_> {
     #[must_use]
     pub fn upstream(&self) -> &str {
         &self.route.mount.address
+    }
+
+    /// What was signed at `signed_at`, for the meaning of the answer.
+    #[must_use]
+    pub fn signed_facts(&self, canonical_request: &[u8], signed_at: SystemTime) -> SignedFacts {
+        let unsigned = &self.unsigned;
+        SignedFacts {
+            scope: self.scope().clone(),
+            host: String::from_utf8_lossy(unsigned.host.as_bytes()).into_owned(),
+            method: unsigned.method.clone(),
+            path: unsigned.target.as_path_and_query().path().to_owned(),
+            has_base_path: !self.route.mount.base.is_empty(),
+            has_api_key: unsigned.headers.contains_key(X_API_KEY),
+            canonical_request: String::from_utf8_lossy(canonical_request).into_owned(),
+            signed_at,
+        }
     }
 
     /// Signs without sending, and returns what was signed.
