@@ -68,7 +68,8 @@ async fn a_saved_answer_is_explained_without_a_canonical_request_too() {
     let body = "{\"message\":\"Missing Authentication Token\"}";
     let meaning = "\n\nthe gateway refused the request: the stage has no route GET /prod/a, of which the gateway says \
                    \"Missing Authentication Token\"\n  tip: compare upstream and the path with the invoke URL of the \
-                   stage, and deploy the API if the route is new\n";
+                   stage, and deploy the API if the route is new; if the route is there, something on the way removes \
+                   Authorization\n";
     let problem = "{\"type\":\"urn:countersign:no-route\",\"code\":\"no-route\",\"detail\":\"No route.\"}";
     for (saved, end) in [
         (format!("{head}{body}"), meaning),

@@ -45,13 +45,13 @@ const CASES: &[Case] = &[
         body: "{\"message\":\"Missing Authentication Token\"}",
         name: "no-such-route",
         cause: "the stage has no route GET /prod/0, of which the gateway says \"Missing Authentication Token\"",
-        cure: "compare upstream and the path with the invoke URL of the stage, and deploy the API if the route is new",
+        cure: "compare upstream and the path with the invoke URL of the stage, and deploy the API if the route is new; if the route is there, something on the way removes Authorization",
     },
     Case {
         head: "404 Not Found\r\napigw-requestid: h",
         body: "{\"message\":\"Not Found\"}",
         name: "no-such-route",
-        cause: "the HTTP API has no route GET /prod/1, or the application answers with the gateway's words",
+        cause: "the HTTP API has no route GET /prod/1; or the application answers with the words of the gateway",
         cure: "compare upstream and the path with the routes of the API and with the stage in its invoke URL",
     },
     Case {
@@ -142,7 +142,7 @@ const CASES: &[Case] = &[
         head: "403 Forbidden\r\napigw-requestid: h",
         body: "{\"message\":\"Forbidden\"}",
         name: "forbidden",
-        cause: "the HTTP API gives no reason; most likely the role's policy does not allow execute-api:Invoke; or the credentials belong to another account",
+        cause: "the HTTP API gives no reason; most likely the role's policy does not allow execute-api:Invoke; or the credentials belong to another account; or the application answers with the words of the gateway",
         cure: "allow it in a policy of the role: {\"Effect\":\"Allow\",\"Action\":\"execute-api:Invoke\",\"Resource\":\"arn:aws:execute-api:eu-west-1:*:*/*\"}; the access log of the API has the reason as $context.authorizer.error",
     },
     Case {
@@ -428,6 +428,17 @@ async fn refusals_of_the_proxy_have_cause_and_cure_as_well() {
     assert_eq!(client.answer().await.0.status, 403);
     let lines = meanings(&program, 2).await;
     let cure = "check the setting upstream and the firewalls on the way";
+    let called = {
+        let mut command = program::signed_in(&["call", "GET", "/"], &sandbox, folder.path());
+        command.env("COUNTERSIGN_UPSTREAM", "http://127.0.0.1:1/prod");
+        program::run(command).await
+    };
+    assert!(
+        called.stderr.starts_with("countersign: the upstream could not be connected to: "),
+        "{}",
+        called.stderr
+    );
+    assert!(called.stderr.ends_with(&format!("\n  tip: {cure}\n")), "{}", called.stderr);
     assert_eq!([&lines["one"]["meaning"], &lines["one"]["cure"]], ["upstream-refused", cure]);
     let cause = "pages of http://evil.example may not call the proxy";
     let cure = "if they should, start it with --allow-origin http://evil.example";

@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     config::{Arguments, CallConfig, Config, Environment},
     credentials::{channel, provider::IssuedCredentials},
-    proxy::{AnswerHead, Body, MAX_READ, Meaning, Ready, SigningClient},
+    proxy::{AnswerHead, Body, MAX_READ, Meaning, ProxyError, Ready, SigningClient},
     telemetry::{self, metrics::Metrics},
 };
 
@@ -51,7 +51,7 @@ async fn exchange(
     ready: &Ready<'_>,
     request: &cli::Call,
 ) -> Result<ExitCode, Failure> {
-    let sent = pipeline.call(ready).await.map_err(Failure::runtime)?;
+    let sent = pipeline.call(ready).await.map_err(|error| unanswered(&error))?;
     let refusal = AnswerHead::of(&sent.response);
     let status = sent.response.status();
     let failed = status.is_client_error() || status.is_server_error();
@@ -73,6 +73,14 @@ async fn exchange(
         }
     }
     Ok(if failed { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
+}
+
+/// Why there is no answer, and what to do about it.
+fn unanswered(error: &ProxyError) -> Failure {
+    let meaning = Meaning::of_error(error);
+    let causes = telemetry::causes(error);
+    let causes = if causes.is_empty() { String::new() } else { format!(": {causes}") };
+    Failure::runtime(format!("{}{causes}\n  tip: {}", meaning.cause, meaning.cure))
 }
 
 /// Credentials, or the reason why there are none.

@@ -13,6 +13,9 @@ pub(super) fn refused(evidence: &Evidence<'_>) -> Option<Meaning> {
             format!("AWS WAF stopped the request in front of the API and asks for the action {action}");
         return Some(Meaning::new("firewall", cause, WEB_ACL));
     }
+    if words.typed(&["WAFForbiddenException"]) || words.says("due to waf block") {
+        return Some(firewall("AWS WAF blocked the request in front of the API"));
+    }
     if head.is(413) && words.says("http content length exceeded") {
         return Some(body_too_large());
     }

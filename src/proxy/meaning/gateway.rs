@@ -9,13 +9,19 @@ const EXECUTION_LOG: &str =
 
 /// Refusals and failures of the gateway itself.
 pub(super) fn refused(evidence: &Evidence<'_>) -> Option<Meaning> {
-    no_such_route(evidence)
+    let meaning = no_such_route(evidence)
         .or_else(|| other_authorizer(evidence))
         .or_else(|| api_key(evidence))
         .or_else(|| throttled(evidence))
         .or_else(|| malformed_request(evidence))
         .or_else(|| failed(evidence))
-        .or_else(|| forbidden::meaning(evidence))
+        .or_else(|| forbidden::meaning(evidence))?;
+    // An HTTP API numbers the answers of its integrations as well, and gives its own no type.
+    if evidence.head.answered_by() == AnsweredBy::HttpApi && !evidence.words.has_type() {
+        let cause = format!("{}; or the application answers with the words of the gateway", meaning.cause);
+        return Some(Meaning { cause, ..meaning });
+    }
+    Some(meaning)
 }
 
 impl Evidence<'_> {
@@ -37,13 +43,22 @@ fn no_such_route(evidence: &Evidence<'_>) -> Option<Meaning> {
             format!(
                 "the stage has no route {route}, of which the gateway says \"Missing Authentication Token\""
             ),
-            "compare upstream and the path with the invoke URL of the stage, and deploy the API if the route is new",
+            "compare upstream and the path with the invoke URL of the stage, and deploy the API if the route is new; if the \
+             route is there, something on the way removes Authorization",
+        ));
+    }
+    if words.typed(&["UnknownOperationException"]) || words.says("unable to determine service/operation name")
+    {
+        return Some(Meaning::new(
+            "no-such-route",
+            format!("the service has no operation at {route}"),
+            "compare upstream, the method and the path with the reference of the service",
         ));
     }
     (head.is(404) && evidence.says_as_gateway("not found")).then(|| {
         Meaning::new(
             "no-such-route",
-            format!("the HTTP API has no route {route}, or the application answers with the gateway's words"),
+            format!("the HTTP API has no route {route}"),
             "compare upstream and the path with the routes of the API and with the stage in its invoke URL",
         )
     })
@@ -98,6 +113,7 @@ fn malformed_request(evidence: &Evidence<'_>) -> Option<Meaning> {
     let is_typed = |name: &str, text: &str| words.typed(&[name]) || evidence.says_as_gateway(text);
     if head.is(413)
         && (is_typed("RequestTooLargeException", "request too long")
+            || words.typed(&["RequestEntityTooLargeException"])
             || evidence.says_as_gateway("request entity too large"))
     {
         return Some(front::body_too_large());

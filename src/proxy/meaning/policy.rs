@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Details, Evidence, Meaning, answer::AnsweredBy, request::SignedFacts, words::shown};
+use super::{Details, Evidence, Meaning, answer::AnsweredBy, request::SignedFacts};
 
 /// The kinds of policy that a denial may name, in lower case; the name of its meaning; and what it is called.
 const POLICIES: [(&str, &str, &str); 7] = [
@@ -57,6 +57,13 @@ pub(super) fn denied(evidence: &Evidence<'_>) -> Option<Meaning> {
             words.has_type() || denial.action.starts_with(&format!("{}:", request.scope.service));
         return (is_of_gateway || head.answered_by() == AnsweredBy::Saved).then(|| denial.meaning(request));
     }
+    if matches!(request.scope.service.as_str(), "es" | "aoss") && words.says("no permissions for [") {
+        return Some(Meaning::new(
+            "denied",
+            "OpenSearch knows the role, and none of the OpenSearch roles that it is mapped to allows the action",
+            "map the ARN of the role, as a backend role, to a role of OpenSearch that has the permission",
+        ));
+    }
     if words.says("user is not authorized to access this resource") {
         let how = if words.says("explicit deny") { "denies" } else { "does not allow" };
         return Some(Meaning::new(
@@ -87,11 +94,10 @@ pub(super) fn denied_without_reason(evidence: &Evidence<'_>) -> Option<Meaning> 
         )
         .with(Details { action: Some("appsync:GraphQL".to_owned()), ..Details::default() }));
     }
-    if words.typed(&["AccessDenied"]) && words.element("HeadersNotSigned").is_some() {
-        let names = words.element("HeadersNotSigned").unwrap_or_default();
+    if let Some(names) = words.element("HeadersNotSigned").filter(|_| words.typed(&["AccessDenied"])) {
         return Some(Meaning::new(
             "authorization-rewritten",
-            format!("something on the way added headers that the signature does not cover: {}", shown(names)),
+            format!("something on the way added headers that the signature does not cover: {names}"),
             "let no proxy between here and S3 add x-amz headers",
         ));
     }

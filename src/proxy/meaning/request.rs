@@ -1,13 +1,13 @@
 //! What was signed, as far as the meaning of the answer depends on it.
 
-use std::time::SystemTime;
+use std::{fmt, net::Ipv4Addr, time::SystemTime};
 
 use http::Method;
 
 use crate::signing::Scope;
 
 /// The facts of a signed request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SignedFacts {
     /// What the signature is for.
     pub scope: Scope,
@@ -21,10 +21,22 @@ pub struct SignedFacts {
     pub has_base_path: bool,
     /// Whether an `x-api-key` header was sent.
     pub has_api_key: bool,
-    /// The canonical request.
+    /// The canonical request, session token included.
     pub canonical_request: String,
     /// When it was signed, in AWS's time.
     pub signed_at: SystemTime,
+}
+
+impl fmt::Debug for SignedFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scope, host, method, path, .. } = self;
+        f.debug_struct("SignedFacts")
+            .field("scope", scope)
+            .field("host", host)
+            .field("method", method)
+            .field("path", path)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a host name tells about an API.
@@ -112,7 +124,7 @@ fn is_of_aws(name: &str) -> bool {
 }
 
 fn is_ip_address(name: &str) -> bool {
-    name.parse::<std::net::Ipv4Addr>().is_ok()
+    name.parse::<Ipv4Addr>().is_ok()
 }
 
 /// `eu-west-1`, `us-gov-east-1`

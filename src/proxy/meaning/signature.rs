@@ -111,7 +111,7 @@ fn expected_region(evidence: &Evidence<'_>) -> Option<String> {
     let Evidence { head, words, request } = evidence;
     let named = words
         .quoted_after("expecting")
-        .or_else(|| words.element("Region").map(str::to_owned))
+        .or_else(|| words.element("Region"))
         .or_else(|| head.bucket_region().map(str::to_owned));
     let of_host = || request.region_of_host().filter(|region| *region != request.scope.region);
     named.or_else(|| of_host().map(str::to_owned)).filter(|region| is_name(region))
@@ -123,7 +123,7 @@ fn endpoint(evidence: &Evidence<'_>) -> Option<Meaning> {
     if !words.typed(&["PermanentRedirect"]) {
         return None;
     }
-    let endpoint = shown(words.element("Endpoint")?);
+    let endpoint = shown(&words.element("Endpoint")?);
     let region = head.bucket_region().filter(|region| is_name(region));
     let meaning = Meaning::new(
         "wrong-endpoint",
@@ -145,6 +145,7 @@ fn rewritten(evidence: &Evidence<'_>) -> Option<Meaning> {
         || words.says("not a valid key=value pair")
         || words.says("invalid key=value pair")
         || words.says("unsupported authorization type")
+        || words.says("must be a 'signedheader'")
         || words.says("date in credential scope does not match")
         || words.says("scoped with a valid terminator");
     is_rewritten.then(|| {

@@ -165,8 +165,10 @@ fn the_applications_own_answers_have_no_meaning() {
 fn other_services_have_their_own_words() {
     let of_service = |service: &str, status, fields: &[_], body: &str| {
         let scope = Scope { region: "eu-west-1".to_owned(), service: service.to_owned() };
-        of(status, fields, body, &SignedFacts { scope, ..request() })
-            .map(|meaning| (meaning.name, meaning.details.action))
+        of(status, fields, body, &SignedFacts { scope, ..request() }).map(|meaning| {
+            assert!(!meaning.cause.contains("\"arn"), "a quoted ARN: {meaning:?}");
+            (meaning.name, meaning.details.action)
+        })
     };
     let action = |text: &str| Some(text.to_owned());
     let appsync =
@@ -176,9 +178,21 @@ fn other_services_have_their_own_words() {
     assert_eq!(of_service("es", 403, &[REST], es), Some(("resource-policy", action("es:ESHttpGet"))));
     let s3 = format!(
         "<Error><Code>AccessDenied</Code><Message>User: {ROLE} is not authorized to perform: s3:GetObject on resource: \
-         \"arn:aws:s3:::b/k\" because no identity-based policy allows the s3:GetObject action</Message></Error>"
+         &quot;arn:aws:s3:::b/k&quot; because no identity-based policy allows the s3:GetObject action</Message></Error>"
     );
     assert_eq!(of_service("s3", 403, &[S3], &s3), Some(("denied", action("s3:GetObject"))));
+    let access_control =
+        "{\"error\":{\"reason\":\"no permissions for [indices:data/read/search] and User [name=x]\"}}";
+    assert_eq!(of_service("es", 403, &[REST], access_control), Some(("denied", None)));
+    let waf = "{\"errors\":[{\"errorType\":\"WAFForbiddenException\",\"message\":\"403 Forbidden\"}]}";
+    assert_eq!(of_service("appsync", 403, &[REST], waf), Some(("firewall", None)));
+    assert_eq!(
+        of_service("geo", 404, &[REST, typed("UnknownOperationException")], "{}"),
+        Some(("no-such-route", None))
+    );
+    let host = message("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.");
+    let fields = [REST, typed("InvalidSignatureException")];
+    assert_eq!(of_service("execute-api", 403, &fields, &host), Some(("authorization-rewritten", None)));
     let nobody = "{\"Message\":null}";
     let fields = [REST, typed("AccessDeniedException")];
     assert_eq!(of_service("lambda", 403, &fields, nobody), Some(("no-such-route", None)));
@@ -261,6 +275,10 @@ fn forbidden_names_what_is_possible_in_the_order_of_what_is_known() {
     let policy = "{\"Effect\":\"Allow\",\"Action\":\"execute-api:Invoke\",\
                   \"Resource\":\"arn:aws:execute-api:eu-west-1:*:abc123/*\"}";
     assert_eq!(meaning.details.policy.as_deref(), Some(policy));
+    assert!(
+        meaning.cause.ends_with("; or the application answers with the words of the gateway"),
+        "{meaning:?}"
+    );
 }
 
 #[test]

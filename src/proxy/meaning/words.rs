@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::signing::element;
+
 /// Characters of a text that are shown at most.
 const MAX_SHOWN: usize = 1000;
 
@@ -32,8 +34,8 @@ impl<'a> Words<'a> {
             }
             _ => false,
         };
-        let message = message.unwrap_or(body).trim().to_owned();
-        let code = error_type.or(code).map(plain_code);
+        let message = message.as_deref().unwrap_or(body).trim().to_owned();
+        let code = error_type.or(code.as_deref()).map(plain_code);
         Self { body, code, lower: message.to_lowercase(), message, is_message_alone }
     }
 
@@ -86,29 +88,24 @@ impl<'a> Words<'a> {
     }
 
     /// The text of an XML element without children.
-    pub(super) fn element(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn element(&self, name: &str) -> Option<String> {
         element(self.body, name)
     }
 }
 
 /// The error type and the message of a JSON body; AppSync puts them into the first of `errors`.
-fn in_json(value: &Value) -> (Option<&str>, Option<&str>) {
+fn in_json(value: &Value) -> (Option<String>, Option<String>) {
     let first = value.get("errors").and_then(|errors| errors.get(0));
     let error = first.unwrap_or(value);
     let code = error.get("__type").or_else(|| first?.get("errorType"));
     let message = ["message", "Message", "errorMessage"].iter().find_map(|key| error.get(key)?.as_str());
-    (code.and_then(Value::as_str), message)
+    (code.and_then(Value::as_str).map(str::to_owned), message.map(str::to_owned))
 }
 
 /// A type without the namespace before it (`com.amazon.coral.service#`) and the address behind it (`:http://`).
 fn plain_code(code: &str) -> String {
     let code = code.rsplit('#').next().unwrap_or_default();
     code.split([':', ',']).next().unwrap_or_default().to_owned()
-}
-
-fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
-    let after = body.split_once(&format!("<{name}>"))?.1;
-    Some(after.split_once(&format!("</{name}>"))?.0)
 }
 
 /// `text` on one line of a bounded length, without control characters and those that turn the direction of text: what an

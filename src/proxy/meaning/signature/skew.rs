@@ -41,7 +41,7 @@ pub(super) fn meaning(evidence: &Evidence<'_>) -> Option<Meaning> {
 fn in_words(evidence: &Evidence<'_>) -> Option<i64> {
     let words = evidence.words;
     let (signed, server) = match (words.element("RequestTime"), words.element("ServerTime")) {
-        (Some(signed), Some(server)) => (time(signed)?, time(server)?),
+        (Some(signed), Some(server)) => (time(&signed)?, time(&server)?),
         _ => {
             let mut times =
                 words.message().split(|letter: char| !letter.is_ascii_alphanumeric()).filter_map(time);
