@@ -59,7 +59,7 @@ const CASES: &[Case] = &[
         body: "{\"Message\":\"User: arn:aws:sts::123456789012:assumed-role/Auth/CognitoIdentityCredentials is not authorized to perform: execute-api:Invoke on resource: arn:aws:execute-api:eu-west-1:********9012:abc123/prod/GET/orders\"}",
         name: "denied",
         cause: "the role Auth is not allowed execute-api:Invoke on arn:aws:execute-api:eu-west-1:********9012:abc123/prod/GET/orders: no policy allows it",
-        cure: "add a statement to a policy of the role Auth: {\"Effect\":\"Allow\",\"Action\":\"execute-api:Invoke\",\"Resource\":\"arn:aws:execute-api:eu-west-1:123456789012:abc123/prod/GET/orders\"}",
+        cure: "add a statement to a policy of the role Auth: {\"Effect\": \"Allow\", \"Action\": \"execute-api:Invoke\", \"Resource\": \"arn:aws:execute-api:eu-west-1:123456789012:abc123/prod/GET/orders\"}",
     },
     Case {
         head: "403 Forbidden\r\nx-amzn-requestid: r\r\nx-amzn-errortype: AccessDeniedException",
@@ -73,7 +73,7 @@ const CASES: &[Case] = &[
         body: "{\"message\":\"User: arn:aws:sts::123456789012:assumed-role/Auth/CognitoIdentityCredentials is not authorized to perform: execute-api:Invoke on resource: arn:aws:execute-api:eu-west-1:********9012:abc123/prod/GET/orders because no resource-based policy allows the execute-api:Invoke action\"}",
         name: "resource-policy",
         cause: "the role Auth is not allowed execute-api:Invoke on arn:aws:execute-api:eu-west-1:********9012:abc123/prod/GET/orders: the resource policy of the API does not allow it",
-        cure: "add a statement to the resource policy of the API and deploy the API: {\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::123456789012:role/Auth\"},\"Action\":\"execute-api:Invoke\",\"Resource\":\"arn:aws:execute-api:eu-west-1:123456789012:abc123/prod/GET/orders\"}",
+        cure: "add a statement to the resource policy of the API and deploy the API: {\"Effect\": \"Allow\", \"Principal\": {\"AWS\": \"arn:aws:iam::123456789012:role/Auth\"}, \"Action\": \"execute-api:Invoke\", \"Resource\": \"arn:aws:execute-api:eu-west-1:123456789012:abc123/prod/GET/orders\"}",
     },
     Case {
         head: "403 Forbidden\r\nx-amzn-requestid: r\r\nx-amzn-errortype: AccessDeniedException",
@@ -87,7 +87,7 @@ const CASES: &[Case] = &[
         body: "{\"message\":\"User: arn:aws:sts::123456789012:assumed-role/Auth/CognitoIdentityCredentials is not authorized to perform: execute-api:Invoke on resource: arn:aws:execute-api:eu-west-1:********9012:abc123/prod/GET/orders because no permissions boundary allows the execute-api:Invoke action\"}",
         name: "permissions-boundary",
         cause: "the role Auth is not allowed execute-api:Invoke on arn:aws:execute-api:eu-west-1:********9012:abc123/prod/GET/orders: the permissions boundary of the role does not allow it, whatever the role's own policies allow",
-        cure: "add a statement to the permissions boundary of the role: {\"Effect\":\"Allow\",\"Action\":\"execute-api:Invoke\",\"Resource\":\"arn:aws:execute-api:eu-west-1:123456789012:abc123/prod/GET/orders\"}",
+        cure: "add a statement to the permissions boundary of the role: {\"Effect\": \"Allow\", \"Action\": \"execute-api:Invoke\", \"Resource\": \"arn:aws:execute-api:eu-west-1:123456789012:abc123/prod/GET/orders\"}",
     },
     Case {
         head: "403 Forbidden\r\nx-amzn-requestid: r\r\nx-amzn-errortype: InvalidSignatureException",
@@ -135,15 +135,15 @@ const CASES: &[Case] = &[
         head: "403 Forbidden\r\nx-amzn-requestid: r\r\nx-amzn-errortype: ForbiddenException",
         body: "{\"message\":\"Forbidden\"}",
         name: "api-key",
-        cause: "the gateway gives no reason; most likely the method requires an API key and none was sent; or the API is private and was called under a name that does not tell which API is meant; or AWS WAF blocked the request",
+        cause: "it gives no reason; most likely the method requires an API key and none was sent; or the API is private and was called under a name that does not tell which API is meant; or AWS WAF blocked the request",
         cure: "add set-header = [\"x-api-key: KEY\"] with a key whose usage plan includes this stage; or set sign-host to API_ID.execute-api.eu-west-1.amazonaws.com, or send the header x-apigw-api-id; or look at the sampled requests of the API's web ACL",
     },
     Case {
         head: "403 Forbidden\r\napigw-requestid: h",
         body: "{\"message\":\"Forbidden\"}",
         name: "forbidden",
-        cause: "the HTTP API gives no reason; most likely the role's policy does not allow execute-api:Invoke; or the credentials belong to another account; or the application answers with the words of the gateway",
-        cure: "allow it in a policy of the role: {\"Effect\":\"Allow\",\"Action\":\"execute-api:Invoke\",\"Resource\":\"arn:aws:execute-api:eu-west-1:*:*/*\"}; the access log of the API has the reason as $context.authorizer.error",
+        cause: "it gives no reason; most likely the role's policy does not allow execute-api:Invoke; or the credentials belong to another account; or the application answers with the words of the gateway",
+        cure: "allow it in a policy of the role: {\"Effect\": \"Allow\", \"Action\": \"execute-api:Invoke\", \"Resource\": \"arn:aws:execute-api:eu-west-1:*:*/*\"}; the access log of the API has the reason as $context.authorizer.error",
     },
     Case {
         head: "403 Forbidden\r\ncontent-type: text/html",
@@ -308,7 +308,7 @@ async fn a_rest_api_explains_itself_by_each_of_its_refusals() {
     assert_eq!(words(&line)[..2], ["no-such-route", cause]);
     let line = of_sandbox(&sandbox, "/denied", &[]).await;
     assert_eq!(line["meaning"], "denied");
-    assert!(line["cure"].as_str().expect("text").contains("\"Action\":\"execute-api:Invoke\""), "{line}");
+    assert!(line["cure"].as_str().expect("text").contains("\"Action\": \"execute-api:Invoke\""), "{line}");
     let line = of_sandbox(&sandbox, "/x", &[("COUNTERSIGN_REGION", "us-east-1")]).await;
     let cause = "the request is signed for the region us-east-1, which is not the region of the API";
     assert_eq!(words(&line)[..2], ["wrong-region", cause]);

@@ -60,8 +60,7 @@ pub(super) async fn run(
         text.push_str(&explanation::of_differences(&rows, &credentials));
     }
     if let (Some(saved), Some(file)) = (&saved, refusal) {
-        let facts = ready.signed_facts(&explained.canonical_request, time);
-        match meaning(saved, &facts) {
+        match meaning(saved, &ready.signed_facts(&explained.canonical_request, time)) {
             Some(meaning) => text.push_str(&format!("\n{meaning}")),
             None if computed.is_some() => {}
             None => return Err(nothing_known(file)),

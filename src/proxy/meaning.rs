@@ -97,7 +97,7 @@ impl Meaning {
     #[must_use]
     pub fn of_answer(head: &AnswerHead, body: &[u8], request: &SignedFacts) -> Option<Self> {
         let body = &body[..body.len().min(MAX_READ)];
-        // What is compressed would have to be decompressed by its own words' length: the type alone has to do.
+        // A compressed body is not decompressed here. The error type has to do.
         let text = if head.is_plain() { String::from_utf8_lossy(body) } else { "".into() };
         let words = Words::of(&text, head.error_type());
         let evidence = Evidence { head, words: &words, request };

@@ -204,8 +204,8 @@ fn a_denial_says_who_may_not_do_what_and_what_would_allow_it() {
         message(&format!("User: {ROLE} is not authorized to perform: execute-api:Invoke on resource: {API}"));
     let meaning = of(403, &[REST, typed("AccessDeniedException")], &body, &request()).expect("a meaning");
     let json = serde_json::to_value(&meaning).expect("JSON");
-    let statement = "{\"Effect\":\"Allow\",\"Action\":\"execute-api:Invoke\",\
-                     \"Resource\":\"arn:aws:execute-api:eu-west-1:123456789012:abc123/prod/GET/orders\"}";
+    let statement = "{\"Effect\": \"Allow\", \"Action\": \"execute-api:Invoke\", \
+                     \"Resource\": \"arn:aws:execute-api:eu-west-1:123456789012:abc123/prod/GET/orders\"}";
     let expected = serde_json::json!({
         "name": "denied",
         "cause": format!("the role Auth is not allowed execute-api:Invoke on {API}: no policy allows it"),
@@ -222,9 +222,9 @@ fn a_denial_says_who_may_not_do_what_and_what_would_allow_it() {
          execute-api:Invoke action"
     ));
     let meaning = of(403, &[REST, typed("AccessDeniedException")], &body, &request()).expect("a meaning");
-    let statement = "{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::123456789012:role/Auth\"},\
-                     \"Action\":\"execute-api:Invoke\",\
-                     \"Resource\":\"arn:aws:execute-api:eu-west-1:*:abc123/prod/GET/orders\"}";
+    let statement = "{\"Effect\": \"Allow\", \"Principal\": {\"AWS\": \"arn:aws:iam::123456789012:role/Auth\"}, \
+                     \"Action\": \"execute-api:Invoke\", \
+                     \"Resource\": \"arn:aws:execute-api:eu-west-1:*:abc123/prod/GET/orders\"}";
     assert_eq!(meaning.details.policy.as_deref(), Some(statement));
 }
 
@@ -268,12 +268,12 @@ fn forbidden_names_what_is_possible_in_the_order_of_what_is_known() {
         let meaning = of(403, &[REST, typed("ForbiddenException")], &message("Forbidden"), &request);
         let meaning = meaning.expect("a meaning");
         assert_eq!(meaning.name, name, "{host}");
-        let expected = format!("the gateway gives no reason; most likely {}", causes.join("; or "));
+        let expected = format!("it gives no reason; most likely {}", causes.join("; or "));
         assert_eq!(meaning.cause, expected, "{host}");
     }
     let meaning = of(403, &[HTTP_API], &message("Forbidden"), &request()).expect("a meaning");
-    let policy = "{\"Effect\":\"Allow\",\"Action\":\"execute-api:Invoke\",\
-                  \"Resource\":\"arn:aws:execute-api:eu-west-1:*:abc123/*\"}";
+    let policy = "{\"Effect\": \"Allow\", \"Action\": \"execute-api:Invoke\", \
+                  \"Resource\": \"arn:aws:execute-api:eu-west-1:*:abc123/*\"}";
     assert_eq!(meaning.details.policy.as_deref(), Some(policy));
     assert!(
         meaning.cause.ends_with("; or the application answers with the words of the gateway"),

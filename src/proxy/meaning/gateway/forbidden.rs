@@ -4,6 +4,7 @@
 use crate::proxy::meaning::{
     Details, Evidence, Meaning,
     answer::AnsweredBy,
+    policy::statement,
     request::{HostKind, SignedFacts},
 };
 
@@ -33,7 +34,7 @@ pub(super) fn meaning(evidence: &Evidence<'_>) -> Option<Meaning> {
         let parts: Vec<&str> = possible.iter().take(MAX_NAMED).map(part).collect();
         parts.join("; or ")
     };
-    let cause = format!("the gateway gives no reason; most likely {}", list(|(_, cause, _)| cause));
+    let cause = format!("it gives no reason; most likely {}", list(|(_, cause, _)| cause));
     Some(Meaning::new(possible[0].0, cause, list(|(_, _, cure)| cure)))
 }
 
@@ -97,8 +98,7 @@ fn firewall() -> Possible {
 fn of_http_api(request: &SignedFacts) -> Meaning {
     let (partition, region) = (request.partition(), &request.scope.region);
     let resource = format!("arn:{partition}:execute-api:{region}:*:{}/*", request.api_id().unwrap_or("*"));
-    let policy =
-        format!("{{\"Effect\":\"Allow\",\"Action\":\"execute-api:Invoke\",\"Resource\":\"{resource}\"}}");
+    let policy = statement(None, "execute-api:Invoke", &resource);
     let domain = match request.host_kind() {
         HostKind::CustomDomain => ", or the custom domain has no mapping for the path",
         _ => "",
@@ -106,7 +106,7 @@ fn of_http_api(request: &SignedFacts) -> Meaning {
     Meaning::new(
         "forbidden",
         format!(
-            "the HTTP API gives no reason; most likely the role's policy does not allow execute-api:Invoke; or the \
+            "it gives no reason; most likely the role's policy does not allow execute-api:Invoke; or the \
              credentials belong to another account{domain}"
         ),
         format!(

@@ -32,29 +32,25 @@ pub(super) fn meaning(evidence: &Evidence<'_>) -> Option<Meaning> {
         ));
     };
     let rows = compare(&evidence.request.canonical_request, &computed.canonical_request);
-    let differing: Vec<&Row> = rows.iter().filter(|row| row.differs()).collect();
-    let difference = Some(differing.iter().map(|row| shown_row(row)).collect());
-    let details = Details { difference, ..Details::default() };
+    let differing: Vec<Row> = rows.into_iter().filter(Row::differs).collect();
+    let difference = Some(differing.iter().map(shown_row).collect());
+    Some(of_rows(&differing).with(Details { difference, ..Details::default() }))
+}
+
+fn of_rows(differing: &[Row]) -> Meaning {
     let Some(first) = differing.iter().min_by_key(|row| rank(&row.part)) else {
-        return Some(
-            Meaning::new(
-                "signature-differs",
-                "the gateway received the request as it was signed, and computed another signature: the secret key is \
-                 not the one of the access key",
-                "sign in again with \"countersign login\"; the access key, secret key and session token must come from \
-                 the same answer of AWS",
-            )
-            .with(details),
+        return Meaning::new(
+            "signature-differs",
+            "the gateway received the request as it was signed, and computed another signature: the secret key is not \
+             the one of the access key",
+            "sign in again with \"countersign login\"; the access key, secret key and session token must come from the \
+             same answer of AWS",
         );
     };
     let parts: Vec<String> = differing.iter().map(|row| row.part.to_string()).collect();
-    let cause = format!(
-        "the gateway received another request than was signed; these parts differ: {}",
-        parts.join(", ")
-    );
-    Some(
-        Meaning::new("signature-differs", cause, cure_of(&first.part, first.theirs.as_deref())).with(details),
-    )
+    let parts = parts.join(", ");
+    let cause = format!("the gateway received another request than was signed; these parts differ: {parts}");
+    Meaning::new("signature-differs", cause, cure_of(&first.part, first.theirs.as_deref()))
 }
 
 /// The part whose change explains the most comes first: another Host means another name, whatever else differs.
