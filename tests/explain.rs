@@ -58,6 +58,9 @@ async fn a_gateways_refusal_shows_where_it_saw_another_request() {
     assert!(ended.stdout.contains(expected), "{}", ended.stdout);
     assert!(ended.stdout.contains("\n1 line differs\n"), "{}", ended.stdout);
     assert!(!ended.stdout.contains("TOKENSECRET"), "{}", ended.stdout);
+    let cause = "\n\nthe gateway refused the request: the gateway received another request than was signed; these parts \
+                 differ: path\n";
+    assert!(ended.stdout.contains(cause), "{}", ended.stdout);
 }
 
 #[tokio::test]
@@ -66,7 +69,7 @@ async fn a_saved_answer_is_explained_without_a_canonical_request_too() {
     let head =
         "HTTP/2 403\r\nx-amzn-requestid: 1\r\nx-amzn-errortype: MissingAuthenticationTokenException\r\n\r\n";
     let body = "{\"message\":\"Missing Authentication Token\"}";
-    let meaning = "\n\nthe gateway refused the request: the stage has no route GET /prod/a, of which the gateway says \
+    let meaning = "\n\nthe gateway refused the request: the stage has no route GET /prod/a; API Gateway calls that \
                    \"Missing Authentication Token\"\n  tip: compare upstream and the path with the invoke URL of the \
                    stage, and deploy the API if the route is new; if the route is there, something on the way removes \
                    Authorization\n";

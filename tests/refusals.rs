@@ -44,7 +44,7 @@ const CASES: &[Case] = &[
         head: "403 Forbidden\r\nx-amzn-requestid: r\r\nx-amzn-errortype: MissingAuthenticationTokenException",
         body: "{\"message\":\"Missing Authentication Token\"}",
         name: "no-such-route",
-        cause: "the stage has no route GET /prod/0, of which the gateway says \"Missing Authentication Token\"",
+        cause: "the stage has no route GET /prod/0; API Gateway calls that \"Missing Authentication Token\"",
         cure: "compare upstream and the path with the invoke URL of the stage, and deploy the API if the route is new; if the route is there, something on the way removes Authorization",
     },
     Case {
@@ -198,7 +198,7 @@ const CASES: &[Case] = &[
         head: "400 Bad Request\r\nx-amzn-requestid: r\r\nx-amzn-errortype: BadRequestException",
         body: "{\"message\":\"Missing required request parameters: [page]\"}",
         name: "missing-parameters",
-        cause: "the request validator of the method misses parameters: page",
+        cause: "the request validator of the method found parameters missing: page",
         cure: "send these as path, query or header parameters, as the method defines them",
     },
     Case {
@@ -304,7 +304,7 @@ async fn a_rest_api_explains_itself_by_each_of_its_refusals() {
     let origin = sandbox.api_url().trim_end_matches("/prod").to_owned();
     let line = of_sandbox(&sandbox, "/orders", &[("COUNTERSIGN_UPSTREAM", &format!("{origin}/test"))]).await;
     let cause =
-        "the stage has no route GET /test/orders, of which the gateway says \"Missing Authentication Token\"";
+        "the stage has no route GET /test/orders; API Gateway calls that \"Missing Authentication Token\"";
     assert_eq!(words(&line)[..2], ["no-such-route", cause]);
     let line = of_sandbox(&sandbox, "/denied", &[]).await;
     assert_eq!(line["meaning"], "denied");

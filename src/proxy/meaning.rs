@@ -107,6 +107,11 @@ impl Meaning {
         if !head.is_marked() {
             return None;
         }
+        // Without a type, an application that failed may pass on what another service of AWS refused it.
+        let is_failure = head.status().is_some_and(|status| status.is_server_error());
+        if is_failure && !words.has_type() {
+            return gateway::refused(&evidence);
+        }
         RULES.iter().find_map(|rule| rule(&evidence))
     }
 

@@ -103,7 +103,15 @@ fn report(error: &ProxyError, id: &RequestId, metrics: &Metrics) {
         }
         // A client that is slow or gone knows it, and the refresher has logged why there are no credentials.
         ProxyError::BodyTimeout | ProxyError::BodyIncomplete | ProxyError::Credentials(_) => {
-            debug!(request.id = id, code = error.code(), "request not forwarded");
+            let cause = meaning.cause;
+            debug!(
+                request.id = id,
+                code = error.code(),
+                meaning = name,
+                cause,
+                cure,
+                "request not forwarded"
+            );
         }
     }
 }

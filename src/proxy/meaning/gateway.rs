@@ -40,7 +40,7 @@ fn no_such_route(evidence: &Evidence<'_>) -> Option<Meaning> {
         return Some(Meaning::new(
             "no-such-route",
             format!(
-                "the stage has no route {route}, of which the gateway says \"Missing Authentication Token\""
+                "the stage has no route {route}; API Gateway calls that \"Missing Authentication Token\""
             ),
             "compare upstream and the path with the invoke URL of the stage, and deploy the API if the route is new; if the \
              route is there, something on the way removes Authorization",

@@ -148,6 +148,8 @@ fn the_applications_own_answers_have_no_meaning() {
         (429, &[REST], message("slow down, please")),
         (403, &[REST, ("content-type", "text/html")], "<html>no</html>".to_owned()),
         (403, &[REST], message(&backend)),
+        (500, &[REST], message("The security token included in the request is expired")),
+        (502, &[HTTP_API], message(&format!("{backend} because no identity-based policy allows it"))),
         (413, &[], message("too large")),
         (504, &[], message("Endpoint request timed out")),
         (400, &[HTTP_API], message("Invalid id")),
@@ -383,7 +385,8 @@ fn text_of_an_upstream_cannot_inject_log_lines() {
     let meaning = of(403, &[REST, typed("AccessDeniedException")], &body, &request()).expect("a meaning");
     let text = serde_json::to_string(&meaning).expect("JSON");
     assert!(meaning.cause.starts_with("[31mabc is not allowed [31mabc on xxx"), "{text}");
-    assert_eq!(meaning.cause.chars().count(), 1000);
+    assert_eq!(meaning.cause.chars().count(), 2000);
+    assert_eq!(meaning.details.policy, None);
     for bad in ['\u{1b}', '\u{202e}', '\u{2066}', '\u{200f}', '\n'] {
         assert!(!text.contains(bad), "{text}");
     }

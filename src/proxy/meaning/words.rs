@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::signing::element;
 
-/// Characters of a text that are shown at most.
-const MAX_SHOWN: usize = 1000;
+/// Characters of a text that are shown at most. An ARN of API Gateway has 1,600 bytes at most.
+const MAX_SHOWN: usize = 2000;
 
 /// What an answer says.
 #[derive(Debug)]

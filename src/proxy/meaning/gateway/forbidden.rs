@@ -26,7 +26,9 @@ pub(super) fn meaning(evidence: &Evidence<'_>) -> Option<Meaning> {
     if is_untyped && head.answered_by() == AnsweredBy::HttpApi {
         return Some(of_http_api(request));
     }
-    if !words.typed(&["ForbiddenException"]) && !(is_untyped && head.answered_by() == AnsweredBy::Saved) {
+    let is_saved = head.answered_by() == AnsweredBy::Saved;
+    let is_of_rest_api = words.typed(&["ForbiddenException"]) || is_untyped && is_saved;
+    if !is_of_rest_api {
         return None;
     }
     let possible = possible_causes(request);

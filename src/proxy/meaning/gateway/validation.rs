@@ -33,10 +33,10 @@ fn bad_request(evidence: &Evidence<'_>) -> Meaning {
     }
     if words.says("missing required request parameters") {
         let names = words.message().split_once('[').and_then(|(_, rest)| rest.split_once(']'));
-        let names = names.map_or("some", |(names, _)| names);
+        let names = names.map_or("without names", |(names, _)| names);
         return Meaning::new(
             "missing-parameters",
-            format!("the request validator of the method misses parameters: {names}"),
+            format!("the request validator of the method found parameters missing: {names}"),
             "send these as path, query or header parameters, as the method defines them",
         );
     }

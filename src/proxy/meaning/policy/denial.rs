@@ -3,6 +3,9 @@
 use super::statement;
 use crate::proxy::meaning::{Details, Evidence, Meaning, SignedFacts};
 
+/// Bytes of a statement at most, which leave room for the words before it.
+const MAX_STATEMENT: usize = 1800;
+
 /// The kinds of policy that a denial may name, in lower case; the name of its meaning; and what it is called.
 const POLICIES: [(&str, &str, &str); 7] = [
     ("session policy", "session-policy", "the session policy of the credentials"),
@@ -83,7 +86,7 @@ impl<'a> Denial<'a> {
         }
     }
 
-    /// A statement that allows it; `None` where action or resource would make no valid policy.
+    /// A statement that allows it; `None` where action or resource would make no valid policy, or one that is cut off.
     fn allowing(&self) -> Option<String> {
         let resource = self.resource_to_allow();
         if !self.action.contains(':') || !resource.starts_with("arn:") {
@@ -92,6 +95,7 @@ impl<'a> Denial<'a> {
         let is_of_resource = matches!(self.policy, Some(("resource-policy", _)));
         let principal = is_of_resource.then(|| self.principal.to_allow());
         Some(statement(principal.as_deref(), self.action, &resource))
+            .filter(|text| text.len() <= MAX_STATEMENT)
     }
 
     fn explicit(&self, what: &str) -> Meaning {
