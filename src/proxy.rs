@@ -8,6 +8,7 @@ mod attempt;
 mod error;
 mod exchange;
 mod headers;
+mod meaning;
 mod outcome;
 mod request;
 mod request_id;
@@ -29,6 +30,7 @@ pub use admission::{Guard, Refusal, Token};
 pub use attempt::send::Sent;
 pub use error::{ProxyError, no_room};
 pub use exchange::Proxy;
+pub use meaning::{AnswerHead, Details, Difference, MAX_READ, Meaning, SignedFacts};
 pub use request::{
     body::Budget,
     plan::{Plan, Ready},

@@ -23,6 +23,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use cache::{SigningCache, SigningState, TimeAndToken};
+pub(crate) use comparison::element;
 pub use comparison::{Computed, Part, Row, compare};
 pub use payload::{Payload, PayloadBuilder, PayloadHash};
 pub use region::{InvalidRegionSet, RegionSet, SigningRegion};

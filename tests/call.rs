@@ -96,7 +96,11 @@ async fn upstream_errors_exit_with_22_and_print_the_body() {
     }
     let denied = call(&sandbox, &["GET", "/denied"]).await;
     assert!(denied.stdout.contains("not authorized to perform"), "{}", denied.stdout);
-    assert!(denied.stderr.contains("a policy denies execute-api:Invoke"), "{}", denied.stderr);
+    let start = "countersign: the gateway refused the request: the role ";
+    assert!(denied.stderr.starts_with(start), "{}", denied.stderr);
+    assert!(denied.stderr.contains("\n  tip: add a statement to a policy of the role "), "{}", denied.stderr);
+    let of_application = call(&sandbox, &["GET", "/status/404"]).await;
+    assert_eq!(of_application.stderr, "");
 }
 
 #[tokio::test]

@@ -74,15 +74,44 @@ async fn a_gateways_refusal_shows_where_it_saw_another_request() {
     assert!(ended.stdout.contains(expected), "{}", ended.stdout);
     assert!(ended.stdout.contains("\n1 line differs\n"), "{}", ended.stdout);
     assert!(!ended.stdout.contains("TOKENSECRET"), "{}", ended.stdout);
+    let cause = "\n\nthe gateway refused the request: the gateway received another request than was signed; these parts \
+                 differ: path\n";
+    assert!(ended.stdout.contains(cause), "{}", ended.stdout);
 }
 
 #[tokio::test]
-async fn a_text_without_a_canonical_request_is_a_failure() {
+async fn a_saved_answer_is_explained_without_a_canonical_request_too() {
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("refusal"), "{\"message\":\"Forbidden\"}").expect("a file");
-    let ended = explain(folder.path(), &["GET", "/", "--compare", "refusal"]).await;
-    assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("no canonical request in it"), "{}", ended.stderr);
+    let head =
+        "HTTP/2 403\r\nx-amzn-requestid: 1\r\nx-amzn-errortype: MissingAuthenticationTokenException\r\n\r\n";
+    let body = "{\"message\":\"Missing Authentication Token\"}";
+    let meaning = "\n\nthe gateway refused the request: the stage has no route GET /prod/a; API Gateway calls that \
+                   \"Missing Authentication Token\"\n  tip: compare upstream and the path with the invoke URL of the \
+                   stage, and deploy the API if the route is new; if the route is there, something on the way removes \
+                   Authorization\n";
+    let problem = "{\"type\":\"urn:countersign:no-route\",\"code\":\"no-route\",\"detail\":\"No route.\"}";
+    for (saved, end) in [
+        (format!("{head}{body}"), meaning),
+        (body.to_owned(), meaning),
+        (problem.to_owned(), "\n\nthe proxy itself answered (no-route): No route.\n"),
+    ] {
+        std::fs::write(folder.path().join("refusal"), &saved).expect("a file");
+        let ended = explain(folder.path(), &["GET", "/a?x=1", "--compare", "refusal"]).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(ended.stdout.ends_with(end), "{saved}\n{}", ended.stdout);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_the_application_is_a_failure() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for saved in ["{\"error\":\"no\"}", "HTTP/1.1 403 Forbidden\r\n\r\n{\"message\":\"Forbidden\"}"] {
+        std::fs::write(folder.path().join("refusal"), saved).expect("a file");
+        let ended = explain(folder.path(), &["GET", "/", "--compare", "refusal"]).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{saved}");
+        let start = "countersign: --compare refusal: this is no refusal or failure in the words of a gateway";
+        assert!(ended.stderr.starts_with(start), "{}", ended.stderr);
+    }
 }
 
 #[tokio::test]

@@ -54,7 +54,10 @@ pub(super) fn of(command: &str) -> Option<String> {
         ],
         "explain" => &[
             ("countersign explain GET /orders", "with example credentials"),
-            ("countersign explain GET /orders --compare refusal.txt", "beside the text of a gateway's 403"),
+            (
+                "countersign explain GET /orders --compare answer.txt",
+                "and what a saved answer of curl -i means",
+            ),
         ],
         "check" => &[
             ("countersign check", "what is set, and whether it is valid"),

@@ -180,7 +180,7 @@ fn explain() -> Command {
                 .value_name("FILE")
                 .value_parser(value_parser!(PathBuf))
                 .value_hint(ValueHint::FilePath)
-                .help("Text of a gateway's 403, to show where its canonical request differs; - is standard input"),
+                .help("Saved answer (body, or all of curl -i), to say what it means and what differs; - is standard input"),
         )
         .arg(Arg::new("online").long("online").action(ArgAction::SetTrue).help("Sign in and sign with that"))
 }

@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     config::{Arguments, CallConfig, Config, Environment},
     credentials::{channel, provider::IssuedCredentials},
-    proxy::{Body, Ready, SigningClient},
+    proxy::{AnswerHead, Body, MAX_READ, Meaning, ProxyError, Ready, SigningClient},
     telemetry::{self, metrics::Metrics},
 };
 
@@ -51,20 +51,36 @@ async fn exchange(
     ready: &Ready<'_>,
     request: &cli::Call,
 ) -> Result<ExitCode, Failure> {
-    let sent = pipeline.call(ready).await.map_err(Failure::runtime)?;
+    let sent = pipeline.call(ready).await.map_err(|error| unanswered(&error))?;
+    let refusal = AnswerHead::of(&sent.response);
     let status = sent.response.status();
     let failed = status.is_client_error() || status.is_server_error();
     if request.include {
         print_aside(head(&sent.response)).await?;
     }
-    print_body(sent.response.into_body()).await?;
-    if failed && request.verbose {
+    let beginning = print_body(sent.response.into_body()).await?;
+    if refusal.is_some() || failed && request.verbose {
         let explained = pipeline.explain(ready, &sent.issued.credentials, sent.signed_at);
         let (signed, explained) = explained.map_err(Failure::runtime)?;
-        let text = explanation::of(ready, &signed, &explained, &sent.issued.credentials);
-        telemetry::say(&format!("\n{text}"));
+        if failed && request.verbose {
+            let text = explanation::of(ready, &signed, &explained, &sent.issued.credentials);
+            telemetry::say(&format!("\n{text}\n"));
+        }
+        let facts = ready.signed_facts(&explained.canonical_request, sent.signed_at);
+        let meaning = refusal.as_ref().and_then(|head| Meaning::of_answer(head, &beginning, &facts));
+        if let (Some(head), Some(meaning)) = (&refusal, meaning) {
+            telemetry::say(&format!("countersign: {}", explanation::of_meaning(head, &meaning)));
+        }
     }
     Ok(if failed { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
+}
+
+/// Why there is no answer, and what to do about it.
+fn unanswered(error: &ProxyError) -> Failure {
+    let meaning = Meaning::of_error(error);
+    let causes = telemetry::causes(error);
+    let causes = if causes.is_empty() { String::new() } else { format!(": {causes}") };
+    Failure::runtime(format!("{}{causes}\n  tip: {}", meaning.cause, meaning.cure))
 }
 
 /// Credentials, or the reason why there are none.
@@ -88,18 +104,21 @@ fn head(response: &Response<Body>) -> Vec<u8> {
     head
 }
 
-/// Writes the body as it comes. On a terminal it ends a line, so that the prompt begins one; elsewhere not a byte is added.
-async fn print_body(mut body: Body) -> Result<(), Failure> {
+/// Writes the body as it comes, and returns its beginning. On a terminal it ends a line, so that the prompt begins one;
+/// elsewhere not a byte is added.
+async fn print_body(mut body: Body) -> Result<Vec<u8>, Failure> {
     let mut last = b'\n';
+    let mut beginning = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(Failure::runtime)?;
         if let Ok(data) = frame.into_data() {
             last = data.last().copied().unwrap_or(last);
+            beginning.extend_from_slice(&data[..data.len().min(MAX_READ - beginning.len())]);
             print_aside(data).await?;
         }
     }
     if last != b'\n' && io::stdout().is_terminal() {
         print_aside("\n").await?;
     }
-    Ok(())
+    Ok(beginning)
 }

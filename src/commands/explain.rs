@@ -10,6 +10,7 @@ use std::{
 };
 
 use aws_credential_types::Credentials;
+use serde::Deserialize;
 use time::{PrimitiveDateTime, macros::format_description};
 
 use super::{Failure, call, explanation, print_aside, sign_in::until_signal, start_log, typed_request};
@@ -18,12 +19,12 @@ use crate::{
     clock::Clock,
     config::{Arguments, Config, Environment, ExplainConfig},
     credentials::channel,
-    proxy::SigningClient,
+    proxy::{AnswerHead, Meaning, SignedFacts, SigningClient},
     signing::{Computed, compare},
     telemetry::metrics::Metrics,
 };
 
-/// Bytes of a gateway's refusal that are read.
+/// Bytes of a saved answer that are read.
 const MAX_REFUSAL: u64 = 1024 * 1024;
 
 pub(super) async fn run(
@@ -36,7 +37,8 @@ pub(super) async fn run(
     let ExplainConfig { proxy, telemetry, warnings } = Config::for_explain(arguments, environment)?;
     start_log(&telemetry, &warnings)?;
     let clock = Clock::system();
-    let computed = refusal.map(read).transpose()?;
+    let saved = refusal.map(read).transpose()?;
+    let computed = saved.as_deref().and_then(Computed::find);
     let mut credentials = example(computed.as_ref());
     if online {
         let config = Config::for_call(arguments, environment)?;
@@ -57,6 +59,13 @@ pub(super) async fn run(
         text.push('\n');
         text.push_str(&explanation::of_differences(&rows, &credentials));
     }
+    if let (Some(saved), Some(file)) = (&saved, refusal) {
+        match meaning(saved, &ready.signed_facts(&explained.canonical_request, time)) {
+            Some(meaning) => text.push_str(&format!("\n{meaning}")),
+            None if computed.is_some() => {}
+            None => return Err(nothing_known(file)),
+        }
+    }
     print_aside(text).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -70,21 +79,45 @@ fn example(computed: Option<&Computed>) -> Credentials {
     Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", token, None, "example")
 }
 
-fn read(file: &Path) -> Result<Computed, Failure> {
-    let mut text = String::new();
+fn read(file: &Path) -> Result<String, Failure> {
+    let mut text = Vec::new();
     let read = if file == Path::new("-") {
-        io::stdin().lock().take(MAX_REFUSAL).read_to_string(&mut text)
+        io::stdin().lock().take(MAX_REFUSAL).read_to_end(&mut text)
     } else {
-        fs::File::open(file).and_then(|file| file.take(MAX_REFUSAL).read_to_string(&mut text))
+        fs::File::open(file).and_then(|file| file.take(MAX_REFUSAL).read_to_end(&mut text))
     };
     read.map_err(|error| Failure::runtime(format!("--compare {}: {error}", file.display())))?;
-    Computed::find(&text).ok_or_else(|| {
-        Failure::runtime(format!(
-            "--compare {}: no canonical request in it (\"The Canonical String for this request should have \
-             been\")",
-            file.display()
-        ))
-    })
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// What a saved answer means: a gateway's, or one of the proxy itself.
+fn meaning(saved: &str, facts: &SignedFacts) -> Option<String> {
+    let (head, body) = AnswerHead::of_saved(saved);
+    let problem: Option<Problem> = serde_json::from_str(body).ok();
+    if let Some(problem) =
+        problem.filter(|problem| problem.r#type == format!("urn:countersign:{}", problem.code))
+    {
+        return Some(format!("the proxy itself answered ({}): {}\n", problem.code, problem.detail));
+    }
+    let head = head?;
+    let meaning = Meaning::of_answer(&head, body.as_bytes(), facts)?;
+    Some(explanation::of_meaning(&head, &meaning))
+}
+
+fn nothing_known(file: &Path) -> Failure {
+    Failure::runtime(format!(
+        "--compare {}: this is no refusal or failure in the words of a gateway, so that the application may have \
+         answered it\n  tip: save the whole answer with its headers: curl -i",
+        file.display()
+    ))
+}
+
+/// The parts of the proxy's own answer that explain it.
+#[derive(Deserialize)]
+struct Problem {
+    r#type: String,
+    code: String,
+    detail: String,
 }
 
 fn signing_time(computed: &Computed) -> Option<SystemTime> {

@@ -6,7 +6,7 @@ use aws_credential_types::Credentials;
 use http::HeaderValue;
 
 use crate::{
-    proxy::Ready,
+    proxy::{AnswerHead, Meaning, Ready},
     signing::{Explanation, Part, Row, SignedRequest},
 };
 
@@ -72,6 +72,11 @@ pub(super) fn of_differences(rows: &[Row], credentials: &Credentials) -> String 
         several => format!("\n{several} lines differ\n"),
     });
     text
+}
+
+/// What an answer means, in a line, and in the next what to do about it.
+pub(super) fn of_meaning(head: &AnswerHead, meaning: &Meaning) -> String {
+    format!("{}: {}\n  tip: {}\n", head.summary(), meaning.cause, meaning.cure)
 }
 
 fn push(text: &mut String, line: &str) {

@@ -1,7 +1,6 @@
 //! Signing and sending, until there is an answer to pass on.
 
 mod gateway_403;
+pub(super) mod refusal_logger;
 mod retry;
 pub(super) mod send;
-
-pub(super) use gateway_403::RefusalLogger;

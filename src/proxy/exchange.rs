@@ -17,7 +17,9 @@ use tracing::warn;
 
 use super::{
     admission::{Audience, BrowserPolicy, Guard, Refusal},
+    attempt::refusal_logger,
     error::{Client, ErrorFormat, ProxyError},
+    meaning::Meaning,
     outcome::Outcome,
     request::{body::Budget, route::BuildError},
     request_id::RequestId,
@@ -112,7 +114,8 @@ impl Proxy {
         // After a collected body: a client that is slow to send then occupies its connection only, not a place in
         // flight. A body that streams occupies a connection of the upstream from its first byte, and a place with it.
         let _place = self.in_flight.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
-        let sent = self.client.sender.send(&ready, id.as_str(), outcome).await?;
+        let sent = self.client.sender.send(&ready, outcome).await?;
+        let sent = refusal_logger::watch(sent, &ready, id.as_str());
         let mut response = response::rewrite(sent.response, &ready, client_host.as_ref());
         if ready.streamed.is_some() {
             response.extensions_mut().insert(BodyInUse);
@@ -130,10 +133,14 @@ impl Proxy {
             let value: &str = headers.get(header).and_then(|value: &HeaderValue| value.to_str().ok())?;
             (value.len() <= MAX_LOGGED_NAME && value.bytes().all(is_name)).then_some(value)
         };
+        let meaning = Meaning::of_error(&ProxyError::from(refusal.clone()));
         warn!(
             request.id = id.as_str(),
             reason = refusal.reason(),
             detail = %refusal,
+            meaning = meaning.name,
+            cause = meaning.cause,
+            cure = meaning.cure,
             origin = named(header::ORIGIN),
             host = named(header::HOST),
             "request refused"

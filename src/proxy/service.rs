@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 use super::{
     error::ProxyError,
     exchange::{Exchange, Proxy},
+    meaning::Meaning,
     outcome::AnswerMeta,
     request_id::RequestId,
     response::{self, body::Body},
@@ -82,12 +83,14 @@ fn report(error: &ProxyError, id: &RequestId, metrics: &Metrics) {
     if let Some(limit) = error.limit() {
         metrics.reached(limit);
     }
+    let meaning = Meaning::of_error(error);
+    let (name, cure) = (meaning.name, meaning.cure);
     match error {
         ProxyError::Refused(_) => {}
         ProxyError::Upstream(failure) => {
             let cause = crate::telemetry::causes(failure);
             let cause = (!cause.is_empty()).then_some(cause);
-            warn!(request.id = id, error = %failure, cause, "no response from upstream");
+            warn!(request.id = id, error = %failure, cause, meaning = name, cure, "no response from upstream");
         }
         ProxyError::Internal(message) => warn!(request.id = id, error = %message, "internal error"),
         ProxyError::Target(_)
@@ -97,11 +100,20 @@ fn report(error: &ProxyError, id: &RequestId, metrics: &Metrics) {
         | ProxyError::ChunkedSignature
         | ProxyError::UnclearBucket(_)
         | ProxyError::AwsChunked(_) => {
-            warn!(request.id = id, reason = error.code(), detail = %error, "request refused");
+            let (reason, cause) = (error.code(), meaning.cause);
+            warn!(request.id = id, reason, detail = %error, meaning = name, cause, cure, "request refused");
         }
         // A client that is slow or gone knows it, and the refresher has logged why there are no credentials.
         ProxyError::BodyTimeout | ProxyError::BodyIncomplete | ProxyError::Credentials(_) => {
-            debug!(request.id = id, code = error.code(), "request not forwarded");
+            let cause = meaning.cause;
+            debug!(
+                request.id = id,
+                code = error.code(),
+                meaning = name,
+                cause,
+                cure,
+                "request not forwarded"
+            );
         }
     }
 }

@@ -85,7 +85,7 @@ impl SigningClient {
     /// # Errors
     /// When there are no credentials, or the upstream does not answer.
     pub async fn call(&self, ready: &Ready<'_>) -> Result<Sent, ProxyError> {
-        self.sender.send(ready, "", &mut Outcome::default()).await
+        self.sender.send(ready, &mut Outcome::default()).await
     }
 
     /// Signs without sending, and returns what was signed.

@@ -177,7 +177,7 @@ fn quoted(text: &str) -> Option<&str> {
 }
 
 /// The text of an XML element that has no children.
-fn element(text: &str, name: &str) -> Option<String> {
+pub(crate) fn element(text: &str, name: &str) -> Option<String> {
     let after = text.split_once(&format!("<{name}>"))?.1;
     let inner = after.split_once(&format!("</{name}>"))?.0;
     let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#39;", "'")];

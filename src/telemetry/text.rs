@@ -80,7 +80,9 @@ impl FormatLine for Text {
             return self.ready(&time, &fields, writer);
         }
         let level = *event.metadata().level();
-        let explains_request = fields.has("meaning") && fields.has("request.id") && !self.details;
+        // The lines of the proxy's own refusals have a meaning as well, and say themselves what happened.
+        let is_of_gateway = fields.has("meaning") && !fields.has("detail") && !fields.has("error");
+        let explains_request = is_of_gateway && fields.has("request.id") && !self.details;
         let (label, paint) = match level {
             _ if explains_request => ("", Paint::Yellow),
             Level::ERROR => ("error: ", Paint::Red),
@@ -97,6 +99,11 @@ impl FormatLine for Text {
             fields.append_particulars(&mut text);
         }
         left_out.append_to(&mut text);
+        // A detail has what to do in its own sentences.
+        if let Some(cure) = fields.text("cure").filter(|_| !self.details && !fields.has("detail")) {
+            text.push_str("\ntip: ");
+            text.push_str(&printable(cure));
+        }
         let lines = fold_words(&text, INDENT + label.len(), INDENT);
         // A request's line has gone before: what explains it stands below it.
         if explains_request {
@@ -241,12 +248,13 @@ impl Fields {
     const IN_SENTENCE: [&'static str; 5] = ["url", "mistake", "detail", "error", "cause"];
 
     /// Fields that tell requests apart or that programs group by; a person reads the sentence.
-    const FOR_PROGRAMS: [&'static str; 11] = [
+    const FOR_PROGRAMS: [&'static str; 12] = [
         "request.id",
         "upstream.request_id",
         "trace_id",
         "reason",
         "meaning",
+        "cure",
         "origin",
         "host",
         "region",
@@ -272,7 +280,10 @@ impl Fields {
     }
 
     fn append_sentence(&self, text: &mut String) {
-        for part in Self::IN_SENTENCE.iter().filter_map(|name| self.text(name)) {
+        // A detail begins with the cause.
+        let is_said = |name: &&&str| **name == "cause" && self.has("detail");
+        for part in Self::IN_SENTENCE.iter().filter(|name| !is_said(name)).filter_map(|name| self.text(name))
+        {
             text.push_str(": ");
             text.push_str(&printable(part));
         }

@@ -1,64 +1,25 @@
-//! The 403 of a gateway: whether the request may be sent again, and what it means, for the log. The answer itself goes
-//! down untouched.
+//! Whether a gateway's 403 allows another attempt.
 
-mod meaning;
+use http::StatusCode;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Response, StatusCode, header};
-use tracing::warn;
+use crate::proxy::meaning::AnswerHead;
 
-use crate::{
-    proxy::headers::{X_AMZN_ERRORTYPE, X_AMZN_REQUESTID},
-    signing::Scope,
-};
-use meaning::Meaning;
-
-/// A refusal is a line or two, with a canonical request a few kilobytes.
-const MAX_TEXT: usize = 64 * 1024;
-
-/// The headers in which gateways and services number their answers.
-const REQUEST_IDS: [HeaderName; 3] = [
-    X_AMZN_REQUESTID,
-    HeaderName::from_static("apigw-requestid"),
-    HeaderName::from_static("x-amz-request-id"),
-];
-
-/// The headers of a 403 that a gateway may have sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
-    /// `x-amzn-errortype`, without the address that some services append.
-    error_type: Option<String>,
-    request_id: Option<String>,
-    /// Whether the gateway's own request id is there, which no integration's answer has.
-    is_gateways_own: bool,
-    /// Whether the text can be read as it comes.
-    is_plain: bool,
+/// What is wrong with a signed request, where the proxy can correct it and send again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RetryableRefusal {
+    /// The credentials have expired or are not known.
+    Credentials,
+    /// The signing time is too far from the gateway's.
+    Clock,
 }
 
-impl Refused {
-    /// `None` for any other answer, and for a 403 without the marks that gateways leave on theirs.
-    pub(super) fn of<B>(response: &Response<B>) -> Option<Self> {
-        // The status goes first, so that no other answer pays for looking these headers up.
-        if response.status() != StatusCode::FORBIDDEN {
-            return None;
-        }
-        let headers = response.headers();
-        let error_type = text(headers, &X_AMZN_ERRORTYPE);
-        let request_id = REQUEST_IDS.iter().find_map(|name| text(headers, name));
-        let marked = error_type.is_some() || request_id.is_some();
-        marked.then(|| Self {
-            error_type: error_type.map(|error| error.split(':').next().unwrap_or_default().to_owned()),
-            request_id,
-            is_gateways_own: headers.contains_key(X_AMZN_REQUESTID),
-            is_plain: !headers.contains_key(header::CONTENT_ENCODING),
-        })
-    }
-
+impl RetryableRefusal {
     /// Whether the text decides about another attempt: the gateway itself refused, before anything ran.
-    pub(super) fn may_be_retryable(&self) -> bool {
-        self.is_gateways_own
+    pub(super) fn is_possible(head: &AnswerHead) -> bool {
+        head.status() == Some(StatusCode::FORBIDDEN)
+            && head.has_service_request_id()
             && matches!(
-                self.error_type.as_deref(),
+                head.error_type(),
                 Some(
                     "ExpiredTokenException"
                         | "UnrecognizedClientException"
@@ -72,33 +33,22 @@ impl Refused {
     ///
     /// "Missing Authentication Token" in answer to a signed request means a wrong route, and "not authorized"
     /// means policy: neither is among these.
-    pub(super) fn retryable(&self, text: &[u8]) -> Option<RetryableRefusal> {
+    pub(super) fn of(head: &AnswerHead, text: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(text);
-        match self.error_type.as_deref()? {
-            "ExpiredTokenException" => Some(RetryableRefusal::Credentials),
+        match head.error_type()? {
+            "ExpiredTokenException" => Some(Self::Credentials),
             "UnrecognizedClientException" | "InvalidClientTokenId" if text.contains("security token") => {
-                Some(RetryableRefusal::Credentials)
+                Some(Self::Credentials)
             }
             "InvalidSignatureException"
                 if text.contains("Signature expired") || text.contains("Signature not yet current") =>
             {
-                Some(RetryableRefusal::Clock)
+                Some(Self::Clock)
             }
             _ => None,
         }
     }
-}
 
-/// What is wrong with a signed request, where the proxy can correct it and send again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RetryableRefusal {
-    /// The credentials have expired or are not known.
-    Credentials,
-    /// The signing time is too far from the gateway's.
-    Clock,
-}
-
-impl RetryableRefusal {
     /// The label in the metric of retries.
     pub(super) fn reason(self) -> &'static str {
         match self {
@@ -108,64 +58,25 @@ impl RetryableRefusal {
     }
 }
 
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(str::to_owned)
-}
-
-/// Reads along while a refusal goes down, and logs its meaning when it is dropped with the body.
-#[derive(Debug)]
-pub(in crate::proxy) struct RefusalLogger {
-    id: String,
-    refused: Refused,
-    scope: Scope,
-    canonical_request: Vec<u8>,
-    text: Vec<u8>,
-}
-
-impl RefusalLogger {
-    /// A logger for the answer to the request `id`, which was signed for `scope`.
-    pub(super) fn new(id: &str, refused: Refused, scope: Scope, canonical_request: Vec<u8>) -> Self {
-        Self { id: id.to_owned(), refused, scope, canonical_request, text: Vec::new() }
-    }
-
-    /// Reads the next chunk of the body.
-    pub(in crate::proxy) fn observe(&mut self, chunk: &Bytes) {
-        let left = MAX_TEXT.saturating_sub(self.text.len());
-        self.text.extend_from_slice(&chunk[..chunk.len().min(left)]);
-    }
-}
-
-impl Drop for RefusalLogger {
-    fn drop(&mut self) {
-        let text = if self.refused.is_plain { String::from_utf8_lossy(&self.text) } else { "".into() };
-        let ours = String::from_utf8_lossy(&self.canonical_request);
-        let Some(meaning) = Meaning::of(self.refused.error_type.as_deref(), &text, &ours) else { return };
-        // The meaning quotes the upstream, for example its names of headers.
-        let said = meaning::first_line(&meaning.to_string());
-        warn!(
-            request.id = (!self.id.is_empty()).then_some(self.id.as_str()),
-            upstream.request_id = self.refused.request_id,
-            meaning = meaning.name(),
-            region = self.scope.region.one(),
-            region_set = self.scope.region.set(),
-            service = self.scope.service,
-            "the gateway refused the request: {said}"
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderValue, Response};
 
     use super::*;
 
-    fn retryable(error_type: &'static str, text: &str) -> Option<RetryableRefusal> {
+    fn head(status: StatusCode, fields: &[(&'static str, &'static str)]) -> Option<AnswerHead> {
         let mut response = Response::new(());
-        *response.status_mut() = StatusCode::FORBIDDEN;
-        response.headers_mut().insert("x-amzn-requestid", HeaderValue::from_static("id"));
-        response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(error_type));
-        Refused::of(&response).filter(Refused::may_be_retryable)?.retryable(text.as_bytes())
+        *response.status_mut() = status;
+        for (name, value) in fields {
+            response.headers_mut().insert(*name, HeaderValue::from_static(value));
+        }
+        AnswerHead::of(&response)
+    }
+
+    fn retryable(error_type: &'static str, text: &str) -> Option<RetryableRefusal> {
+        let fields = [("x-amzn-requestid", "id"), ("x-amzn-errortype", error_type)];
+        let head = head(StatusCode::FORBIDDEN, &fields).filter(RetryableRefusal::is_possible)?;
+        RetryableRefusal::of(&head, text.as_bytes())
     }
 
     #[test]
@@ -207,70 +118,18 @@ mod tests {
     }
 
     #[test]
-    fn a_403_without_the_gateways_request_id_is_the_backends() {
-        let mut response = Response::new(());
-        *response.status_mut() = StatusCode::FORBIDDEN;
-        response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static("ExpiredTokenException"));
-        assert!(!Refused::of(&response).expect("a 403 with a type").may_be_retryable());
-    }
-
-    fn refused(status: StatusCode, fields: &[(&'static str, &'static str)]) -> Option<Refused> {
-        let mut response = Response::new(());
-        *response.status_mut() = status;
-        for (name, value) in fields {
-            let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
-            response.headers_mut().insert(name, value);
-        }
-        Refused::of(&response)
-    }
-
-    fn marks(error_type: Option<&str>, request_id: Option<&str>, is_plain: bool) -> Refused {
-        let (error_type, request_id) = (error_type.map(str::to_owned), request_id.map(str::to_owned));
-        Refused { error_type, is_gateways_own: request_id.as_deref() == Some("1"), request_id, is_plain }
-    }
-
-    #[test]
-    fn a_403_is_a_gateways_by_the_marks_that_it_leaves() {
-        let error_type = ("x-amzn-errortype", "AccessDeniedException:http://internal.amazon.com/");
-        for (fields, expected) in [
-            (&[][..], None),
-            (&[("content-type", "application/json")], None),
-            (&[("x-amzn-requestid", "1")], Some(marks(None, Some("1"), true))),
-            (&[("apigw-requestid", "2")], Some(marks(None, Some("2"), true))),
-            (&[("x-amz-request-id", "3")], Some(marks(None, Some("3"), true))),
-            (&[error_type], Some(marks(Some("AccessDeniedException"), None, true))),
-            (
-                &[error_type, ("content-encoding", "gzip")],
-                Some(marks(Some("AccessDeniedException"), None, false)),
-            ),
+    fn only_a_403_with_the_gateways_request_id_is_retryable() {
+        let error_type = ("x-amzn-errortype", "ExpiredTokenException");
+        for (status, id, expected) in [
+            (403, "x-amzn-requestid", true),
+            (403, "apigw-requestid", false),
+            (403, "x-other", false),
+            (401, "x-amzn-requestid", false),
+            (500, "x-amzn-requestid", false),
         ] {
-            assert_eq!(refused(StatusCode::FORBIDDEN, fields), expected, "{fields:?}");
-            assert_eq!(refused(StatusCode::UNAUTHORIZED, fields), None, "{fields:?}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_is_read_in_all_its_pieces_up_to_a_limit() {
-        let scope = Scope { region: "eu-west-1".into(), service: "execute-api".to_owned() };
-        let mut logger = RefusalLogger::new("id", marks(None, Some("1"), true), scope, Vec::new());
-        for piece in ["User: ", "x is not ", "authorized"] {
-            logger.observe(&Bytes::from_static(piece.as_bytes()));
-        }
-        assert_eq!(logger.text, b"User: x is not authorized");
-        logger.observe(&Bytes::from(vec![b'a'; MAX_TEXT]));
-        logger.observe(&Bytes::from_static(b"more"));
-        assert_eq!(logger.text.len(), MAX_TEXT);
-    }
-
-    #[test]
-    fn no_other_status_is_a_refusal() {
-        for status in [StatusCode::OK, StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED] {
-            let mut response = Response::new(());
-            *response.status_mut() = status;
-            for (name, value) in [("x-amzn-requestid", "id"), ("x-amzn-errortype", "ExpiredTokenException")] {
-                response.headers_mut().insert(name, HeaderValue::from_static(value));
-            }
-            assert_eq!(Refused::of(&response), None, "{status}");
+            let status = StatusCode::from_u16(status).expect("a status");
+            let head = head(status, &[(id, "1"), error_type]).expect("a head with a type");
+            assert_eq!(RetryableRefusal::is_possible(&head), expected, "{status} {id}");
         }
     }
 }

@@ -8,10 +8,7 @@ use std::{
 use http::{HeaderMap, Response};
 use tokio::time::sleep;
 
-use super::{
-    gateway_403::{RefusalLogger, Refused, RetryableRefusal},
-    retry::Attempts,
-};
+use super::{gateway_403::RetryableRefusal, retry::Attempts};
 use crate::{
     clock::{self, Clock},
     credentials::{
@@ -20,6 +17,7 @@ use crate::{
     },
     proxy::{
         error::ProxyError,
+        meaning::AnswerHead,
         outcome::Outcome,
         request::{plan::Ready, streamed_body::StreamedBody},
         response::body::{Body, peek},
@@ -75,14 +73,11 @@ impl Sender {
 
     /// Signs and sends until there is an answer to pass on, within what [`Attempts`] allows.
     ///
-    /// `id` marks lines in the log.
-    ///
     /// # Errors
     /// When there are no credentials, or the upstream does not answer.
     pub(in crate::proxy) async fn send(
         &self,
         ready: &Ready<'_>,
-        id: &str,
         outcome: &mut Outcome,
     ) -> Result<Sent, ProxyError> {
         let mut attempts = Attempts::new(&ready.unsigned.method);
@@ -113,13 +108,13 @@ impl Sender {
                 },
             };
             outcome.answered(&response);
-            let refused = Refused::of(&response);
+            let refused = AnswerHead::of(&response).filter(RetryableRefusal::is_possible);
             // Such a refusal comes from the gateway itself, before anything ran: repeating the request is safe for
             // any method.
-            let response = if refused.as_ref().is_some_and(Refused::may_be_retryable) {
+            let response = if let Some(refused) = refused {
                 let received = self.clock.local();
                 let (text, response) = peek(response, self.idle_timeout).await;
-                let retryable = refused.as_ref().and_then(|refused| refused.retryable(&text));
+                let retryable = RetryableRefusal::of(&refused, &text);
                 let renewed = match retryable.filter(|&refusal| attempts.allow_once(refusal)) {
                     Some(RetryableRefusal::Credentials) => self.credentials.replacing(&issued).await,
                     Some(RetryableRefusal::Clock) => {
@@ -145,11 +140,7 @@ impl Sender {
             } else {
                 response.map(|body| Body::stream(body, self.idle_timeout))
             };
-            let sent = Sent { response, issued, signed_at };
-            return Ok(match refused {
-                Some(refused) => log_meaning(refused, ready, sent, id),
-                None => sent,
-            });
+            return Ok(Sent { response, issued, signed_at });
         }
     }
 
@@ -208,12 +199,4 @@ fn outgoing(signed: SignedRequest, streamed: Option<StreamedBody>) -> OutgoingRe
             }
         },
     }
-}
-
-/// Arranges for the meaning of a refusal to be logged when its body has gone down.
-fn log_meaning(refused: Refused, ready: &Ready<'_>, sent: Sent, id: &str) -> Sent {
-    let explained = ready.explain(&sent.issued.credentials, sent.signed_at);
-    let canonical = explained.map(|(_, explanation)| explanation.canonical_request).unwrap_or_default();
-    let logger = RefusalLogger::new(id, refused, ready.scope().clone(), canonical);
-    Sent { response: sent.response.map(|body| body.watched_by(logger)), ..sent }
 }

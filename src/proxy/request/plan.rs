@@ -20,10 +20,14 @@ use crate::{
     proxy::{
         error::ProxyError,
         headers,
+        meaning::SignedFacts,
         settings::{PayloadSigning, Settings},
     },
     signing::{Explanation, Payload, PayloadBuilder, Scope, SignedRequest, Unsigned, WireTarget},
 };
+
+/// Carries the API key of a usage plan.
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Decides what each request becomes.
 #[derive(Debug)]
@@ -188,6 +192,22 @@ impl Ready<'_> {
     /// Why the client's side broke the body off, if it did.
     pub(in crate::proxy) fn take_body_failure(&self) -> Option<ProxyError> {
         self.streamed.as_ref()?.take_failure()
+    }
+
+    /// What was signed at `signed_at`, for the meaning of the answer.
+    #[must_use]
+    pub fn signed_facts(&self, canonical_request: &[u8], signed_at: SystemTime) -> SignedFacts {
+        let unsigned = &self.unsigned;
+        SignedFacts {
+            scope: self.scope().clone(),
+            host: String::from_utf8_lossy(unsigned.host.as_bytes()).into_owned(),
+            method: unsigned.method.clone(),
+            path: unsigned.target.as_path_and_query().path().to_owned(),
+            has_base_path: !self.route.mount.base.is_empty(),
+            has_api_key: unsigned.headers.contains_key(X_API_KEY),
+            canonical_request: String::from_utf8_lossy(canonical_request).into_owned(),
+            signed_at,
+        }
     }
 
     /// Signs without sending, and returns what was signed.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::{
     cooperative_yield::CooperativeYield,
-    proxy::{attempt::RefusalLogger, headers},
+    proxy::{attempt::refusal_logger::RefusalLogger, headers},
     upstream::{BrokenBody, UpstreamBody},
 };
 

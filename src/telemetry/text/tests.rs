@@ -90,10 +90,37 @@ fn warnings_are_sentences_that_continue_below_themselves() {
 
 #[test]
 fn the_meaning_of_a_refusal_stands_below_the_line_of_its_request() {
-    let refused =
-        || warn!(request.id = "one", meaning = "denied", region = "r", "the gateway refused the request: x");
-    let lines = written(Text { colour: false, details: false }, refused);
-    assert_eq!(lines, ["         the gateway refused the request: x"]);
+    let lines = written(Text { colour: false, details: false }, || {
+        warn!(
+            request.id = "one",
+            meaning = "denied",
+            cause = "the role Auth is not allowed it: no policy allows it",
+            cure = "add a statement to a policy of the role Auth: {\"Effect\":\"Allow\",\"Action\":\"execute-api:Invoke\"}",
+            region = "r",
+            "the gateway refused the request"
+        );
+    });
+    let expected = [
+        "         the gateway refused the request: the role Auth is not allowed it: no policy allows it",
+        "         tip: add a statement to a policy of the role Auth:",
+        "         {\"Effect\":\"Allow\",\"Action\":\"execute-api:Invoke\"}",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn what_to_do_about_a_failure_of_the_proxy_stands_below_it_unless_its_detail_says_it() {
+    let lines = plain(|| {
+        warn!(
+            request.id = "one",
+            error = "no name",
+            meaning = "upstream-dns",
+            cure = "check it",
+            "no response"
+        );
+        warn!(request.id = "two", detail = "A. B.", meaning = "no-route", cause = "a", cure = "b", "refused");
+    });
+    assert_eq!(lines, ["warning: no response: no name", "tip: check it", "warning: refused: A. B."]);
 }
 
 #[test]
