@@ -7,6 +7,9 @@ mod admission;
 mod attempt;
 mod error;
 mod exchange;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod meaning;
 mod outcome;
@@ -19,13 +22,6 @@ mod signing_client;
 mod worker_proxies;
 
 pub use access_log::{AccessLog, AccessLogLayer};
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub mod fuzzing {
-    //! Doors to parsers for fuzz targets.
-
-    pub use super::{admission::fuzzing::*, request::aws_chunked::fuzzing::*};
-}
 pub use admission::{Guard, Refusal, Token};
 pub use attempt::send::Sent;
 pub use error::{ProxyError, no_room};
