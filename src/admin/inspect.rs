@@ -1,0 +1,3 @@
+//! The inspector on the admin listener.
+
+pub mod page;
