@@ -5,19 +5,20 @@ const begin = Date.parse("2026-11-28T14:03:07.120Z");
 
 export function exchange(given = {}) {
   made += 1;
+  const { method = "GET", path = "/orders", query = "limit=20" } = given;
   const headers = [["host", "localhost:8181"], ["accept", "*/*"], ["user-agent", "curl/8.14.1"], ["authorization", "[redacted]"], ...(given.more_headers ?? [])];
   const sent = [["host", "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com"], ["accept", "*/*"], ["user-agent", "curl/8.14.1"], ["x-amz-date", "20261128T140307Z"], ["x-amz-security-token", "[redacted]"], ["authorization", "[redacted]"], ...(given.more_headers ?? [])];
   const upstream = [["content-type", "application/json"], ["content-length", "58"], ["x-amzn-requestid", "6d3f1d0e-2f4b-4b8e-9d0c-0a1b2c3d4e5f"], ["server", "awselb"], ["set-cookie", "[redacted]"]];
   const down = [["content-type", "application/json"], ["content-length", "58"], ["x-amzn-requestid", "6d3f1d0e-2f4b-4b8e-9d0c-0a1b2c3d4e5f"], ["set-cookie", "[redacted]"], ["content-security-policy", "sandbox"]];
-  const canonical = ["GET", "/prod/orders", "limit=20", "accept:*/*", "host:a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "x-amz-date:20261128T140307Z", "x-amz-security-token:[redacted]", "", "accept;host;x-amz-date;x-amz-security-token", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"].join("\n");
+  const canonical = [method, `/prod${path}`, query, "accept:*/*", "host:a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "x-amz-date:20261128T140307Z", "x-amz-security-token:[redacted]", "", "accept;host;x-amz-date;x-amz-security-token", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"];
   const { more_headers, ...rest } = given;
   return {
     id: `0f3c${String(made).padStart(8, "0")}`,
     revision: 1,
     started: new Date(begin + made * 731).toISOString(),
-    method: "GET",
-    path: "/orders",
-    query: "limit=20",
+    method,
+    path,
+    query,
     http: "1.1",
     origin: "upstream",
     status: 200,
@@ -33,7 +34,7 @@ export function exchange(given = {}) {
     sent_headers: sent,
     upstream_headers: upstream,
     response_headers: down,
-    canonical_request: canonical,
+    canonical_request: canonical.join("\n"),
     string_to_sign: "AWS4-HMAC-SHA256\n20261128T140307Z\n20261128/eu-central-1/execute-api/aws4_request\n5d1d3c6a0c9f1f5c1b6a2b9d7f1d2a90c4c38d6f40a1b9b5b1f0e7c2d8a6e4f3",
     request_body: { size: 0 },
     response_body: { text: '{"items":[{"id":"o-1","item":"tea","price":12345678901234567890}],"next":null}', size: 78, truncated: false, media_type: "application/json" },
@@ -51,8 +52,8 @@ export const denied = () =>
     method: "DELETE", path: "/orders/o-17", query: "", status: 403, duration_ms: 61.7,
     meaning: {
       name: "access-denied",
-      cause: "The role “app-authenticated” may not call DELETE /orders/o-17 of this API: no policy of the role allows it.",
-      cure: "Add this statement to a policy of the role, or sign in as a user with another role.",
+      cause: "the role app-authenticated may not call DELETE /orders/o-17: no policy of the role allows it",
+      cure: "add the statement to a policy of the role, or sign in as a user with another role",
       policy, principal: "arn:aws:sts::123456789012:assumed-role/app-authenticated/CognitoIdentityCredentials", action: "execute-api:Invoke",
       resource: "arn:aws:execute-api:eu-central-1:123456789012:a1b2c3d4e5/prod/DELETE/orders/o-17",
     },
@@ -62,13 +63,13 @@ export const differs = () =>
   exchange({
     path: "/search", query: "q=tea%20pot", status: 403, duration_ms: 55.3,
     meaning: {
-      name: "signature-mismatch",
-      cause: "The gateway received a request that differs from the signed one in 2 places.",
-      cure: "Something between Countersign and the API changes the request: look for a forward proxy or a gateway that rewrites the query or the header “accept”.",
+      name: "signature-differs",
+      cause: "the gateway received another request than was signed; these parts differ: query, header accept, header x-trace",
+      cure: "let no hop on the way add parameters to the query or encode it anew",
       difference: [
         { part: "query", ours: "q=tea%20pot", theirs: "q=tea+pot" },
         { part: "header accept", ours: "*/*", theirs: "*/*, text/html" },
-        { part: "header x-trace", ours: null, theirs: "1-5e1b4f" },
+        { part: "header x-trace", theirs: "1-5e1b4f" },
       ],
     },
   });
@@ -78,7 +79,7 @@ export const crossSite = () =>
     method: "POST", path: "/orders", query: "", status: 403, origin: "proxy", code: "cross-site", page_origin: "https://evil.example", duration_ms: 0.4, attempts: [], identity: undefined,
     timing: { queue: null, credentials: null, connect: null, send: null, wait: null, receive: null }, upstream_headers: [], sent_headers: [], upstream_request_id: undefined, canonical_request: undefined, string_to_sign: undefined,
     response_headers: [["content-type", "application/problem+json"], ["proxy-status", "countersign; error=http_request_denied"]],
-    meaning: { name: "cross-site", cause: "A page of https://evil.example sent this request, and that origin is not allowed.", cure: "If the page is yours, start the proxy with --allow-origin https://evil.example." },
+    meaning: { name: "cross-site", cause: "a page of https://evil.example sent this request, and that origin is not allowed", cure: "if the page is yours, add --allow-origin https://evil.example" },
   });
 
 export const retried = () => {

@@ -1,99 +1,75 @@
 "use strict";
-// Two texts beside each other, with what differs between them marked.
+// What was signed beside what the gateway received, with what differs between them marked.
 const difference = (() => {
-  const MAX_LINES = 400;
   const { element } = dom;
 
-  // The nodes of both texts of one line: what lies between the common start and the common end is marked.
-  function markLine(ours, theirs) {
-    const [left, right] = [Array.from(ours), Array.from(theirs)];
+  // Both canonical requests, or only the parts that differ where ours is not known. `entries` are the parts that differ:
+  // {part, ours, theirs}, named as `explain` names them; a side that does not have the part lacks the value.
+  function sideBySide(canonical, entries) {
+    const lines = canonical ? wholeRequests(canonical, entries) : entries.map(partAlone);
+    const sides = [[], []];
+    for (const { part, ours, theirs, differs } of lines) {
+      const nodes = differs ? marked(ours, theirs) : [text.visible(ours), text.visible(theirs)];
+      for (const [side, value] of [ours, theirs].entries()) {
+        if (part !== undefined) sides[side].push(element("span", { class: "line part" }, text.visible(part)));
+        const kind = value === null ? "line absent" : differs ? "line differs" : "line";
+        sides[side].push(element("span", { class: kind }, value === null ? dom.unseen("not there") : nodes[side]));
+      }
+    }
+    return element("div", { class: "pair" }, column("Countersign signed", sides[0]), column("The gateway received", sides[1]));
+  }
+
+  const column = (title, nodes) =>
+    element("div", { class: "side" }, element("h4", {}, title), element("pre", { tabindex: "0", "aria-label": title }, nodes));
+
+  const partAlone = ({ part, ours, theirs }) => ({ part, ours: ours ?? null, theirs: theirs ?? null, differs: true });
+
+  // The lines of a canonical request: method, path, query, headers by name, an empty line, their names, the payload's hash.
+  function wholeRequests(canonical, entries) {
+    const ours = canonical.split("\n");
+    const end = Math.max(3, ours.indexOf("", 3));
+    const left = new Map(entries.map((entry) => [entry.part, entry]));
+    const take = (part) => {
+      const entry = left.get(part);
+      left.delete(part);
+      return entry;
+    };
+    const line = (value, entry, prefix = "") => {
+      if (!entry) return { ours: value, theirs: value, differs: false };
+      return { ours: value, theirs: entry.theirs === undefined || entry.theirs === null ? null : prefix + entry.theirs, differs: true };
+    };
+    const first = ["method", "path", "query"].map((part, index) => line(ours[index] ?? "", take(part)));
+    const headers = ours.slice(3, end).map((header) => {
+      const name = header.split(":", 1)[0];
+      return { name, ...line(header, take(`header ${name}`), `${name}:`) };
+    });
+    const last = ["signed headers", "payload hash"].map((part, index) => line(ours[end + 1 + index] ?? "", take(part)));
+    for (const { part, theirs } of left.values()) {
+      const name = part.replace(/^header /, "");
+      headers.push({ name, ours: null, theirs: `${name}:${theirs ?? ""}`, differs: true });
+    }
+    headers.sort((one, other) => (one.name < other.name ? -1 : one.name > other.name ? 1 : 0));
+    return [...first, ...headers, line("", undefined), ...last];
+  }
+
+  // The nodes of both texts of a line: what lies between the common start and the common end is marked.
+  function marked(ours, theirs) {
+    const sides = [Array.from(ours ?? ""), Array.from(theirs ?? "")];
+    const [left, right] = sides;
     const shorter = Math.min(left.length, right.length);
     let start = 0;
     while (start < shorter && left[start] === right[start]) start += 1;
+    // Values that are both kept secret look alike.
+    if (start === left.length && start === right.length) start = 0;
     let end = 0;
-    while (end < shorter - start && left.at(-1 - end) === right.at(-1 - end)) end += 1;
-    return [left, right].map((characters) => nodesOf(characters, start, end));
+    while (end < shorter - start && start > 0 && left.at(-1 - end) === right.at(-1 - end)) end += 1;
+    return sides.map((characters) => {
+      const piece = (from, to) => text.visible(characters.slice(from, to).join(""));
+      const middle = piece(start, characters.length - end);
+      const mark = middle.length > 0 ? element("mark", {}, middle) : element("mark", { class: "nothing" }, dom.unseen("nothing"));
+      return [piece(0, start), mark, piece(characters.length - end, characters.length)];
+    });
   }
 
-  function nodesOf(characters, start, end) {
-    const piece = (from, to) => text.visible(characters.slice(from, to).join(""));
-    const changed = piece(start, characters.length - end);
-    return [
-      piece(0, start),
-      changed.length > 0 ? element("mark", {}, changed) : element("mark", { class: "nothing" }, dom.unseen("nothing")),
-      piece(characters.length - end, characters.length),
-    ];
-  }
-
-  // Pairs of lines [ours, theirs]; one of them is null where the other text has no such line.
-  function align(ours, theirs) {
-    if (Math.max(ours.length, theirs.length) > MAX_LINES) {
-      const length = Math.max(ours.length, theirs.length);
-      return Array.from({ length }, (_, index) => [ours[index] ?? null, theirs[index] ?? null]);
-    }
-    const common = commonLengths(ours, theirs);
-    const pairs = [];
-    const [onlyOurs, onlyTheirs] = [[], []];
-    const flush = () => {
-      const length = Math.max(onlyOurs.length, onlyTheirs.length);
-      for (let index = 0; index < length; index += 1) pairs.push([onlyOurs[index] ?? null, onlyTheirs[index] ?? null]);
-      onlyOurs.length = onlyTheirs.length = 0;
-    };
-    let [i, j] = [0, 0];
-    while (i < ours.length || j < theirs.length) {
-      if (i < ours.length && j < theirs.length && ours[i] === theirs[j]) {
-        flush();
-        pairs.push([ours[i++], theirs[j++]]);
-      } else if (j >= theirs.length || (i < ours.length && common[i + 1][j] >= common[i][j + 1])) onlyOurs.push(ours[i++]);
-      else onlyTheirs.push(theirs[j++]);
-    }
-    flush();
-    return pairs;
-  }
-
-  // The lengths of the longest common subsequences of the ends of both lists.
-  function commonLengths(ours, theirs) {
-    const lengths = Array.from({ length: ours.length + 1 }, () => new Uint16Array(theirs.length + 1));
-    for (let i = ours.length - 1; i >= 0; i -= 1) {
-      for (let j = theirs.length - 1; j >= 0; j -= 1) {
-        lengths[i][j] = ours[i] === theirs[j] ? lengths[i + 1][j + 1] + 1 : Math.max(lengths[i + 1][j], lengths[i][j + 1]);
-      }
-    }
-    return lengths;
-  }
-
-  // Two blocks of lines that scroll on their own.
-  function blocks(ours, theirs) {
-    const [left, right] = [[], []];
-    for (const [mine, other] of align(ours.split("\n"), theirs.split("\n"))) {
-      const same = mine === other;
-      const marked = same ? [text.visible(mine), text.visible(other)] : markLine(mine ?? "", other ?? "");
-      for (const [side, line, nodes] of [[left, mine, marked[0]], [right, other, marked[1]]]) {
-        const kind = line === null ? "line absent" : same ? "line" : "line differs";
-        side.push(element("span", { class: kind }, line === null ? "" : nodes));
-      }
-    }
-    return pair("Countersign signed", left, "The gateway received", right);
-  }
-
-  function pair(leftTitle, left, rightTitle, right) {
-    const side = (title, nodes) =>
-      element("div", { class: "side" }, element("h4", {}, title), element("pre", { tabindex: "0", "aria-label": title }, nodes));
-    return element("div", { class: "pair" }, side(leftTitle, left), side(rightTitle, right));
-  }
-
-  // The parts of a request that differ, each with both values.
-  function parts(entries) {
-    const [left, right] = [[], []];
-    for (const { part, ours, theirs } of entries) {
-      const [mine, other] = markLine(ours ?? "", theirs ?? "");
-      for (const [side, value, nodes] of [[left, ours, mine], [right, theirs, other]]) {
-        const shown = value === undefined || value === null ? element("mark", { class: "nothing" }, "not there") : nodes;
-        side.push(element("span", { class: "line part" }, text.visible(part)), element("span", { class: "line differs" }, shown));
-      }
-    }
-    return pair("Countersign signed", left, "The gateway received", right);
-  }
-
-  return { blocks, parts };
+  return { sideBySide };
 })();

@@ -76,8 +76,7 @@ const list = (() => {
     rows.append(fresh);
     dropOldest();
     number();
-    if (following) scroll.scrollTop = scroll.scrollHeight;
-    else unread += added;
+    if (!following) unread += added;
     report();
     if (records.has(awaited)) {
       const id = awaited;
@@ -168,13 +167,8 @@ const list = (() => {
     onlyRefusals = refusalsOnly;
     for (const record of records.values()) show(record);
     number();
-    keepInView();
+    if (!following) records.get(selected)?.row.scrollIntoView({ block: "nearest" });
     report();
-  }
-
-  function keepInView() {
-    if (following) scroll.scrollTop = scroll.scrollHeight;
-    else records.get(selected)?.row.scrollIntoView({ block: "nearest" });
   }
 
   function setPaused(value) {
@@ -238,8 +232,16 @@ const list = (() => {
     if (following) unread = 0;
     report();
   });
-  // Rows change their height with the width of the list.
-  new ResizeObserver(keepInView).observe(scroll);
+  // Observers run when the layout is known: to ask for it earlier would compute it twice in a frame.
+  const follow = () => {
+    if (following) scroll.scrollTop = scroll.scrollHeight;
+  };
+  new ResizeObserver(follow).observe(grid);
+  new ResizeObserver(() => {
+    // Rows change their height with the width of the list.
+    if (!following) records.get(selected)?.row.scrollIntoView({ block: "nearest" });
+    follow();
+  }).observe(scroll);
   newest.addEventListener("click", () => {
     scroll.scrollTop = scroll.scrollHeight;
   });

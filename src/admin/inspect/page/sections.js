@@ -41,22 +41,17 @@ const sections = (() => {
     const { meaning: explained } = exchange;
     if (!explained) return null;
     const { name, cause, cure, policy, difference: differing, principal, action, resource } = explained;
-    const theirs = explained.canonical_request;
-    const sideBySide =
-      typeof theirs === "string" && typeof exchange.canonical_request === "string"
-        ? difference.blocks(exchange.canonical_request, theirs)
-        : differing?.length > 0 && difference.parts(differing);
-    const skew = typeof explained.skew_seconds === "number" ? `${explained.skew_seconds} s` : explained.skew_seconds;
-    const expected = typeof explained.expected === "object" ? JSON.stringify(explained.expected) : explained.expected;
+    const skew = explained.skew_seconds;
+    const ahead = typeof skew === "number" ? `${Math.abs(skew)} s ${skew < 0 ? "behind" : "ahead"}` : undefined;
     return element(
       "section",
       { class: "meaning", "aria-label": "Meaning" },
       element("p", { class: "name" }, text.visible(name)),
-      element("p", { class: "cause" }, text.visible(cause)),
-      cure && element("p", { class: "cure" }, text.visible(cure)),
-      pairs([["Role or user", principal], ["Action", action], ["Resource", resource], ["Clock differs by", skew], ["Expected", expected]]),
+      element("p", { class: "cause" }, text.visible(text.sentence(cause))),
+      cure && element("p", { class: "cure" }, text.visible(text.sentence(cure))),
+      pairs([["Role or user", principal], ["Action", action], ["Resource", resource], ["Signing clock", ahead], ["Expected", explained.expected]]),
       policy && [element("h3", {}, "Policy statement that would allow it"), copyable("policy statement", text.formattedJson(policy) ?? policy)],
-      sideBySide && [element("h3", {}, "What differs"), sideBySide],
+      differing?.length > 0 && [element("h3", {}, "What differs"), difference.sideBySide(exchange.canonical_request, differing)],
     );
   }
 

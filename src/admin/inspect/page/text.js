@@ -73,6 +73,13 @@ const text = (() => {
 
   const target = (exchange) => `${exchange.path ?? ""}${exchange.query ? `?${exchange.query}` : ""}`;
 
+  // A clause as a sentence. A first word that is a name in code, such as `x-amz-date`, stays as it is.
+  function sentence(clause) {
+    const words = String(clause ?? "").trim();
+    const start = /^\p{Ll}+[ ,]/u.test(words) ? words[0].toUpperCase() + words.slice(1) : words;
+    return /[\p{L}\p{N})"'”\]}]$/u.test(start) ? `${start}.` : start;
+  }
+
   // JSON with one value a line, or null where `body` is not JSON. Only white space changes: numbers keep their digits
   // and repeated keys stay. `partial` allows a text that was cut off.
   function formattedJson(body, { partial = false } = {}) {
@@ -101,5 +108,5 @@ const text = (() => {
     return written;
   }
 
-  return { visible, plain, duration, size, timeOfDay, target, formattedJson };
+  return { visible, plain, sentence, duration, size, timeOfDay, target, formattedJson };
 })();
