@@ -7,6 +7,7 @@ import { join } from "node:path";
 
 import { check, launch, pause, results, tools } from "./harness.mjs";
 import { stagedAdmin } from "./inspector/admin.mjs";
+import { openInspector, toast, until } from "./inspector/driver.mjs";
 import * as staged from "./inspector/staged.mjs";
 
 const kind = process.argv[2];
@@ -15,66 +16,18 @@ const downloads = mkdtempSync(join(tmpdir(), "countersign-har-"));
 const browser = await launch(kind);
 console.log(await browser.version());
 
-// Evaluates `probe` in the page until it gives something true.
-async function until(page, probe, ...args) {
-  for (let tries = 0; tries < 100; tries += 1) {
-    const found = await page.evaluate(probe, ...args);
-    if (found) return found;
-    await pause(50);
-  }
-  throw new Error(`never true: ${probe} ${JSON.stringify(args)}\n${await page.evaluate(() => document.body.innerText.slice(0, 300))}`);
-}
-
 // A page of a new admin listener that has `exchanges`; `hash` replaces its token.
-async function inspector(exchanges = [], { hash, width = 1280 } = {}) {
+async function inspector(exchanges = [], { hash, width } = {}) {
   const admin = await stagedAdmin();
   admin.stage(...exchanges);
-  const context = await browser.createBrowserContext({ downloadBehavior: { policy: "allow", downloadPath: downloads } });
-  const page = await context.newPage();
-  await page.setViewport({ width, height: 800 });
-  const dialogs = [];
-  page.on("dialog", (dialog) => dialogs.push(dialog.message()) && dialog.dismiss());
-  await page.evaluateOnNewDocument(() => {
-    window.violations = [];
-    window.copied = [];
-    document.addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective} ${event.sample} ${event.blockedURI}`));
-    const write = navigator.clipboard.writeText.bind(navigator.clipboard);
-    navigator.clipboard.writeText = (text) => window.copied.push(text) && write(text);
-  });
-  await page.goto(`${admin.url}${hash ?? `#${admin.token}`}`);
-  if (hash === undefined) await until(page, (count) => document.querySelectorAll("#rows .row").length === count, Math.min(exchanges.length, 500));
-  return {
-    admin,
-    page,
-    text: (selector) => page.$eval(selector, (element) => element.innerText),
-    ids: () => page.$$eval("#rows .row:not([hidden])", (rows) => rows.map((row) => row.dataset.id)),
-    selected: () => page.evaluate(() => document.querySelector('#rows [aria-selected="true"]')?.dataset.id),
-    async open(exchange) {
-      await page.evaluate((id) => document.querySelector(`[data-id="${id}"]`).scrollIntoView({ block: "center" }), exchange.id);
-      await page.click(`[data-id="${exchange.id}"] .c-path`);
-      await until(page, () => document.querySelector(".s-request") !== null);
-      if (exchange.canonical_request) await until(page, () => document.querySelector(".s-bodies") !== null);
-    },
-    async press(...keys) {
-      for (const key of keys) await page.keyboard.press(key);
-    },
-    async filter(words) {
-      await page.$eval("#filter", (box, value) => {
-        box.value = value;
-        box.dispatchEvent(new Event("input", { bubbles: true }));
-      }, words);
-    },
-    async end() {
-      const violations = await page.evaluate(() => window.violations);
-      await context.close();
-      admin.close();
-      assert.deepEqual(violations, [], "violations of the content security policy");
-      assert.deepEqual(dialogs, [], "dialogs that a script opened");
-    },
+  const seen = await openInspector(browser, `${admin.url}${hash ?? `#${admin.token}`}`, { downloads, width });
+  if (hash === undefined) await until(seen.page, (count) => document.querySelectorAll("#rows .row").length === count, Math.min(exchanges.length, 500));
+  const end = async () => {
+    await seen.end();
+    admin.close();
   };
+  return { ...seen, admin, end };
 }
-
-const toast = (seen, words) => until(seen.page, (text) => document.getElementById("toast").innerText.includes(text), words);
 
 await check("without a token the page says what to type, and asks for nothing", async () => {
   const seen = await inspector([], { hash: "" });
@@ -321,7 +274,7 @@ await check("the feed pauses, is cleared, and comes back after it has broken off
   await seen.page.click("#clear");
   await until(seen.page, () => document.getElementById("empty").innerText.startsWith("No requests yet."));
   seen.admin.disconnect();
-  await until(seen.page, () => /^disconnected since \d\d:\d\d:\d\d, connecting again$/.test(document.getElementById("state").innerText));
+  await until(seen.page, () => /^disconnected since \d\d:\d\d:\d\d$/.test(document.getElementById("state").innerText));
   const missed = staged.exchange();
   seen.admin.stage(missed);
   await until(seen.page, () => document.getElementById("state").innerText === "live");
@@ -347,6 +300,27 @@ await check("hostile requests, answers and explanations stay text", async () => 
   assert.equal(await seen.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, "a long line does not widen the page");
   await seen.page.click(".s-bodies [aria-pressed]");
   assert.match(await seen.text('[aria-label="response body"]'), /^\{"a":"/);
+  await seen.end();
+});
+
+await check("an exchange that lacks parts is shown as far as it goes", async () => {
+  const bare = { id: "bare", revision: 1 };
+  const odd = [
+    bare,
+    { ...bare, id: "refused-head", method: "", path: "", query: null, origin: "proxy", status: 400, state: "complete", code: "bad-request", attempts: [], request_headers: [], timing: null },
+    { ...staged.exchange(), id: "empty-meaning", meaning: { name: "x" }, identity: { username: null, identity_id: "i" }, request_body: null, response_body: {} },
+    { ...staged.exchange(), id: "empty-difference", meaning: { name: "x", cause: "a", cure: "b", difference: [], policy: "no JSON" }, canonical_request: "" },
+    { ...staged.exchange(), id: "odd-difference", meaning: { name: "x", cause: "a", cure: "b", difference: [{ part: "query" }, { part: "else", ours: "1" }] }, canonical_request: "GET\n/" },
+    { ...staged.exchange(), id: "no-time", started: "never", duration_ms: null, timing: {}, attempts: [{ number: 1, error: "refused" }] },
+  ];
+  const seen = await inspector(odd);
+  for (const exchange of odd) {
+    await seen.page.click(`[data-id="${exchange.id}"]`);
+    await until(seen.page, (id) => detail.current()?.id === id && document.querySelector(".detail-head") !== null, exchange.id);
+    await pause(100);
+  }
+  assert.equal(await seen.text("#state"), "live");
+  assert.equal(await seen.text(".detail-note"), "");
   await seen.end();
 });
 

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use sha2::{Digest, Sha256};
 
 /// The document, with its style and its scripts inside.
-pub static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+pub(super) static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let styled = INDEX.replace(STYLE_LINK, &format!("<style>{STYLE}</style>"));
     SCRIPTS.iter().fold(styled, |document, (name, script)| {
         document.replace(&script_link(name), &format!("<script>{script}</script>"))
@@ -19,7 +19,7 @@ pub static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 ///
 /// Nothing loads but this document's own style and scripts, known by their hashes; no text becomes markup or script
 /// (Trusted Types without a policy); requests go to the admin listener only.
-pub static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let scripts: Vec<String> = SCRIPTS.iter().map(|(_, script)| hash(script)).collect();
     let policy = format!(
         "default-src 'none'; script-src {}; style-src {}; img-src data:; connect-src 'self'; base-uri 'none'; \
@@ -89,9 +89,20 @@ mod tests {
 
     #[test]
     fn no_element_or_attribute_needs_what_the_policy_forbids() {
-        assert!(!INDEX.contains(" style=") && !INDEX.contains("javascript:"), "inline styles and script URLs");
+        assert!(
+            !INDEX.contains(" style=") && !INDEX.contains("javascript:"),
+            "inline styles and script URLs"
+        );
         for (name, script) in SCRIPTS {
-            for sink in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "srcdoc"] {
+            for sink in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "new Function",
+                "srcdoc",
+            ] {
                 assert!(!script.contains(sink), "{name} uses {sink}");
             }
         }

@@ -82,7 +82,7 @@ const actions = (() => {
     const exchange = await whole();
     if (!exchange) return;
     // The form says what is missing.
-    if (missingBody(exchange) || isRedacted(text.target(exchange))) return edit();
+    if (missingBody(exchange)) return edit();
     if (!SAFE.has(exchange.method) && !(await confirmed(exchange.method, text.target(exchange)))) return;
     await send({ id: exchange.id });
   }
@@ -112,7 +112,7 @@ const actions = (() => {
     byId("edit-path").value = text.target(exchange);
     byId("edit-headers").value = kept.join("\n");
     byId("edit-body").value = exchange.request_body?.text ?? "";
-    note("edit-path-note", isRedacted(text.target(exchange)) && "Secrets in the path or query were not kept: replace %5Bredacted%5D.");
+    note("edit-path-note", isRedacted(text.target(exchange)) && "Secrets were not kept: replace %5Bredacted%5D. A query parameter that still has it is left out.");
     note("edit-left-out", leftOut.length > 0 && `Left out, because their values are not kept: ${leftOut.map(text.plain).join(", ")}.`);
     note("edit-body-note", missingBody(exchange));
     byId("edit-problem").textContent = "";

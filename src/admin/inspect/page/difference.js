@@ -16,7 +16,18 @@ const difference = (() => {
         sides[side].push(element("span", { class: kind }, value === null ? dom.unseen("not there") : nodes[side]));
       }
     }
-    return element("div", { class: "pair" }, column("Countersign signed", sides[0]), column("The gateway received", sides[1]));
+    const columns = [column("Countersign signed", sides[0]), column("The gateway received", sides[1])];
+    scrollTogether(columns.map((side) => side.querySelector("pre")));
+    return element("div", { class: "pair" }, columns);
+  }
+
+  function scrollTogether([left, right]) {
+    const follow = (leader, follower) =>
+      leader.addEventListener("scroll", () => {
+        follower.scrollTo(leader.scrollLeft, leader.scrollTop);
+      });
+    follow(left, right);
+    follow(right, left);
   }
 
   const column = (title, nodes) =>

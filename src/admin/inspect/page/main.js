@@ -17,8 +17,8 @@
     const words = { live: "live", connecting: "connecting", refused: "not connected" };
     const at = since && text.timeOfDay(since).slice(0, 8);
     byId("state").dataset.state = kind;
-    byId("state").title = kind === "disconnected" ? reason : "";
-    byId("state-text").textContent = kind === "disconnected" ? `disconnected since ${at}, connecting again` : words[kind];
+    byId("state").title = kind === "disconnected" ? `${reason} The page connects again by itself.` : "";
+    byId("state-text").textContent = kind === "disconnected" ? `disconnected since ${at}` : words[kind];
     byId("notice").hidden = kind !== "refused";
     if (kind === "refused") notice("The proxy does not accept this page's token", reason, OPEN_IT);
     if (kind === "live" && isPaused()) showPaused(true);

@@ -5,6 +5,7 @@ const text = (() => {
   // and paragraph separators, variation selectors of the tag block, and surrogates without their other half.
   const HIDDEN =
     /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\p{Surrogate}]+/gu;
+  const PLAIN = /^[\x20-\x7e]*$/;
   const MAX_MARKS = 4000;
   const MAX_FORMATTED = 512 * 1024;
   const MAX_INDENT = 24;
@@ -21,6 +22,7 @@ const text = (() => {
   // The nodes of `value` in which hidden characters are marked escapes. Line breaks and tabs stay in a block.
   function visible(value, { block = false } = {}) {
     const whole = String(value ?? "");
+    if (PLAIN.test(whole)) return [whole];
     const nodes = [];
     let from = 0;
     let marks = 0;
