@@ -44,7 +44,8 @@ try {
   await page.goto(url);
   await until(page, () => document.getElementById("state").innerText === "live");
   for (const [method, path, rest] of REQUESTS) await (await fetch(proxy + path, { method, ...rest })).arrayBuffer();
-  await until(page, (count) => document.querySelectorAll("#rows .row").length === count, REQUESTS.length);
+  // The sandbox has sent a request of its own.
+  await until(page, (count) => [...document.querySelectorAll("#rows .figure")].filter((figure) => figure.innerText !== "").length === count, REQUESTS.length + 1);
   const draw = async (name) => {
     for (const scheme of ["light", "dark"]) {
       await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);

@@ -41,8 +41,10 @@ const filter = (() => {
     is: `one of ${Object.keys(STATES).join(", ")}`,
   };
 
+  const identityOf = ({ identity }) => identity?.username ?? identity?.identity_id ?? "";
+
   const searchable = (exchange) =>
-    [exchange.method, text.target(exchange), exchange.status, exchange.meaning?.name, exchange.code, exchange.id]
+    [exchange.method, text.target(exchange), exchange.status, exchange.meaning?.name, exchange.code, identityOf(exchange), exchange.request_id]
       .filter((part) => part !== undefined && part !== null)
       .join(" ")
       .toLowerCase();
@@ -74,5 +76,5 @@ const filter = (() => {
     return { test: (exchange) => tests.some((test) => test(exchange)) };
   }
 
-  return { parse, searchable, isRefused };
+  return { parse, searchable, isRefused, identityOf };
 })();

@@ -96,7 +96,7 @@ const list = (() => {
     const row = element(
       "div",
       { role: "row", class: "row", tabindex: "-1", "aria-selected": "false", "data-id": exchange.id },
-      cell("time"), cell("method"), cell("path"), cell("status"), cell("origin"), cell("duration", bar, figure), cell("meaning"),
+      cell("time"), cell("method"), cell("path"), cell("status"), cell("origin"), cell("identity"), cell("duration", bar, figure), cell("meaning"),
     );
     const record = { exchange, row, cells, bar, figure, searched: "" };
     update(record, exchange);
@@ -117,6 +117,7 @@ const list = (() => {
     dom.replace(cells.path, replay, text.visible(exchange.path), query);
     dom.replace(cells.status, statusText(exchange));
     dom.replace(cells.origin, originText(exchange));
+    dom.replace(cells.identity, text.visible(filter.identityOf(exchange)));
     const milliseconds = exchange.duration_ms;
     figure.textContent = exchange.state === "active" ? "" : text.duration(milliseconds);
     const share = typeof milliseconds === "number" ? Math.min(1, Math.log1p(Math.max(0, milliseconds)) / MAX_LOG) : 0;

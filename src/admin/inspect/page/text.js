@@ -22,7 +22,7 @@ const text = (() => {
   // The nodes of `value` in which hidden characters are marked escapes. Line breaks and tabs stay in a block.
   function visible(value, { block = false } = {}) {
     const whole = String(value ?? "");
-    if (PLAIN.test(whole)) return [whole];
+    if (PLAIN.test(whole)) return whole === "" ? [] : [whole];
     const nodes = [];
     let from = 0;
     let marks = 0;
