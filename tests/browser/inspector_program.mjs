@@ -174,6 +174,56 @@ try {
     assert.equal((await fetch(`${admin}/inspect/feed`)).status, 401, "the token is needed without a page as well");
   });
 
+  await check("no form, image, frame or other name of a page of another origin gets through to the admin listener", async () => {
+    const rows = (await seen.ids()).length;
+    api.requests.length = 0;
+    const { port } = new URL(admin);
+    const context = await browser.createBrowserContext();
+    const visit = async (act, ...args) => {
+      const page = await context.newPage();
+      await page.goto(`http://evil.test:${evilPort}/`);
+      await page.evaluate(act, ...args).catch(() => {});
+      return page;
+    };
+    const opened = [];
+    for (const name of ["localhost", "127.0.0.1", "[::1]", "localhost.", "[::ffff:127.0.0.1]"]) {
+      const base = `http://${name}:${port}`;
+      for (const path of ["/quitquitquit", "/inspect/clear", "/inspect/replay"]) {
+        const submit = (action) => {
+          const form = Object.assign(document.createElement("form"), { method: "post", enctype: "text/plain", action });
+          form.append(Object.assign(document.createElement("input"), { name: '{"id":"', value: 'x"}' }));
+          document.body.append(form);
+          form.submit();
+        };
+        opened.push(visit(submit, base + path));
+      }
+      const embed = (at, bearer) => {
+        for (const path of ["/inspect/feed", "/inspect/har", "/status", `/inspect#${bearer}`]) {
+          for (const tag of ["img", "script", "iframe"]) document.body.append(Object.assign(document.createElement(tag), { src: at + path }));
+        }
+        new WebSocket(`${at.replace("http", "ws")}/inspect/feed`);
+        return fetch(`${at}/quitquitquit`, { method: "POST", mode: "no-cors" });
+      };
+      opened.push(visit(embed, base, token));
+    }
+    const pages = await Promise.all(opened);
+    await pause(1000);
+    for (const page of pages) {
+      const at = page.url();
+      if (at.includes(`:${port}/`)) assert.match(await page.evaluate(() => document.body.innerText), /cross-site|host-not-allowed/, at);
+    }
+    const rebound = await context.newPage();
+    // Firefox has no document for such an answer.
+    const answer = await rebound.goto(`http://evil.test:${port}/inspect#${token}`).catch((error) => ({ error }));
+    if (answer.error) assert.match(String(answer.error), /NS_ERROR_NET_ERROR_RESPONSE/);
+    else assert.deepEqual([answer.status(), (await answer.json()).code], [403, "host-not-allowed"]);
+    await context.close();
+    assert.deepEqual(paths(), []);
+    assert.equal((await seen.ids()).length, rows, "nothing was cleared");
+    assert.equal(sandbox.exitCode, null, "nothing ended the program");
+    assert.equal((await fetch(`${admin}/readyz`)).status, 200, "nor drains it");
+  });
+
   await check("all is cleared, and nothing was blocked or ran that should not have", async () => {
     await seen.page.click("#clear");
     await until(seen.page, () => document.querySelectorAll("#rows .row").length === 0);
