@@ -273,12 +273,17 @@ await check("the feed pauses, is cleared, and comes back after it has broken off
   await until(seen.page, () => document.getElementById("count").innerText === "3 requests");
   await seen.page.click("#clear");
   await until(seen.page, () => document.getElementById("empty").innerText.startsWith("No requests yet."));
+  const kept = staged.exchange();
+  seen.admin.stage(kept);
+  await until(seen.page, (id) => document.querySelector(`[data-id="${id}"]`) !== null, kept.id);
+  await seen.open(kept);
   seen.admin.disconnect();
   await until(seen.page, () => /^disconnected since \d\d:\d\d:\d\d$/.test(document.getElementById("state").innerText));
   const missed = staged.exchange();
   seen.admin.stage(missed);
   await until(seen.page, () => document.getElementById("state").innerText === "live");
   await until(seen.page, (id) => document.querySelector(`[data-id="${id}"]`) !== null, missed.id);
+  assert.equal(await seen.selected(), kept.id, "what was selected stays so");
   seen.admin.token = "the program has started again";
   seen.admin.disconnect();
   await until(seen.page, () => document.getElementById("notice").innerText.includes("countersign inspect"));

@@ -95,7 +95,7 @@ const list = (() => {
     const figure = element("span", { class: "figure" });
     const row = element(
       "div",
-      { role: "row", class: "row", tabindex: "-1", "aria-selected": "false", "data-id": exchange.id },
+      { role: "row", class: "row", tabindex: "-1", "aria-selected": String(exchange.id === selected), "data-id": exchange.id },
       cell("time"), cell("method"), cell("path"), cell("status"), cell("origin"), cell("identity"), cell("duration", bar, figure), cell("meaning"),
     );
     const record = { exchange, row, cells, bar, figure, searched: "" };
@@ -183,6 +183,7 @@ const list = (() => {
     records.clear();
     rows.replaceChildren();
     unread = 0;
+    following = true;
     number();
     report();
   }
