@@ -55,7 +55,8 @@ fuzz seconds="60":
             -max_total_time={{ seconds }} -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
     done
 
-# Pages of other origins against the guard, in headless Chromium, and a Vite dev server in front of the proxy
+# Pages of other origins against the guard, a Vite dev server in front of the proxy, and the inspector's page, in
+# headless Chromium and Firefox
 browser:
     tests/browser/run
 
@@ -87,9 +88,11 @@ instructions *flags:
 settings:
     cargo test --quiet --test documentation -- --ignored write_the_settings_document
 
-# The picture in the README, from a session of the sandbox in a pseudo-terminal; needs python3 and script
+# The pictures in the documents, from sessions of the sandbox: in a pseudo-terminal (needs python3 and script), and its
+# inspector in Chromium
 picture:
     docs/picture/make
+    node docs/picture/inspector.mjs
 
 # The recipes of docs/dev-servers.md, from the document's own text; needs python3, node, npm; nginx, Caddy
 dev-servers *recipes:

@@ -1,6 +1,7 @@
 //! The admin listener: liveness, readiness, metrics, status. It never shares the data port.
 
 mod guard;
+pub mod inspect;
 
 use std::{
     sync::Arc,

@@ -61,6 +61,7 @@ export function recorder(documents = {}) {
       requests.push({ method: request.method, url: request.url, headers: request.headers, body });
       const document = documents[request.url];
       if (document) {
+        response.statusCode = document.status ?? 200;
         for (const [name, value] of Object.entries(document.headers)) response.setHeader(name, value);
         response.end(document.body);
         return;
