@@ -15,6 +15,7 @@ use std::{
     error::Error,
     fmt::Write,
     io::{self, IsTerminal},
+    sync::OnceLock,
 };
 
 use tracing::{Level, Metadata};
@@ -64,6 +65,15 @@ pub(crate) const READY: &str = "countersign::ready";
 /// The target of the lines that report lost lines.
 const LOST: &str = "countersign::lost";
 
+/// Whether the log is text on a terminal, so that what is in it goes to a person and into no file.
+static IS_FOR_A_PERSON: OnceLock<bool> = OnceLock::new();
+
+/// Whether the log is text on a terminal.
+#[must_use]
+pub fn is_for_a_person() -> bool {
+    IS_FOR_A_PERSON.get().copied().unwrap_or(false)
+}
+
 /// Starts logging for the whole process, to stderr: through the queue of [`open_log`] if it is open, else directly.
 ///
 /// # Errors
@@ -75,6 +85,8 @@ pub fn start(settings: &Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
         LogFormat::Text => true,
         LogFormat::Auto => is_terminal,
     };
+    // A second start fails below.
+    let _ = IS_FOR_A_PERSON.set(text && is_terminal);
     let level = EnvFilter::try_new(&settings.level)?;
     let details = level.max_level_hint().is_none_or(|level| level > LevelFilter::INFO);
     let text = text.then_some(Text { colour: settings.colour, details });

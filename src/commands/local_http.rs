@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::downstream::listener::Listen;
+use crate::downstream::listener::{Listen, reachable};
 
 /// Bytes of an answer that are read.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -46,16 +46,6 @@ pub(super) async fn get(
         }
     };
     timeout(deadline, exchange).await.map_err(|_| "no answer within the deadline")?
-}
-
-/// A wildcard is listened on, not connected to.
-pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 async fn exchange(

@@ -72,6 +72,7 @@ fn app_settings(config: SandboxConfig, sandbox: &Sandbox) -> Result<app::Setting
         admin_listen: config.admin_listen,
         credentials: credentials_settings(sandbox)?,
         proxy,
+        inspector: config.inspector,
         aws_http: crate::aws_http::Settings::default(),
         #[cfg(feature = "otlp")]
         spans: config.spans,

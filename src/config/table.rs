@@ -107,6 +107,7 @@ impl Setting {
             (Use::Exec, "listen") => Some("localhost:0"),
             (Use::Exec, "admin-listen") => Some("off"),
             (Use::Exec | Use::Credentials, "log-level") => Some("warn"),
+            (Use::Sandbox, "inspect") => Some("bodies"),
             _ => self.default,
         }
     }

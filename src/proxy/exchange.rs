@@ -61,8 +61,8 @@ impl Proxy {
         request: Request<Incoming>,
         endpoints: &Endpoints,
         id: &RequestId,
+        mut outcome: Outcome,
     ) -> Exchange {
-        let mut outcome = Outcome::default();
         let (parts, body) = request.into_parts();
         let (result, audience) = match self.guard.admit(&parts, endpoints) {
             Err(refusal) => {
@@ -88,6 +88,9 @@ impl Proxy {
         let planner = &self.client.planner;
         let plan = planner.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
         let ready = plan.with_body(self.budget.collect(body).await?);
+        if let Some(recording) = &outcome.recording {
+            recording.received(&ready.unsigned.headers, ready.unsigned.payload.chunks());
+        }
         // After the body: a client that is slow to send then occupies its connection only, not a place in flight.
         let _place = self.in_flight.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
         let sent = self.client.sender.send(&ready, id.as_str(), outcome).await?;

@@ -9,14 +9,15 @@ use std::{
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use serde_json::json;
 use tower::Service;
 use tracing::{debug, warn};
 
 use super::{
     error::ProxyError,
     exchange::{Exchange, Proxy},
-    outcome::AnswerMeta,
-    request_id::RequestId,
+    outcome::{AnswerMeta, Outcome},
+    request_id::{RequestContext, RequestId},
     response::{self, body::Body},
     worker_proxies::ProxyHandle,
 };
@@ -56,13 +57,17 @@ impl Service<Request<Incoming>> for Forward {
     }
 }
 
-async fn answer(proxy: &Proxy, endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {
-    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    let Exchange { result, outcome, audience } = proxy.exchange(request, endpoints, &id).await;
+async fn answer(proxy: &Proxy, endpoints: &Endpoints, mut request: Request<Incoming>) -> Response<Body> {
+    let RequestContext { id, recording } = request.extensions_mut().remove().unwrap_or_default();
+    let outcome = Outcome { recording, ..Outcome::default() };
+    let Exchange { result, outcome, audience } = proxy.exchange(request, endpoints, &id, outcome).await;
     let (mut response, code) = match result {
         Ok(response) => (response, None),
         Err(error) => {
             report(&error, &id, proxy.metrics());
+            if let Some(recording) = &outcome.recording {
+                recording.explain(json!({ "name": error.code(), "cause": error.to_string() }));
+            }
             let mut response = error.response(id.as_str());
             // A client that may not ask could otherwise hold its connection by sending requests and reading no answers.
             response.extensions_mut().insert(ShortAnswer);

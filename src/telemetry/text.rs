@@ -161,6 +161,9 @@ impl Text {
         if let Some(admin) = fields.text("admin") {
             row("admin", &printable(admin))?;
         }
+        if let Some(inspector) = fields.text("inspector") {
+            row("inspector", &printable(inspector))?;
+        }
         Ok(())
     }
 

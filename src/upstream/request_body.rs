@@ -129,6 +129,12 @@ impl UploadProgress {
         self.sent().remaining == 0
     }
 
+    /// When the kernel took the last byte; `None` if it has not yet.
+    pub(super) fn completed_at(&self) -> Option<Instant> {
+        let sent = self.sent();
+        (sent.remaining == 0).then_some(sent.at)
+    }
+
     /// When the kernel last took some of the body; `None` if it has taken all.
     pub(super) fn last_sent(&self) -> Option<Instant> {
         let sent = self.sent();

@@ -26,6 +26,7 @@ use countersign::{
     credentials::{self, AuthFlow, Cognito, IdentityPool, Login, RoleChoice, UserPool, channel::Receiver},
     downstream::listener::Listen,
     forward_proxy::ForwardProxies,
+    inspector,
     proxy::{GuardSettings, Limits, Resolver, RouteSettings, Settings as ProxySettings, Timeouts},
     sandbox::{self, Faults, Sandbox},
     shutdown::{self, Trigger},
@@ -332,6 +333,7 @@ fn settings(sandbox: &Sandbox) -> app::Settings {
             forward_proxies: ForwardProxies::default(),
             resolver: Resolver::system(),
         },
+        inspector: inspector::Settings::default(),
         aws_http: countersign::aws_http::Settings::default(),
         #[cfg(feature = "otlp")]
         spans: None,

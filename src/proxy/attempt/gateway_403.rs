@@ -5,9 +5,11 @@ mod meaning;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use serde_json::json;
 use tracing::warn;
 
 use crate::{
+    inspector::Recording,
     proxy::headers::{X_AMZN_ERRORTYPE, X_AMZN_REQUESTID},
     signing::Scope,
 };
@@ -120,12 +122,19 @@ pub(in crate::proxy) struct RefusalLogger {
     scope: Scope,
     canonical_request: Vec<u8>,
     text: Vec<u8>,
+    recording: Option<Recording>,
 }
 
 impl RefusalLogger {
     /// A logger for the answer to the request `id`, which was signed for `scope`.
-    pub(super) fn new(id: &str, refused: Refused, scope: Scope, canonical_request: Vec<u8>) -> Self {
-        Self { id: id.to_owned(), refused, scope, canonical_request, text: Vec::new() }
+    pub(super) fn new(
+        id: &str,
+        refused: Refused,
+        scope: Scope,
+        canonical_request: Vec<u8>,
+        recording: Option<Recording>,
+    ) -> Self {
+        Self { id: id.to_owned(), refused, scope, canonical_request, text: Vec::new(), recording }
     }
 
     /// Reads the next chunk of the body.
@@ -140,6 +149,9 @@ impl Drop for RefusalLogger {
         let text = if self.refused.is_plain { String::from_utf8_lossy(&self.text) } else { "".into() };
         let ours = String::from_utf8_lossy(&self.canonical_request);
         let Some(meaning) = Meaning::of(self.refused.error_type.as_deref(), &text, &ours) else { return };
+        if let Some(recording) = &self.recording {
+            recording.explain(json!({ "name": meaning.name(), "cause": meaning.to_string() }));
+        }
         // The meaning quotes the upstream, for example its names of headers.
         let said = meaning::first_line(&meaning.to_string());
         warn!(
@@ -251,7 +263,7 @@ mod tests {
     #[test]
     fn a_refusal_is_read_in_all_its_pieces_up_to_a_limit() {
         let scope = Scope { region: "eu-west-1".to_owned(), service: "execute-api".to_owned() };
-        let mut logger = RefusalLogger::new("id", marks(None, Some("1"), true), scope, Vec::new());
+        let mut logger = RefusalLogger::new("id", marks(None, Some("1"), true), scope, Vec::new(), None);
         for piece in ["User: ", "x is not ", "authorized"] {
             logger.observe(&Bytes::from_static(piece.as_bytes()));
         }

@@ -6,10 +6,11 @@ use std::{
 };
 
 use http::{HeaderMap, Response};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     gateway_403::{RefusalLogger, Refused, RetryableRefusal},
+    recorded::{self, Observed},
     retry::Attempts,
 };
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
         channel::{Receiver, Unavailable},
         provider::IssuedCredentials,
     },
+    inspector::{Phase, Recording},
     proxy::{
         error::ProxyError,
         outcome::Outcome,
@@ -87,23 +89,32 @@ impl Sender {
     ) -> Result<Sent, ProxyError> {
         let mut attempts = Attempts::new(&ready.unsigned.method);
         // At once, unless the credentials are in their last minute or gone: then it waits for the refresher.
-        let mut issued = self.credentials.valid().await?;
+        let mut issued = self.credentials(outcome).await?;
+        let mut reason = None;
         loop {
             outcome.attempts += 1;
             // Before signing: a later reading would hide a change of the clock that the signature does not know yet.
             let signing = Signing { offset: self.clock.offset_millis(), sent: self.clock.local() };
             let signed_at = self.clock.now();
-            let signed = self.sign(ready, &issued, signed_at)?;
+            let signed =
+                self.sign(ready, &issued, signed_at, outcome.recording.as_ref().zip(Some(reason)))?;
             let upstream = &ready.route.upstream;
-            let response = match upstream.send(outgoing(signed), attempts.needs_newer_than()).await {
+            let mut observed = Observed::begin(outcome.recording.as_ref());
+            let timeline = observed.as_mut().map(Observed::timeline);
+            let sent = upstream.send(outgoing(signed), attempts.needs_newer_than(), timeline).await;
+            if let Some(observed) = observed {
+                observed.end(sent.as_ref().err());
+            }
+            let response = match sent {
                 Ok(response) => response,
                 Err(failure) => match attempts.after_failure(&failure, rand::random()) {
                     None => return Err(failure.error.into()),
                     Some(retry) => {
                         self.metrics.retried(retry.reason);
+                        reason = Some(retry.reason);
                         sleep(retry.pause).await;
                         // Failing to connect takes seconds, in which credentials can end.
-                        issued = self.credentials.valid().await?;
+                        issued = self.credentials(outcome).await?;
                         continue;
                     }
                 },
@@ -125,6 +136,7 @@ impl Sender {
                 };
                 if let (Some(refusal), Some(renewed)) = (retryable, renewed) {
                     self.metrics.retried(refusal.reason());
+                    reason = Some(refusal.reason());
                     issued = renewed;
                     continue;
                 }
@@ -141,10 +153,19 @@ impl Sender {
             };
             let sent = Sent { response, issued, signed_at };
             return Ok(match refused {
-                Some(refused) => log_meaning(refused, ready, sent, id),
+                Some(refused) => log_meaning(refused, ready, sent, id, outcome.recording.clone()),
                 None => sent,
             });
         }
+    }
+
+    /// Valid credentials, and the time that they took in the record.
+    async fn credentials(&self, outcome: &Outcome) -> Result<Arc<IssuedCredentials>, Unavailable> {
+        let Some(recording) = &outcome.recording else { return self.credentials.valid().await };
+        let began = Instant::now();
+        let issued = self.credentials.valid().await;
+        recording.took(Phase::Credentials, began.elapsed());
+        issued
     }
 
     fn sign(
@@ -152,8 +173,12 @@ impl Sender {
         ready: &Ready<'_>,
         issued: &IssuedCredentials,
         time: SystemTime,
+        recording: Option<(&Recording, Option<&'static str>)>,
     ) -> Result<SignedRequest, ProxyError> {
         let _timer = self.metrics.signing();
+        if let Some((recording, reason)) = recording {
+            return recorded::sign(ready, issued, time, recording, reason);
+        }
         let signed = ready.route.signer(&ready.unsigned).sign(&ready.unsigned, &issued.credentials, time);
         signed.map_err(|error| ProxyError::Internal(error.to_string().into()))
     }
@@ -201,9 +226,15 @@ fn outgoing(signed: SignedRequest) -> OutgoingRequest {
 }
 
 /// Arranges for the meaning of a refusal to be logged when its body has gone down.
-fn log_meaning(refused: Refused, ready: &Ready<'_>, sent: Sent, id: &str) -> Sent {
+fn log_meaning(
+    refused: Refused,
+    ready: &Ready<'_>,
+    sent: Sent,
+    id: &str,
+    recording: Option<Recording>,
+) -> Sent {
     let explained = ready.explain(&sent.issued.credentials, sent.signed_at);
     let canonical = explained.map(|(_, explanation)| explanation.canonical_request).unwrap_or_default();
-    let logger = RefusalLogger::new(id, refused, ready.scope().clone(), canonical);
+    let logger = RefusalLogger::new(id, refused, ready.scope().clone(), canonical, recording);
     Sent { response: sent.response.map(|body| body.watched_by(logger)), ..sent }
 }
