@@ -18,6 +18,7 @@ use std::{
     sync::OnceLock,
 };
 
+use time::OffsetDateTime;
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
     EnvFilter, Layer,
@@ -72,6 +73,18 @@ static IS_FOR_A_PERSON: OnceLock<bool> = OnceLock::new();
 #[must_use]
 pub fn is_for_a_person() -> bool {
     IS_FOR_A_PERSON.get().copied().unwrap_or(false)
+}
+
+/// The lines of a request that another process has served, as its log has them: the `request` itself from the fields of
+/// its line, and what explains it. Either may have been printed before.
+#[must_use]
+pub fn recorded_request(
+    colour: bool,
+    time: OffsetDateTime,
+    request: Option<Vec<(&'static str, String)>>,
+    explanation: Option<&str>,
+) -> String {
+    Text { colour, details: false }.recorded(time, request, explanation).expect("a String takes everything")
 }
 
 /// Starts logging for the whole process, to stderr: through the queue of [`open_log`] if it is open, else directly.

@@ -218,7 +218,7 @@ impl Redaction {
 
     /// The canonical request or the string to sign, in which each header is a line.
     pub(super) fn canonical(&self, text: &[u8], known: &KnownSecrets) -> String {
-        self.text(String::from_utf8_lossy(text).into_owned(), Place::Headers, known)
+        self.text(String::from_utf8_lossy(text).into_owned(), Place::Body, known)
     }
 }
 

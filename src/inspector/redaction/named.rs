@@ -29,28 +29,26 @@ pub(super) struct NamedValues<'a> {
     place: Place,
     redaction: &'a Redaction,
     at: usize,
-    has_encoded: bool,
+    /// The next encoded `=` at or behind `at`, once it has been looked for.
+    encoded: Option<usize>,
     /// Up to where a field `value` belongs to a secret name that was the value of a field `name`.
     pair_until: usize,
 }
 
 impl<'a> NamedValues<'a> {
     pub(super) fn new(text: &'a [u8], place: Place, redaction: &'a Redaction) -> Self {
-        let has_encoded = memmem::find(text, b"%3D").is_some() || memmem::find(text, b"%3d").is_some();
-        Self { text, place, redaction, at: 0, has_encoded, pair_until: 0 }
+        Self { text, place, redaction, at: 0, encoded: encoded_separator(text, 0), pair_until: 0 }
     }
 
     /// The next `=`, `:`, `>` or encoded `=`: where it stands and how long it is.
-    fn separator(&self) -> Option<(usize, usize)> {
+    fn separator(&mut self) -> Option<(usize, usize)> {
         let rest = self.text.get(self.at..)?;
         let plain = memchr3(b'=', b':', b'>', rest).map(|found| (self.at + found, 1));
-        if !self.has_encoded {
-            return plain;
+        // Looked for again only when it has been passed: a text may have many separators and one of these.
+        if self.encoded.is_some_and(|encoded| encoded < self.at) {
+            self.encoded = encoded_separator(self.text, self.at);
         }
-        let upper = memmem::find(rest, b"%3D");
-        let encoded = upper.into_iter().chain(memmem::find(rest, b"%3d")).min();
-        let encoded = encoded.map(|found| (self.at + found, 3));
-        plain.into_iter().chain(encoded).min()
+        plain.into_iter().chain(self.encoded.map(|encoded| (encoded, 3))).min()
     }
 
     fn is_secret(&self, name: &str, is_parameter: bool) -> bool {
@@ -130,6 +128,13 @@ impl<'a> NamedValues<'a> {
         Found { value: begin..begin + length, is_structure: false }
     }
 
+    /// The value behind the last separator, as far as a name may be long.
+    fn short_value(&self, separator: u8) -> Range<usize> {
+        let end = self.text.len().min(self.at + 2 * MAX_NAME);
+        let near = NamedValues { text: &self.text[..end], encoded: None, ..*self };
+        near.value(self.at, separator).value
+    }
+
     /// Where a string ends whose opening quote had so many backslashes before it: JSON within JSON has one, within
     /// that three.
     fn end_of_string(&self, start: usize, quote: u8, slashes: usize) -> usize {
@@ -185,11 +190,15 @@ impl Iterator for NamedValues<'_> {
                 }
                 continue;
             }
+            // The value of a whole header has been decided about by its name.
+            if self.place == Place::Headers && separator == b':' && is_header_name(&self.text[..at]) {
+                continue;
+            }
             let name = self.name_before(at);
             let is_value_of_pair = at < self.pair_until && (name == "value" || name == "values");
             if !is_value_of_pair && !self.is_secret(&name, separator != b':') {
                 if matches!(name.as_str(), "name" | "key" | "header" | "headername") {
-                    let value = self.value(self.at, separator).value;
+                    let value = self.short_value(separator);
                     if value.len() <= MAX_NAME && self.is_secret(&normal(&self.text[value.clone()]), true) {
                         self.pair_until = value.end + MAX_PAIR_GAP;
                     }
@@ -209,6 +218,22 @@ impl Iterator for NamedValues<'_> {
 fn is_empty(value: &[u8]) -> bool {
     matches!(value.trim_ascii(), b"" | b"null" | b"true" | b"false" | b"[]" | b"{}")
         || value == MARK.as_bytes()
+}
+
+fn encoded_separator(text: &[u8], from: usize) -> Option<usize> {
+    let rest = text.get(from..)?;
+    let mut escapes = memmem::find_iter(rest, b"%3");
+    escapes.find(|&escape| matches!(rest.get(escape + 2), Some(b'D' | b'd'))).map(|found| from + found)
+}
+
+/// Whether the last line of a text is a name so far.
+fn is_header_name(text: &[u8]) -> bool {
+    let name = text
+        .iter()
+        .rev()
+        .take_while(|&&byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    let length = name.count();
+    length == text.len() || text[text.len() - length - 1] == b'\n'
 }
 
 fn is_name(text: &[u8], at: usize) -> bool {

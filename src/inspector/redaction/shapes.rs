@@ -27,21 +27,24 @@ const MIN_KEY_ID: usize = 16;
 const MAX_USER_INFO: usize = 512;
 
 /// `text` with `mark` in the place of each secret.
-pub(super) fn removed(mut text: String, mark: &str) -> String {
-    for (needle, find) in SHAPES {
-        let mut from = 0;
-        while let Some(found) = memmem::find(&text.as_bytes()[from..], needle.as_bytes()) {
-            let at = from + found;
-            match find(&text, at) {
-                Some(secret) => {
-                    from = secret.start + mark.len();
-                    text.replace_range(secret, mark);
-                }
-                None => from = at + needle.len(),
-            }
-        }
+pub(super) fn removed(text: String, mark: &str) -> String {
+    SHAPES.into_iter().fold(text, |text, shape| without(text, shape, mark))
+}
+
+fn without(text: String, (needle, find): Shape, mark: &str) -> String {
+    let (mut replaced, mut copied) = (String::new(), 0);
+    for at in memmem::find_iter(text.as_bytes(), needle) {
+        let Some(secret) = find(&text, at).filter(|secret| secret.start >= copied) else { continue };
+        // The ends are at ASCII bytes, which are boundaries of characters.
+        replaced.push_str(text.get(copied..secret.start).unwrap_or_default());
+        replaced.push_str(mark);
+        copied = secret.end;
     }
-    text
+    if copied == 0 {
+        return text;
+    }
+    replaced.push_str(text.get(copied..).unwrap_or_default());
+    replaced
 }
 
 fn run(text: &str, from: usize, belongs: impl Fn(u8) -> bool) -> usize {
