@@ -115,7 +115,7 @@ pub struct ExplainConfig {
     pub warnings: Vec<String>,
 }
 
-/// What `healthcheck` and `wait` need.
+/// What `healthcheck`, `inspect` and `wait` need.
 #[derive(Clone, Debug)]
 pub struct HealthcheckConfig {
     /// The admin listener of the running proxy.
@@ -242,7 +242,7 @@ impl Config {
         reader.finish(config())
     }
 
-    /// The configuration of `healthcheck` and `wait`.
+    /// The configuration of `healthcheck`, `inspect` and `wait`.
     pub fn for_healthcheck(
         arguments: &Arguments,
         environment: &Environment,

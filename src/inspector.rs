@@ -3,20 +3,26 @@
 //! Secrets are taken away when something is recorded, not when it is shown. Nothing here knows how a request is served:
 //! the data path holds a [`Recording`] of the current exchange and says what happens.
 
+mod attempt;
 mod body;
 mod command_lines;
 mod feed;
 mod har;
 mod record;
 mod recorder;
+mod recording;
 mod redaction;
+mod replay;
 mod ring;
 
+pub use attempt::{Attempt, Signed};
 pub use command_lines::Client;
 pub use feed::{Feed, Hello};
-pub use har::har;
-pub use record::{Attempt, Begin, Ending, Phase, Signed};
-pub use recorder::{RecordedRequest, Recorder, Recording, Replayable};
+pub use har::{Har, har};
+pub use record::{Begin, Ending, Phase};
+pub use recorder::Recorder;
+pub use recording::Recording;
+pub use replay::{AnnouncedReplay, RecordedRequest};
 
 /// How many exchanges are kept at most.
 pub const MAX_EXCHANGES: usize = 500;

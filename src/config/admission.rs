@@ -263,7 +263,11 @@ impl Reader<'_> {
         if mode.is_none() || !has_no_listener {
             return Some(inspector::Settings { mode, redact });
         }
-        if let Some(place) = self.origin("inspect") {
+        // In exec it is off unless it is set, and the file may be another command's as well.
+        if self.origin("admin-listen").is_none() {
+            self.warnings
+                .push("inspect has no effect while the admin listener is off; set admin-listen".to_owned());
+        } else if let Some(place) = self.origin("inspect") {
             self.problem(
                 place,
                 "needs the admin listener, which is off; set admin-listen, such as localhost:8182",

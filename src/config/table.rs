@@ -74,7 +74,7 @@ pub enum Use {
     Credentials,
     /// `call` and `explain`.
     Call,
-    /// `healthcheck` and `wait`.
+    /// `healthcheck`, `inspect` and `wait`.
     Healthcheck,
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::recorder::RecordedRequest;
+use super::replay::RecordedRequest;
 
 /// How clients reach the proxy.
 #[derive(Clone, Debug)]

@@ -108,7 +108,7 @@ impl Har {
             "httpVersion": version(record),
             "cookies": [],
             "headers": named(fields(&record.request_headers)),
-            "queryString": record.query.as_deref().map(parameters).unwrap_or_default(),
+            "queryString": parameters(record.query.as_deref().unwrap_or_default()),
             "headersSize": -1,
             "bodySize": record.request_body.size,
         });

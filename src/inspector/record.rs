@@ -2,14 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::Instant;
 
 use super::{
+    attempt::RecordedAttempt,
     body::CapturedBody,
-    redaction::{KnownSecrets, Redaction},
+    redaction::{KnownSecrets, Place, Redaction},
 };
 
 /// A request as it has arrived.
@@ -60,48 +61,6 @@ impl Phase {
             Self::Receive => "receive",
         }
     }
-}
-
-/// What was signed for an attempt.
-#[derive(Debug)]
-pub struct Signed<'a> {
-    /// The request's headers at the upstream.
-    pub headers: &'a HeaderMap,
-    /// The canonical request.
-    pub canonical_request: &'a [u8],
-    /// The string to sign.
-    pub string_to_sign: &'a str,
-}
-
-/// An attempt to send the request.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// Why there is another attempt after the one before.
-    pub reason: Option<&'static str>,
-    /// `https://` and the name that is connected to.
-    pub upstream: String,
-    /// The region that is signed for.
-    pub region: String,
-    /// The service that is signed for.
-    pub service: String,
-    /// The last four letters of the access key id.
-    pub access_key_end: String,
-    /// When it was signed, in AWS's time.
-    pub signed_at: Option<SystemTime>,
-}
-
-/// An attempt and what came of it.
-#[derive(Debug)]
-pub(super) struct RecordedAttempt {
-    pub(super) attempt: Attempt,
-    /// The names in the signature.
-    pub(super) signed_headers: String,
-    /// The status of the response.
-    pub(super) status: Option<StatusCode>,
-    /// Why there is none.
-    pub(super) error: Option<String>,
-    /// Whether the connection came from the pool.
-    pub(super) reused: Option<bool>,
 }
 
 /// How an exchange ended.
@@ -155,6 +114,53 @@ pub(super) struct Record {
 const OVERHEAD: usize = 2 * size_of::<Record>();
 
 impl Record {
+    /// The record of a request that has just arrived; the ring gives it its number.
+    pub(super) fn new(request: &Begin<'_>, redaction: &Redaction, started: SystemTime) -> Self {
+        let begun = Instant::now();
+        let mut known = KnownSecrets::default();
+        let mut request_headers = redaction.headers(request.headers, &[], &mut known);
+        request_headers.shrink_to_fit();
+        let without_secrets = |text: &str, place| redaction.text(text.to_owned(), place, &known);
+        Self {
+            id: String::new(),
+            request_id: without_secrets(request.request_id, Place::Body),
+            started,
+            begun,
+            method: request.method.map(|method| method.as_str().to_owned()).unwrap_or_default(),
+            path: without_secrets(request.path, Place::Url),
+            query: request.query.map(|query| without_secrets(query, Place::Url)),
+            version: request.version,
+            replay_of: None,
+            ended: None,
+            status: None,
+            origin: None,
+            code: None,
+            duration: None,
+            phases: [None; 6],
+            attempts: Vec::new(),
+            username: None,
+            identity_id: None,
+            upstream_request_id: None,
+            request_headers,
+            sent_headers: String::new(),
+            upstream_headers: String::new(),
+            response_headers: String::new(),
+            canonical_request: String::new(),
+            string_to_sign: String::new(),
+            meaning: None,
+            request_body: CapturedBody::default(),
+            response_body: CapturedBody::default(),
+            known,
+            revision: 0,
+        }
+    }
+
+    /// Removes a header of the request.
+    pub(super) fn remove_request_header(&mut self, removed: &HeaderName) {
+        let kept = fields(&self.request_headers).filter(|(name, _)| *name != removed.as_str());
+        self.request_headers = kept.map(|(name, value)| format!("{name}: {value}\n")).collect();
+    }
+
     pub(super) fn add(&mut self, phase: Phase, time: Duration) {
         let known = &mut self.phases[phase as usize];
         *known = Some(known.unwrap_or_default() + time);
@@ -203,53 +209,54 @@ impl Record {
 
     /// For the list: without bodies and without what was signed.
     pub(super) fn summary(&self) -> Map<String, Value> {
-        let mut exchange = Map::new();
-        let mut put = |name: &str, value: Value| exchange.insert(name.to_owned(), value);
-        put("id", json!(self.id));
-        put("revision", json!(self.revision));
-        put("request_id", json!(self.request_id));
-        put("started", json!(rfc3339(self.started)));
-        put("method", json!(self.method));
-        put("path", json!(self.path));
-        put("query", json!(self.query));
-        put("http", json!(if self.version == Version::HTTP_10 { "1.0" } else { "1.1" }));
-        put("origin", json!(self.origin));
-        put("status", json!(self.status.map(|status| status.as_u16())));
         let aborted = self.ended.as_ref().and_then(|ended| ended.aborted);
-        put(
-            "state",
-            json!(match (&self.ended, aborted) {
-                (None, _) => "active",
-                (Some(_), None) => "complete",
-                (Some(_), Some(_)) => "aborted",
-            }),
-        );
-        put("bytes_up", json!(self.request_body.size));
-        put("bytes_down", json!(self.response_body.size));
-        put("duration_ms", json!(millis(self.duration.unwrap_or_else(|| self.begun.elapsed()))));
-        put("timing", self.timing());
-        put(
-            "attempts",
-            self.attempts.iter().zip(1..).map(|(attempt, number)| attempt.json(number)).collect(),
-        );
-        put("upstream_request_id", json!(self.upstream_request_id));
-        put("request_headers", pairs(&self.request_headers));
-        put("sent_headers", pairs(&self.sent_headers));
-        put("upstream_headers", pairs(&self.upstream_headers));
-        put("response_headers", pairs(&self.response_headers));
-        put("has_detail", json!(true));
-        let page_origin =
-            fields(&self.request_headers).find(|(name, _)| *name == "origin").map(|(_, value)| value);
+        let state = match (&self.ended, aborted) {
+            (None, _) => "active",
+            (Some(_), None) => "complete",
+            (Some(_), Some(_)) => "aborted",
+        };
+        let attempts = self.attempts.iter().zip(1..).map(|(attempt, number)| attempt.json(number));
+        let mut page_origin = fields(&self.request_headers).filter(|(name, _)| *name == "origin");
+        let present = [
+            ("id", json!(self.id)),
+            ("revision", json!(self.revision)),
+            ("request_id", json!(self.request_id)),
+            ("started", json!(rfc3339(self.started))),
+            ("method", json!(self.method)),
+            ("path", json!(self.path)),
+            ("query", json!(self.query)),
+            ("http", json!(if self.version == Version::HTTP_10 { "1.0" } else { "1.1" })),
+            ("origin", json!(self.origin)),
+            ("status", json!(self.status.map(|status| status.as_u16()))),
+            ("state", json!(state)),
+            ("bytes_up", json!(self.request_body.size)),
+            ("bytes_down", json!(self.response_body.size)),
+            ("duration_ms", json!(millis(self.duration.unwrap_or_else(|| self.begun.elapsed())))),
+            ("timing", self.timing()),
+            ("attempts", attempts.collect()),
+            ("upstream_request_id", json!(self.upstream_request_id)),
+            ("has_detail", json!(true)),
+        ];
         let optional = [
             ("aborted", aborted.map(Value::from)),
             ("code", self.code.map(Value::from)),
-            ("page_origin", page_origin.map(Value::from)),
+            ("page_origin", page_origin.next().map(|(_, value)| value.into())),
             ("replay_of", self.replay_of.as_deref().map(Value::from)),
             ("meaning", self.meaning.clone()),
             ("identity", self.identity()),
         ];
-        exchange.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-        exchange
+        let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let exchange = present.into_iter().chain(self.headers()).chain(optional);
+        exchange.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    fn headers(&self) -> [(&'static str, Value); 4] {
+        [
+            ("request_headers", pairs(&self.request_headers)),
+            ("sent_headers", pairs(&self.sent_headers)),
+            ("upstream_headers", pairs(&self.upstream_headers)),
+            ("response_headers", pairs(&self.response_headers)),
+        ]
     }
 
     fn identity(&self) -> Option<Value> {
@@ -273,39 +280,6 @@ impl Record {
         exchange.insert("request_body".to_owned(), self.request_body.json(redaction, &self.known));
         exchange.insert("response_body".to_owned(), self.response_body.json(redaction, &self.known));
         exchange
-    }
-}
-
-impl RecordedAttempt {
-    fn memory(&self) -> usize {
-        let Attempt { upstream, region, service, access_key_end, .. } = &self.attempt;
-        let texts = [upstream, region, service, access_key_end, &self.signed_headers];
-        size_of::<Self>()
-            + texts.iter().map(|text| text.capacity()).sum::<usize>()
-            + self.error.as_ref().map_or(0, String::capacity)
-    }
-
-    fn json(&self, number: usize) -> Value {
-        let Attempt { reason, upstream, region, service, access_key_end, signed_at } = &self.attempt;
-        let mut attempt = json!({
-            "number": number,
-            "status": self.status.map(|status| status.as_u16()),
-            "upstream": upstream,
-            "connection": self.reused.map(|reused| if reused { "reused" } else { "new" }),
-            "region": region,
-            "service": service,
-            "access_key_id": format!("…{access_key_end}"),
-            "signed_headers": self.signed_headers.split(';').filter(|name| !name.is_empty()).collect::<Vec<_>>(),
-            "signed_at": signed_at.map(rfc3339),
-        });
-        let optional =
-            [("reason", reason.map(Value::from)), ("error", self.error.as_deref().map(Value::from))];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                attempt[name] = value;
-            }
-        }
-        attempt
     }
 }
 

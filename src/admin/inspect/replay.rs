@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header, uri::Pa
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::{
@@ -83,57 +83,44 @@ pub(super) async fn replay(
         Ok(prepared) => prepared,
         Err((status, detail)) => return problem(status, "not-replayable", &detail),
     };
-    if let Some(token) = inspection.client_token.load_full() {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    mark(&mut request, &request_id, inspection.client_token.load_full().as_deref());
+    let announced = inspection.recorder.announce_replay(request_id, &id);
+    let sent = timeout(MAX_WAIT, send(&inspection.data, request)).await;
+    let no_answer = |status, detail: &str| problem(status, "no-answer", detail);
+    match (sent, announced.id()) {
+        (Ok(Ok(status)), Some(id)) => {
+            Json(json!({ "id": id, "status": status.as_u16(), "left_out": left_out })).into_response()
+        }
+        (Ok(Ok(_)), None) => {
+            let detail = "The proxy refused the connection before it read the request.";
+            no_answer(StatusCode::BAD_GATEWAY, detail)
+        }
+        (Ok(Err(error)), _) => {
+            let detail = format!("The proxy's own listener at {} gave no answer: {error}.", inspection.data);
+            no_answer(StatusCode::BAD_GATEWAY, &detail)
+        }
+        (Err(_), _) => no_answer(StatusCode::GATEWAY_TIMEOUT, "The request was not answered in time."),
+    }
+}
+
+/// Adds what the proxy recognises the request by, and what its clients have to present.
+fn mark(request: &mut Request<Full<Bytes>>, request_id: &str, client_token: Option<&SecretString>) {
+    let id = HeaderValue::from_str(request_id).expect("a UUID is visible ASCII");
+    request.headers_mut().insert(X_REQUEST_ID, id);
+    if let Some(token) = client_token {
         let mut value =
             HeaderValue::from_str(token.expose_secret()).expect("a client token is visible ASCII");
         value.set_sensitive(true);
         request.headers_mut().insert(X_COUNTERSIGN_TOKEN, value);
     }
-    let request_id = uuid::Uuid::new_v4().to_string();
-    request
-        .headers_mut()
-        .insert(X_REQUEST_ID, HeaderValue::from_str(&request_id).expect("a UUID is visible ASCII"));
-    let announced = inspection.recorder.announce_replay(request_id, &id);
-    let sent = timeout(MAX_WAIT, send(&inspection.data, request)).await;
-    match (sent, announced.id()) {
-        (Ok(Ok(status)), Some(id)) => {
-            Json(json!({ "id": id, "status": status.as_u16(), "left_out": left_out })).into_response()
-        }
-        (Ok(Err(error)), _) => {
-            let detail = format!("The proxy's own listener at {} gave no answer: {error}.", inspection.data);
-            problem(StatusCode::BAD_GATEWAY, "no-answer", &detail)
-        }
-        (Err(_), _) => {
-            problem(StatusCode::GATEWAY_TIMEOUT, "no-answer", "The request was not answered in time.")
-        }
-        (Ok(Ok(_)), None) => {
-            let detail = "The proxy refused the connection before it read the request.";
-            problem(StatusCode::BAD_GATEWAY, "no-answer", detail)
-        }
-    }
 }
 
 fn prepare(recorded: RecordedRequest, replay: Replay) -> Result<Prepared, (StatusCode, String)> {
-    let bad = |detail: String| (StatusCode::BAD_REQUEST, detail);
-    let conflict = |detail: &str| (StatusCode::CONFLICT, detail.to_owned());
     let mut left_out = Vec::new();
-    let method = replay.method.unwrap_or(recorded.method);
-    let method =
-        Method::from_bytes(method.as_bytes()).map_err(|_| bad(format!("{method:?} is not a method.")))?;
-    if method == Method::CONNECT || method == Method::TRACE {
-        return Err(bad(format!("{method} is not forwarded.")));
-    }
+    let method = method(&replay.method.unwrap_or(recorded.method))?;
     let query = recorded.query.map(|query| format!("?{query}")).unwrap_or_default();
-    let target = without_redacted(&replay.path.unwrap_or(recorded.path + &query), &mut left_out);
-    if RecordedRequest::is_redacted(&target) {
-        return Err(conflict(
-            "A secret was taken out of the path. Edit the path and send the request again.",
-        ));
-    }
-    let target: PathAndQuery = match target.parse() {
-        Ok(target) if target_is_absolute(&target) => target,
-        _ => return Err(bad(format!("{target:?} is not a path such as /orders?limit=1."))),
-    };
+    let target = target(&replay.path.unwrap_or(recorded.path + &query), &mut left_out)?;
     let is_body_edited = replay.body.is_some();
     let body = replay.body.or(recorded.body);
     let body = body.ok_or_else(|| conflict("The body was not kept. Enter it and send the request again."))?;
@@ -143,20 +130,17 @@ fn prepare(recorded: RecordedRequest, replay: Replay) -> Result<Prepared, (Statu
     let mut request = Request::new(Full::new(Bytes::from(body)));
     *request.method_mut() = method;
     *request.uri_mut() = target.into();
-    for (name, value) in replay.headers.unwrap_or(recorded.headers) {
-        let name =
-            HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad(format!("{name:?} is not a header.")))?;
-        let is_stale = is_body_edited && name == header::CONTENT_ENCODING;
-        if NOT_REPEATED.contains(&name.as_str()) || is_stale {
+    let headers = replay.headers.unwrap_or(recorded.headers);
+    for (name, value) in &headers {
+        let is_stale = is_body_edited && name.eq_ignore_ascii_case("content-encoding");
+        if is_stale || NOT_REPEATED.iter().any(|known| name.eq_ignore_ascii_case(known)) {
             continue;
         }
-        if RecordedRequest::is_redacted(&value) {
-            left_out.push(name.as_str().to_owned());
-            continue;
+        let (name, value) = field(name, value)?;
+        match value {
+            Some(value) => drop(request.headers_mut().append(name, value)),
+            None => left_out.push(name.as_str().to_owned()),
         }
-        let value = HeaderValue::from_str(&value)
-            .map_err(|_| bad(format!("The value of {name} has a character that a header cannot carry.")))?;
-        request.headers_mut().append(name, value);
     }
     if !request.headers().contains_key(header::HOST) {
         request.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));
@@ -164,8 +148,47 @@ fn prepare(recorded: RecordedRequest, replay: Replay) -> Result<Prepared, (Statu
     Ok(Prepared { request, left_out })
 }
 
-fn target_is_absolute(target: &PathAndQuery) -> bool {
-    target.as_str().starts_with('/')
+fn bad(detail: String) -> (StatusCode, String) {
+    (StatusCode::BAD_REQUEST, detail)
+}
+
+fn conflict(detail: &str) -> (StatusCode, String) {
+    (StatusCode::CONFLICT, detail.to_owned())
+}
+
+fn method(text: &str) -> Result<Method, (StatusCode, String)> {
+    let method =
+        Method::from_bytes(text.as_bytes()).map_err(|_| bad(format!("{text:?} is not a method.")))?;
+    if method == Method::CONNECT || method == Method::TRACE {
+        return Err(bad(format!("{method} is not forwarded.")));
+    }
+    Ok(method)
+}
+
+fn target(text: &str, left_out: &mut Vec<String>) -> Result<PathAndQuery, (StatusCode, String)> {
+    let target = without_redacted(text, left_out);
+    if RecordedRequest::is_redacted(&target) {
+        return Err(conflict(
+            "A secret was taken out of the path. Edit the path and send the request again.",
+        ));
+    }
+    match target.parse::<PathAndQuery>() {
+        Ok(parsed) if target.starts_with('/') => Ok(parsed),
+        _ => Err(bad(format!("{target:?} is not a path such as /orders?limit=1."))),
+    }
+}
+
+/// A header, without its value if that is not known.
+fn field(name: &str, value: &str) -> Result<(HeaderName, Option<HeaderValue>), (StatusCode, String)> {
+    let name =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad(format!("{name:?} is not a header.")))?;
+    if RecordedRequest::is_redacted(value) {
+        return Ok((name, None));
+    }
+    match HeaderValue::from_str(value) {
+        Ok(value) => Ok((name, Some(value))),
+        Err(_) => Err(bad(format!("The value of {name} has a character that a header cannot carry."))),
+    }
 }
 
 /// The target without the parameters whose values are not known.
