@@ -13,8 +13,13 @@ use serde_json::{Value, json};
 use support::{
     Answer, Connection, Proxy, Running, Setup,
     http::{get, request},
+    program::{self, Program},
     soon,
     upstream::{FINE, Upstream},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
 };
 
 fn recording(mode: Mode) -> Setup {
@@ -577,10 +582,64 @@ fn around<'a>(text: &'a str, secret: &str) -> &'a str {
 #[tokio::test]
 async fn a_proxy_on_a_socket_replays_over_it() {
     let folder = tempfile::tempdir().expect("a folder");
-    let listen = Listen::Unix(folder.path().join("proxy.sock"));
+    let path = folder.path().join("proxy.sock");
+    let listen = Listen::Unix(path.clone());
     let Running { proxy, sandbox: _sandbox } =
         recording(Mode::Heads).proxy(move |settings| settings.listen = listen).start().await;
+    let mut stream = UnixStream::connect(&path).await.expect("a connection");
+    stream.write_all(b"GET /x HTTP/1.0\r\nhost: localhost\r\n\r\n").await.expect("an open connection");
+    stream.read_to_end(&mut Vec::new()).await.expect("a clean end");
     let viewer = Viewer::of(&proxy).await;
-    let replay = viewer.post("/inspect/replay", json!({ "id": "0-0" })).await;
-    assert_eq!(replay.status, 404);
+    let first = viewer.exchange(ended).await;
+    let socket = format!("--unix-socket {}", path.display());
+    assert!(first["curl"].as_str().is_some_and(|line| line.contains(&socket)), "{}", first["curl"]);
+    let replay = viewer.post("/inspect/replay", json!({ "id": first["id"] })).await.json();
+    assert_eq!(replay["status"], 200);
+    assert_eq!(viewer.detail(&replay).await["replay_of"], first["id"]);
+}
+
+#[tokio::test]
+async fn the_command_prints_the_page_and_follows_until_the_proxy_ends() {
+    let (sandbox, folder) = (program::sandbox().await, program::folder());
+    let mut serve = program::serve(&sandbox, folder.path());
+    serve.env("COUNTERSIGN_INSPECT", "heads");
+    let serve = Program::start(serve);
+    let (url, admin) = (serve.logged("ready", "url").await, serve.logged("ready", "admin").await);
+    let shown = serve.logged("ready", "inspector").await;
+    assert_eq!(shown, format!("{admin}/inspect (open it with `countersign inspect`)"));
+    let address = admin.trim_start_matches("http://").to_owned();
+    let inspect =
+        |flags: &[&str]| program::command(&[&["inspect", "--admin-listen", &address], flags].concat());
+    let page = program::run(inspect(&[])).await;
+    let token =
+        page.stdout.trim().strip_prefix(&format!("{admin}/inspect#")).expect("the page's URL").to_owned();
+    assert_eq!((token.len(), page.code), (43, Some(0)), "{page:?}");
+    let (text, json) = (Program::start(inspect(&["--follow"])), Program::start(inspect(&["--json"])));
+    program::ask(&url, "/orders").await;
+    assert!(text.stdout_line("/orders").await.contains(" GET /orders 200 "));
+    let line: Value = serde_json::from_str(&json.stdout_line("/orders").await).expect("JSON");
+    assert_eq!((&line["path"], &line["state"]), (&"/orders".into(), &"complete".into()));
+    serve.signal("TERM").await;
+    for follower in [text, json] {
+        assert_eq!(follower.ended().await.code, Some(0));
+    }
+    let served = serve.ended().await;
+    assert!(
+        !served.stderr.contains(&token) && !served.stdout.contains(&token),
+        "a log is no place for a token"
+    );
+}
+
+#[tokio::test]
+async fn the_command_says_what_to_do_when_there_is_nothing_to_see() {
+    let (sandbox, folder) = (program::sandbox().await, program::folder());
+    let serve = Program::start(program::serve(&sandbox, folder.path()));
+    let admin = serve.logged("ready", "admin").await;
+    let inspect = || program::command(&["inspect", "--admin-listen", admin.trim_start_matches("http://")]);
+    let off = program::run(inspect()).await;
+    assert!(off.code == Some(1) && off.stderr.contains("start it with --inspect heads"), "{off:?}");
+    serve.signal("TERM").await;
+    serve.ended().await;
+    let gone = program::run(inspect()).await;
+    assert!(gone.code == Some(1) && gone.stderr.contains("nothing answers at"), "{gone:?}");
 }
