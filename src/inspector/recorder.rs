@@ -74,10 +74,10 @@ impl Recorder {
 
     /// Records a request that has arrived. An announced replay loses the id that announced it.
     #[must_use]
-    pub fn begin(&self, request: Begin<'_>) -> Recording {
+    pub fn begin(&self, request: &Begin<'_>) -> Recording {
         let shared = &self.0;
         let is_replay = shared.replays.expects(request.request_id);
-        let mut record = Record::new(&request, &shared.redaction, shared.clock.local());
+        let mut record = Record::new(request, &shared.redaction, shared.clock.local());
         if is_replay {
             record.remove_request_header(&X_REQUEST_ID);
         }

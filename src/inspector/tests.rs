@@ -9,7 +9,7 @@ fn recorder() -> Recorder {
 }
 
 fn begin(recorder: &Recorder, headers: &HeaderMap) -> Recording {
-    recorder.begin(Begin {
+    recorder.begin(&Begin {
         request_id: "id",
         method: Some(&Method::GET),
         path: "/x",

@@ -84,7 +84,7 @@ impl<'a> NamedValues<'a> {
         if tag.ends_with(b"/") || tag.starts_with(b"/") {
             return None;
         }
-        let raw = tag.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+        let raw = tag.split(u8::is_ascii_whitespace).next().unwrap_or_default();
         let local = raw.rsplit(|&byte| byte == b':').next().unwrap_or_default();
         if !self.is_secret(&normal(local), false) {
             return None;
