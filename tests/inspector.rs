@@ -631,6 +631,30 @@ async fn the_command_prints_the_page_and_follows_until_the_proxy_ends() {
 }
 
 #[tokio::test]
+async fn the_command_ends_with_the_reader_of_its_lines() {
+    let (sandbox, folder) = (program::sandbox().await, program::folder());
+    let mut serve = program::serve(&sandbox, folder.path());
+    serve.env("COUNTERSIGN_INSPECT", "heads");
+    let serve = Program::start(serve);
+    let (url, admin) = (serve.logged("ready", "url").await, serve.logged("ready", "admin").await);
+    let follow =
+        program::command(&["inspect", "--follow", "--admin-listen", admin.trim_start_matches("http://")]);
+    let mut shell = program::through_shell(&follow, "\"$@\" | head -n 1");
+    shell.env("PATH", "/usr/bin:/bin");
+    let follower = Program::start(shell);
+    let asking = async {
+        loop {
+            program::ask(&url, "/orders").await;
+        }
+    };
+    let ended = tokio::select! {
+        ended = follower.ended() => ended,
+        () = asking => unreachable!("it does not end"),
+    };
+    assert_eq!((ended.code, ended.stdout.lines().count()), (Some(0), 1), "{ended:?}");
+}
+
+#[tokio::test]
 async fn the_command_says_what_to_do_when_there_is_nothing_to_see() {
     let (sandbox, folder) = (program::sandbox().await, program::folder());
     let serve = Program::start(program::serve(&sandbox, folder.path()));

@@ -1,14 +1,19 @@
 //! The exchanges of a running proxy as lines, until it ends.
 
-use std::{collections::HashMap, process::ExitCode};
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::task::spawn_blocking;
 
 use crate::{
-    commands::{Failure, local_http, print_aside},
+    commands::{Failure, local_http},
     downstream::listener::Listen,
     inspector::MAX_EXCHANGES,
     telemetry,
@@ -40,11 +45,24 @@ pub(super) async fn run(
                 text.push_str(&printer.lines(&event["exchange"]));
             }
         }
-        if !text.is_empty() {
-            print_aside(text).await?;
+        if !text.is_empty() && !print(text).await? {
+            break;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to stdout on a blocking thread; `false` when its reader has gone away, `head` for one.
+async fn print(text: String) -> Result<bool, Failure> {
+    let written = spawn_blocking(move || {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+    });
+    match written.await.map_err(Failure::runtime)? {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 struct Printer {
