@@ -115,3 +115,25 @@ fn only_the_announced_request_is_a_replay_and_only_once() {
         assert_eq!(exchange.get("replay_of").and_then(|of| of.as_str()), of);
     }
 }
+
+#[test]
+fn the_memory_of_a_recorder_shows_no_secret_while_an_exchange_goes_on_and_afterwards() {
+    const CANARY: &str = "canary-0123456789";
+    let recorder = recorder();
+    let mut headers = text_headers();
+    for name in ["authorization", "cookie", "x-api-key"] {
+        headers.insert(name, format!("a={CANARY}").parse().expect("a value"));
+    }
+    let recording = begin(&recorder, &headers);
+    recording.received(&text_headers(), &[format!("password={CANARY}").into()]);
+    recording.identity(Some("ada"), None, [CANARY, CANARY]);
+    recording.response(StatusCode::OK, &headers, "upstream");
+    recording.chunk(format!("{{\"access_token\":\"{CANARY}\"}} {CANARY}").as_bytes());
+    recording.explain(serde_json::json!({ "cause": format!("it said {CANARY}") }));
+    let while_it_lasts = format!("{recorder:?} {:?}", recorder.detail(&recording.id()));
+    recording.end(Ending { aborted: None, code: None });
+    let afterwards = format!("{recorder:?} {:?}", recorder.detail(&recording.id()));
+    for dump in [while_it_lasts, afterwards] {
+        assert!(dump.contains("[redacted]") && !dump.contains(CANARY), "{dump}");
+    }
+}
