@@ -1,7 +1,7 @@
 //! The admin listener: liveness, readiness, metrics, status. It never shares the data port.
 
 mod guard;
-pub mod inspect;
+mod inspect;
 
 use std::{
     sync::Arc,
@@ -22,6 +22,7 @@ use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub use guard::{Access, AdminGuard};
+pub use inspect::{Inspection, InspectorToken};
 
 use crate::{
     clock::Clock,
@@ -47,6 +48,8 @@ pub struct Admin {
     pub trigger: Trigger,
     /// What follows from the configuration.
     pub about: Arc<ArcSwap<About>>,
+    /// The inspector, unless nothing is recorded.
+    pub inspection: Option<Inspection>,
 }
 
 /// What follows from the configuration.
@@ -98,7 +101,18 @@ impl AboutRoute {
 pub fn router(admin: Admin, guard: &Arc<ArcSwap<AdminGuard>>, endpoints: Endpoints) -> Router {
     let watched = guarded(watched(), Arc::clone(guard), endpoints, Access::Anyone);
     let operated = guarded(operated(), Arc::clone(guard), endpoints, Access::Operators);
-    watched.merge(operated).with_state(admin)
+    let routes = match &admin.inspection {
+        Some(inspection) => {
+            let guarded = |router, access| guarded(router, Arc::clone(guard), endpoints, access);
+            let interface = inspect::interface(inspection.clone(), guard);
+            operated
+                .merge(guarded(inspect::page(), Access::Anyone))
+                .merge(guarded(inspect::token(inspection.clone()), Access::Operators))
+                .merge(guarded(interface, Access::Operators))
+        }
+        None => operated,
+    };
+    watched.merge(routes).with_state(admin)
 }
 
 /// Routes for probes and scrapers, and the answer for unknown paths.

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 #[cfg(feature = "otlp")]
 use crate::telemetry::spans::{self, Export};
 use crate::{
-    admin::{About, AboutRoute, Admin},
+    admin::{About, AboutRoute, Admin, Inspection, InspectorToken},
     aws_http,
     clock::Clock,
     credentials::{
@@ -27,10 +27,11 @@ use crate::{
         listener::{self, Listen, Listener, Passed},
         peer,
     },
+    inspector::{self, Recorder},
     process,
     proxy::{self, AccessLogLayer, Budget, Proxy},
     shutdown::{Shutdown, Trigger},
-    telemetry::{READY, metrics::Metrics},
+    telemetry::{self, READY, metrics::Metrics},
 };
 
 pub use error::StartError;
@@ -49,6 +50,8 @@ pub struct Settings {
     pub credentials: credentials::Settings,
     /// The data path.
     pub proxy: proxy::Settings,
+    /// What the inspector keeps.
+    pub inspector: inspector::Settings,
     /// How the endpoints of AWS are reached.
     pub aws_http: aws_http::Settings,
     /// Where spans of requests are exported, if they are.
@@ -70,6 +73,9 @@ pub struct App {
     admin: Vec<Listener>,
     metrics: Arc<Metrics>,
     live: LiveConfig,
+    recorder: Option<Recorder>,
+    /// What the inspector's page presents.
+    inspector_token: Arc<InspectorToken>,
     /// Sources with other secrets, for the refresher.
     secret_updates: (mpsc::UnboundedSender<Configured>, mpsc::UnboundedReceiver<Configured>),
 }
@@ -107,6 +113,9 @@ impl App {
         let proxy =
             Proxy::new(&settings.proxy, budget, credentials.clone(), clock.clone(), Arc::clone(&metrics))
                 .map_err(StartError::Proxy)?;
+        // Nothing but the admin listener shows it.
+        let recorder =
+            if admin.is_empty() { None } else { Recorder::new(&settings.inspector, clock.clone()) };
         let live = LiveConfig::new(&settings, proxy, about(&settings, &data, &admin));
         let secret_updates = mpsc::unbounded_channel();
         Ok(Self {
@@ -119,6 +128,8 @@ impl App {
             admin,
             metrics,
             live,
+            recorder,
+            inspector_token: Arc::new(InspectorToken::random()),
             secret_updates,
         })
     }
@@ -177,6 +188,20 @@ impl App {
         self.settings.admin_listen.as_ref().map(|listen| listener::url(listen, &self.admin))
     }
 
+    /// The inspector's page, with the token that it needs in the fragment, if there is one that a browser can open.
+    #[must_use]
+    pub fn inspector_url(&self) -> Option<String> {
+        let page = self.inspector_page()?;
+        Some(format!("{page}#{}", self.inspector_token.expose()))
+    }
+
+    /// The same without the token.
+    fn inspector_page(&self) -> Option<String> {
+        self.recorder.as_ref()?;
+        let url = self.admin_url().filter(|url| url.starts_with("http://"))?;
+        Some(format!("{url}/inspect"))
+    }
+
     /// Runs until `shutdown`, and then until every request has ended or `drain-timeout` has elapsed.
     ///
     /// # Errors
@@ -187,15 +212,27 @@ impl App {
         let access_log = AccessLogLayer::new(Arc::clone(&self.metrics));
         #[cfg(feature = "otlp")]
         let access_log = access_log.with_spans(export.as_ref().map(Export::spans));
+        let access_log = access_log.with_recorder(self.recorder.clone());
+        let page = InspectorPage { secret: self.inspector_url(), public: self.inspector_page() };
+        let data = self.data_listen();
         let (credentials, live) = (self.credentials, self.live);
         let mut background = JoinSet::new();
         let refresher = Refresher::new(self.source, self.publisher, self.clock.clone())
             .with_secret_updates(self.secret_updates.1);
         background.spawn(keep(refresher, shutdown.clone()));
-        background.spawn(announce(live.about.load_full(), credentials.clone(), self.clock.clone()));
+        background.spawn(announce(live.about.load_full(), page, credentials.clone(), self.clock.clone()));
         let drain = self.settings.proxy.timeouts.drain;
         background.spawn(announce_wait(shutdown.clone(), Arc::clone(&self.metrics), drain));
         let (watch, quit) = (watch(background, trigger.clone()), trigger.clone());
+        let (ended, data_ended) = crate::shutdown::channel();
+        let inspection = self.recorder.map(|recorder| Inspection {
+            recorder,
+            token: self.inspector_token,
+            data,
+            client_token: Arc::clone(&live.client_token),
+            about: Arc::clone(&live.about),
+            ended: data_ended.clone(),
+        });
         let admin = Admin {
             credentials,
             metrics: Arc::clone(&self.metrics),
@@ -203,8 +240,8 @@ impl App {
             shutdown: shutdown.clone(),
             trigger,
             about: Arc::clone(&live.about),
+            inspection,
         };
-        let (ended, data_ended) = crate::shutdown::channel();
         let admin_server = servers::admin(self.admin, admin, Arc::clone(&live.admin_guard), data_ended);
         let data_server =
             servers::data(self.data, &live, &access_log, self.metrics, &self.settings, shutdown);
@@ -334,8 +371,25 @@ async fn keep(refresher: Refresher<impl CredentialsProvider>, mut shutdown: Shut
     refresher.run(async move { shutdown.requested().await }).await;
 }
 
+/// The URL of the inspector's page, if it has one.
+struct InspectorPage {
+    /// With the token.
+    secret: Option<String>,
+    public: Option<String>,
+}
+
+impl InspectorPage {
+    /// What the log has of it: the token goes to a person at a terminal, and never into a file.
+    fn shown(&self) -> Option<String> {
+        if telemetry::is_for_a_person() {
+            return self.secret.clone();
+        }
+        self.public.as_ref().map(|url| format!("{url} (open it with `countersign inspect`)"))
+    }
+}
+
 /// Logs that the proxy is ready when the first credentials have arrived.
-async fn announce(about: Arc<About>, mut credentials: Receiver, clock: Clock) {
+async fn announce(about: Arc<About>, page: InspectorPage, mut credentials: Receiver, clock: Clock) {
     loop {
         if let Some(issued) = credentials.state().issued {
             let expires_in = issued.expiry.and_then(|expiry| expiry.duration_since(clock.now()).ok());
@@ -345,6 +399,7 @@ async fn announce(about: Arc<About>, mut credentials: Receiver, clock: Clock) {
                 {
                 url = about.listen,
                 admin = about.admin_listen,
+                inspector = page.shown(),
                 upstream = route.map(|route| route.upstream.as_str()),
                 region = route.and_then(|route| route.region.as_deref()),
                 region_set = route.and_then(|route| route.region_set.as_deref()),

@@ -83,6 +83,13 @@ pub enum Command {
     },
     /// Asks a running proxy whether it is ready.
     Healthcheck(Arguments),
+    /// Shows what a running proxy has recorded.
+    Inspect {
+        /// How it is shown.
+        options: InspectOptions,
+        /// The settings.
+        settings: Arguments,
+    },
     /// Waits until a running proxy is ready.
     Wait {
         /// The maximum time to wait.
@@ -102,6 +109,15 @@ pub struct CheckOptions {
     /// Shows settings that have their defaults as well.
     pub all: bool,
     /// For programs.
+    pub json: bool,
+}
+
+/// How `inspect` shows the exchanges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InspectOptions {
+    /// As lines, until the proxy ends.
+    pub follow: bool,
+    /// As lines of JSON, until the proxy ends.
     pub json: bool,
 }
 
@@ -190,6 +206,10 @@ where
             settings: settings(matches),
         },
         "healthcheck" => Command::Healthcheck(settings(matches)),
+        "inspect" => Command::Inspect {
+            options: InspectOptions { follow: matches.get_flag("follow"), json: matches.get_flag("json") },
+            settings: settings(matches),
+        },
         "wait" => Command::Wait {
             max_wait: *matches.get_one("max").expect("it has a default"),
             settings: settings(matches),
@@ -249,6 +269,7 @@ mod tests {
             "init --from a.json --from b.json --force --client-id x",
             "check --online --json --upstream https://a.example",
             "healthcheck --admin-listen localhost:1",
+            "inspect --follow --json --admin-listen localhost:1",
             "wait --max 5s --admin-listen localhost:1",
             "credentials --amplify-outputs x.json",
             "exec --listen localhost:0 -- npm test",

@@ -9,6 +9,7 @@ mod explain;
 mod explanation;
 mod healthcheck;
 mod init;
+mod inspect;
 mod local_http;
 mod login;
 mod logout;
@@ -68,6 +69,7 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Check { options, settings } => check::run(&settings, &environment, options).await,
         Command::Init { from, force, settings } => init::run(from, force, settings).await,
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &environment).await,
+        Command::Inspect { options, settings } => inspect::run(options, &settings, &environment).await,
         Command::Wait { max_wait, settings } => wait::run(max_wait, &settings, &environment).await,
         Command::Completions(shell) => {
             let mut script = Vec::new();

@@ -7,7 +7,7 @@ use http::Uri;
 
 #[cfg(feature = "otlp")]
 use crate::telemetry::spans;
-use crate::{aws_http, credentials, downstream::listener::Listen, proxy, telemetry};
+use crate::{aws_http, credentials, downstream::listener::Listen, inspector, proxy, telemetry};
 
 mod admission;
 mod amplify;
@@ -55,6 +55,8 @@ pub struct Config {
     pub credentials: credentials::Settings,
     /// What is done with requests.
     pub proxy: proxy::Settings,
+    /// What the inspector keeps.
+    pub inspector: inspector::Settings,
     /// Whether a non-loopback listener is allowed without a bearer token.
     pub allow_unauthenticated: bool,
     /// Logging.
@@ -113,7 +115,7 @@ pub struct ExplainConfig {
     pub warnings: Vec<String>,
 }
 
-/// What `healthcheck` and `wait` need.
+/// What `healthcheck`, `inspect` and `wait` need.
 #[derive(Clone, Debug)]
 pub struct HealthcheckConfig {
     /// The admin listener of the running proxy.
@@ -139,6 +141,7 @@ impl Config {
         }
         let route_settings = routes.iter().flatten().map(|route| route.settings.clone()).collect();
         let proxy = reader.proxy(route_settings);
+        let inspector = reader.inspector(listeners.as_ref());
         let credentials = reader.credentials();
         if let Some(listeners) = &listeners {
             reader.refuse_circles_of_services(listeners);
@@ -162,6 +165,7 @@ impl Config {
                 admin_listen,
                 credentials: credentials?,
                 proxy: proxy?,
+                inspector: inspector?,
                 allow_unauthenticated: allow_unauthenticated?,
                 telemetry: telemetry?,
                 services,
@@ -238,7 +242,7 @@ impl Config {
         reader.finish(config())
     }
 
-    /// The configuration of `healthcheck` and `wait`.
+    /// The configuration of `healthcheck`, `inspect` and `wait`.
     pub fn for_healthcheck(
         arguments: &Arguments,
         environment: &Environment,

@@ -15,6 +15,7 @@ pub mod credentials;
 pub mod downstream;
 pub mod endpoint;
 pub mod forward_proxy;
+pub mod inspector;
 pub mod process;
 pub mod proxy;
 mod regular_file;

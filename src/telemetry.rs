@@ -15,8 +15,10 @@ use std::{
     error::Error,
     fmt::Write,
     io::{self, IsTerminal},
+    sync::OnceLock,
 };
 
+use time::OffsetDateTime;
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
     EnvFilter, Layer,
@@ -64,6 +66,27 @@ pub(crate) const READY: &str = "countersign::ready";
 /// The target of the lines that report lost lines.
 const LOST: &str = "countersign::lost";
 
+/// Whether the log is text on a terminal, so that what is in it goes to a person and into no file.
+static IS_FOR_A_PERSON: OnceLock<bool> = OnceLock::new();
+
+/// Whether the log is text on a terminal.
+#[must_use]
+pub fn is_for_a_person() -> bool {
+    IS_FOR_A_PERSON.get().copied().unwrap_or(false)
+}
+
+/// The lines of a request that another process has served, as its log has them: the `request` itself from the fields of
+/// its line, and what explains it. Either may have been printed before.
+#[must_use]
+pub fn recorded_request(
+    colour: bool,
+    time: OffsetDateTime,
+    request: Option<Vec<(&'static str, String)>>,
+    explanation: Option<&str>,
+) -> String {
+    Text { colour, details: false }.recorded(time, request, explanation).expect("a String takes everything")
+}
+
 /// Starts logging for the whole process, to stderr: through the queue of [`open_log`] if it is open, else directly.
 ///
 /// # Errors
@@ -75,6 +98,8 @@ pub fn start(settings: &Settings) -> Result<(), Box<dyn Error + Send + Sync>> {
         LogFormat::Text => true,
         LogFormat::Auto => is_terminal,
     };
+    // A second start fails below.
+    let _ = IS_FOR_A_PERSON.set(text && is_terminal);
     let level = EnvFilter::try_new(&settings.level)?;
     let details = level.max_level_hint().is_none_or(|level| level > LevelFilter::INFO);
     let text = text.then_some(Text { colour: settings.colour, details });

@@ -18,6 +18,7 @@ mod pool;
 mod request_body;
 mod resolver;
 mod tcp;
+mod timeline;
 mod tls;
 mod tunnel;
 
@@ -43,6 +44,7 @@ use pool::{Checkout, Lease, Pool, SendError, SendFailure};
 pub(crate) use request_body::OutgoingBody;
 use request_body::{RequestBody, UploadProgress};
 pub use resolver::Resolver;
+pub(crate) use timeline::Timeline;
 pub(crate) use tls::Trust;
 pub use tls::TrustError;
 
@@ -122,11 +124,13 @@ impl Upstream {
 
     /// Sends a request and waits for the response head.
     ///
-    /// With `newer_than`, over a connection that was made after the first so many, which may all have failed.
+    /// With `newer_than`, over a connection that was made after the first so many, which may all have failed. With
+    /// `timeline`, the moments of the attempt are noted in it.
     pub(crate) async fn send(
         &self,
         request: OutgoingRequest,
         newer_than: Option<u64>,
+        mut timeline: Option<&mut Timeline>,
     ) -> Result<Response<UpstreamBody>, Failure> {
         let mut lease = match self.pool.take(newer_than).await {
             Some(lease) => lease,
@@ -134,6 +138,9 @@ impl Upstream {
             // 4 % off the CPU of a small GET.
             None => Box::pin(self.connect(newer_than)).await?,
         };
+        if let Some(timeline) = &mut timeline {
+            timeline.connected = Some((Instant::now(), lease.reused()));
+        }
         let request = into_wire(request, lease.version(), self.connector.scheme());
         let is_head = request.method() == Method::HEAD;
         let progress = request.body().progress();
@@ -155,6 +162,9 @@ impl Upstream {
             }
             Ok(Ok(response)) => response,
         };
+        if let Some(timeline) = timeline {
+            timeline.sent = progress.as_ref().and_then(|progress| progress.completed_at());
+        }
         let response = framing::validate_framing(response, is_head)
             .map_err(|what| failed(&lease, false, UpstreamError::Protocol(what.into())))?;
         let length = framing::declared_length(response.headers());

@@ -28,6 +28,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("downstream", &["forward_proxy", "request_target", "runtime_thread", "shutdown", "telemetry"]),
     ("signing", &["request_target"]),
     ("credentials", &["aws_http", "clock", "downstream", "regular_file", "shutdown"]),
+    // It is told what happens, and knows nothing of how.
+    ("inspector", &["clock"]),
     (
         "proxy",
         &[
@@ -37,6 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "downstream",
             "endpoint",
             "forward_proxy",
+            "inspector",
             "request_target",
             "signing",
             "telemetry",
@@ -44,7 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("admin", &["clock", "credentials", "downstream", "proxy", "shutdown", "telemetry"]),
+    ("admin", &["clock", "credentials", "downstream", "inspector", "proxy", "shutdown", "telemetry"]),
     ("service_manager", &["credentials"]),
     ("sandbox", &["clock", "endpoint"]),
     // It depends on the settings of the components, never the reverse.
@@ -56,6 +59,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "downstream",
             "endpoint",
             "forward_proxy",
+            "inspector",
             "proxy",
             "regular_file",
             "request_target",
@@ -73,6 +77,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "clock",
             "credentials",
             "downstream",
+            "inspector",
             "process",
             "proxy",
             "shutdown",
@@ -90,6 +95,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "credentials",
             "downstream",
+            "inspector",
             "process",
             "proxy",
             "sandbox",

@@ -34,6 +34,7 @@ async fn alone_it_prints_help() {
         "explain",
         "check",
         "healthcheck",
+        "inspect",
         "wait",
         "completions",
     ] {

@@ -1,6 +1,6 @@
 //! Who may ask on the admin listener.
 
-use http::{Response, request::Parts};
+use http::{HeaderMap, Response, request::Parts};
 use secrecy::SecretString;
 
 use crate::{
@@ -42,6 +42,12 @@ impl AdminGuard {
     pub fn refuse(&self, parts: &Parts, endpoints: &Endpoints, access: Access) -> Option<Response<Body>> {
         let refusal = self.check(parts, endpoints, access).err()?;
         Some(ProxyError::from(refusal).problem(RequestId::of(&parts.headers).as_str()))
+    }
+
+    /// Whether a request presents the token of operators.
+    #[must_use]
+    pub fn is_operator(&self, headers: &HeaderMap) -> bool {
+        self.token.as_ref().is_some_and(|token| token.check(headers).is_ok())
     }
 
     fn check(&self, parts: &Parts, endpoints: &Endpoints, access: Access) -> Result<(), Refusal> {

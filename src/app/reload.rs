@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use secrecy::SecretString;
 use tokio::sync::mpsc;
 
 use super::{Settings, StartError};
@@ -19,6 +20,8 @@ pub(super) struct LiveConfig {
     pub(super) proxies: Arc<WorkerProxies>,
     pub(super) admin_guard: Arc<ArcSwap<AdminGuard>>,
     pub(super) about: Arc<ArcSwap<About>>,
+    /// The token that clients present, which a request needs that the inspector sends again.
+    pub(super) client_token: Arc<ArcSwapOption<SecretString>>,
 }
 
 impl LiveConfig {
@@ -28,6 +31,7 @@ impl LiveConfig {
             proxies: Arc::new(WorkerProxies::new(proxy, workers)),
             admin_guard: Arc::new(ArcSwap::from_pointee(admin_guard(&settings.proxy))),
             about: Arc::new(ArcSwap::from_pointee(about)),
+            client_token: Arc::new(ArcSwapOption::new(client_token(&settings.proxy))),
         }
     }
 }
@@ -74,6 +78,7 @@ impl Reload {
         let source = super::source(&credentials, &self.settings.aws_http, &self.clock)?;
         self.live.proxies.replace(&proxy).map_err(StartError::Proxy)?;
         self.live.admin_guard.store(Arc::new(admin_guard(&proxy)));
+        self.live.client_token.store(client_token(&proxy));
         let about = self.live.about.load();
         let routes = AboutRoute::all(&proxy.routes);
         self.live.about.store(Arc::new(About { routes, ..About::clone(&about) }));
@@ -103,6 +108,10 @@ impl Reload {
         }
         (proxy, kept)
     }
+}
+
+fn client_token(settings: &proxy::Settings) -> Option<Arc<SecretString>> {
+    settings.guard.bearer_token.clone().map(Arc::new)
 }
 
 fn admin_guard(settings: &proxy::Settings) -> AdminGuard {

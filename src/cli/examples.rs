@@ -68,6 +68,10 @@ pub(super) fn of(command: &str) -> Option<String> {
             ("countersign healthcheck", "asks localhost:8182"),
             ("countersign healthcheck --admin-listen 127.0.0.1:9001", "asks another admin listener"),
         ],
+        "inspect" => &[
+            ("countersign inspect", "opens the page in the browser"),
+            ("countersign inspect --follow", "prints the requests in the terminal"),
+        ],
         "wait" => &[
             ("countersign wait && npm test", "the tests start once requests can be signed"),
             ("countersign wait --max 2m", "waits longer"),

@@ -43,6 +43,7 @@ pub fn tree() -> Command {
             command("healthcheck", "Ask a running proxy whether it is ready: exit code 0 or 1"),
             Use::Healthcheck,
         ),
+        with_settings(inspect(), Use::Healthcheck),
         with_settings(wait(), Use::Healthcheck),
         completions(),
     ];
@@ -138,6 +139,23 @@ fn init() -> Command {
         )
         .args([from, force])
         .args(settings.map(|setting| flag(setting, Use::Session)))
+}
+
+fn inspect() -> Command {
+    command("inspect", "Open the inspector of a running proxy in the browser, and print its URL")
+        .after_help("The proxy keeps requests when it is started with --inspect heads or --inspect bodies.")
+        .arg(
+            Arg::new("follow")
+                .long("follow")
+                .action(ArgAction::SetTrue)
+                .help("Print each request as a line, with what a refusal means, until the proxy ends"),
+        )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print each request as a line of JSON, until the proxy ends"),
+        )
 }
 
 fn wait() -> Command {

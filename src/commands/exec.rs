@@ -15,13 +15,13 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Failure, local_http::reachable, serve};
+use super::{Failure, serve};
 use crate::{
     app::{App, StartError},
     cli::Program,
     config::{Arguments, Config, Environment, table},
     credentials::channel::Receiver,
-    downstream::listener::{Listen, Passed},
+    downstream::listener::{Listen, Passed, reachable},
     process,
     shutdown::{self, Shutdown, Signal, Signals, Trigger},
     telemetry,

@@ -28,6 +28,8 @@ const UNTIL_RESTART: &[&str] = &[
     "id-token-file",
     "identity-pool-id",
     "idle-timeout",
+    "inspect",
+    "inspect-redact",
     "listen",
     "log-format",
     "log-level",

@@ -41,10 +41,10 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
     let exit_zero_on_sigterm = config.exit_zero_on_sigterm;
     let (backend, needs_token) = (config.backend.clone(), config.proxy.guard.bearer_token.is_some());
     let app = App::bind(app_settings(config, &sandbox)?, Clock::system())?;
-    let (url, credentials) = (app.url(), app.credentials());
+    let (url, inspector, credentials) = (app.url(), app.inspector_url(), app.credentials());
     let client = Client { listen: app.data_listen(), backend, needs_token };
     let running = until_signal(app, shutdown::channel(), exit_zero_on_sigterm);
-    let introduction = introduce(&sandbox, &client, &url, credentials);
+    let introduction = introduce(&sandbox, &client, (&url, inspector.as_deref()), credentials);
     tokio::pin!(running);
     tokio::select! {
         ended = running.as_mut() => return ended,
@@ -73,6 +73,7 @@ fn app_settings(config: SandboxConfig, sandbox: &Sandbox) -> Result<app::Setting
         admin_listen: config.admin_listen,
         credentials: credentials_settings(sandbox)?,
         proxy,
+        inspector: config.inspector,
         aws_http: crate::aws_http::Settings::default(),
         #[cfg(feature = "otlp")]
         spans: config.spans,
@@ -108,13 +109,14 @@ fn credentials_settings(sandbox: &Sandbox) -> Result<credentials::Settings, Fail
 async fn introduce(
     sandbox: &Sandbox,
     client: &Client,
-    url: &str,
+    (url, inspector): (&str, Option<&str>),
     credentials: Receiver,
 ) -> Result<(), Failure> {
     credentials.valid().await.map_err(Failure::runtime)?;
     let journey = if client.needs_token { None } else { Some(client.journey(sandbox).await?) };
     let screen = Screen {
         url,
+        inspector,
         curl: client.curl(url),
         username: sandbox.username(),
         password: sandbox.password().expose_secret(),

@@ -81,6 +81,7 @@ pub(super) fn start(config: &Config, passed: Passed) -> Result<App, Failure> {
             admin_listen: config.admin_listen.clone(),
             credentials: config.credentials.clone(),
             proxy: config.proxy.clone(),
+            inspector: config.inspector.clone(),
             aws_http: config.aws_http.clone(),
             #[cfg(feature = "otlp")]
             spans: config.spans.clone(),

@@ -17,6 +17,7 @@ use crate::{
     aws_http,
     downstream::listener::Listen,
     forward_proxy::ForwardProxies,
+    inspector,
     proxy::{GuardSettings, Limits, PayloadSigning, RouteSettings, Settings, Timeouts},
     regular_file::RegularFile,
     telemetry,
@@ -249,6 +250,30 @@ impl Reader<'_> {
                 | self.value("allow-unauthenticated", value::switch)?,
             trust_documents: self.value("trust-documents", value::switch)?,
         })
+    }
+
+    /// What the inspector keeps. It is shown by the admin listener only.
+    pub(super) fn inspector(
+        &mut self,
+        listeners: Option<&(Listen, Option<Listen>)>,
+    ) -> Option<inspector::Settings> {
+        let mode = self.value("inspect", value::inspect)?;
+        let redact = self.values("inspect-redact", value::field_name);
+        let has_no_listener = listeners.is_some_and(|(_, admin)| admin.is_none());
+        if mode.is_none() || !has_no_listener {
+            return Some(inspector::Settings { mode, redact });
+        }
+        // In exec it is off unless it is set, and the file may be another command's as well.
+        if self.origin("admin-listen").is_none() {
+            self.warnings
+                .push("inspect has no effect while the admin listener is off; set admin-listen".to_owned());
+        } else if let Some(place) = self.origin("inspect") {
+            self.problem(
+                place,
+                "needs the admin listener, which is off; set admin-listen, such as localhost:8182",
+            );
+        }
+        Some(inspector::Settings { mode: None, redact })
     }
 
     fn limits(&mut self, routes: &[RouteSettings]) -> Option<Limits> {

@@ -92,7 +92,7 @@ impl Environment {
         self.variable("LISTEN_FDNAMES").unwrap_or_default()
     }
 
-    pub(super) fn colour(&self) -> bool {
+    pub(crate) fn colour(&self) -> bool {
         self.stderr_is_terminal && self.variable("NO_COLOR").is_none()
     }
 

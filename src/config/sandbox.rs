@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use super::{Arguments, Config, ConfigError, Environment, reader::Reader, table::Use, url, value};
 #[cfg(feature = "otlp")]
 use crate::telemetry::spans;
-use crate::{downstream::listener::Listen, proxy, telemetry};
+use crate::{downstream::listener::Listen, inspector, proxy, telemetry};
 
 /// What `sandbox` needs.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct SandboxConfig {
     pub admin_listen: Option<Listen>,
     /// What is done with requests; has no routes, since the sandbox has its own upstream.
     pub proxy: proxy::Settings,
+    /// What the inspector keeps.
+    pub inspector: inspector::Settings,
     /// Headers that the sandbox's route sets on the way up.
     pub set_headers: Vec<(HeaderName, HeaderValue)>,
     /// The local server that gets the verified requests, instead of an echo.
@@ -44,6 +46,7 @@ impl Config {
         let mut reader = Reader::new(Use::Sandbox, arguments, environment);
         let listeners = reader.listeners();
         let proxy = reader.proxy(Vec::new());
+        let inspector = reader.inspector(listeners.as_ref());
         let set_headers = reader.common_headers();
         let backend = reader.value("backend", url::base_url);
         if let (Some(listeners), Some(backend)) = (&listeners, &backend) {
@@ -63,6 +66,7 @@ impl Config {
                 listen,
                 admin_listen,
                 proxy: proxy?,
+                inspector: inspector?,
                 set_headers,
                 backend,
                 credentials_lifetime: credentials_lifetime?,

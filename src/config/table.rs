@@ -74,7 +74,7 @@ pub enum Use {
     Credentials,
     /// `call` and `explain`.
     Call,
-    /// `healthcheck` and `wait`.
+    /// `healthcheck`, `inspect` and `wait`.
     Healthcheck,
 }
 
@@ -107,6 +107,7 @@ impl Setting {
             (Use::Exec, "listen") => Some("localhost:0"),
             (Use::Exec, "admin-listen") => Some("off"),
             (Use::Exec | Use::Credentials, "log-level") => Some("warn"),
+            (Use::Sandbox, "inspect") => Some("bodies"),
             _ => self.default,
         }
     }

@@ -10,6 +10,7 @@ use crate::{
     credentials::{AuthFlow, IdentityPoolId, UserPoolId},
     downstream::listener::Listen,
     endpoint,
+    inspector::Mode,
     proxy::PayloadSigning,
     signing::RegionSet,
     telemetry::LogFormat,
@@ -100,6 +101,25 @@ pub(super) fn switch(text: &str) -> Parsed<bool> {
         "true" | "on" | "yes" | "1" => Ok(true),
         "false" | "off" | "no" | "0" => Ok(false),
         _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+/// What the inspector keeps; `None` for nothing.
+pub(super) fn inspect(text: &str) -> Parsed<Option<Mode>> {
+    match text {
+        "off" => Ok(None),
+        "heads" => Ok(Some(Mode::Heads)),
+        "bodies" => Ok(Some(Mode::Bodies)),
+        _ => Err(format!("{text:?} is none of off, heads and bodies")),
+    }
+}
+
+/// The name of a header, a query parameter or a field.
+pub(super) fn field_name(text: &str) -> Parsed<String> {
+    match text {
+        "" => Err("is empty".to_owned()),
+        text if text.bytes().any(|byte| byte.is_ascii_alphanumeric()) => Ok(text.to_owned()),
+        _ => Err(format!("{text:?} has no letter and no digit in it")),
     }
 }
 

@@ -27,6 +27,7 @@ use super::UserPool;
 use crate::clock::Clock;
 
 pub use answers::{AnswerFuture, Answers, Choice, Factor, Question, Unanswered};
+pub(crate) use browser::open_in_browser;
 pub use browser::{BrowserError, BrowserSignIn};
 pub use device::Device;
 pub use error::Error;

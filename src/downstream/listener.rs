@@ -15,7 +15,7 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-pub use address::{InvalidListen, Listen};
+pub use address::{InvalidListen, Listen, reachable};
 pub use passed::{Passed, PassedError};
 pub use unix_socket::SocketFile;
 

@@ -1,6 +1,7 @@
 //! The tower layer around every request: its id, its metrics, its line in the log.
 
 mod abort_reason;
+mod recording;
 #[cfg(feature = "otlp")]
 mod span;
 mod trace_id;
@@ -28,13 +29,14 @@ use trace_id::TraceId;
 
 use super::{
     outcome::{AnswerMeta, Outcome},
-    request_id::RequestId,
+    request_id::{RequestContext, RequestId},
     response::body::{Body, BodyError},
 };
 #[cfg(feature = "otlp")]
 use crate::telemetry::spans::{Span, Spans};
 use crate::{
     downstream::{ConnectionEnd, RefusedHead},
+    inspector::{Ending, Phase, Recorder, Recording},
     telemetry::{
         ACCESS,
         metrics::{GaugeGuard, Metrics},
@@ -47,6 +49,7 @@ pub struct AccessLogLayer {
     metrics: Arc<Metrics>,
     /// Absent outside of a connection.
     connection_end: Option<ConnectionEnd>,
+    recorder: Option<Recorder>,
     #[cfg(feature = "otlp")]
     spans: Option<Spans>,
 }
@@ -58,6 +61,7 @@ impl AccessLogLayer {
         Self {
             metrics,
             connection_end: None,
+            recorder: None,
             #[cfg(feature = "otlp")]
             spans: None,
         }
@@ -67,6 +71,12 @@ impl AccessLogLayer {
     #[must_use]
     pub fn on_connection(self, end: ConnectionEnd) -> Self {
         Self { connection_end: Some(end), ..self }
+    }
+
+    /// The same layer, which records each exchange for the inspector as well.
+    #[must_use]
+    pub fn with_recorder(self, recorder: Option<Recorder>) -> Self {
+        Self { recorder, ..self }
     }
 
     /// The same layer, which records a span of each request as well.
@@ -106,6 +116,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let id = RequestId::of(request.headers());
+        // First, so that it has the request as the client sent it.
+        let recording =
+            self.layer.recorder.as_ref().map(|recorder| recording::begin(recorder, &mut request, &id));
         // Before the trace is looked at: it may begin here.
         #[cfg(feature = "otlp")]
         let span = self.layer.spans.as_ref().and_then(|spans| span::begin(spans, &mut request));
@@ -126,11 +139,12 @@ where
             broken: None,
             connection_end: self.layer.connection_end.clone(),
             metrics: Arc::clone(&self.layer.metrics),
+            recording: recording.clone(),
             #[cfg(feature = "otlp")]
             span,
         };
         let present = self.layer.metrics.in_flight();
-        request.extensions_mut().insert(id);
+        request.extensions_mut().insert(RequestContext { id, recording });
         LoggedAnswer { answer: self.inner.call(request), account: Some((line, present)) }
     }
 }
@@ -183,6 +197,7 @@ struct AccessEntry {
     broken: Option<AbortReason>,
     connection_end: Option<ConnectionEnd>,
     metrics: Arc<Metrics>,
+    recording: Option<Recording>,
     #[cfg(feature = "otlp")]
     span: Option<Span>,
 }
@@ -198,6 +213,9 @@ impl AccessEntry {
         }
         // hyper does not poll a body that is not sent, so that it never reports its end.
         self.ended = self.method == Some(Method::HEAD);
+        if let Some(recording) = &self.recording {
+            recording.response(response.status(), response.headers(), self.origin());
+        }
         self.count();
     }
 
@@ -256,6 +274,12 @@ impl Drop for AccessEntry {
             self.count();
         }
         self.write();
+        if let Some(recording) = &self.recording {
+            if self.status.is_some() {
+                recording.took(Phase::Receive, self.start.elapsed().saturating_sub(self.head));
+            }
+            recording.end(Ending { aborted: self.aborted().map(AbortReason::as_str), code: self.code });
+        }
         #[cfg(feature = "otlp")]
         if let Some(span) = self.span.take() {
             self.end(span);
@@ -281,6 +305,9 @@ impl HttpBody for LoggedBody {
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.line.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+                if let (Some(recording), Some(data)) = (&self.line.recording, frame.data_ref()) {
+                    recording.chunk(data);
+                }
             }
             Poll::Ready(None) => self.line.ended = true,
             Poll::Ready(Some(Err(error))) => self.line.broken = Some(AbortReason::from(error)),

@@ -69,8 +69,8 @@ impl Proxy {
         request: Request<Incoming>,
         endpoints: &Endpoints,
         id: &RequestId,
+        mut outcome: Outcome,
     ) -> Exchange {
-        let mut outcome = Outcome::default();
         let (parts, body) = request.into_parts();
         let (client, uri) = (Client::of(&parts), parts.uri.clone());
         let (result, audience) = match self.guard.admit(&parts, endpoints) {
@@ -111,11 +111,14 @@ impl Proxy {
             let (payload, trailers) = self.budget.collect(body).await?;
             plan.with_payload(payload, &trailers)
         };
+        if let Some(recording) = &outcome.recording {
+            recording.received(&ready.unsigned.headers, ready.recorded_body());
+        }
         // After a collected body: a client that is slow to send then occupies its connection only, not a place in
         // flight. A body that streams occupies a connection of the upstream from its first byte, and a place with it.
         let _place = self.in_flight.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
         let sent = self.client.sender.send(&ready, outcome).await?;
-        let sent = refusal_logger::watch(sent, &ready, id.as_str());
+        let sent = refusal_logger::watch(sent, &ready, id.as_str(), outcome.recording.as_ref());
         let mut response = response::rewrite(sent.response, &ready, client_host.as_ref());
         if ready.streamed.is_some() {
             response.extensions_mut().insert(BodyInUse);

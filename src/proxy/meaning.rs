@@ -115,6 +115,11 @@ impl Meaning {
         RULES.iter().find_map(|rule| rule(&evidence))
     }
 
+    /// For programs.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("texts and numbers")
+    }
+
     fn new(name: &'static str, cause: impl AsRef<str>, cure: impl AsRef<str>) -> Self {
         let (cause, cure) = (shown(cause.as_ref()), shown(cure.as_ref()));
         Self { name, cause, cure, details: Details::default() }

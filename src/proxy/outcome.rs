@@ -3,6 +3,7 @@
 use http::{HeaderValue, Response, StatusCode};
 
 use super::headers::X_AMZN_REQUESTID;
+use crate::inspector::Recording;
 
 /// Filled while a request is forwarded.
 #[derive(Clone, Debug, Default)]
@@ -13,12 +14,17 @@ pub(super) struct Outcome {
     pub(super) upstream_status: Option<StatusCode>,
     /// The upstream's own id of the request.
     pub(super) upstream_request_id: Option<HeaderValue>,
+    /// The record of the exchange, if the inspector keeps one.
+    pub(super) recording: Option<Recording>,
 }
 
 impl Outcome {
     pub(super) fn answered<B>(&mut self, response: &Response<B>) {
         self.upstream_status = Some(response.status());
         self.upstream_request_id = response.headers().get(X_AMZN_REQUESTID).cloned();
+        if let Some(recording) = &self.recording {
+            recording.answered(response.status(), response.headers(), self.request_id());
+        }
     }
 
     /// The upstream's request id as text.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
 
+use crate::inspector::Recording;
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that is accepted from a client, in bytes.
@@ -12,6 +14,14 @@ const MAX_LENGTH: usize = 128;
 /// The id of a request, the client's own `x-request-id` or a new one.
 #[derive(Clone, Debug, Default)]
 pub struct RequestId(Arc<str>);
+
+/// Among the extensions of a request: what the layers around the service know of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RequestContext {
+    pub(super) id: RequestId,
+    /// The record of the exchange, if the inspector keeps one.
+    pub(super) recording: Option<Recording>,
+}
 
 impl RequestId {
     /// The id of the request with these headers.

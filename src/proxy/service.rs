@@ -16,8 +16,8 @@ use super::{
     error::ProxyError,
     exchange::{Exchange, Proxy},
     meaning::Meaning,
-    outcome::AnswerMeta,
-    request_id::RequestId,
+    outcome::{AnswerMeta, Outcome},
+    request_id::{RequestContext, RequestId},
     response::{self, body::Body},
     worker_proxies::ProxyHandle,
 };
@@ -57,13 +57,18 @@ impl Service<Request<Incoming>> for Forward {
     }
 }
 
-async fn answer(proxy: &Proxy, endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {
-    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    let Exchange { result, outcome, audience, format } = proxy.exchange(request, endpoints, &id).await;
+async fn answer(proxy: &Proxy, endpoints: &Endpoints, mut request: Request<Incoming>) -> Response<Body> {
+    let RequestContext { id, recording } = request.extensions_mut().remove().unwrap_or_default();
+    let outcome = Outcome { recording, ..Outcome::default() };
+    let Exchange { result, outcome, audience, format } =
+        proxy.exchange(request, endpoints, &id, outcome).await;
     let (mut response, code) = match result {
         Ok(response) => (response, None),
         Err(error) => {
             report(&error, &id, proxy.metrics());
+            if let Some(recording) = &outcome.recording {
+                recording.explain(Meaning::of_error(&error).to_json());
+            }
             let mut response = error.response(id.as_str(), format);
             // A client that may not ask could otherwise hold its connection by sending requests and reading no answers.
             response.extensions_mut().insert(ShortAnswer);

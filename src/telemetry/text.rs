@@ -143,6 +143,26 @@ impl Text {
         writeln!(writer)
     }
 
+    /// A request that another process has served, and what explains it.
+    pub(super) fn recorded(
+        &self,
+        time: OffsetDateTime,
+        request: Option<Vec<(&'static str, String)>>,
+        explanation: Option<&str>,
+    ) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        if let Some(values) = request {
+            let time = self.painted(Paint::Dim, &formatted(local(time), CLOCK)?);
+            let fields = Fields { values, ..Fields::default() };
+            self.request(&time, &fields, Writer::new(&mut text))?;
+        }
+        if let Some(explanation) = explanation {
+            let lines = explanation.lines().map(printable).collect::<Vec<_>>().join("\n");
+            writeln!(text, "{:INDENT$}{}", "", fold_words(&lines, INDENT, INDENT))?;
+        }
+        Ok(text)
+    }
+
     /// What a person needs once requests can be signed, as a block.
     fn ready(&self, time: &str, fields: &Fields, mut writer: Writer<'_>) -> fmt::Result {
         writeln!(writer, "{time} {}", self.painted(Paint::Green, "Ready."))?;
@@ -170,6 +190,9 @@ impl Text {
         }
         if let Some(admin) = fields.text("admin") {
             row("admin", &printable(admin))?;
+        }
+        if let Some(inspector) = fields.text("inspector") {
+            row("inspector", &printable(inspector))?;
         }
         Ok(())
     }

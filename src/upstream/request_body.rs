@@ -241,6 +241,12 @@ impl UploadProgress {
         self.sent().is_complete()
     }
 
+    /// When the kernel took the last byte; `None` if it has not yet.
+    pub(super) fn completed_at(&self) -> Option<Instant> {
+        let sent = self.sent();
+        sent.is_complete().then_some(sent.at)
+    }
+
     /// When the upstream last had nothing to wait for: when the kernel last took some of the body, or now if the client
     /// has to send more first. `None` if the kernel has taken all.
     pub(super) fn last_sent(&self) -> Option<Instant> {

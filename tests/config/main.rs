@@ -13,6 +13,7 @@ use countersign::{
     config::{Arguments, CallConfig, Config, ConfigError, Environment, SandboxConfig, SessionConfig, table},
     credentials::{AuthFlow, Cognito, Login, RoleChoice, Settings, UserPool},
     downstream::listener::Listen,
+    inspector::Mode,
     telemetry::LogFormat,
 };
 use proptest::prelude::{any, proptest};
@@ -1032,4 +1033,35 @@ proptest! {
     fn no_toml_makes_the_program_panic(text in "([a-z-]{1,8} ?= ?(\"[^\"]{0,9}\"|[0-9]{1,22}|\\[.{0,9}\\]|\\{.{0,9}\\})\n|\\[\\[?route\\]?\\]\n|path = '.{0,5}'\n){0,8}") {
         assert!(Run::empty().file(&text).serve().is_err());
     }
+}
+
+#[test]
+fn the_inspector_is_off_unless_it_is_asked_for_and_needs_the_admin_listener() {
+    let mode = |run: Run| run.serve().map(|config| config.inspector.mode);
+    assert_eq!(mode(Run::complete()).expect("valid"), None);
+    assert_eq!(mode(Run::complete().flag("inspect", &["heads"])).expect("valid"), Some(Mode::Heads));
+    let sandbox = Run::empty().sandbox().expect("valid");
+    assert_eq!(sandbox.inspector.mode, Some(Mode::Bodies));
+    let off = Run::empty().flag("admin-listen", &["off"]).sandbox();
+    assert_eq!(off.expect("its default gives way").inspector.mode, None);
+    for (run, words) in [
+        (Run::complete().flag("inspect", &["everything"]), "none of off, heads and bodies"),
+        (
+            Run::complete().flag("inspect", &["heads"]).flag("admin-listen", &["off"]),
+            "needs the admin listener",
+        ),
+        (Run::complete().flag("inspect-redact", &["--"]), "no letter"),
+    ] {
+        let error = mode(run).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let run = Run::complete().file("inspect = \"heads\"\n");
+    let exec =
+        Config::for_exec(&run.arguments, &run.environment()).expect("the file may be another command's");
+    assert_eq!(exec.inspector.mode, None);
+    assert!(
+        exec.warnings.iter().any(|warning| warning.contains("inspect has no effect")),
+        "{:?}",
+        exec.warnings
+    );
 }

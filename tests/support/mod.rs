@@ -27,6 +27,7 @@ use countersign::{
     credentials::{self, AuthFlow, Cognito, IdentityPool, Login, RoleChoice, UserPool, channel::Receiver},
     downstream::listener::Listen,
     forward_proxy::ForwardProxies,
+    inspector,
     proxy::{
         GuardSettings, Limits, PayloadSigning, Resolver, RouteSettings, Settings as ProxySettings, Timeouts,
     },
@@ -336,6 +337,7 @@ fn settings(sandbox: &Sandbox) -> app::Settings {
             forward_proxies: ForwardProxies::default(),
             resolver: Resolver::system(),
         },
+        inspector: inspector::Settings::default(),
         aws_http: countersign::aws_http::Settings::default(),
         #[cfg(feature = "otlp")]
         spans: None,

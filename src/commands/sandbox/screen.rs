@@ -7,6 +7,8 @@ use http::{StatusCode, Uri};
 /// The first screen.
 pub(super) struct Screen<'a> {
     pub(super) url: &'a str,
+    /// With its token, as a browser opens it.
+    pub(super) inspector: Option<&'a str>,
     /// A line for a shell.
     pub(super) curl: String,
     pub(super) username: &'a str,
@@ -52,6 +54,9 @@ impl fmt::Display for Screen<'_> {
             "\n  Countersign sandbox: Cognito and an API with IAM authorisation, all on this machine\n"
         )?;
         writeln!(f, "  Proxy          {}", self.url)?;
+        if let Some(inspector) = self.inspector {
+            writeln!(f, "  Inspector      {inspector}")?;
+        }
         writeln!(f, "  Signed in as   {}, password {}", self.username, self.password)?;
         writeln!(f, "  User pool      {}  {}, client {}", user_pool.endpoint, user_pool.id, self.client_id)?;
         writeln!(f, "  Identity pool  {}  {}", identity_pool.endpoint, identity_pool.id)?;
@@ -112,6 +117,7 @@ mod tests {
         let (url, target) = ("http://localhost:8181", "/hello?name=world");
         let screen = Screen {
             url,
+            inspector: Some("http://localhost:8182/inspect#0123456789012345678901234567890123456789012"),
             curl: format!("curl '{url}{target}'"),
             username: "demo",
             password: "Sandbox-password-1",

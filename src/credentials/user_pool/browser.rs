@@ -24,6 +24,7 @@ use super::{Claims, SignedIn, Tokens, UserPoolClient};
 use crate::credentials::UserPool;
 
 pub use failure::BrowserError;
+pub(crate) use opener::open as open_in_browser;
 
 use callback::Callback;
 

@@ -1,6 +1,10 @@
 //! Listen addresses as the configuration has them.
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
 
 /// A listen address as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +57,17 @@ impl std::str::FromStr for Listen {
             _ => Err(InvalidListen::NoPort),
         }
     }
+}
+
+/// Where a client on this machine connects: a wildcard is listened on, not connected to.
+#[must_use]
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 impl Listen {

@@ -5,6 +5,7 @@ use http::StatusCode;
 use tracing::warn;
 
 use super::send::Sent;
+use crate::inspector::Recording;
 use crate::proxy::{
     meaning::{AnswerHead, MAX_READ, Meaning, SignedFacts},
     request::plan::Ready,
@@ -17,11 +18,17 @@ pub(in crate::proxy) struct RefusalLogger {
     head: AnswerHead,
     request: SignedFacts,
     text: Vec<u8>,
+    recording: Option<Recording>,
 }
 
 /// The same answer. If it may be a gateway's refusal or failure, its meaning is logged with `id` when its body has gone
 /// down; the answer itself is not changed.
-pub(in crate::proxy) fn watch(sent: Sent, ready: &Ready<'_>, id: &str) -> Sent {
+pub(in crate::proxy) fn watch(
+    sent: Sent,
+    ready: &Ready<'_>,
+    id: &str,
+    recording: Option<&Recording>,
+) -> Sent {
     let Some(head) = AnswerHead::of(&sent.response) else { return sent };
     // Only these may show a canonical request, which costs another signature here.
     let may_differ = matches!(
@@ -38,6 +45,7 @@ pub(in crate::proxy) fn watch(sent: Sent, ready: &Ready<'_>, id: &str) -> Sent {
         head,
         request: ready.signed_facts(&canonical_request, sent.signed_at),
         text: Vec::new(),
+        recording: recording.cloned(),
     };
     Sent { response: sent.response.map(|body| body.watched_by(logger)), ..sent }
 }
@@ -58,6 +66,9 @@ impl RefusalLogger {
 impl Drop for RefusalLogger {
     fn drop(&mut self) {
         let Some(meaning) = self.meaning() else { return };
+        if let Some(recording) = &self.recording {
+            recording.explain(meaning.to_json());
+        }
         warn!(
             request.id = self.id,
             upstream.request_id = self.head.request_id(),
@@ -101,6 +112,7 @@ mod tests {
                 signed_at: SystemTime::UNIX_EPOCH,
             },
             text: Vec::new(),
+            recording: None,
         };
         for piece in ["User: ", "x is not ", "authorized"] {
             logger.observe(&Bytes::from_static(piece.as_bytes()));

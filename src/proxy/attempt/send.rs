@@ -6,15 +6,20 @@ use std::{
 };
 
 use http::{HeaderMap, Response};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::{gateway_403::RetryableRefusal, retry::Attempts};
+use super::{
+    gateway_403::RetryableRefusal,
+    recorded::{self, Observed},
+    retry::Attempts,
+};
 use crate::{
     clock::{self, Clock},
     credentials::{
         channel::{Receiver, Unavailable},
         provider::IssuedCredentials,
     },
+    inspector::{Phase, Recording},
     proxy::{
         error::ProxyError,
         meaning::AnswerHead,
@@ -82,16 +87,24 @@ impl Sender {
     ) -> Result<Sent, ProxyError> {
         let mut attempts = Attempts::new(&ready.unsigned.method);
         // At once, unless the credentials are in their last minute or gone: then it waits for the refresher.
-        let mut issued = self.credentials.valid().await?;
+        let mut issued = self.credentials(outcome).await?;
+        let mut reason = None;
         loop {
             outcome.attempts += 1;
             // Before signing: a later reading would hide a change of the clock that the signature does not know yet.
             let signing = Signing { offset: self.clock.offset_millis(), sent: self.clock.local() };
             let signed_at = self.clock.now();
-            let signed = self.sign(ready, &issued, signed_at)?;
+            let signed =
+                self.sign(ready, &issued, signed_at, outcome.recording.as_ref().zip(Some(reason)))?;
             let upstream = &ready.route.upstream;
+            let mut observed = Observed::begin(outcome.recording.as_ref());
+            let timeline = observed.as_mut().map(Observed::timeline);
             let request = outgoing(signed, ready.streamed.clone());
-            let response = match upstream.send(request, attempts.needs_newer_than()).await {
+            let sent = upstream.send(request, attempts.needs_newer_than(), timeline).await;
+            if let Some(observed) = observed {
+                observed.end(sent.as_ref().err());
+            }
+            let response = match sent {
                 Ok(response) => response,
                 // A client that breaks its body off is the cause of what happens at the upstream then.
                 Err(failure) => match attempts.after_failure(&failure, rand::random()) {
@@ -100,9 +113,10 @@ impl Sender {
                     Some(_) if !ready.is_repeatable() => return Err(failure.error.into()),
                     Some(retry) => {
                         self.metrics.retried(retry.reason);
+                        reason = Some(retry.reason);
                         sleep(retry.pause).await;
                         // Failing to connect takes seconds, in which credentials can end.
-                        issued = self.credentials.valid().await?;
+                        issued = self.credentials(outcome).await?;
                         continue;
                     }
                 },
@@ -126,6 +140,7 @@ impl Sender {
                 if let (Some(refusal), Some(renewed)) = (retryable, renewed.filter(|_| ready.is_repeatable()))
                 {
                     self.metrics.retried(refusal.reason());
+                    reason = Some(refusal.reason());
                     issued = renewed;
                     continue;
                 }
@@ -144,13 +159,26 @@ impl Sender {
         }
     }
 
+    /// Valid credentials, and the time that they took in the record.
+    async fn credentials(&self, outcome: &Outcome) -> Result<Arc<IssuedCredentials>, Unavailable> {
+        let Some(recording) = &outcome.recording else { return self.credentials.valid().await };
+        let began = Instant::now();
+        let issued = self.credentials.valid().await;
+        recording.took(Phase::Credentials, began.elapsed());
+        issued
+    }
+
     fn sign(
         &self,
         ready: &Ready<'_>,
         issued: &IssuedCredentials,
         time: SystemTime,
+        recording: Option<(&Recording, Option<&'static str>)>,
     ) -> Result<SignedRequest, ProxyError> {
         let _timer = self.metrics.signing();
+        if let Some((recording, reason)) = recording {
+            return recorded::sign(ready, issued, time, recording, reason);
+        }
         let signed = ready.route.signer(&ready.unsigned).sign(&ready.unsigned, &issued.credentials, time);
         signed.map_err(|error| ProxyError::Internal(error.to_string().into()))
     }

@@ -17,6 +17,7 @@ use super::{
     streamed_body::StreamedBody,
 };
 use crate::{
+    inspector::RequestBody,
     proxy::{
         error::ProxyError,
         headers,
@@ -182,6 +183,14 @@ impl Ready<'_> {
     #[must_use]
     pub fn upstream(&self) -> &str {
         &self.route.mount.address
+    }
+
+    /// The body, for the inspector.
+    pub(in crate::proxy) fn recorded_body(&self) -> RequestBody<'_> {
+        match &self.streamed {
+            Some(body) => RequestBody::Streamed { length: body.length() },
+            None => RequestBody::Collected(self.unsigned.payload.chunks()),
+        }
     }
 
     /// Whether another attempt could send the whole request.

@@ -16,6 +16,7 @@ const sections = (() => {
     binary: "It is not text.",
     encoded: "It is compressed, and the proxy does not decompress.",
     heads: "The proxy keeps no bodies: start it with “--inspect bodies” to see them.",
+    streamed: "It was sent while it arrived, and none of it is kept.",
   };
 
   const pairs = (entries) =>

@@ -37,7 +37,7 @@ const KEPT_VARIABLES: [&str; 18] = [
 ];
 
 /// Starts the opener and does not wait for it.
-pub(super) fn open(url: &str) -> io::Result<()> {
+pub(crate) fn open(url: &str) -> io::Result<()> {
     command(url).spawn().map(drop)
 }
 

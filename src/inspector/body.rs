@@ -1,0 +1,225 @@
+//! The beginning of a body, if it is text.
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use super::{
+    MAX_BODY, Mode,
+    redaction::{KnownSecrets, Place, Redaction},
+};
+
+/// Why nothing is kept of a body that was sent while it arrived.
+const STREAMED: &str = "streamed";
+
+/// What is kept of a body.
+#[derive(Default)]
+pub(super) struct CapturedBody {
+    /// The length so far, in bytes.
+    pub(super) size: u64,
+    media_type: Option<Box<str>>,
+    omitted: Option<&'static str>,
+    /// What has come and was not looked at yet. It is redacted as a whole, since a secret may lie across two chunks, and
+    /// wiped when the exchange is dropped before that.
+    raw: Zeroizing<Vec<u8>>,
+    /// Without secrets.
+    text: Option<String>,
+    truncated: bool,
+}
+
+impl CapturedBody {
+    /// Decides by the headers of a body whether it is kept.
+    pub(super) fn new(headers: &HeaderMap, mode: Mode) -> Self {
+        let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes().trim_ascii());
+        let is_encoded =
+            encoding.is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+        let omitted = match mode {
+            Mode::Heads => Some("heads"),
+            Mode::Bodies if is_encoded => Some("encoded"),
+            Mode::Bodies if media_type.is_some_and(|media_type| !is_text(media_type)) => Some("binary"),
+            Mode::Bodies => None,
+        };
+        Self { media_type: media_type.map(Into::into), omitted, ..Self::default() }
+    }
+
+    /// A body in memory.
+    pub(super) fn of(chunks: &[Bytes], headers: &HeaderMap, mode: Mode) -> Self {
+        let mut body = Self::new(headers, mode);
+        for chunk in chunks {
+            let kept = body.room_for(chunk.len());
+            body.push(chunk, kept);
+        }
+        body
+    }
+
+    /// A body that is not in memory.
+    pub(super) fn streamed(headers: &HeaderMap, length: Option<u64>) -> Self {
+        let body = Self::new(headers, Mode::Heads);
+        Self { size: length.unwrap_or_default(), omitted: Some(STREAMED), ..body }
+    }
+
+    /// How many of `length` further bytes are kept.
+    pub(super) fn room_for(&self, length: usize) -> usize {
+        let room = if self.omitted.is_some() || self.text.is_some() { 0 } else { MAX_BODY - self.raw.len() };
+        room.min(length)
+    }
+
+    /// Counts a chunk and keeps its first `kept` bytes.
+    pub(super) fn push(&mut self, chunk: &[u8], kept: usize) {
+        self.size += chunk.len() as u64;
+        self.raw.extend_from_slice(&chunk[..kept]);
+        self.truncated |= kept < chunk.len() && self.omitted.is_none();
+    }
+
+    /// Whether nothing further is kept, so that what has come can be redacted.
+    pub(super) fn is_full(&self) -> bool {
+        self.truncated && self.text.is_none()
+    }
+
+    /// Takes the secrets out of what has come, and keeps the rest.
+    pub(super) fn redact(&mut self, redaction: &Redaction, known: &KnownSecrets) {
+        if self.omitted.is_some() || self.text.is_some() {
+            return;
+        }
+        let raw = std::mem::take(&mut self.raw);
+        // NUL is in no text that people write, and in every UTF-16 one, whose names would not be recognised.
+        if memchr::memchr(0, &raw).is_some() {
+            self.omitted = Some("binary");
+            return;
+        }
+        let mut text = self.redacted(&raw, redaction, known);
+        text.shrink_to_fit();
+        self.text = Some(text);
+    }
+
+    fn redacted(&self, raw: &[u8], redaction: &Redaction, known: &KnownSecrets) -> String {
+        let mut text = redaction.text(String::from_utf8_lossy(raw).into_owned(), Place::Body, known);
+        if self.truncated {
+            known.remove_cut(&mut text);
+        }
+        text
+    }
+
+    /// The text that is kept, without secrets; that of a body which is still coming as far as it has come.
+    pub(super) fn text(&self, redaction: &Redaction, known: &KnownSecrets) -> Option<String> {
+        if self.omitted.is_some() || self.size == 0 {
+            return None;
+        }
+        Some(self.text.clone().unwrap_or_else(|| self.redacted(&self.raw, redaction, known)))
+    }
+
+    /// Whether all of the body is kept, and nothing has been taken out of it.
+    pub(super) fn whole(&self) -> Option<&str> {
+        let whole = !self.truncated && self.omitted.is_none();
+        if self.size == 0 && self.omitted != Some(STREAMED) {
+            Some("")
+        } else {
+            self.text.as_deref().filter(|_| whole)
+        }
+    }
+
+    pub(super) fn media_type(&self) -> Option<&str> {
+        self.media_type.as_deref()
+    }
+
+    /// The memory that it takes, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.raw.capacity()
+            + self.text.as_ref().map_or(0, String::capacity)
+            + self.media_type.as_ref().map_or(0, |text| text.len())
+    }
+
+    /// For the page.
+    pub(super) fn json(&self, redaction: &Redaction, known: &KnownSecrets) -> Value {
+        let mut body = Map::new();
+        body.insert("size".to_owned(), json!(self.size));
+        body.insert("truncated".to_owned(), json!(self.truncated));
+        body.insert("media_type".to_owned(), json!(self.media_type));
+        match self.text(redaction, known) {
+            Some(text) => body.insert("text".to_owned(), json!(text)),
+            None => self
+                .omitted
+                .filter(|&omitted| self.size > 0 || omitted == STREAMED)
+                .and_then(|why| body.insert("omitted".to_owned(), json!(why))),
+        };
+        Value::Object(body)
+    }
+}
+
+/// The raw bytes may hold secrets, and the text belongs to a client.
+impl std::fmt::Debug for CapturedBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CapturedBody")
+            .field("size", &self.size)
+            .field("text", &self.text)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether bodies of this type are for people to read.
+fn is_text(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some((kind, subtype)) = essence.split_once('/') else { return false };
+    let is_utf16 = media_type.to_ascii_lowercase().contains("utf-16");
+    let words =
+        ["json", "xml", "javascript", "x-www-form-urlencoded", "graphql", "yaml", "x-yaml", "toml", "sql"];
+    let is_structured = |word: &str| *subtype == *word || subtype.ends_with(&format!("+{word}"));
+    !is_utf16
+        && (kind == "text"
+            || kind == "application"
+                && (words.into_iter().any(is_structured)
+                    || subtype.contains("json")
+                    || subtype.contains("x-amz-json"))
+            || subtype.ends_with("+xml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn body_of(media_type: &'static str, bytes: &[u8]) -> CapturedBody {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        let mut body = CapturedBody::new(&headers, Mode::Bodies);
+        let kept = body.room_for(bytes.len());
+        body.push(bytes, kept);
+        body.redact(&Redaction::default(), &KnownSecrets::default());
+        body
+    }
+
+    #[test]
+    fn text_is_kept_up_to_its_limit_and_the_rest_only_counted() {
+        let body = body_of("text/plain", &vec![b'a'; MAX_BODY + 1]);
+        let json = body.json(&Redaction::default(), &KnownSecrets::default());
+        assert_eq!((json["size"].as_u64(), &json["truncated"]), (Some(MAX_BODY as u64 + 1), &json!(true)));
+        assert_eq!(json["text"].as_str().map(str::len), Some(MAX_BODY));
+        for (media_type, bytes) in
+            [("image/png", &b"abc"[..]), ("text/plain", b"a\0b"), ("text/plain; charset=utf-16", b"abc")]
+        {
+            let json = body_of(media_type, bytes).json(&Redaction::default(), &KnownSecrets::default());
+            assert_eq!((&json["omitted"], &json["text"]), (&json!("binary"), &Value::Null), "{media_type}");
+        }
+    }
+
+    #[test]
+    fn types_are_text_by_their_name() {
+        for media_type in [
+            "text/html",
+            "application/json",
+            "application/problem+json; charset=utf-8",
+            "image/svg+xml",
+            "application/x-amz-json-1.1",
+        ] {
+            assert!(is_text(media_type), "{media_type}");
+        }
+        for media_type in
+            ["", "application/octet-stream", "image/png", "multipart/form-data", "application/grpc"]
+        {
+            assert!(!is_text(media_type), "{media_type}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The exchanges as lines of JSON: those that are kept, and then each change.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use super::{MAX_BYTES, MAX_EXCHANGES, recorder::Recorder};
+
+/// How often a viewer is brought up to date at most.
+const MIN_INTERVAL: Duration = Duration::from_millis(200);
+
+/// After so long without a change, an empty line shows that the connection is alive.
+const MAX_SILENCE: Duration = Duration::from_secs(15);
+
+/// What the first line says of the proxy.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    /// The version of the program.
+    pub version: &'static str,
+    /// The URL for clients.
+    pub proxy: String,
+    /// The region of the first route.
+    pub region: Option<String>,
+    /// The service of the first route.
+    pub service: Option<String>,
+}
+
+/// What one viewer gets. It holds no lines: a viewer that reads slowly gets the latest state of what has changed.
+#[derive(Debug)]
+pub struct Feed {
+    recorder: Recorder,
+    hello: Option<Hello>,
+    /// Exchanges of the current round, by their numbers.
+    round: VecDeque<u64>,
+    /// Changes up to this one belong to the current round or to one before.
+    seen: u64,
+    next_round: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Recorder {
+    /// A feed for another viewer; `None` when there are too many.
+    #[must_use]
+    pub fn feed(&self, hello: Hello) -> Option<Feed> {
+        let permit = self.0.viewers.clone().try_acquire_owned().ok()?;
+        let (recorder, hello) = (self.clone(), Some(hello));
+        Some(Feed {
+            recorder,
+            hello,
+            round: VecDeque::new(),
+            seen: 0,
+            next_round: Instant::now(),
+            _permit: permit,
+        })
+    }
+}
+
+impl Feed {
+    /// The next line, when there is one.
+    pub async fn next(&mut self) -> Bytes {
+        loop {
+            if let Some(line) = self.pending() {
+                return line;
+            }
+            let shared = std::sync::Arc::clone(&self.recorder.0);
+            let mut changed = std::pin::pin!(shared.changed.notified());
+            // Before the look, or a change in between would be missed.
+            changed.as_mut().enable();
+            if shared.revision() > self.seen {
+                sleep_until(self.next_round).await;
+                self.begin_round();
+            } else if timeout_at(Instant::now() + MAX_SILENCE, changed).await.is_err() {
+                return Bytes::from_static(b"\n");
+            }
+        }
+    }
+
+    /// The lines that are left, when no more changes are waited for.
+    pub fn rest(&mut self) -> Option<Bytes> {
+        if self.round.is_empty() && self.hello.is_none() {
+            self.begin_round();
+        }
+        self.pending()
+    }
+
+    fn pending(&mut self) -> Option<Bytes> {
+        if let Some(hello) = self.hello.take() {
+            return Some(self.greeting(&hello));
+        }
+        while let Some(number) = self.round.pop_front() {
+            let Some(entry) = self.recorder.0.ring().entry(number) else { continue };
+            let exchange = entry.record().summary();
+            return Some(line(&json!({ "type": "exchange", "exchange": exchange })));
+        }
+        None
+    }
+
+    fn begin_round(&mut self) {
+        let shared = &self.recorder.0;
+        let (seen, now) = (self.seen, shared.revision());
+        let entries = shared.ring().entries();
+        let changed = entries.iter().filter(|entry| entry.record().revision > seen);
+        self.round = changed.map(|entry| entry.number).collect();
+        self.seen = now;
+        self.next_round = Instant::now() + MIN_INTERVAL;
+    }
+
+    fn greeting(&self, hello: &Hello) -> Bytes {
+        let mut greeting = Map::new();
+        let mut put = |name: &str, value: Value| greeting.insert(name.to_owned(), value);
+        put("type", json!("hello"));
+        put("version", json!(hello.version));
+        put("proxy", json!(hello.proxy));
+        put("mode", json!(self.recorder.mode().as_str()));
+        put("limits", json!({ "exchanges": MAX_EXCHANGES, "bytes": MAX_BYTES }));
+        if let Some(region) = &hello.region {
+            put("region", json!(region));
+        }
+        if let Some(service) = &hello.service {
+            put("service", json!(service));
+        }
+        line(&Value::Object(greeting))
+    }
+}
+
+fn line(value: &Value) -> Bytes {
+    let mut text = value.to_string();
+    text.push('\n');
+    Bytes::from(text)
+}

@@ -1,0 +1,149 @@
+//! Which names stand before a secret: of headers, of query parameters, and of fields in bodies.
+
+use percent_encoding::percent_decode;
+
+/// Names that end in one of these hold a secret, wherever they stand. Hyphens, underscores and dots do not count.
+const SECRET_ENDINGS: [&str; 20] = [
+    "accesskey",
+    "accesskeyid",
+    "apikey",
+    "assertion",
+    "authorization",
+    "cookie",
+    "cookies",
+    "encryptionkey",
+    "jwt",
+    "mfacode",
+    "otp",
+    "passcode",
+    "passphrase",
+    "privatekey",
+    "pwd",
+    "sessionid",
+    "signature",
+    "signingkey",
+    "token",
+    "tokens",
+];
+
+/// Names that contain one of these hold a secret.
+const SECRET_PARTS: [&str; 4] = ["password", "passwd", "secret", "credential"];
+
+/// Short names that hold a secret only when nothing else is in them.
+const SECRET_NAMES: [&str; 6] = ["auth", "pass", "pin", "session", "sid", "sig"];
+
+/// Pages and repeats of a request are found by these, and nobody is let in for them. Without them such a request
+/// could not be sent again.
+const EXCEPTIONS: [&str; 12] = [
+    "clientrequesttoken",
+    "clienttoken",
+    "continuationtoken",
+    "exclusivestartkey",
+    "idempotencykey",
+    "idempotencytoken",
+    "nextcontinuationtoken",
+    "nextpagetoken",
+    "nexttoken",
+    "pagetoken",
+    "paginationtoken",
+    "secwebsocketkey",
+];
+
+/// Headers whose values are secret and whose names do not say so.
+const SECRET_HEADERS: [&str; 2] = ["authenticationinfo", "secwebsocketprotocol"];
+
+/// The longest name that is looked at, in bytes.
+pub(super) const MAX_NAME: usize = 128;
+
+/// A name in lower case without what separates its words, percent-encoding and the escapes of JSON undone.
+pub(super) fn normal(name: &[u8]) -> String {
+    let decoded: Vec<u8> = percent_decode(&unescaped(name)).collect();
+    decoded
+        .iter()
+        .filter(|byte| byte.is_ascii_alphanumeric())
+        .map(|byte| char::from(byte.to_ascii_lowercase()))
+        .collect()
+}
+
+/// `p\u0061ss` is `pass`. Characters beyond ASCII are in none of the names here.
+fn unescaped(name: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = rest.strip_prefix(b"\\u").and_then(|digits| digits.get(..4));
+        let value =
+            escaped.and_then(|digits| u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        match value.and_then(|value| u8::try_from(value).ok()) {
+            Some(byte) => {
+                plain.push(byte);
+                rest = &rest[6..];
+            }
+            None => {
+                plain.push(first);
+                rest = after;
+            }
+        }
+    }
+    plain
+}
+
+/// Whether a field or a query parameter of this normal name holds a secret.
+pub(super) fn is_secret(name: &str) -> bool {
+    if EXCEPTIONS.contains(&name) {
+        return false;
+    }
+    SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending))
+        || SECRET_PARTS.iter().any(|part| name.contains(part))
+        || SECRET_NAMES.contains(&name)
+}
+
+/// Whether a query parameter or a field of a form holds a secret: those of OAuth and of presigned requests as well.
+pub(super) fn is_secret_parameter(name: &str) -> bool {
+    is_secret(name) || name == "code" || name == "state" || name == "key" || name.starts_with("xamz")
+}
+
+/// Whether a header of this normal name holds a secret.
+pub(super) fn is_secret_header(name: &str) -> bool {
+    is_secret(name)
+        || (name.ends_with("key") || name.ends_with("auth") || name.ends_with("session"))
+            && !EXCEPTIONS.contains(&name)
+        || SECRET_HEADERS.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_secret_in_every_spelling() {
+        for name in ["password", "user[password]", "Pass-Word", "p\\u0061ssword", "pass%77ord", "db.password"]
+        {
+            assert!(is_secret(&normal(name.as_bytes())), "{name}");
+        }
+        for name in
+            ["access_token", "accessToken", "refresh-token", "client_secret", "apiKey", "Credentials", "sid"]
+        {
+            assert!(is_secret(&normal(name.as_bytes())), "{name}");
+        }
+        for name in
+            ["authorization", "x-api-key", "x-amz-security-token", "x-shared-secret", "set-cookie", "x-auth"]
+        {
+            assert!(is_secret_header(&normal(name.as_bytes())), "{name}");
+        }
+        for name in ["code", "X-Amz-Signature", "X-Amz-Credential", "api_key"] {
+            assert!(is_secret_parameter(&normal(name.as_bytes())), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_lets_nobody_in_is_kept() {
+        for name in ["nextToken", "Idempotency-Key", "name", "inside", "compass", "partition_key", "author"] {
+            assert!(!is_secret(&normal(name.as_bytes())), "{name}");
+        }
+        for name in
+            ["idempotency-key", "sec-websocket-key", "etag", "content-type", "x-amz-date", "x-amzn-requestid"]
+        {
+            assert!(!is_secret_header(&normal(name.as_bytes())), "{name}");
+        }
+    }
+}

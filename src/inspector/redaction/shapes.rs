@@ -1,0 +1,98 @@
+//! Secrets that are recognised by their shape: JSON web tokens, access key ids, bearer tokens, private keys, passwords
+//! in URLs.
+
+use std::ops::Range;
+
+use memchr::memmem;
+
+/// A secret's first bytes, and where it is when they are found.
+type Shape = (&'static str, fn(&str, usize) -> Option<Range<usize>>);
+
+const SHAPES: [Shape; 6] = [
+    ("eyJ", web_token),
+    ("AKIA", access_key_id),
+    ("ASIA", access_key_id),
+    ("earer ", bearer_token),
+    ("-----BEGIN ", private_key),
+    ("@", user_info),
+];
+
+/// The shortest run of letters that is taken for a token, in bytes.
+const MIN_TOKEN: usize = 16;
+
+/// An access key id has four letters and sixteen more.
+const MIN_KEY_ID: usize = 16;
+
+/// The longest user name and password of a URL, in bytes.
+const MAX_USER_INFO: usize = 512;
+
+/// `text` with `mark` in the place of each secret.
+pub(super) fn removed(text: String, mark: &str) -> String {
+    SHAPES.into_iter().fold(text, |text, shape| without(text, shape, mark))
+}
+
+fn without(text: String, (needle, find): Shape, mark: &str) -> String {
+    let (mut replaced, mut copied) = (String::new(), 0);
+    for at in memmem::find_iter(text.as_bytes(), needle) {
+        let Some(secret) = find(&text, at).filter(|secret| secret.start >= copied) else { continue };
+        // The ends are at ASCII bytes, which are boundaries of characters.
+        replaced.push_str(text.get(copied..secret.start).unwrap_or_default());
+        replaced.push_str(mark);
+        copied = secret.end;
+    }
+    if copied == 0 {
+        return text;
+    }
+    replaced.push_str(text.get(copied..).unwrap_or_default());
+    replaced
+}
+
+fn run(text: &str, from: usize, belongs: impl Fn(u8) -> bool) -> usize {
+    text.as_bytes()[from..].iter().take_while(|&&byte| belongs(byte)).count()
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'+' | b'/' | b'=')
+}
+
+/// `eyJ` is `{"` in base64; a token that was cut at the end of the text counts, however short it is.
+fn web_token(text: &str, at: usize) -> Option<Range<usize>> {
+    let follows_letter = at > 0 && text.as_bytes()[at - 1].is_ascii_alphanumeric();
+    let length = run(text, at, is_token);
+    let is_cut = at + length == text.len();
+    (!follows_letter && (length >= MIN_TOKEN || is_cut)).then_some(at..at + length)
+}
+
+fn access_key_id(text: &str, at: usize) -> Option<Range<usize>> {
+    let length = run(text, at, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    (length >= MIN_KEY_ID).then_some(at..at + length)
+}
+
+fn bearer_token(text: &str, at: usize) -> Option<Range<usize>> {
+    let start = at + "earer ".len();
+    let length = run(text, start, is_token);
+    (length >= MIN_TOKEN || length > 0 && start + length == text.len()).then_some(start..start + length)
+}
+
+fn private_key(text: &str, at: usize) -> Option<Range<usize>> {
+    let label = text[at..].split("-----").nth(1)?;
+    if !label.ends_with("PRIVATE KEY") {
+        return None;
+    }
+    let start = at + "-----".len() + label.len();
+    let length = memmem::find(&text.as_bytes()[start..], b"-----END ");
+    Some(start..length.map_or(text.len(), |length| start + length))
+}
+
+/// `user:password` of `https://user:password@host`.
+fn user_info(text: &str, at: usize) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let before = bytes[..at].iter().rev().take(MAX_USER_INFO);
+    let length = before
+        .take_while(|&&byte| {
+            byte.is_ascii_graphic() && !matches!(byte, b'/' | b'@' | b'"' | b'\'' | b'<' | b'>')
+        })
+        .count();
+    let start = at - length;
+    (length > 0 && bytes[..start].ends_with(b"//")).then_some(start..at)
+}

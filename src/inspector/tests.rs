@@ -1,0 +1,139 @@
+use http::{HeaderMap, Method, StatusCode, Version};
+
+use super::{record::Begin, *};
+use crate::clock::Clock;
+
+fn recorder() -> Recorder {
+    let settings = Settings { mode: Some(Mode::Bodies), redact: Vec::new() };
+    Recorder::new(&settings, Clock::system()).expect("a mode")
+}
+
+fn begin(recorder: &Recorder, headers: &HeaderMap) -> Recording {
+    recorder.begin(&Begin {
+        request_id: "id",
+        method: Some(&Method::GET),
+        path: "/x",
+        query: None,
+        version: Version::HTTP_11,
+        headers,
+    })
+}
+
+fn text_headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", "text/plain".parse().expect("a value"));
+    headers
+}
+
+#[test]
+fn nothing_is_recorded_without_a_mode() {
+    assert!(Recorder::new(&Settings::default(), Clock::system()).is_none());
+}
+
+#[test]
+fn the_oldest_exchanges_give_way_by_number_and_by_memory() {
+    let recorder = recorder();
+    for _ in 0..MAX_EXCHANGES + 10 {
+        begin(&recorder, &HeaderMap::new());
+    }
+    assert_eq!(recorder.0.ring().entries().len(), MAX_EXCHANGES);
+    assert_eq!(recorder.0.ring().entries()[0].number, 10);
+    for _ in 0..MAX_BYTES / MAX_BODY + 20 {
+        let recording = begin(&recorder, &HeaderMap::new());
+        recording.response(StatusCode::OK, &text_headers(), "upstream");
+        recording.chunk(&vec![b'a'; 2 * MAX_BODY]);
+        recording.end(Ending { aborted: None, code: None });
+        assert!(recorder.0.ring().bytes() <= MAX_BYTES);
+    }
+    let entries = recorder.0.ring().entries();
+    let memory: usize = entries.iter().map(|entry| entry.record().memory()).sum();
+    assert_eq!(memory, recorder.0.ring().bytes(), "what is counted is what is there");
+    assert!(entries.len() < MAX_BYTES / MAX_BODY, "{} exchanges of more than 64 KiB", entries.len());
+}
+
+#[test]
+fn exchanges_that_go_on_are_within_the_limit_as_well() {
+    let recorder = recorder();
+    let recordings: Vec<_> = (0..400)
+        .map(|_| {
+            let recording = begin(&recorder, &HeaderMap::new());
+            recording.response(StatusCode::OK, &text_headers(), "upstream");
+            recording.chunk(&vec![b'a'; MAX_BODY - 1]);
+            recording
+        })
+        .collect();
+    assert!(recorder.0.ring().bytes() <= MAX_BYTES);
+    assert!(recordings[0].memory() < 10_000, "what was dropped has been freed: {}", recordings[0].memory());
+    recordings[0].chunk(b"more");
+    assert!(recordings[0].memory() < 10_000);
+}
+
+#[tokio::test]
+async fn a_feed_has_what_is_kept_and_then_the_latest_state_of_each_exchange() {
+    let recorder = recorder();
+    let first = begin(&recorder, &HeaderMap::new());
+    let hello = Hello { version: "1", proxy: "http://localhost:1".to_owned(), region: None, service: None };
+    let mut feed = recorder.feed(hello).expect("a place");
+    let parsed = |line: bytes::Bytes| serde_json::from_slice::<serde_json::Value>(&line).expect("JSON");
+    assert_eq!(parsed(feed.next().await)["type"], "hello");
+    let begun = parsed(feed.next().await);
+    assert_eq!(begun["exchange"]["state"], "active");
+    for _ in 0..100 {
+        first.chunk(b"x");
+    }
+    first.end(Ending { aborted: None, code: None });
+    let ended = parsed(feed.next().await);
+    assert_eq!(
+        (&ended["exchange"]["id"], &ended["exchange"]["state"]),
+        (&begun["exchange"]["id"], &"complete".into())
+    );
+    assert!(ended["exchange"]["revision"].as_u64() > begun["exchange"]["revision"].as_u64());
+    assert!(feed.rest().is_none(), "a hundred changes are one line");
+}
+
+#[test]
+fn there_are_eight_viewers_at_most() {
+    let recorder = recorder();
+    let hello = Hello { version: "1", proxy: String::new(), region: None, service: None };
+    let feeds: Vec<_> = (0..8).map(|_| recorder.feed(hello.clone()).expect("a place")).collect();
+    assert!(recorder.feed(hello.clone()).is_none());
+    drop(feeds);
+    assert!(recorder.feed(hello).is_some());
+}
+
+#[test]
+fn only_the_announced_request_is_a_replay_and_only_once() {
+    let recorder = recorder();
+    let replay = recorder.announce_replay("id".to_owned(), "0-0");
+    assert!(replay.id().is_none());
+    let (first, second) = (begin(&recorder, &HeaderMap::new()), begin(&recorder, &HeaderMap::new()));
+    assert_eq!(replay.id(), Some(first.id()));
+    drop(replay);
+    let third = begin(&recorder, &HeaderMap::new());
+    for (recording, of) in [(first, Some("0-0")), (second, None), (third, None)] {
+        let (exchange, _) = recorder.detail(&recording.id()).expect("kept");
+        assert_eq!(exchange.get("replay_of").and_then(|of| of.as_str()), of);
+    }
+}
+
+#[test]
+fn the_memory_of_a_recorder_shows_no_secret_while_an_exchange_goes_on_and_afterwards() {
+    const CANARY: &str = "canary-0123456789";
+    let recorder = recorder();
+    let mut headers = text_headers();
+    for name in ["authorization", "cookie", "x-api-key"] {
+        headers.insert(name, format!("a={CANARY}").parse().expect("a value"));
+    }
+    let recording = begin(&recorder, &headers);
+    recording.received(&text_headers(), RequestBody::Collected(&[format!("password={CANARY}").into()]));
+    recording.identity(Some("ada"), None, [CANARY, CANARY]);
+    recording.response(StatusCode::OK, &headers, "upstream");
+    recording.chunk(format!("{{\"access_token\":\"{CANARY}\"}} {CANARY}").as_bytes());
+    recording.explain(serde_json::json!({ "cause": format!("it said {CANARY}") }));
+    let while_it_lasts = format!("{recorder:?} {:?}", recorder.detail(&recording.id()));
+    recording.end(Ending { aborted: None, code: None });
+    let afterwards = format!("{recorder:?} {:?}", recorder.detail(&recording.id()));
+    for dump in [while_it_lasts, afterwards] {
+        assert!(dump.contains("[redacted]") && !dump.contains(CANARY), "{dump}");
+    }
+}
