@@ -45,7 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("admin", &["clock", "credentials", "downstream", "proxy", "shutdown", "telemetry"]),
     ("service_manager", &["credentials"]),
-    ("sandbox", &["clock", "endpoint"]),
+    ("sandbox", &["clock", "endpoint", "regular_file"]),
     // It depends on the settings of the components, never the reverse.
     (
         "config",
@@ -91,6 +91,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "downstream",
             "process",
             "proxy",
+            "regular_file",
             "sandbox",
             "service_manager",
             "shutdown",

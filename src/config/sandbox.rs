@@ -1,6 +1,9 @@
 //! The configuration of the sandbox, which brings its own upstream and its own user.
 
-use std::time::Duration;
+mod people;
+mod services;
+
+use std::{path::PathBuf, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
 
@@ -8,6 +11,9 @@ use super::{Arguments, Config, ConfigError, Environment, reader::Reader, table::
 #[cfg(feature = "otlp")]
 use crate::telemetry::spans;
 use crate::{downstream::listener::Listen, proxy, telemetry};
+
+pub use people::{SandboxClient, SandboxUser, SecondFactor};
+pub use services::{RouteAuthorization, SandboxRoute, SandboxServices};
 
 /// What `sandbox` needs.
 #[derive(Clone, Debug)]
@@ -24,6 +30,12 @@ pub struct SandboxConfig {
     pub backend: Option<Uri>,
     /// How long the credentials last that the sandbox issues.
     pub credentials_lifetime: Duration,
+    /// How long ID and access tokens last.
+    pub token_lifetime: Duration,
+    /// The user pool, the identity pool and the API.
+    pub services: SandboxServices,
+    /// Where users and identities are kept from one run to the next.
+    pub state_dir: Option<PathBuf>,
     /// Logging.
     pub telemetry: telemetry::Settings,
     /// Where spans of requests are exported, if they are.
@@ -50,6 +62,9 @@ impl Config {
             reader.refuse_circle_of_backend(listeners, backend);
         }
         let credentials_lifetime = reader.value("credentials-lifetime", value::duration);
+        let token_lifetime = reader.value("token-lifetime", value::duration);
+        let services = reader.sandbox_services(listeners.as_ref());
+        let state_dir = reader.sandbox_state();
         let telemetry = reader.telemetry();
         #[cfg(feature = "otlp")]
         let spans = reader.spans_away_from(listeners.as_ref());
@@ -66,6 +81,9 @@ impl Config {
                 set_headers,
                 backend,
                 credentials_lifetime: credentials_lifetime?,
+                token_lifetime: token_lifetime?,
+                services: services?,
+                state_dir,
                 telemetry: telemetry?,
                 #[cfg(feature = "otlp")]
                 spans,
@@ -74,5 +92,13 @@ impl Config {
             })
         };
         reader.finish(config())
+    }
+}
+
+impl Reader<'_> {
+    fn sandbox_state(&mut self) -> Option<PathBuf> {
+        let given = self.explicit("state")?;
+        let path = self.parsed(&given, value::text)?;
+        Some(self.environment.path(&given.origin, &path))
     }
 }

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::clock::Clock;
 use identities::Identities;
+pub(super) use identities::Known as KnownIdentities;
 use logins::{Login, Providers};
 
 /// The account that everything in the sandbox belongs to.
@@ -92,7 +93,7 @@ impl IdentityPool {
             guests: settings.guests,
             classic_flow: settings.classic_flow,
             credentials_lifetime: settings.credentials_lifetime,
-            identities: Identities::new(&settings.region),
+            identities: Identities::new(&settings.region, settings.seed()),
             store,
             clock,
             faults,
@@ -123,6 +124,14 @@ impl IdentityPool {
     /// Forgets an identity, as DeleteIdentities does.
     pub(super) fn delete_identity(&self, identity_id: &str) {
         self.identities.delete(identity_id);
+    }
+
+    pub(super) fn known_identities(&self) -> KnownIdentities {
+        self.identities.known()
+    }
+
+    pub(super) fn restore_identities(&self, known: KnownIdentities) {
+        self.identities.restore(known);
     }
 
     /// Credentials of a new guest.
@@ -194,8 +203,8 @@ impl IdentityPool {
     ) -> Result<(String, Option<Login>), AwsError> {
         let login = self.providers.check(logins, now)?;
         let not_found = || AwsError::not_found(format!("Identity '{identity_id}' not found."));
-        let owner = self.identities.owner(identity_id).ok_or_else(not_found)?;
         let subject = login.as_ref().map(|login| (login.provider.clone(), login.subject.clone()));
+        let owner = self.identities.owner(identity_id, &subject).ok_or_else(not_found)?;
         let identity_id = match (owner, subject) {
             (None, None) => {
                 self.require_guests()?;

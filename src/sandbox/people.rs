@@ -1,6 +1,6 @@
 //! Users and app clients of the user pool, as data.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use secrecy::SecretString;
 
@@ -21,6 +21,10 @@ pub struct User {
     /// What else the user may sign in as. The first with an `@` receives e-mail, the first that
     /// starts with `+` text messages.
     pub aliases: Vec<String>,
+    /// The attributes, without `sub`.
+    pub attributes: BTreeMap<String, String>,
+    /// The groups, as `cognito:groups` lists them.
+    pub groups: Vec<String>,
     /// The password.
     pub password: SecretString,
     /// Whether and how the user may sign in.
@@ -121,6 +125,8 @@ impl User {
         Self {
             username: username.to_owned(),
             aliases: Vec::new(),
+            attributes: BTreeMap::new(),
+            groups: Vec::new(),
             password: password.into(),
             state: UserState::Confirmed,
             mfa: Vec::new(),

@@ -13,6 +13,7 @@ mod second_factor;
 mod sessions;
 mod sign_in;
 mod srp;
+mod stored;
 mod timestamp;
 
 use http::{Method, Request, Response, StatusCode};
@@ -25,7 +26,7 @@ use super::{
     faults::{Calls, Faults},
     json_protocol::{self, parse},
     paced::Hangup,
-    people::{AppClient, UserState},
+    people::{AppClient, User, UserState},
     settings::Settings,
     tokens,
 };
@@ -37,6 +38,7 @@ use managed_login::Codes;
 pub use outbox::Message;
 use outbox::Outbox;
 use sessions::Sessions;
+pub(super) use stored::Stored;
 
 /// The pool's name, which SRP hashes.
 const POOL_NAME: &str = "Sandbox01";
@@ -100,7 +102,7 @@ impl UserPool {
             mfa_required: settings.mfa_required,
             device_tracking: settings.device_tracking,
             clients: Clients::new(&settings.clients),
-            directory: Directory::new(POOL_NAME, &settings.users),
+            directory: Directory::new(POOL_NAME, &settings.seed(), &settings.users),
             sessions: Sessions::default(),
             outbox: Outbox::default(),
             codes: Codes::default(),
@@ -138,6 +140,11 @@ impl UserPool {
     /// Codes that were sent, oldest first.
     pub(super) fn messages(&self) -> Vec<Message> {
         self.outbox.messages()
+    }
+
+    /// The user with this name, as the pool knows them now.
+    pub(super) fn user(&self, username: &str) -> Option<User> {
+        self.directory.account(username).map(|account| account.user)
     }
 
     pub(super) fn set_user_state(&self, username: &str, state: UserState) {

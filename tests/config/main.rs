@@ -4,6 +4,7 @@ mod amplify;
 mod files;
 mod hosts;
 mod mistakes;
+mod sandbox;
 
 use std::{fs, path::Path, time::Duration};
 

@@ -14,6 +14,7 @@ use crate::sandbox::{
     answer::AwsError,
     digest::hmac,
     people::{User, UserState},
+    seed::Seed,
 };
 
 /// Wrong passwords that are allowed before each further one locks the user out for longer.
@@ -38,7 +39,7 @@ pub(super) struct Account {
     pub(super) devices: HashMap<String, Device>,
     /// The time step of the last authenticator code: each code is valid once.
     pub(super) spent_step: Option<u64>,
-    salt: [u8; 16],
+    pub(super) salt: [u8; 16],
     wrong_passwords: u32,
     locked_until: SystemTime,
 }
@@ -52,10 +53,11 @@ pub(super) struct Device {
 }
 
 impl Directory {
-    pub(super) fn new(pool_name: &str, users: &[User]) -> Self {
+    pub(super) fn new(pool_name: &str, seed: &Seed, users: &[User]) -> Self {
+        let account = |user: &User| Account::new(user.clone(), seed.uuid("sub", &user.username));
         Self {
             pool_name: pool_name.to_owned(),
-            accounts: Mutex::new(users.iter().cloned().map(Account::new).collect()),
+            accounts: Mutex::new(users.iter().map(account).collect()),
             decoy_key: rand::random(),
         }
     }
@@ -68,6 +70,21 @@ impl Directory {
     /// The user with this name. A session is invalid once its user is gone.
     pub(super) fn existing(&self, name: &str) -> Result<Account, AwsError> {
         self.account(name).ok_or_else(|| AwsError::new("UserNotFoundException", "User does not exist."))
+    }
+
+    /// All users, in the order in which they were made.
+    pub(super) fn accounts(&self) -> Vec<Account> {
+        self.lock().clone()
+    }
+
+    /// Adds an account, in place of the one with the same user name.
+    pub(super) fn put(&self, account: Account) {
+        let mut accounts = self.lock();
+        let known = accounts.iter_mut().find(|known| known.user.username == account.user.username);
+        match known {
+            Some(known) => *known = account,
+            None => accounts.push(account),
+        }
     }
 
     pub(super) fn update(&self, name: &str, change: impl FnOnce(&mut Account)) {
@@ -127,11 +144,11 @@ impl Directory {
 }
 
 impl Account {
-    fn new(user: User) -> Self {
+    pub(super) fn new(user: User, sub: String) -> Self {
         Self {
+            attributes: user.attributes.clone(),
             user,
-            sub: uuid::Uuid::new_v4().to_string(),
-            attributes: BTreeMap::new(),
+            sub,
             devices: HashMap::new(),
             spent_step: None,
             salt: rand::random(),

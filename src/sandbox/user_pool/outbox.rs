@@ -24,12 +24,9 @@ impl Outbox {
     /// Sends a new code and returns it.
     pub(super) fn send(&self, user: &User, medium: Medium) -> String {
         let code = format!("{:06}", rand::random_range(0..1_000_000_u32));
-        self.lock().push(Message {
-            username: user.username.clone(),
-            medium,
-            address: user.address(medium).unwrap_or_default().to_owned(),
-            code: code.clone(),
-        });
+        let address = user.address(medium).unwrap_or_default().to_owned();
+        tracing::info!("code {code} sent to {} ({address})", user.username);
+        self.lock().push(Message { username: user.username.clone(), medium, address, code: code.clone() });
         code
     }
 
