@@ -140,7 +140,7 @@ pub async fn start(mut settings: Settings) -> io::Result<Sandbox> {
     let api = Arc::new(Api::new(&settings, store.clone(), time, plans, counts));
     if let Some(stored) = stored {
         user_pool.restore(stored.user_pool);
-        identity_pool.restore_identities(stored.identities);
+        identity_pool.restore(stored.identities, stored.credentials);
     }
     let control = Control { user_pool: user_pool.clone(), faults: faults.clone(), skew: skew.clone() };
     let services =
@@ -200,8 +200,12 @@ impl Services {
         let services = self.clone();
         let saved = tokio::task::spawn_blocking(move || {
             state.save(|| {
-                let identities = services.identity_pool.known_identities();
-                Stored::new(&services.seed, services.user_pool.stored(), identities)
+                Stored::new(
+                    &services.seed,
+                    services.user_pool.stored(),
+                    services.identity_pool.known_identities(),
+                    services.identity_pool.stored_credentials(),
+                )
             })
         });
         saved.await.map_err(io::Error::other)?

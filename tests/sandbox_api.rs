@@ -452,3 +452,15 @@ async fn a_path_answers_with_each_error_of_the_gateway() {
         assert!(answer.headers.contains_key("x-amz-apigw-id"), "{name}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_takes_longer_than_29_seconds_is_a_timeout() {
+    let backend = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", backend.local_addr().expect("bound"));
+    let sandbox =
+        start_with(Settings { backend: Some(url.parse().expect("a URL")), ..Settings::default() }).await;
+    let credentials = sandbox.issue_credentials(Duration::from_secs(3600));
+    let answer = signed_get(&sandbox, &credentials, "/items").await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(answer.json(), json!({ "message": "Endpoint request timed out" }));
+}

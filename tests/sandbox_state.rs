@@ -99,12 +99,19 @@ async fn two_sandboxes_do_not_share_a_folder() {
 async fn a_damaged_file_is_named_and_kept() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("sandbox.json");
-    let newer = r#"{ "version": 2, "seed": "a", "user_pool": { "users": [] }, "identities": { "owners": {}, "deleted": [] } }"#;
+    let newer = json!({
+        "version": 2,
+        "seed": "a",
+        "user_pool": { "users": [], "refresh_tokens": {} },
+        "identities": { "owners": {}, "deleted": [] },
+        "credentials": [],
+    })
+    .to_string();
     for (text, words) in [
         ("", "EOF while parsing"),
         ("{ \"version\": 1", "EOF while parsing"),
         ("{ \"version\": 1 }", "missing field"),
-        (newer, "its version is 2, not 1"),
+        (&newer, "its version is 2, not 1"),
     ] {
         fs::write(&file, text).expect("written");
         let error = refusal(in_folder(folder.path())).await;
@@ -120,4 +127,24 @@ async fn a_folder_that_cannot_be_made_is_named() {
     fs::write(&taken, "").expect("written");
     let error = refusal(in_folder(&taken)).await;
     assert!(error.starts_with(&taken.display().to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn sign_ins_and_credentials_of_an_earlier_run_go_on_with_the_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let before = start_with(in_folder(folder.path())).await;
+    let tokens = sign_in(&before).await;
+    let credentials = credentials(&before).await;
+    before.shutdown().await;
+    let after = start_with(in_folder(folder.path())).await;
+    let request = json!({ "ClientId": after.client_id(), "RefreshToken": tokens["RefreshToken"] });
+    let refreshed = idp(&after, "GetTokensFromRefreshToken", request).await.json();
+    assert!(refreshed["AuthenticationResult"]["IdToken"].is_string(), "{refreshed}");
+    assert_eq!(signed_get(&after, &credentials, "/items").await.status, 200);
+    after.sign_out("demo");
+    after.shutdown().await;
+    let last = start_with(in_folder(folder.path())).await;
+    let request = json!({ "ClientId": last.client_id(), "RefreshToken": tokens["RefreshToken"] });
+    let (_, message) = idp(&last, "GetTokensFromRefreshToken", request).await.error();
+    assert_eq!(message, "Refresh Token has been revoked");
 }

@@ -112,13 +112,13 @@ impl Api {
         match Form::Gateway.disturbed(&self.faults, INVOKE).await {
             Ok(None) => {}
             disturbed => {
-                self.recording.add(received);
+                self.recording.add(&received);
                 return disturbed.map(|answer| answer.unwrap_or_else(too_large));
             }
         }
         let checked = self.check(&received);
         received.verdict = verdict(&checked);
-        self.recording.add(received.clone());
+        self.recording.add(&received);
         match checked {
             Ok((path, caller)) => {
                 let integrated = self.integrate(&received, &path, &caller, peer, ids);

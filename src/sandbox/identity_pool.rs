@@ -130,8 +130,13 @@ impl IdentityPool {
         self.identities.known()
     }
 
-    pub(super) fn restore_identities(&self, known: KnownIdentities) {
+    pub(super) fn stored_credentials(&self) -> Vec<Issued> {
+        self.store.stored(self.clock.now())
+    }
+
+    pub(super) fn restore(&self, known: KnownIdentities, credentials: Vec<Issued>) {
         self.identities.restore(known);
+        self.store.restore(credentials);
     }
 
     /// Credentials of a new guest.

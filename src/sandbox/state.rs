@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{identity_pool::KnownIdentities, seed::Seed, user_pool};
+use super::{credential_store::Issued, identity_pool::KnownIdentities, seed::Seed, user_pool};
 use crate::regular_file::RegularFile;
 
 const FILE: &str = "sandbox.json";
@@ -31,6 +31,7 @@ pub(super) struct Stored {
     seed: String,
     pub(super) user_pool: user_pool::Stored,
     pub(super) identities: KnownIdentities,
+    pub(super) credentials: Vec<Issued>,
 }
 
 /// The folder, which no other sandbox uses until it is closed.
@@ -49,8 +50,13 @@ struct Open {
 }
 
 impl Stored {
-    pub(super) fn new(seed: &Seed, user_pool: user_pool::Stored, identities: KnownIdentities) -> Self {
-        Self { version: VERSION, seed: seed.as_str().to_owned(), user_pool, identities }
+    pub(super) fn new(
+        seed: &Seed,
+        user_pool: user_pool::Stored,
+        identities: KnownIdentities,
+        credentials: Vec<Issued>,
+    ) -> Self {
+        Self { version: VERSION, seed: seed.as_str().to_owned(), user_pool, identities, credentials }
     }
 
     /// The seed that the stored ids follow from.

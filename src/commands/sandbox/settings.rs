@@ -23,7 +23,12 @@ pub(super) fn of_sandbox(config: &SandboxConfig) -> sandbox::Settings {
     let services = &config.services;
     let defaults = sandbox::Settings::default();
     let [user_pool, identity_pool, api] = services.ports;
-    let clients = services.clients.iter().map(client).chain(defaults.clients.clone());
+    let (confidential, public): (Vec<_>, Vec<_>) =
+        services.clients.iter().partition(|client| client.secret.is_some());
+    let is_replaced = |known: &AppClient| services.clients.iter().any(|client| client.id == known.id);
+    let known = defaults.clients.iter().filter(|known| !is_replaced(known)).cloned();
+    // The first one is for pages and the proxy, which keep no secret.
+    let clients = public.into_iter().map(client).chain(known).chain(confidential.into_iter().map(client));
     let callback_urls: Vec<String> = dev_servers().chain(services.callback_urls.iter().cloned()).collect();
     let route = |route: &crate::config::SandboxRoute| ApiRoute {
         path: route.path.clone(),

@@ -129,7 +129,7 @@ pub static SETTINGS: &[Setting] = &[
     row(Sandbox, SANDBOX, Text, "signup", "WHO", "open",
         "Whether users may sign up at the sandbox: open or closed"),
     row(Sandbox, SANDBOX, List, "client", "ID[:SECRET]", "",
-        "Additional app client of the sandbox; the first is used by the proxy"),
+        "Additional app client of the sandbox; the proxy uses the first without a secret"),
     row(Sandbox, SANDBOX, List, "callback-url", "URL", "",
         "Additional callback URL of the sandbox's app clients"),
     row(Sandbox, SANDBOX, Text, "issuer", "ISSUER", "aws",

@@ -21,9 +21,12 @@ impl Recording {
     }
 
     /// Keeps a request, and drops the oldest ones that there is no room for.
-    pub(super) fn add(&self, received: Received) {
+    pub(super) fn add(&self, received: &Received) {
+        if self.max_requests == 0 {
+            return;
+        }
         let mut requests = self.lock();
-        requests.push_back(received);
+        requests.push_back(received.clone());
         let mut bytes: usize = requests.iter().map(size).sum();
         while requests.len() > self.max_requests || bytes > MAX_RECORDED_BYTES {
             let Some(oldest) = requests.pop_front() else { return };
@@ -75,7 +78,7 @@ mod tests {
     fn the_oldest_requests_give_way_by_number() {
         let recording = Recording::new(2);
         for target in ["/1", "/2", "/3"] {
-            recording.add(upload(target, 0));
+            recording.add(&upload(target, 0));
         }
         assert_eq!(targets(&recording), ["/2", "/3"]);
     }
@@ -84,7 +87,7 @@ mod tests {
     fn the_oldest_requests_give_way_by_size() {
         let recording = Recording::new(1000);
         for target in ["/1", "/2", "/3", "/4"] {
-            recording.add(upload(target, MAX_RECORDED_BYTES / 3));
+            recording.add(&upload(target, MAX_RECORDED_BYTES / 3));
         }
         assert_eq!(targets(&recording), ["/3", "/4"]);
     }
@@ -92,7 +95,7 @@ mod tests {
     #[test]
     fn nothing_is_kept_where_no_request_may_be() {
         let recording = Recording::new(0);
-        recording.add(upload("/1", 0));
+        recording.add(&upload("/1", 0));
         assert_eq!(targets(&recording), [""; 0]);
     }
 }

@@ -11,7 +11,7 @@ function rows(id, lists) {
 }
 
 function showFaults({ faults, skewMillis }) {
-  rows("faults", faults.map(({ service, operation, fault, times }) => [operation ?? `${service}: all`, fault, times]));
+  rows("faults", faults.map(({ service, operation, fault, times }) => [operation ?? service, fault, times]));
   element("skew").textContent = skewMillis === 0 ? "" : `The sandbox's clock is ${skewMillis / 1000} s ahead.`;
 }
 

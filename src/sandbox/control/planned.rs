@@ -65,6 +65,7 @@ pub(super) fn describe(planned: &[(Calling, Planned)], skew: i64) -> Value {
     let faults = planned.iter().map(|(calling, Planned { fault, times })| {
         let (key, name) = match calling {
             Calling::Service(service) => ("service", service.name()),
+            Calling::Operation(operation) if operation == INVOKE => ("service", Service::Api.name()),
             Calling::Operation(operation) => ("operation", operation.as_str()),
         };
         let times = times.map_or_else(|| json!("always"), |times| json!(times));

@@ -1,12 +1,13 @@
 //! Completed sign-ins: refreshing, rotating and revoking their tokens.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::directory::Account;
@@ -27,7 +28,7 @@ pub(super) struct Grants {
 }
 
 /// One sign-in of one user, which all its tokens descend from.
-#[derive(Clone)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Grant {
     pub(super) username: String,
     pub(super) client_id: String,
@@ -42,7 +43,7 @@ pub(super) struct Grant {
     state: State,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     Live,
     /// Another refresh token replaced it; it works until the grace period ends.
@@ -142,6 +143,17 @@ impl Grants {
             return Err(AwsError::not_authorized("Access Token has been revoked"));
         }
         Ok(claims)
+    }
+
+    /// The refresh tokens that may still be used, and those of which it is known why not.
+    pub(super) fn stored(&self, now: SystemTime) -> BTreeMap<String, Grant> {
+        let tokens = self.lock();
+        let lasting = tokens.iter().filter(|(_, grant)| now < grant.expires);
+        lasting.map(|(token, grant)| (token.clone(), grant.clone())).collect()
+    }
+
+    pub(super) fn restore(&self, tokens: BTreeMap<String, Grant>) {
+        self.lock().extend(tokens);
     }
 
     fn revoke_if(&self, chosen: impl Fn(&Grant) -> bool) {

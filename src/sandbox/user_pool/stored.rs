@@ -6,15 +6,21 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{UserPool, directory::Account};
+use super::{
+    UserPool,
+    directory::{Account, Device},
+    grants::Grant,
+    srp::Verifier,
+};
 use crate::sandbox::people::{Mfa, User, UserState};
 
-/// What a user pool keeps from one run to the next: the users, with their passwords. Sessions, devices and refresh
-/// tokens end with the process.
+/// What a user pool keeps from one run to the next: the users with their passwords and devices, and the refresh tokens.
+/// Unfinished sign-ins end with the process.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::sandbox) struct Stored {
     users: Vec<StoredUser>,
+    refresh_tokens: BTreeMap<String, Grant>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +36,15 @@ struct StoredUser {
     state: StoredState,
     mfa: Vec<StoredMfa>,
     roles: Vec<String>,
+    devices: BTreeMap<String, StoredDevice>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredDevice {
+    group_key: String,
+    /// Salt and verifier in hexadecimal, once the device is confirmed.
+    verifier: Option<(String, String)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,7 +67,10 @@ enum StoredMfa {
 
 impl UserPool {
     pub(in crate::sandbox) fn stored(&self) -> Stored {
-        Stored { users: self.directory.accounts().iter().map(StoredUser::of).collect() }
+        Stored {
+            users: self.directory.accounts().iter().map(StoredUser::of).collect(),
+            refresh_tokens: self.grants.stored(self.clock.now()),
+        }
     }
 
     /// Takes the stored users. Those that the settings name and that are not stored stay.
@@ -60,6 +78,7 @@ impl UserPool {
         for user in stored.users {
             self.directory.put(user.account());
         }
+        self.grants.restore(stored.refresh_tokens);
     }
 }
 
@@ -76,6 +95,11 @@ impl StoredUser {
             state: StoredState::of(&user.state),
             mfa: user.mfa.iter().map(StoredMfa::of).collect(),
             roles: user.roles.clone(),
+            devices: account
+                .devices
+                .iter()
+                .map(|(key, device)| (key.clone(), StoredDevice::of(device)))
+                .collect(),
         }
     }
 
@@ -88,9 +112,22 @@ impl StoredUser {
         user.roles = self.roles;
         let mut account = Account::new(user, self.sub);
         account.attributes = self.attributes;
+        account.devices = self.devices.into_iter().map(|(key, device)| (key, device.device())).collect();
         let salt = STANDARD.decode(self.salt).ok().and_then(|salt| salt.try_into().ok());
         account.salt = salt.unwrap_or(account.salt);
         account
+    }
+}
+
+impl StoredDevice {
+    fn of(device: &Device) -> Self {
+        let verifier = device.verifier.as_ref().map(Verifier::to_stored);
+        Self { group_key: device.group_key.clone(), verifier }
+    }
+
+    fn device(self) -> Device {
+        let verifier = self.verifier.and_then(|(salt, verifier)| Verifier::from_stored(&salt, &verifier));
+        Device { group_key: self.group_key, verifier }
     }
 }
 
