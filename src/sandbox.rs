@@ -17,6 +17,7 @@ mod json_protocol;
 mod paced;
 mod people;
 mod percent;
+mod pool_rules;
 mod server;
 mod settings;
 mod skew;
@@ -41,11 +42,12 @@ pub use people::{
     AppClient, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, CustomChallenge, Flow, Medium, Mfa,
     PUBLIC_CLIENT_ID, ROTATING_CLIENT_ID, User, UserState,
 };
+pub use pool_rules::{Group, Issuer, PasswordPolicy, PoolRules, Usernames};
 use server::{Handler, Server};
 pub use settings::{Ports, Settings};
 use skew::Skew;
-pub use user_pool::Message;
 use user_pool::UserPool;
+pub use user_pool::{Message, Purpose};
 
 /// One of the sandbox's listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +85,12 @@ pub async fn start(settings: Settings) -> io::Result<Sandbox> {
     let (time, plans, counts) = shared();
     let user_pool = Arc::new(UserPool::new(&settings, time, plans, counts));
     let (time, plans, counts) = shared();
-    let identity_pool = Arc::new(IdentityPool::new(&settings, store.clone(), time, plans, counts));
+    let location = user_pool.location().clone();
+    let identity_pool = Arc::new(IdentityPool::new(&settings, location, store.clone(), time, plans, counts));
     let (time, plans, counts) = shared();
     let api = Arc::new(Api::new(&settings, store.clone(), time, plans, counts));
     let servers = Servers::start(settings.ports, &clock, &user_pool, &identity_pool, &api).await?;
+    user_pool.location().set_base(servers.user_pool.url());
     Ok(Sandbox {
         user: user.clone(),
         client: client.clone(),
