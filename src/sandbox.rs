@@ -20,6 +20,7 @@ mod json_protocol;
 mod paced;
 mod people;
 mod percent;
+mod pool_rules;
 mod seed;
 mod server;
 mod settings;
@@ -54,14 +55,15 @@ pub use people::{
     AppClient, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, CustomChallenge, Flow, Medium, Mfa,
     PUBLIC_CLIENT_ID, ROTATING_CLIENT_ID, User, UserState,
 };
+pub use pool_rules::{Group, Issuer, PasswordPolicy, PoolRules, Usernames};
 pub use seed::Seed;
 pub use server::PortTaken;
 use server::{Handler, Server};
 pub use settings::{Ports, Settings};
 use skew::Skew;
 use state::{State, Stored};
-pub use user_pool::Message;
 use user_pool::UserPool;
+pub use user_pool::{Message, Purpose};
 
 /// One of the sandbox's listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,21 +113,11 @@ struct Services {
 /// When a port is taken ([`PortTaken`] is the source), when the state cannot be read or is another sandbox's, or when
 /// there is no user or no app client.
 pub async fn start(mut settings: Settings) -> io::Result<Sandbox> {
-    let invalid = |message: &str| io::Error::new(io::ErrorKind::InvalidInput, message);
     let (Some(user), Some(client)) = (settings.users.first().cloned(), settings.clients.first().cloned())
     else {
         return Err(invalid("a sandbox needs a user and an app client"));
     };
-    let (state, stored) = match &settings.state_dir {
-        Some(folder) => State::open(folder).map(|(state, stored)| (Some(Arc::new(state)), stored))?,
-        None => (None, None),
-    };
-    if let Some(stored) = &stored {
-        if settings.seed.as_ref().is_some_and(|seed| *seed != stored.seed()) {
-            return Err(invalid("the stored state has another seed"));
-        }
-        settings.seed = Some(stored.seed());
-    }
+    let (state, stored) = open_state(&mut settings)?;
     token_key::prepare(settings.seed()).await?;
     let skew = Skew::default();
     let clock = skew.applied_to(settings.clock.clone());
@@ -134,10 +126,12 @@ pub async fn start(mut settings: Settings) -> io::Result<Sandbox> {
 
     let (time, plans, counts) = shared(Service::UserPool);
     let user_pool = Arc::new(UserPool::new(&settings, time, plans, counts));
+    let location = user_pool.location().clone();
     let (time, plans, counts) = shared(Service::IdentityPool);
-    let identity_pool = Arc::new(IdentityPool::new(&settings, store.clone(), time, plans, counts));
+    let identity_pool =
+        Arc::new(IdentityPool::new(&settings, location.clone(), store.clone(), time, plans, counts));
     let (time, plans, counts) = shared(Service::Api);
-    let api = Arc::new(Api::new(&settings, store.clone(), time, plans, counts));
+    let api = Arc::new(Api::new(&settings, location.clone(), store.clone(), time, plans, counts));
     if let Some(stored) = stored {
         user_pool.restore(stored.user_pool);
         identity_pool.restore(stored.identities, stored.credentials);
@@ -146,6 +140,7 @@ pub async fn start(mut settings: Settings) -> io::Result<Sandbox> {
     let services =
         Services { user_pool, identity_pool, api, control: Arc::new(control), seed: settings.seed(), state };
     let servers = Servers::start(settings.ports, &clock, &services).await?;
+    location.set_base(servers.user_pool.url());
     services.save().await?;
     Ok(Sandbox {
         // The password may have changed in an earlier run.
@@ -160,6 +155,24 @@ pub async fn start(mut settings: Settings) -> io::Result<Sandbox> {
         services,
         servers,
     })
+}
+
+/// Opens the folder of the state, if there is one, and takes the seed of what is stored there.
+fn open_state(settings: &mut Settings) -> io::Result<(Option<Arc<State>>, Option<Stored>)> {
+    let Some(folder) = &settings.state_dir else { return Ok((None, None)) };
+    let (state, stored) = State::open(folder)?;
+    if let Some(stored) = &stored {
+        let seed = stored.seed();
+        if settings.seed.as_ref().is_some_and(|wanted| *wanted != seed) {
+            return Err(invalid("the stored state has another seed"));
+        }
+        settings.seed = Some(seed);
+    }
+    Ok((Some(Arc::new(state)), stored))
+}
+
+fn invalid(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
 impl Services {

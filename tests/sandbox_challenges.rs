@@ -53,7 +53,14 @@ async fn a_temporary_password_must_be_replaced_with_the_required_attributes() {
     assert_eq!(challenge["ChallengeName"], "NEW_PASSWORD_REQUIRED");
     let parameters = &challenge["ChallengeParameters"];
     assert_eq!(parameters["requiredAttributes"], "[\"userAttributes.given_name\"]");
-    assert_eq!(parameters["userAttributes"], "{}");
+    let attributes = parameters["userAttributes"].as_str().expect("JSON as text");
+    assert_eq!(
+        serde_json::from_str::<Value>(attributes).expect("JSON"),
+        json!({
+            "email": "ann@example.com", "email_verified": "true",
+            "phone_number": "+441234567890", "phone_number_verified": "true",
+        })
+    );
 
     let short = json!({ "USERNAME": "ann", "NEW_PASSWORD": "short" });
     assert_eq!(

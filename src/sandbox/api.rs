@@ -27,7 +27,7 @@ use super::{
     faults::{Calls, Faults, INVOKE},
     paced::Hangup,
     settings::Settings,
-    user_pool,
+    user_pool::Location,
 };
 use crate::clock::Clock;
 pub use authorizer::{ApiRoute, Authorization};
@@ -60,6 +60,7 @@ pub(super) struct Api {
 impl Api {
     pub(super) fn new(
         settings: &Settings,
+        location: Location,
         store: Arc<CredentialStore>,
         clock: Clock,
         faults: Faults,
@@ -70,7 +71,7 @@ impl Api {
             authorizer: Authorizer {
                 routes: settings.api_routes.clone(),
                 scope: Scope { region: region.clone(), service: "execute-api".to_owned() },
-                issuer: user_pool::issuer(&region),
+                location,
                 clients: settings.clients.iter().map(|client| client.id.clone()).collect(),
             },
             region,

@@ -85,6 +85,7 @@ impl Control {
         let messages = messages.map(|message| {
             json!({
                 "username": message.username,
+                "purpose": message.purpose.name(),
                 "medium": match message.medium { Medium::Sms => "sms", Medium::Email => "email" },
                 "address": message.address,
                 "code": message.code,

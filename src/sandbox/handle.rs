@@ -200,7 +200,7 @@ impl Sandbox {
     /// `iss` of the user pool's tokens.
     #[must_use]
     pub fn issuer(&self) -> String {
-        user_pool::issuer(&self.region)
+        self.services.user_pool.location().issuer()
     }
 
     /// Closes a service's listener and connections, until [`Sandbox::restart`].

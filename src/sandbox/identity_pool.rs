@@ -24,7 +24,7 @@ use super::{
     paced::Hangup,
     percent::Pairs,
     settings::Settings,
-    user_pool,
+    user_pool::{self, Location},
 };
 use crate::clock::Clock;
 use identities::Identities;
@@ -77,6 +77,7 @@ pub(super) fn pool_id(region: &str) -> String {
 impl IdentityPool {
     pub(super) fn new(
         settings: &Settings,
+        location: Location,
         store: Arc<CredentialStore>,
         clock: Clock,
         faults: Faults,
@@ -87,6 +88,7 @@ impl IdentityPool {
             id: pool_id(&settings.region),
             providers: Providers {
                 user_pool: issuer.trim_start_matches("https://").to_owned(),
+                location,
                 others: settings.openid_providers.clone(),
                 audiences: settings.clients.iter().map(|client| client.id.clone()).collect(),
             },

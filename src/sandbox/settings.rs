@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     api::ApiRoute,
     people::{AppClient, User},
+    pool_rules::PoolRules,
     seed::Seed,
 };
 use crate::clock::Clock;
@@ -22,6 +23,8 @@ pub struct Settings {
     ///
     /// [`Sandbox::client_id`]: super::Sandbox::client_id
     pub clients: Vec<AppClient>,
+    /// The user pool's rules for sign-up, names, passwords and tokens.
+    pub rules: PoolRules,
     /// Whether users without a second factor must set one up at sign-in.
     pub mfa_required: bool,
     /// Whether the user pool tracks devices, and refreshes only for those that were confirmed.
@@ -73,6 +76,7 @@ impl Default for Settings {
             region: "eu-west-1".to_owned(),
             users: vec![User::new("demo", "Sandbox-password-1")],
             clients: vec![AppClient::public(), AppClient::confidential(), AppClient::rotating()],
+            rules: PoolRules::default(),
             mfa_required: false,
             device_tracking: false,
             guests: true,

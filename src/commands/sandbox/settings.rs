@@ -5,7 +5,7 @@ use crate::{
     config::{RouteAuthorization, SandboxClient, SandboxConfig, SandboxUser, SecondFactor},
     credentials::{self, AuthFlow, Cognito, IdentityPool, Login, RoleChoice, UserPool},
     proxy::RouteSettings,
-    sandbox::{self, ApiRoute, AppClient, Authorization, Mfa, Ports, Sandbox, Seed, User},
+    sandbox::{self, ApiRoute, AppClient, Authorization, Issuer, Mfa, PoolRules, Ports, Sandbox, Seed, User},
 };
 
 use crate::commands::Failure;
@@ -46,13 +46,18 @@ pub(super) fn of_sandbox(config: &SandboxConfig) -> sandbox::Settings {
                 client
             })
             .collect(),
+        rules: PoolRules {
+            self_sign_up: services.self_sign_up,
+            issuer: if services.local_issuer { Issuer::Local } else { Issuer::Aws },
+            ..PoolRules::default()
+        },
         credentials_lifetime: config.credentials_lifetime,
-        token_lifetime: config.token_lifetime,
+        token_lifetime: services.token_lifetime,
         ports: Ports { user_pool, identity_pool, api },
         backend: config.backend.clone(),
         api_routes: services.api_routes.iter().map(route).collect(),
         seed: services.seed.as_deref().map(Seed::new),
-        state_dir: config.state_dir.clone(),
+        state_dir: services.state_dir.clone(),
         ..defaults
     }
 }

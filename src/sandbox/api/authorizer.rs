@@ -9,6 +9,7 @@ use crate::sandbox::{
     answer::AwsError,
     credential_store::{CredentialStore, Issued},
     tokens::{self, epoch},
+    user_pool::Location,
 };
 
 /// How the API authorises the requests of a route.
@@ -45,8 +46,8 @@ pub(super) enum Caller {
 pub(super) struct Authorizer {
     pub(super) routes: Vec<ApiRoute>,
     pub(super) scope: Scope,
-    /// `iss` of the user pool's tokens.
-    pub(super) issuer: String,
+    /// Where the user pool is, whose tokens are taken.
+    pub(super) location: Location,
     /// The app clients of the user pool.
     pub(super) clients: Vec<String>,
 }
@@ -81,7 +82,8 @@ impl Authorizer {
         let token = header.strip_prefix("Bearer ").unwrap_or(header);
         let claims = tokens::check(token).map_err(|_| unauthorized())?;
         let is_of_a_client = self.clients.iter().any(|client| claims["aud"] == client.as_str());
-        if claims["iss"] != self.issuer.as_str() || claims["token_use"] != "id" || !is_of_a_client {
+        if claims["iss"] != self.location.issuer().as_str() || claims["token_use"] != "id" || !is_of_a_client
+        {
             return Err(unauthorized());
         }
         if claims["exp"].as_u64().is_none_or(|expiry| epoch(now) >= expiry) {

@@ -19,7 +19,8 @@ async function refresh() {
   const read = async (path) => (await fetch(path, { headers: { accept: "application/json" } })).json();
   try {
     const [outbox, faults] = await Promise.all([read("/_sandbox/outbox"), read("/_sandbox/faults")]);
-    rows("outbox", outbox.messages.map(({ username, medium, address, code }) => [username, medium, address, code]));
+    const cells = ({ username, purpose, medium, address, code }) => [username, purpose, medium, address, code];
+    rows("outbox", outbox.messages.map(cells));
     element("outbox-empty").hidden = outbox.messages.length > 0;
     showFaults(faults);
   } catch {

@@ -18,11 +18,11 @@ use crate::sandbox::{
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct RespondToAuthChallenge {
-    challenge_name: String,
-    client_id: String,
-    session: Option<String>,
+    pub(super) challenge_name: String,
+    pub(super) client_id: String,
+    pub(super) session: Option<String>,
     #[serde(default)]
-    challenge_responses: Parameters,
+    pub(super) challenge_responses: Parameters,
 }
 
 impl UserPool {

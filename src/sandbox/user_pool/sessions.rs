@@ -142,6 +142,16 @@ impl Sessions {
         }
     }
 
+    /// Whether a challenge waits under this id.
+    pub(super) fn is_open(&self, id: &str) -> bool {
+        self.lock().contains_key(id)
+    }
+
+    /// Closes the challenges of a user who is gone.
+    pub(super) fn forget(&self, username: &str) {
+        self.lock().retain(|_, open| open.attempt.username != username);
+    }
+
     fn insert(
         &self,
         id: String,

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::{
     UserPool,
+    account::Account,
     clients::{check_secret_hash, require_flow},
-    directory::Account,
+    directory::no_such_user,
     parameters::Parameters,
     sessions::{Attempt, Step},
 };
@@ -24,6 +25,14 @@ pub(super) struct InitiateAuth {
     auth_parameters: Parameters,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AdminInitiateAuth {
+    user_pool_id: String,
+    #[serde(flatten)]
+    request: InitiateAuth,
+}
+
 impl UserPool {
     pub(super) fn initiate_auth(&self, request: &InitiateAuth) -> Result<Value, AwsError> {
         let client = self.clients.find(&request.client_id)?;
@@ -37,9 +46,26 @@ impl UserPool {
             other => return Err(not_in_enumeration(other, "authFlow")),
         };
         require_flow(client, flow)?;
+        self.begin(client, flow, parameters)
+    }
+
+    /// AdminInitiateAuth, which needs no flow of the client for a password in the clear.
+    pub(super) fn admin_initiate_auth(&self, request: &AdminInitiateAuth) -> Result<Value, AwsError> {
+        self.require_pool(&request.user_pool_id)?;
+        let InitiateAuth { auth_flow, client_id, auth_parameters } = &request.request;
+        if !matches!(auth_flow.as_str(), "ADMIN_USER_PASSWORD_AUTH" | "ADMIN_NO_SRP_AUTH") {
+            return self.initiate_auth(&request.request);
+        }
+        self.begin(self.clients.find(client_id)?, Flow::UserPassword, auth_parameters)
+    }
+
+    fn begin(&self, client: &AppClient, flow: Flow, parameters: &Parameters) -> Result<Value, AwsError> {
         let username = parameters.required("USERNAME")?;
         check_secret_hash(client, username, parameters.get("SECRET_HASH"))?;
         let known = self.directory.account(username);
+        if known.is_none() && !self.rules.hide_unknown_users {
+            return Err(no_such_user());
+        }
         let attempt = Attempt {
             username: known.map_or_else(|| username.clone(), |account| account.user.username),
             client_id: client.id.clone(),

@@ -1,6 +1,6 @@
 //! The users of the pool as a file has them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     UserPool,
-    directory::{Account, Device},
+    account::{Account, Device},
     grants::Grant,
     srp::Verifier,
 };
@@ -20,6 +20,8 @@ use crate::sandbox::people::{Mfa, User, UserState};
 #[serde(deny_unknown_fields)]
 pub(in crate::sandbox) struct Stored {
     users: Vec<StoredUser>,
+    /// How many users of each name there have been.
+    generations: BTreeMap<String, u32>,
     refresh_tokens: BTreeMap<String, Grant>,
 }
 
@@ -30,12 +32,19 @@ struct StoredUser {
     sub: String,
     aliases: Vec<String>,
     attributes: BTreeMap<String, String>,
+    groups: Vec<String>,
+    roles: Vec<String>,
     password: String,
     /// The salt of the password's verifier, in base64.
     salt: String,
     state: StoredState,
+    enabled: bool,
+    created: SystemTime,
+    modified: SystemTime,
     mfa: Vec<StoredMfa>,
-    roles: Vec<String>,
+    preferred_mfa: Option<String>,
+    /// The secret of the authenticator that was verified.
+    authenticator: Option<String>,
     devices: BTreeMap<String, StoredDevice>,
 }
 
@@ -45,6 +54,11 @@ struct StoredDevice {
     group_key: String,
     /// Salt and verifier in hexadecimal, once the device is confirmed.
     verifier: Option<(String, String)>,
+    name: Option<String>,
+    remembered: bool,
+    created: SystemTime,
+    modified: SystemTime,
+    authenticated: SystemTime,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,15 +83,15 @@ impl UserPool {
     pub(in crate::sandbox) fn stored(&self) -> Stored {
         Stored {
             users: self.directory.accounts().iter().map(StoredUser::of).collect(),
+            generations: self.directory.generations(),
             refresh_tokens: self.grants.stored(self.clock.now()),
         }
     }
 
     /// Takes the stored users. Those that the settings name and that are not stored stay.
     pub(in crate::sandbox) fn restore(&self, stored: Stored) {
-        for user in stored.users {
-            self.directory.put(user.account());
-        }
+        let accounts = stored.users.into_iter().map(StoredUser::account).collect();
+        self.directory.restore(accounts, stored.generations);
         self.grants.restore(stored.refresh_tokens);
     }
 }
@@ -90,11 +104,17 @@ impl StoredUser {
             sub: account.sub.clone(),
             aliases: user.aliases.clone(),
             attributes: account.attributes.clone(),
+            groups: user.groups.clone(),
+            roles: user.roles.clone(),
             password: user.password.expose_secret().to_owned(),
             salt: STANDARD.encode(account.salt),
             state: StoredState::of(&user.state),
+            enabled: account.enabled,
+            created: account.created,
+            modified: account.modified,
             mfa: user.mfa.iter().map(StoredMfa::of).collect(),
-            roles: user.roles.clone(),
+            preferred_mfa: account.preferred_mfa.map(str::to_owned),
+            authenticator: account.authenticator.as_ref().map(|secret| secret.expose_secret().to_owned()),
             devices: account
                 .devices
                 .iter()
@@ -107,11 +127,18 @@ impl StoredUser {
     fn account(self) -> Account {
         let mut user = User::new(&self.username, &self.password);
         user.aliases = self.aliases;
+        user.groups = self.groups;
+        user.roles = self.roles;
         user.state = self.state.state();
         user.mfa = self.mfa.into_iter().map(StoredMfa::mfa).collect();
-        user.roles = self.roles;
-        let mut account = Account::new(user, self.sub);
+        let preferred_mfa =
+            user.mfa.iter().map(Mfa::name).find(|name| self.preferred_mfa.as_deref() == Some(name));
+        let mut account = Account::new(user, self.sub, self.created);
         account.attributes = self.attributes;
+        account.enabled = self.enabled;
+        account.modified = self.modified;
+        account.preferred_mfa = preferred_mfa;
+        account.authenticator = self.authenticator.map(SecretString::from);
         account.devices = self.devices.into_iter().map(|(key, device)| (key, device.device())).collect();
         let salt = STANDARD.decode(self.salt).ok().and_then(|salt| salt.try_into().ok());
         account.salt = salt.unwrap_or(account.salt);
@@ -121,13 +148,27 @@ impl StoredUser {
 
 impl StoredDevice {
     fn of(device: &Device) -> Self {
-        let verifier = device.verifier.as_ref().map(Verifier::to_stored);
-        Self { group_key: device.group_key.clone(), verifier }
+        Self {
+            group_key: device.group_key.clone(),
+            verifier: device.verifier.as_ref().map(Verifier::to_stored),
+            name: device.name.clone(),
+            remembered: device.remembered,
+            created: device.created,
+            modified: device.modified,
+            authenticated: device.authenticated,
+        }
     }
 
     fn device(self) -> Device {
-        let verifier = self.verifier.and_then(|(salt, verifier)| Verifier::from_stored(&salt, &verifier));
-        Device { group_key: self.group_key, verifier }
+        Device {
+            group_key: self.group_key,
+            verifier: self.verifier.and_then(|(salt, verifier)| Verifier::from_stored(&salt, &verifier)),
+            name: self.name,
+            remembered: self.remembered,
+            created: self.created,
+            modified: self.modified,
+            authenticated: self.authenticated,
+        }
     }
 }
 
