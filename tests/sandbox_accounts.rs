@@ -99,7 +99,7 @@ async fn a_user_who_signs_up_confirms_with_the_code_and_signs_in() {
         error("CodeMismatchException", "Invalid verification code provided, please try again.")
     );
     let right = with_code(&sandbox, "ConfirmSignUp", "bob", &message.code).await;
-    assert_eq!((right.status.as_u16(), right.json()), (200, json!({})));
+    assert_eq!(right.status, 200);
     assert_eq!(
         with_code(&sandbox, "ConfirmSignUp", "bob", &message.code).await.error(),
         error("NotAuthorizedException", "User cannot be confirmed. Current status is CONFIRMED")
@@ -358,6 +358,11 @@ async fn a_new_address_is_unverified_until_its_code_comes_back() {
         let request = json!({ "AttributeName": "email", "Code": code });
         own(&sandbox, "VerifyUserAttribute", &tokens, request)
     };
+    tokens_of(&sandbox, "ann@example.com", PASSWORD).await;
+    assert_eq!(
+        password_sign_in(&sandbox, "ann@new.example", PASSWORD).await.error().0,
+        "NotAuthorizedException"
+    );
     let code = sent_code(&sandbox);
     assert_eq!(verify(other_than(&code).to_owned()).await.error().0, "CodeMismatchException");
     let request = json!({ "AttributeName": "email" });
@@ -580,6 +585,23 @@ async fn a_user_without_a_password_signs_in_by_code_alone() {
     let asked = sandbox_client::answer(&sandbox, &challenge, choice).await.json();
     let code = json!({ "USERNAME": "bob", "EMAIL_OTP_CODE": sent_code(&sandbox) });
     assert!(has_tokens(&sandbox_client::answer(&sandbox, &asked, code).await));
+}
+
+#[tokio::test]
+async fn a_confirmed_sign_up_may_go_on_to_the_tokens_once() {
+    let sandbox = start().await;
+    sign_up(&sandbox, "bob", email("bob@example.com")).await;
+    let confirmed = with_code(&sandbox, "ConfirmSignUp", "bob", &sent_code(&sandbox)).await.json();
+    let go_on = |username: &str| {
+        let request = json!({
+            "AuthFlow": "USER_AUTH", "ClientId": sandbox.client_id(), "Session": confirmed["Session"],
+            "AuthParameters": { "USERNAME": username },
+        });
+        idp(&sandbox, "InitiateAuth", request)
+    };
+    assert!(has_tokens(&go_on("bob").await));
+    let invalid = error("NotAuthorizedException", "Invalid session for the user.");
+    assert_eq!(go_on("bob").await.error(), invalid);
 }
 
 #[tokio::test]

@@ -189,6 +189,14 @@ impl Medium {
         [Self::Sms, Self::Email].into_iter().find(|medium| medium.attribute() == attribute)
     }
 
+    /// Whether a sign-in name looks like an address of this kind.
+    pub(super) fn is_address(self, name: &str) -> bool {
+        match self {
+            Self::Sms => name.starts_with('+'),
+            Self::Email => name.contains('@'),
+        }
+    }
+
     /// The name that CodeDeliveryDetails carries.
     pub(super) fn as_str(self) -> &'static str {
         match self {

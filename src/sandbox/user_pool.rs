@@ -196,9 +196,11 @@ impl UserPool {
         let client = self.clients.find(&request.client_id)?;
         check_secret(client, request.client_secret.as_deref())?;
         let grant = self.grants.find(&request.refresh_token, client, self.clock.now())?;
-        self.refreshed(&request.refresh_token, &grant, client, request.device_key.as_deref())
+        let result = self.refreshed(&request.refresh_token, &grant, client, request.device_key.as_deref())?;
+        Ok(json!({ "AuthenticationResult": result }))
     }
 
+    /// AuthenticationResult of a refresh.
     fn refreshed(
         &self,
         token: &str,
@@ -209,8 +211,7 @@ impl UserPool {
         let account = self.directory.account(&grant.username).ok_or_else(invalid_refresh_token)?;
         account.admit()?;
         self.require_device_of(grant, &account, device_key)?;
-        let result = self.grants.refresh(token, grant, &account, client, self.clock.now());
-        Ok(json!({ "AuthenticationResult": result, "ChallengeParameters": {} }))
+        Ok(self.grants.refresh(token, grant, &account, client, self.clock.now()))
     }
 
     fn revoke_token(&self, request: &RevokeToken) -> Result<Value, AwsError> {

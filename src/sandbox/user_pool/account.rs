@@ -55,12 +55,8 @@ pub(super) struct Device {
 impl Account {
     pub(super) fn new(mut user: User, sub: String, now: SystemTime) -> Self {
         let mut attributes = std::mem::take(&mut user.attributes);
-        let alias_with = |is_address: fn(&str) -> bool| user.aliases.iter().find(|alias| is_address(alias));
-        for (medium, alias) in [
-            (Medium::Email, alias_with(|alias| alias.contains('@'))),
-            (Medium::Sms, alias_with(|alias| alias.starts_with('+'))),
-        ] {
-            if let Some(alias) = alias
+        for medium in [Medium::Email, Medium::Sms] {
+            if let Some(alias) = user.aliases.iter().find(|alias| medium.is_address(alias))
                 && !attributes.contains_key(medium.attribute())
             {
                 attributes.insert(medium.attribute().to_owned(), alias.clone());
@@ -162,18 +158,18 @@ impl Account {
         self.attributes.insert(medium.verified_attribute().to_owned(), "true".to_owned());
     }
 
-    /// Sets attributes. A new address is unverified unless `values` says otherwise, and takes the place of the old one as
-    /// an alias. An empty value removes the attribute.
+    /// Sets attributes; an empty value removes one. A new address is unverified unless `values` says otherwise. The old
+    /// one stays a sign-in name until the new one is verified.
     pub(super) fn set_attributes(&mut self, values: &BTreeMap<String, String>, now: SystemTime) {
         for (name, value) in values {
             if let Some(medium) = Medium::of_attribute(name)
                 && self.attributes.get(name) != Some(value)
+                && !values.contains_key(medium.verified_attribute())
             {
-                let verified = values.contains_key(medium.verified_attribute());
-                self.replace_address(medium, value, verified);
+                self.attributes.insert(medium.verified_attribute().to_owned(), "false".to_owned());
             }
             if value.is_empty() {
-                self.attributes.remove(name);
+                self.remove_attribute(name);
             } else {
                 self.attributes.insert(name.clone(), value.clone());
             }
@@ -181,17 +177,12 @@ impl Account {
         self.modified = now;
     }
 
-    fn replace_address(&mut self, medium: Medium, address: &str, verification_is_given: bool) {
-        let old = self.attributes.get(medium.attribute()).cloned().unwrap_or_default();
-        let was_alias = self.user.aliases.contains(&old);
-        self.user.aliases.retain(|alias| *alias != old);
-        if was_alias && !address.is_empty() {
-            self.user.aliases.push(address.to_owned());
-        }
-        if address.is_empty() {
+    /// A removed address is no sign-in name any more.
+    fn remove_attribute(&mut self, name: &str) {
+        let removed = self.attributes.remove(name);
+        if let Some(medium) = Medium::of_attribute(name) {
             self.attributes.remove(medium.verified_attribute());
-        } else if !verification_is_given {
-            self.attributes.insert(medium.verified_attribute().to_owned(), "false".to_owned());
+            self.user.aliases.retain(|alias| Some(alias) != removed.as_ref());
         }
     }
 

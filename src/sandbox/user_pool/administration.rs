@@ -1,4 +1,5 @@
-//! The operations of an administrator. AWS demands a signature for them; the sandbox reads none.
+//! The operations of an administrator. AWS requires a signature for them; the sandbox accepts any signature or
+//! none.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;

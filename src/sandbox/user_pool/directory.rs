@@ -38,7 +38,7 @@ pub(super) struct Directory {
 #[derive(Default)]
 struct Users {
     accounts: Vec<Account>,
-    /// How many users of a name there have been: one who comes after a deleted one is somebody else.
+    /// How many users have had a name: one who signs up after a deletion gets another `sub`.
     generations: HashMap<String, u32>,
 }
 
@@ -144,17 +144,17 @@ impl Directory {
         self.lock().accounts.retain(|account| account.user.username != username);
     }
 
-    /// Makes the verified address of a user an alias, where the pool has aliases. With `force`, it stops being one of
-    /// somebody else.
+    /// Makes a verified address the sign-in name of its user, in place of the one before, where users sign in by address.
+    /// With `force`, it stops being the sign-in name of another user.
     pub(super) fn claim_alias(&self, username: &str, medium: Medium, force: bool) -> Result<(), AwsError> {
-        if self.usernames != Usernames::ChosenWithAliases {
-            return Ok(());
-        }
         let mut users = self.lock();
         let owner = users.accounts.iter().find(|account| account.user.username == username);
-        let Some(address) = owner.and_then(|account| account.address(medium)).map(str::to_owned) else {
+        let Some(owner) = owner else { return Ok(()) };
+        let Some(address) = owner.address(medium).map(str::to_owned) else { return Ok(()) };
+        let has_alias = owner.user.aliases.iter().any(|alias| medium.is_address(alias));
+        if owner.is_called(&address) || (self.usernames == Usernames::Chosen && !has_alias) {
             return Ok(());
-        };
+        }
         let others = users.accounts.iter_mut().filter(|account| account.user.username != username);
         for other in others.filter(|account| account.is_called(&address)) {
             if !force {
@@ -163,8 +163,8 @@ impl Directory {
             }
             other.user.aliases.retain(|alias| !alias.eq_ignore_ascii_case(&address));
         }
-        let owner = users.accounts.iter_mut().find(|account| account.user.username == username);
-        if let Some(owner) = owner.filter(|account| !account.is_called(&address)) {
+        if let Some(owner) = users.accounts.iter_mut().find(|account| account.user.username == username) {
+            owner.user.aliases.retain(|alias| !medium.is_address(alias));
             owner.user.aliases.push(address);
         }
         Ok(())

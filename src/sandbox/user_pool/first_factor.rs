@@ -8,7 +8,7 @@ use super::{
     account::Account,
     directory::wrong_password,
     parameters::Parameters,
-    sessions::{Attempt, Factor, Step},
+    sessions::{Attempt, Factor, Step, invalid_session},
     srp::{Handshake, Prover},
     timestamp,
 };
@@ -175,12 +175,16 @@ impl UserPool {
         }
         let attributes = self.schema.of_answer(responses.below("userAttributes."))?;
         let now = self.clock.now();
-        self.directory.update(&attempt.username, |account| {
+        let account = self.directory.try_update(&attempt.username, |account| {
+            // Another session may have replaced the temporary password already.
+            if !matches!(account.user.state, UserState::TemporaryPassword { .. }) {
+                return Err(invalid_session());
+            }
             account.set_password(password);
             account.user.state = UserState::Confirmed;
             account.set_attributes(&attributes, now);
-        });
-        let account = self.directory.existing(&attempt.username)?;
+            Ok(account.clone())
+        })?;
         self.after_password(attempt, &account)
     }
 

@@ -92,8 +92,12 @@ impl UserPool {
             "GetDevice" => run(body, &device, |request| self.get_device(request)),
             "ForgetDevice" => run(body, &device, |request| self.forget_device(request)),
             "UpdateDeviceStatus" => run(body, &own_device, |request| self.update_device_status(request)),
-            "StartWebAuthnRegistration" | "CompleteWebAuthnRegistration" => {
+            "StartWebAuthnRegistration" => {
                 run(body, &TOKEN, |request| self.refuse_passkeys(operation, request))
+            }
+            "CompleteWebAuthnRegistration" => {
+                let required = ["AccessToken", "Credential"];
+                run(body, &required, |request| self.refuse_passkeys(operation, request))
             }
             "ListWebAuthnCredentials" => run(body, &TOKEN, |request: &WithAccessToken| {
                 self.authorized(&request.access_token).map(|_| json!({ "Credentials": [] }))

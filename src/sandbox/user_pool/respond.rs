@@ -109,6 +109,7 @@ impl UserPool {
             Step::SelectChallenge => self.choose(attempt, responses.required("ANSWER")?, responses),
             Step::Password => self.prove_password(attempt, responses.required("PASSWORD")?),
             Step::PasswordSrp => self.challenge_password(attempt, responses.required("SRP_A")?),
+            Step::ConfirmedSignUp => Err(invalid_session()),
             Step::Passkey => Err(AwsError::not_authorized("Invalid passkey credential.")),
             Step::Code { factor, code, .. } => self.check_code(&attempt, step, responses, *factor, code),
             Step::SelectMfa => self.select_mfa(attempt, responses.required("ANSWER")?),

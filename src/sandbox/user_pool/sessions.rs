@@ -59,6 +59,8 @@ pub(super) enum Step {
     Custom { round: usize, wrong: u32 },
     /// DEVICE_SRP_AUTH.
     DeviceSrp { device_key: String },
+    /// Nothing: the sign-up has just been confirmed, which a sign-in by USER_AUTH may follow.
+    ConfirmedSignUp,
     /// DEVICE_PASSWORD_VERIFIER.
     DeviceVerifier { device_key: String, prover: Prover, handshake: Box<Handshake> },
 }
@@ -99,6 +101,7 @@ impl Step {
             Self::MfaSetup { .. } => "MFA_SETUP",
             Self::Custom { .. } => "CUSTOM_CHALLENGE",
             Self::DeviceSrp { .. } => "DEVICE_SRP_AUTH",
+            Self::ConfirmedSignUp => "CONFIRM_SIGN_UP",
             Self::DeviceVerifier { .. } => "DEVICE_PASSWORD_VERIFIER",
         }
     }

@@ -10,11 +10,12 @@ use super::{
     attributes::{Attribute, Writer, is_email},
     clients::check_secret_hash,
     outbox::Purpose,
+    sessions::{Attempt, Step},
     verification::{delivery_details, expired_code},
 };
 use crate::sandbox::{
     answer::AwsError,
-    people::{Medium, User, UserState},
+    people::{Flow, Medium, User, UserState},
     pool_rules::Usernames,
 };
 
@@ -112,7 +113,17 @@ impl UserPool {
             self.directory.claim_alias(username, medium, force)?;
             self.confirm(username, Some(medium))
         })?;
-        Ok(json!({}))
+        if !client.flows.contains(&Flow::UserAuth) {
+            return Ok(json!({}));
+        }
+        let attempt = Attempt {
+            username: username.clone(),
+            client_id: client.id.clone(),
+            flow: Flow::UserAuth,
+            device_key: None,
+        };
+        let session = self.sessions.open(attempt, Step::ConfirmedSignUp, self.clock.now());
+        Ok(json!({ "Session": session }))
     }
 
     pub(super) fn resend_confirmation_code(&self, request: &RequestCode) -> Result<Value, AwsError> {

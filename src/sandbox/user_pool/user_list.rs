@@ -51,7 +51,7 @@ impl UserPool {
                  Member must have value less than or equal to {MAX_LIMIT}"
             )));
         }
-        // The last page is full of nobody: AWS takes zero for the default.
+        // Zero means the default, as in AWS.
         let limit = if limit == 0 { MAX_LIMIT } else { limit };
         let filter = request.filter.as_deref().filter(|filter| !filter.is_empty()).map(Filter::parse);
         let filter = filter.transpose()?;

@@ -50,8 +50,8 @@ impl UserPool {
         let token = form.get("refresh_token").ok_or_else(|| oauth("invalid_request"))?;
         let invalid = |_| oauth("invalid_grant");
         let grant = self.grants.find(token, client, self.clock.now()).map_err(invalid)?;
-        let answer = self.refreshed(token, &grant, client, None).map_err(invalid)?;
-        Ok(token_response(&answer["AuthenticationResult"], &grant.scope))
+        let result = self.refreshed(token, &grant, client, None).map_err(invalid)?;
+        Ok(token_response(&result, &grant.scope))
     }
 
     pub(super) fn revoke(&self, headers: &HeaderMap, form: &Pairs) -> Result<Response<Body>, AwsError> {
