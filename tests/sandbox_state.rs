@@ -7,7 +7,10 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign::sandbox::{Sandbox, Settings, User, UserState};
-use sandbox_client::{exchange, get, identity, identity_id, logins, sign_in, srp_sign_in, start, start_with};
+use sandbox_client::{
+    credentials, exchange, get, identity, identity_id, idp, logins, sign_in, signed_get, srp_sign_in, start,
+    start_with,
+};
 use serde_json::{Value, json};
 
 fn in_folder(folder: &Path) -> Settings {
@@ -134,13 +137,13 @@ async fn sign_ins_and_credentials_of_an_earlier_run_go_on_with_the_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     let before = start_with(in_folder(folder.path())).await;
     let tokens = sign_in(&before).await;
-    let credentials = credentials(&before).await;
+    let keys = credentials(&before).await;
     before.shutdown().await;
     let after = start_with(in_folder(folder.path())).await;
     let request = json!({ "ClientId": after.client_id(), "RefreshToken": tokens["RefreshToken"] });
     let refreshed = idp(&after, "GetTokensFromRefreshToken", request).await.json();
     assert!(refreshed["AuthenticationResult"]["IdToken"].is_string(), "{refreshed}");
-    assert_eq!(signed_get(&after, &credentials, "/items").await.status, 200);
+    assert_eq!(signed_get(&after, &keys, "/items").await.status, 200);
     after.sign_out("demo");
     after.shutdown().await;
     let last = start_with(in_folder(folder.path())).await;
