@@ -111,21 +111,11 @@ struct Services {
 /// When a port is taken ([`PortTaken`] is the source), when the state cannot be read or is another sandbox's, or when
 /// there is no user or no app client.
 pub async fn start(mut settings: Settings) -> io::Result<Sandbox> {
-    let invalid = |message: &str| io::Error::new(io::ErrorKind::InvalidInput, message);
     let (Some(user), Some(client)) = (settings.users.first().cloned(), settings.clients.first().cloned())
     else {
         return Err(invalid("a sandbox needs a user and an app client"));
     };
-    let (state, stored) = match &settings.state_dir {
-        Some(folder) => State::open(folder).map(|(state, stored)| (Some(Arc::new(state)), stored))?,
-        None => (None, None),
-    };
-    if let Some(stored) = &stored {
-        if settings.seed.as_ref().is_some_and(|seed| *seed != stored.seed()) {
-            return Err(invalid("the stored state has another seed"));
-        }
-        settings.seed = Some(stored.seed());
-    }
+    let (state, stored) = open_state(&mut settings)?;
     token_key::prepare(settings.seed()).await?;
     let skew = Skew::default();
     let clock = skew.applied_to(settings.clock.clone());
@@ -160,6 +150,24 @@ pub async fn start(mut settings: Settings) -> io::Result<Sandbox> {
         services,
         servers,
     })
+}
+
+/// Opens the folder of the state, if there is one, and takes the seed of what is stored there.
+fn open_state(settings: &mut Settings) -> io::Result<(Option<Arc<State>>, Option<Stored>)> {
+    let Some(folder) = &settings.state_dir else { return Ok((None, None)) };
+    let (state, stored) = State::open(folder)?;
+    if let Some(stored) = &stored {
+        let seed = stored.seed();
+        if settings.seed.as_ref().is_some_and(|wanted| *wanted != seed) {
+            return Err(invalid("the stored state has another seed"));
+        }
+        settings.seed = Some(seed);
+    }
+    Ok((Some(Arc::new(state)), stored))
+}
+
+fn invalid(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
 impl Services {

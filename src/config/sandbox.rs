@@ -3,7 +3,7 @@
 mod people;
 mod services;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
 
@@ -30,12 +30,8 @@ pub struct SandboxConfig {
     pub backend: Option<Uri>,
     /// How long the credentials last that the sandbox issues.
     pub credentials_lifetime: Duration,
-    /// How long ID and access tokens last.
-    pub token_lifetime: Duration,
     /// The user pool, the identity pool and the API.
     pub services: SandboxServices,
-    /// Where users and identities are kept from one run to the next.
-    pub state_dir: Option<PathBuf>,
     /// Logging.
     pub telemetry: telemetry::Settings,
     /// Where spans of requests are exported, if they are.
@@ -62,9 +58,7 @@ impl Config {
             reader.refuse_circle_of_backend(listeners, backend);
         }
         let credentials_lifetime = reader.value("credentials-lifetime", value::duration);
-        let token_lifetime = reader.value("token-lifetime", value::duration);
         let services = reader.sandbox_services(listeners.as_ref());
-        let state_dir = reader.sandbox_state();
         let telemetry = reader.telemetry();
         #[cfg(feature = "otlp")]
         let spans = reader.spans_away_from(listeners.as_ref());
@@ -81,9 +75,7 @@ impl Config {
                 set_headers,
                 backend,
                 credentials_lifetime: credentials_lifetime?,
-                token_lifetime: token_lifetime?,
                 services: services?,
-                state_dir,
                 telemetry: telemetry?,
                 #[cfg(feature = "otlp")]
                 spans,
@@ -92,13 +84,5 @@ impl Config {
             })
         };
         reader.finish(config())
-    }
-}
-
-impl Reader<'_> {
-    fn sandbox_state(&mut self) -> Option<PathBuf> {
-        let given = self.explicit("state")?;
-        let path = self.parsed(&given, value::text)?;
-        Some(self.environment.path(&given.origin, &path))
     }
 }

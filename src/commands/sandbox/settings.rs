@@ -47,12 +47,12 @@ pub(super) fn of_sandbox(config: &SandboxConfig) -> sandbox::Settings {
             })
             .collect(),
         credentials_lifetime: config.credentials_lifetime,
-        token_lifetime: config.token_lifetime,
+        token_lifetime: services.token_lifetime,
         ports: Ports { user_pool, identity_pool, api },
         backend: config.backend.clone(),
         api_routes: services.api_routes.iter().map(route).collect(),
         seed: services.seed.as_deref().map(Seed::new),
-        state_dir: config.state_dir.clone(),
+        state_dir: services.state_dir.clone(),
         ..defaults
     }
 }

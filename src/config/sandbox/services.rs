@@ -1,5 +1,7 @@
 //! What the sandbox's services are set to: ports, routes of the API, callback URLs.
 
+use std::{path::PathBuf, time::Duration};
+
 use super::people::{SandboxClient, SandboxUser, SecondFactor, client, second_factor};
 use crate::{
     config::{
@@ -30,6 +32,10 @@ pub struct SandboxServices {
     pub local_issuer: bool,
     /// The routes of the API that do not authorise by a signature.
     pub api_routes: Vec<SandboxRoute>,
+    /// How long ID and access tokens last.
+    pub token_lifetime: Duration,
+    /// Where users and identities are kept from one run to the next.
+    pub state_dir: Option<PathBuf>,
     /// What keys and ids are derived from; `None` for the stored one or the default.
     pub seed: Option<String>,
 }
@@ -71,6 +77,8 @@ impl Reader<'_> {
         let self_sign_up = self.value("signup", sign_up);
         let local_issuer = self.value("issuer", issuer);
         let api_routes = self.values("api-route", api_route);
+        let token_lifetime = self.value("token-lifetime", value::duration);
+        let state_dir = self.sandbox_state();
         let seed = self.value("seed", value::text);
         Some(SandboxServices {
             ports: ports?,
@@ -81,8 +89,16 @@ impl Reader<'_> {
             self_sign_up: self_sign_up?,
             local_issuer: local_issuer?,
             api_routes,
+            token_lifetime: token_lifetime?,
+            state_dir,
             seed,
         })
+    }
+
+    fn sandbox_state(&mut self) -> Option<PathBuf> {
+        let given = self.explicit("state")?;
+        let path = self.parsed(&given, value::text)?;
+        Some(self.environment.path(&given.origin, &path))
     }
 
     fn refuse_shared_ports(&mut self, ports: [u16; 3], listeners: [(&str, Option<&Listen>); 2]) {
