@@ -28,7 +28,14 @@ pub enum Command {
     },
     /// Runs the whole flow without AWS.
     #[cfg(feature = "sandbox")]
-    Sandbox(Arguments),
+    Sandbox {
+        /// The folder that gets files for applications.
+        write: Option<PathBuf>,
+        /// Replaces files there that the sandbox has not written.
+        force: bool,
+        /// The settings.
+        settings: Arguments,
+    },
     /// Signs in and remembers the session.
     Login {
         /// Through the managed-login pages in a browser.
@@ -180,7 +187,11 @@ where
         "serve" => Command::Serve(settings(matches)),
         "exec" => Command::Exec { program: program(matches), settings: settings(matches) },
         #[cfg(feature = "sandbox")]
-        "sandbox" => Command::Sandbox(settings(matches)),
+        "sandbox" => Command::Sandbox {
+            write: matches.get_one("write").cloned(),
+            force: matches.get_flag("force"),
+            settings: settings(matches),
+        },
         "login" => Command::Login { browser: matches.get_flag("browser"), settings: settings(matches) },
         "logout" => Command::Logout(settings(matches)),
         "whoami" => Command::Whoami { json: matches.get_flag("json"), settings: settings(matches) },

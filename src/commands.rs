@@ -65,7 +65,9 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(&arguments, &environment).await,
         Command::Exec { program, settings } => exec::run(&program, &settings, &environment).await,
         #[cfg(feature = "sandbox")]
-        Command::Sandbox(arguments) => sandbox::run(&arguments, &environment).await,
+        Command::Sandbox { write, force, settings } => {
+            sandbox::run(write.as_deref(), force, &settings, &environment).await
+        }
         Command::Check { options, settings } => check::run(&settings, &environment, options).await,
         Command::Init { from, force, settings } => init::run(from, force, settings).await,
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &environment).await,

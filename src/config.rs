@@ -37,7 +37,10 @@ pub(crate) use value::duration;
 pub use effective::{Effective, RouteRow, Row, Shown};
 pub use environment::Environment;
 pub use problem::{ConfigError, Problem};
-pub use sandbox::SandboxConfig;
+pub use sandbox::{
+    RouteAuthorization, SandboxClient, SandboxConfig, SandboxRoute, SandboxServices, SandboxUser,
+    SecondFactor,
+};
 pub use source::Arguments;
 
 use reader::Reader;

@@ -31,6 +31,7 @@ fn login_required() -> (u16, String, String) {
 fn verdicts(sandbox: &Sandbox) -> Vec<String> {
     let verdicts = sandbox.requests().into_iter().map(|received| match received.verdict {
         Verdict::Verified { .. } => "verified".to_owned(),
+        Verdict::Admitted(_) => "admitted".to_owned(),
         Verdict::Refused(code) => code,
         Verdict::Disturbed => "disturbed".to_owned(),
     });

@@ -195,7 +195,8 @@ async fn quitting_by_request_is_a_clean_end() {
 
 #[tokio::test]
 async fn the_sandbox_prints_a_line_that_works() {
-    let mut arguments = command(&["sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "off"]);
+    let mut arguments =
+        command(&["sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--port-base", "0"]);
     let folder = folder();
     arguments.current_dir(folder.path());
     let program = Program::start(arguments);

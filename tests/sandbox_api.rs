@@ -6,7 +6,9 @@ mod sandbox_client;
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign::sandbox::{Fault, INVOKE, Sandbox, Service, Settings, Verdict, pattern};
+use countersign::sandbox::{
+    ApiRoute, Authorization, Fault, INVOKE, Sandbox, Service, Settings, Verdict, pattern,
+};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use sandbox_client::{
@@ -369,4 +371,96 @@ async fn a_backend_that_is_down_is_a_bad_gateway() {
     let credentials = credentials(&sandbox).await;
     let answer = signed_get(&sandbox, &credentials, "/x").await;
     assert_eq!((answer.status.as_u16(), answer.json()), (502, json!({ "message": "Internal server error" })));
+}
+
+fn with_routes() -> Settings {
+    let route = |path: &str, authorization| ApiRoute { path: path.to_owned(), authorization };
+    let api_routes = vec![
+        route("/public", Authorization::None),
+        route("/public/mine", Authorization::UserPool),
+        route("/public/mine/signed", Authorization::Iam),
+    ];
+    Settings { api_routes, ..Settings::default() }
+}
+
+fn with_token(sandbox: &Sandbox, path: &str, value: &str) -> Request<Full<Bytes>> {
+    let mut request = get(&format!("{}{path}", sandbox.api_url()));
+    request.headers_mut().insert("authorization", value.parse().expect("a value"));
+    request
+}
+
+#[tokio::test]
+async fn each_route_has_its_authorisation_and_the_longest_path_wins() {
+    let sandbox = start_with(with_routes()).await;
+    let token = sign_in(&sandbox).await["IdToken"].as_str().expect("a token").to_owned();
+    let event = exchange(get(&format!("{}/public/news", sandbox.api_url()))).await.json();
+    assert_eq!(event["requestContext"]["identity"]["cognitoIdentityId"], json!(null));
+    assert_eq!(event["requestContext"]["authorizer"], json!(null));
+    for value in [token.clone(), format!("Bearer {token}")] {
+        let event = exchange(with_token(&sandbox, "/public/mine", &value)).await.json();
+        let claims = &event["requestContext"]["authorizer"]["claims"];
+        assert_eq!((&claims["cognito:username"], &claims["token_use"]), (&json!("demo"), &json!("id")));
+        assert!(claims["exp"].is_string(), "REST APIs hand claims on as texts: {claims}");
+    }
+    let unsigned = exchange(with_token(&sandbox, "/public/mine/signed", &token)).await;
+    assert_eq!(unsigned.header("x-amzn-errortype"), "IncompleteSignatureException");
+    let unsigned = exchange(get(&format!("{}/publications", sandbox.api_url()))).await;
+    assert_eq!(unsigned.header("x-amzn-errortype"), "MissingAuthenticationTokenException");
+    let verdicts: Vec<_> = sandbox.requests().into_iter().map(|request| request.verdict).collect();
+    assert_eq!(verdicts[0], Verdict::Admitted(Authorization::None));
+    assert_eq!(verdicts[1], Verdict::Admitted(Authorization::UserPool));
+}
+
+#[tokio::test]
+async fn the_user_pool_authoriser_takes_nothing_but_valid_id_tokens_of_its_clients() {
+    let sandbox = start_with(with_routes()).await;
+    let tokens = sign_in(&sandbox).await;
+    let own = tokens["IdToken"].as_str().expect("a token").to_owned();
+    let access = tokens["AccessToken"].as_str().expect("a token").to_owned();
+    let hour = Duration::from_secs(3600);
+    let of_another_client = sandbox.id_token(&sandbox.issuer(), "another", "me", hour);
+    let of_another_issuer = sandbox.id_token("https://accounts.example.com", sandbox.client_id(), "me", hour);
+    let forged = format!("{}x", &own[..own.len() - 1]);
+    for value in [&access, &of_another_client, &of_another_issuer, &forged, "rubbish", "Bearer "] {
+        let answer = exchange(with_token(&sandbox, "/public/mine", value)).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{value}");
+        assert_eq!(answer.json(), json!({ "message": "Unauthorized" }));
+        assert_eq!(answer.header("x-amzn-errortype"), "UnauthorizedException");
+    }
+    sandbox.advance_clock(Duration::from_secs(3601));
+    let answer = exchange(with_token(&sandbox, "/public/mine", &own)).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(answer.json(), json!({ "message": "The incoming token has expired" }));
+}
+
+#[tokio::test]
+async fn a_path_answers_with_each_error_of_the_gateway() {
+    let sandbox = start().await;
+    let credentials = credentials(&sandbox).await;
+    for (name, status, kind) in [
+        ("wrong-stage", 403, Some("ForbiddenException")),
+        ("api-key", 403, Some("ForbiddenException")),
+        ("throttled", 429, Some("TooManyRequestsException")),
+        ("quota", 429, Some("LimitExceededException")),
+        ("too-large", 413, Some("RequestTooLargeException")),
+        ("timeout", 504, None),
+    ] {
+        let answer = signed_get(&sandbox, &credentials, &format!("/gateway/{name}")).await;
+        assert_eq!(answer.status, status, "{name}");
+        let named = answer.headers.get("x-amzn-errortype").map(|value| value.to_str().expect("text"));
+        assert_eq!(named, kind, "{name}");
+        assert!(answer.headers.contains_key("x-amz-apigw-id"), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_takes_longer_than_29_seconds_is_a_timeout() {
+    let backend = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", backend.local_addr().expect("bound"));
+    let sandbox =
+        start_with(Settings { backend: Some(url.parse().expect("a URL")), ..Settings::default() }).await;
+    let credentials = sandbox.issue_credentials(Duration::from_secs(3600));
+    let answer = signed_get(&sandbox, &credentials, "/items").await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(answer.json(), json!({ "message": "Endpoint request timed out" }));
 }

@@ -53,7 +53,14 @@ async fn a_temporary_password_must_be_replaced_with_the_required_attributes() {
     assert_eq!(challenge["ChallengeName"], "NEW_PASSWORD_REQUIRED");
     let parameters = &challenge["ChallengeParameters"];
     assert_eq!(parameters["requiredAttributes"], "[\"userAttributes.given_name\"]");
-    assert_eq!(parameters["userAttributes"], "{}");
+    let attributes = parameters["userAttributes"].as_str().expect("JSON as text");
+    assert_eq!(
+        serde_json::from_str::<Value>(attributes).expect("JSON"),
+        json!({
+            "email": "ann@example.com", "email_verified": "true",
+            "phone_number": "+441234567890", "phone_number_verified": "true",
+        })
+    );
 
     let short = json!({ "USERNAME": "ann", "NEW_PASSWORD": "short" });
     assert_eq!(
@@ -70,6 +77,29 @@ async fn a_temporary_password_must_be_replaced_with_the_required_attributes() {
     assert_eq!(old["message"], "Incorrect username or password.");
     let new = challenge_after_password(&sandbox, "ann", "Another-password-2").await;
     assert!(new["AuthenticationResult"].is_object());
+}
+
+#[tokio::test]
+async fn a_temporary_password_is_replaced_once() {
+    let state = UserState::TemporaryPassword { required_attributes: Vec::new() };
+    let sandbox = start_with_ann(User { state, ..ann() }).await;
+    let [first, second] = [after_password(&sandbox).await, after_password(&sandbox).await];
+    let replace = |password: &str| json!({ "USERNAME": "ann", "NEW_PASSWORD": password });
+    assert!(has_tokens(&answer(&sandbox, &first, replace("Another-password-2")).await));
+    assert_eq!(
+        answer(&sandbox, &second, replace("Another-password-3")).await.error(),
+        error("NotAuthorizedException", "Invalid session for the user.")
+    );
+}
+
+#[tokio::test]
+async fn a_user_who_was_disabled_after_the_password_gets_no_tokens_for_the_second_factor() {
+    let sandbox = start_with_ann(User { mfa: vec![authenticator()], ..ann() }).await;
+    let challenge = after_password(&sandbox).await;
+    sandbox.set_user_state("ann", UserState::Disabled);
+    let right = json!({ "USERNAME": "ann", "SOFTWARE_TOKEN_MFA_CODE": code_of(&sandbox, AUTHENTICATOR) });
+    let refused = answer(&sandbox, &challenge, right).await;
+    assert_eq!(refused.error(), error("NotAuthorizedException", "User is disabled."));
 }
 
 #[tokio::test]

@@ -3,16 +3,22 @@
 
 mod support;
 
+use std::path::Path;
+
 use serde_json::Value;
 use support::{
     http::Head,
-    program::{Program, ask, command, folder},
+    program::{Ended, Program, ask, command, folder, run},
     upstream::Upstream,
 };
 
+/// A sandbox on free ports.
+const STARTED: [&str; 7] =
+    ["sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--port-base", "0"];
+
 /// Starts the sandbox, sends the request of its line to try, and ends it: the screen, the line's path, the response.
 async fn tried(arguments: &[&str]) -> (String, String, Head, String) {
-    let mut sandbox = command(&["sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "off"]);
+    let mut sandbox = command(&STARTED);
     let folder = folder();
     sandbox.args(arguments).current_dir(folder.path());
     let program = Program::start(sandbox);
@@ -94,7 +100,7 @@ async fn a_backend_that_does_not_answer_in_time_does_not_stop_the_sandbox() {
 
 #[tokio::test]
 async fn a_token_that_clients_need_stands_in_the_line_to_try() {
-    let mut sandbox = command(&["sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "off"]);
+    let mut sandbox = command(&STARTED);
     sandbox.env("COUNTERSIGN_BEARER_TOKEN", "token-for-a-test");
     let program = Program::start(sandbox);
     let line = program.stdout_line("curl ").await;
@@ -103,4 +109,144 @@ async fn a_token_that_clients_need_stands_in_the_line_to_try() {
     program.signal("INT").await;
     let ended = program.ended().await;
     assert!(!ended.stdout.contains("token-for-a-test") && !ended.stdout.contains("without a signature"));
+}
+
+/// The sandbox in this folder, on free ports, with what it wrote for others.
+fn started(arguments: &[&str], folder: &Path) -> Program {
+    let mut sandbox = command(&STARTED);
+    sandbox.args(arguments).current_dir(folder);
+    Program::start(sandbox)
+}
+
+/// Runs another command in this folder, which has nothing but the file there.
+async fn beside(arguments: &[&str], folder: &Path) -> Ended {
+    let mut command = command(arguments);
+    command.current_dir(folder).env("XDG_STATE_HOME", folder.join("sessions"));
+    run(command).await
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named_with_its_holder_and_the_way_out() {
+    let (taken, base) = taken_port();
+    let base = base.to_string();
+    let arguments = ["sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--port-base", &base];
+    let ended = run(command(&arguments)).await;
+    drop(taken);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
+    let first = format!("cannot listen on 127.0.0.1:{base} for the sandbox's user pool: ");
+    let holder = format!("(pid {}) listens there\n", std::process::id());
+    for words in [first.as_str(), &holder, "--port-base PORT"] {
+        assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
+    }
+}
+
+/// A listener with a port that leaves room for two more.
+fn taken_port() -> (std::net::TcpListener, u16) {
+    loop {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        if port < u16::MAX - 2 {
+            return (listener, port);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_other_commands_work_beside_it_with_the_written_file_alone() {
+    let folder = folder();
+    let program = started(&["--write", ".", "--user", "ann:Sandbox-password-2"], folder.path());
+    program.stdout_line("Ctrl-C").await;
+    let who = beside(&["whoami", "--json"], folder.path()).await;
+    let who: Value = serde_json::from_str(&who.stdout).unwrap_or_else(|_| panic!("{who:?}"));
+    assert!(who.to_string().contains("ann"), "{who}");
+    let called = beside(&["call", "GET", "/hello"], folder.path()).await;
+    assert_eq!(called.code, Some(0), "{}", called.stderr);
+    let event: Value = serde_json::from_str(&called.stdout).expect("JSON");
+    assert!(event["requestContext"]["identity"]["cognitoIdentityId"].is_string());
+    let login = beside(&["login"], folder.path()).await;
+    assert_eq!(login.code, Some(0), "{}", login.stderr);
+    program.signal("INT").await;
+    let ended = program.ended().await;
+    for name in ["amplify_outputs.json", "aws-exports.js", ".env.local", "countersign.toml"] {
+        assert!(ended.stdout.contains(name) && folder.path().join(name).exists(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_somebody_else_stays_unless_force_says_otherwise() {
+    let folder = folder();
+    let file = folder.path().join(".env.local");
+    std::fs::write(&file, "SECRET=mine\n").expect("written");
+    let ended = beside(&[&STARTED[..], &["--write", "."]].concat(), folder.path()).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains(".env.local") && ended.stderr.contains("--force"), "{}", ended.stderr);
+    assert_eq!(std::fs::read_to_string(&file).expect("text"), "SECRET=mine\n");
+    let program = started(&["--write", ".", "--force"], folder.path());
+    program.stdout_line("Ctrl-C").await;
+    let text = std::fs::read_to_string(&file).expect("text");
+    assert!(text.contains("VITE_USER_POOL_ENDPOINT=http://127.0.0.1:"), "{text}");
+    assert!(text.contains("\nNEXT_PUBLIC_API_URL=") && text.contains("\nREACT_APP_API_URL="), "{text}");
+    program.signal("INT").await;
+    program.ended().await;
+    // What it has written itself it replaces.
+    let program = started(&["--write", "."], folder.path());
+    program.stdout_line("Ctrl-C").await;
+    program.signal("INT").await;
+    program.ended().await;
+}
+
+#[tokio::test]
+async fn with_an_authenticator_the_proxy_signs_in_by_itself() {
+    let folder = folder();
+    let program = started(&["--mfa", "totp"], folder.path());
+    let secret = program.stdout_line("Authenticator  ").await;
+    assert_eq!(secret.trim().rsplit(' ').next().expect("a secret").len(), 32, "{secret}");
+    program.stdout_line("Ctrl-C").await;
+    program.signal("INT").await;
+    let ended = program.ended().await;
+    assert!(ended.stdout.contains("answered 200 OK"), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn with_codes_by_message_the_proxy_signs_in_as_a_user_without_them() {
+    let folder = folder();
+    let program = started(&["--mfa", "email", "--user", "ann"], folder.path());
+    program.stdout_line("Ctrl-C").await;
+    program.signal("INT").await;
+    let ended = program.ended().await;
+    assert!(ended.stdout.contains("Signed in as   demo, password "), "{}", ended.stdout);
+    assert!(ended.stdout.contains("answered 200 OK"), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn another_seed_gives_other_identities_and_each_seed_the_same() {
+    let identity = async |seed: &str| {
+        let folder = folder();
+        let program = started(&["--seed", seed], folder.path());
+        let line = program.stdout_line("signed it as ").await;
+        program.stdout_line("Ctrl-C").await;
+        program.signal("INT").await;
+        program.ended().await;
+        line
+    };
+    let first = identity("ours").await;
+    assert_eq!(first, identity("ours").await);
+    assert_ne!(first, identity("theirs").await);
+}
+
+#[tokio::test]
+async fn a_folder_with_another_seed_is_refused() {
+    let folder = folder();
+    let program = started(&["--state", "state", "--seed", "ours"], folder.path());
+    program.stdout_line("Ctrl-C").await;
+    program.signal("INT").await;
+    program.ended().await;
+    let theirs = [&STARTED[..], &["--state", "state", "--seed", "theirs"]].concat();
+    let ended = beside(&theirs, folder.path()).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("the stored state has another seed"), "{}", ended.stderr);
+    let program = started(&["--state", "state"], folder.path());
+    program.stdout_line("Ctrl-C").await;
+    program.signal("INT").await;
+    program.ended().await;
 }

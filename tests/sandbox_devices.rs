@@ -168,3 +168,28 @@ async fn a_verifier_that_reads_as_negative_is_refused() {
         error("InvalidParameterException", "negative value passed for salt/verifier")
     );
 }
+
+#[tokio::test]
+async fn confirmed_devices_are_listed_changed_and_forgotten() {
+    let sandbox = start_tracking().await;
+    let tokens = first_sign_in(&sandbox).await;
+    let key = &tokens["NewDeviceMetadata"]["DeviceKey"];
+    let own = |operation: &'static str, mut request: Value| {
+        request["AccessToken"] = tokens["AccessToken"].clone();
+        idp(&sandbox, operation, request)
+    };
+    assert_eq!(own("ListDevices", json!({})).await.json(), json!({ "Devices": [] }));
+    assert_eq!(confirm(&sandbox, &tokens).await.status, 200);
+    let listed = own("ListDevices", json!({})).await.json();
+    assert_eq!(listed["Devices"][0]["DeviceKey"], *key);
+    let status = json!({ "DeviceKey": key, "DeviceRememberedStatus": "not_remembered" });
+    assert_eq!(own("UpdateDeviceStatus", status).await.json(), json!({}));
+    let device = own("GetDevice", json!({ "DeviceKey": key })).await.json();
+    let attributes = json!([{ "Name": "device_status", "Value": "not_remembered" }]);
+    assert_eq!(device["Device"]["DeviceAttributes"], attributes);
+    let forgotten = own("ForgetDevice", json!({ "DeviceKey": key })).await;
+    assert_eq!((forgotten.status.as_u16(), forgotten.body.len()), (200, 0));
+    let missing = error("ResourceNotFoundException", "Device does not exist.");
+    assert_eq!(own("GetDevice", json!({ "DeviceKey": key })).await.error(), missing);
+    assert_eq!(refresh(&sandbox, &tokens, key).await.error().1, "Invalid Refresh Token");
+}

@@ -33,8 +33,10 @@ fn authorization(sandbox: &Sandbox, client_id: &str, more: &str) -> String {
 }
 
 async fn code(sandbox: &Sandbox, client_id: &str, more: &str) -> String {
-    let url = authorization(sandbox, client_id, &format!("&login_hint=demo{more}"));
-    let answer = exchange(get(&url)).await;
+    let url = authorization(sandbox, client_id, more);
+    let path = url.strip_prefix(&sandbox.user_pool_endpoint()).expect("an endpoint of the pool");
+    let form = format!("username=demo&password={}", sandbox.password().expose_secret());
+    let answer = post(sandbox, &path.replace("/oauth2/authorize", "/login"), None, &form).await;
     assert_eq!(answer.status, 302);
     let query =
         answer.header("location").strip_prefix(&format!("{REDIRECT_URI}?")).expect("the redirect URI");
@@ -119,7 +121,7 @@ async fn a_wrong_verifier_uses_up_the_code() {
 #[tokio::test]
 async fn only_a_registered_redirect_uri_is_ever_redirected_to() {
     let sandbox = start().await;
-    let url = authorization(&sandbox, sandbox.client_id(), "&login_hint=demo");
+    let url = authorization(&sandbox, sandbox.client_id(), "");
     for url in [
         url.replace("8976", "8977"),
         url.replace("callback", "callback%2F"),
@@ -134,19 +136,24 @@ async fn only_a_registered_redirect_uri_is_ever_redirected_to() {
 #[tokio::test]
 async fn mistakes_of_the_request_come_back_by_redirect() {
     let sandbox = start().await;
-    let url = authorization(&sandbox, sandbox.client_id(), "&login_hint=demo");
+    let url = authorization(&sandbox, sandbox.client_id(), "&scope=openid");
     for (from, to, error) in [
-        ("response_type=code", "response_type=token", "error=unsupported_response_type&state=s-1"),
-        ("=S256", "=plain", "error=invalid_request&error_description="),
+        ("response_type=code", "response_type=token", "unsupported_response_type"),
+        ("response_type=code", "", "invalid_request"),
+        ("=S256", "=plain", "invalid_request"),
+        ("&code_challenge_method=S256", "", "invalid_request"),
+        ("scope=openid", "scope=openid%20everything", "invalid_scope"),
+        ("scope=openid", "prompt=none", "login_required"),
     ] {
         let answer = exchange(get(&url.replace(from, to))).await;
         let location = answer.header("location");
-        assert!(location.starts_with(&format!("{REDIRECT_URI}?{error}")), "{location}");
+        assert!(location.starts_with(&format!("{REDIRECT_URI}?error={error}&error_descr")), "{location}");
+        assert!(location.ends_with("&state=s-1"), "{location}");
     }
 }
 
 #[tokio::test]
-async fn without_a_hint_a_page_asks_for_name_and_password() {
+async fn a_page_asks_for_name_and_password() {
     let sandbox = start().await;
     let url = authorization(&sandbox, sandbox.client_id(), "&scope=openid");
     let page = exchange(get(&url)).await;

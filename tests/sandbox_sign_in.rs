@@ -394,7 +394,7 @@ async fn every_answer_has_the_sandboxes_date_and_a_request_id() {
     let sandbox = start().await;
     sandbox.set_clock_skew(-3_600_000);
     let answer = idp(&sandbox, "InitiateAuth", json!({})).await;
-    assert_eq!(answer.error().0, "SerializationException");
+    assert_eq!(answer.error().0, "InvalidParameterException");
     let date = httpdate::parse_http_date(answer.header("date")).expect("a date");
     let behind = sandbox.clock().now().duration_since(date).expect("the date is not ahead");
     assert!(behind < Duration::from_secs(600));

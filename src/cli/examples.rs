@@ -19,6 +19,7 @@ pub(super) fn of(command: &str) -> Option<String> {
             ("countersign sandbox", "then run the curl line that it prints"),
             ("countersign sandbox --backend http://localhost:3000", "with a server of yours as the API"),
             ("countersign sandbox --credentials-lifetime 30s", "to watch credentials being refreshed"),
+            ("countersign sandbox --write . --state .sandbox", "for a front end, with users that last"),
         ],
         "login" => &[
             ("countersign login", "asks for user name and password"),

@@ -18,13 +18,7 @@ pub fn tree() -> Command {
         with_settings(command("serve", "Run the proxy"), Use::Serve),
         with_settings(exec(), Use::Exec),
         #[cfg(feature = "sandbox")]
-        with_settings(
-            command(
-                "sandbox",
-                "Run a user pool, an identity pool and an API on loopback, and the proxy in front",
-            ),
-            Use::Sandbox,
-        ),
+        with_settings(sandbox(), Use::Sandbox),
         init(),
         with_settings(login(), Use::Session),
         with_settings(command("logout", "Forget the stored session and revoke it"), Use::Session),
@@ -77,6 +71,9 @@ const COMMON: &[&str] = &[
     "password-file",
     "log-level",
     "backend",
+    "port-base",
+    "user",
+    "state",
 ];
 
 fn with_examples(command: Command) -> Command {
@@ -112,6 +109,23 @@ fn exec() -> Command {
                 .last(true)
                 .required(true),
         )
+}
+
+#[cfg(feature = "sandbox")]
+fn sandbox() -> Command {
+    let write = Arg::new("write")
+        .long("write")
+        .value_name("DIR")
+        .value_parser(value_parser!(PathBuf))
+        .value_hint(ValueHint::DirPath)
+        .help("Write amplify_outputs.json, aws-exports.js, .env.local and countersign.toml for this sandbox");
+    let force = Arg::new("force")
+        .long("force")
+        .action(ArgAction::SetTrue)
+        .requires("write")
+        .help("Replace files in that folder that the sandbox has not written");
+    command("sandbox", "Run a user pool, an identity pool and an API on loopback, and the proxy in front")
+        .args([write, force])
 }
 
 fn init() -> Command {

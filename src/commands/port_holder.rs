@@ -54,7 +54,7 @@ fn port_of(listen: &Listen) -> Option<u16> {
 }
 
 /// `node (pid 1234)`: the process that listens on `port`, if this user may look into it.
-fn holder(port: u16) -> Option<String> {
+pub(super) fn holder(port: u16) -> Option<String> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
     let inodes: Vec<String> = tables
         .iter()

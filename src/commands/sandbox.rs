@@ -1,24 +1,26 @@
 //! `countersign sandbox`: the whole flow on this machine, with a demonstration user and one request to follow.
 
+mod files;
 mod screen;
+mod settings;
 
-use std::{process::ExitCode, time::Duration};
+use std::{io, path::Path, process::ExitCode, time::Duration};
 
 use http::{StatusCode, Uri};
 use secrecy::ExposeSecret;
 use tracing::warn;
 
-use super::{Failure, local_http, print_aside, serve::until_signal};
+use super::{Failure, local_http, port_holder, print_aside, serve::until_signal};
 use crate::{
-    app::{self, App},
+    app::App,
     clock::Clock,
-    config::{Arguments, Config, Environment, SandboxConfig},
-    credentials::{self, AuthFlow, Cognito, IdentityPool, Login, RoleChoice, UserPool, channel::Receiver},
+    config::{Arguments, Config, Environment},
+    credentials::channel::Receiver,
     downstream::listener::Listen,
-    proxy::{PayloadSigning, RouteSettings},
-    sandbox::{self, Sandbox, Verdict},
+    sandbox::{self, PortTaken, Sandbox, Verdict},
     shutdown, telemetry,
 };
+use files::Folder;
 use screen::{Answer, Journey, Screen, Service};
 
 /// How long the demonstration request may take; where somebody else's server answers, the screen comes without its
@@ -26,25 +28,31 @@ use screen::{Answer, Journey, Screen, Service};
 const MAX_WAIT: Duration = Duration::from_secs(10);
 const MAX_WAIT_FOR_BACKEND: Duration = Duration::from_secs(3);
 
-pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Result<ExitCode, Failure> {
+/// Runs until a signal; with `write`, the folder gets files for applications, in place of files of others with `force`.
+pub(super) async fn run(
+    write: Option<&Path>,
+    force: bool,
+    arguments: &Arguments,
+    environment: &Environment,
+) -> Result<ExitCode, Failure> {
     let config = Config::for_sandbox(arguments, environment)?;
     telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    let settings = sandbox::Settings {
-        credentials_lifetime: config.credentials_lifetime,
-        backend: config.backend.clone(),
-        ..sandbox::Settings::default()
-    };
-    let sandbox = sandbox::start(settings).await?;
+    let folder = write.map(|path| Folder::open(path, force)).transpose()?;
+    let factor = config.services.second_factor;
+    let sandbox = sandbox::start(settings::of_sandbox(&config)).await.map_err(explained)?;
     let exit_zero_on_sigterm = config.exit_zero_on_sigterm;
     let (backend, needs_token) = (config.backend.clone(), config.proxy.guard.bearer_token.is_some());
-    let app = App::bind(app_settings(config, &sandbox)?, Clock::system())?;
+    let (listen, admin_listen) = (config.listen.clone(), config.admin_listen.clone());
+    let app = App::bind(settings::of_proxy(config, &sandbox)?, Clock::system())
+        .map_err(|error| port_holder::explained(error, &listen, admin_listen.as_ref()))?;
     let (url, inspector, credentials) = (app.url(), app.inspector_url(), app.credentials());
     let client = Client { listen: app.data_listen(), backend, needs_token };
+    let written = folder.map(|folder| folder.write(&sandbox, &url, factor)).transpose()?;
     let running = until_signal(app, shutdown::channel(), exit_zero_on_sigterm);
-    let introduction = introduce(&sandbox, &client, (&url, inspector.as_deref()), credentials);
+    let introduction = introduce(&sandbox, &client, (&url, inspector.as_deref()), credentials, written);
     tokio::pin!(running);
     tokio::select! {
         ended = running.as_mut() => return ended,
@@ -55,62 +63,13 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
     ended
 }
 
-/// The settings of `serve` for this sandbox.
-fn app_settings(config: SandboxConfig, sandbox: &Sandbox) -> Result<app::Settings, Failure> {
-    let mut proxy = config.proxy;
-    proxy.routes = vec![RouteSettings {
-        path: "/".to_owned(),
-        upstream: sandbox.api_url().parse().map_err(Failure::runtime)?,
-        region: sandbox.region().into(),
-        service: "execute-api".to_owned(),
-        sign_host: None,
-        strip_prefix: None,
-        set_headers: config.set_headers,
-        payload: PayloadSigning::Hashed,
-    }];
-    Ok(app::Settings {
-        listen: config.listen,
-        admin_listen: config.admin_listen,
-        credentials: credentials_settings(sandbox)?,
-        proxy,
-        inspector: config.inspector,
-        aws_http: crate::aws_http::Settings::default(),
-        #[cfg(feature = "otlp")]
-        spans: config.spans,
-        threads: std::thread::available_parallelism().ok(),
-    })
-}
-
-fn credentials_settings(sandbox: &Sandbox) -> Result<credentials::Settings, Failure> {
-    let user_pool = UserPool {
-        id: sandbox.user_pool_id().parse().map_err(Failure::runtime)?,
-        client_id: sandbox.client_id().to_owned(),
-        client_secret: None,
-        username: Some(sandbox.username().to_owned()),
-        password: Some(sandbox.password().clone()),
-        auth_flow: AuthFlow::Srp,
-        totp_secret: None,
-        endpoint: sandbox.user_pool_endpoint(),
-        domain: None,
-        redirect_port: 0,
-        state_dir: None,
-        login_provider: None,
-    };
-    let identity_pool = IdentityPool {
-        id: sandbox.identity_pool_id().parse().map_err(Failure::runtime)?,
-        endpoint: sandbox.identity_pool_endpoint(),
-        role: RoleChoice::Pool,
-    };
-    let login = Login::UserPool(user_pool);
-    Ok(credentials::Settings::Cognito(Box::new(Cognito { login, identity_pool })))
-}
-
 /// Waits until requests can be signed, sends one, and prints what a newcomer wants to know.
 async fn introduce(
     sandbox: &Sandbox,
     client: &Client,
     (url, inspector): (&str, Option<&str>),
     credentials: Receiver,
+    written: Option<Vec<&'static str>>,
 ) -> Result<(), Failure> {
     credentials.valid().await.map_err(Failure::runtime)?;
     let journey = if client.needs_token { None } else { Some(client.journey(sandbox).await?) };
@@ -120,14 +79,26 @@ async fn introduce(
         curl: client.curl(url),
         username: sandbox.username(),
         password: sandbox.password().expose_secret(),
+        authenticator_secret: sandbox.authenticator_secret().map(ExposeSecret::expose_secret),
         user_pool: Service { id: sandbox.user_pool_id(), endpoint: sandbox.user_pool_endpoint() },
         client_id: sandbox.client_id(),
         identity_pool: Service { id: sandbox.identity_pool_id(), endpoint: sandbox.identity_pool_endpoint() },
         api_url: sandbox.api_url(),
+        written: written.unwrap_or_default(),
         journey,
     };
     // Printed on another thread: while nobody reads stdout, this one still accepts connections and signals.
     print_aside(screen.to_string()).await
+}
+
+/// The error in words for the user: for a port that is taken, who has it, and the flag that chooses others.
+fn explained(error: io::Error) -> Failure {
+    let taken = error.get_ref().and_then(|source| source.downcast_ref::<PortTaken>()).copied();
+    let Some(taken) = taken else { return error.into() };
+    let holder = port_holder::holder(taken.port).unwrap_or_else(|| "another program".to_owned());
+    Failure::runtime(format!(
+        "{taken}: {holder} listens there\n  tip: stop it, or write --port-base PORT; 0 picks free ports"
+    ))
 }
 
 /// What sends the demonstration request.
@@ -172,7 +143,7 @@ impl Client {
         let received = sandbox.requests().into_iter().rev().find(|request| request.target.ends_with(target));
         let signed_as = received.and_then(|request| match request.verdict {
             Verdict::Verified { identity_id, user_arn, .. } => Some((identity_id, user_arn)),
-            Verdict::Refused(_) | Verdict::Disturbed => None,
+            Verdict::Admitted(_) | Verdict::Refused(_) | Verdict::Disturbed => None,
         });
         Ok(Journey { target, signed_as, answer })
     }

@@ -1,5 +1,8 @@
 //! The configuration of the sandbox, which brings its own upstream and its own user.
 
+mod people;
+mod services;
+
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
@@ -8,6 +11,9 @@ use super::{Arguments, Config, ConfigError, Environment, reader::Reader, table::
 #[cfg(feature = "otlp")]
 use crate::telemetry::spans;
 use crate::{downstream::listener::Listen, inspector, proxy, telemetry};
+
+pub use people::{SandboxClient, SandboxUser, SecondFactor};
+pub use services::{RouteAuthorization, SandboxRoute, SandboxServices};
 
 /// What `sandbox` needs.
 #[derive(Clone, Debug)]
@@ -26,6 +32,8 @@ pub struct SandboxConfig {
     pub backend: Option<Uri>,
     /// How long the credentials last that the sandbox issues.
     pub credentials_lifetime: Duration,
+    /// The user pool, the identity pool and the API.
+    pub services: SandboxServices,
     /// Logging.
     pub telemetry: telemetry::Settings,
     /// Where spans of requests are exported, if they are.
@@ -53,6 +61,7 @@ impl Config {
             reader.refuse_circle_of_backend(listeners, backend);
         }
         let credentials_lifetime = reader.value("credentials-lifetime", value::duration);
+        let services = reader.sandbox_services(listeners.as_ref());
         let telemetry = reader.telemetry();
         #[cfg(feature = "otlp")]
         let spans = reader.spans_away_from(listeners.as_ref());
@@ -70,6 +79,7 @@ impl Config {
                 set_headers,
                 backend,
                 credentials_lifetime: credentials_lifetime?,
+                services: services?,
                 telemetry: telemetry?,
                 #[cfg(feature = "otlp")]
                 spans,

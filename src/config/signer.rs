@@ -8,7 +8,7 @@ use super::{
     reader::Reader,
     source::{Given, Origin},
     url,
-    value::{self, Source},
+    value::{self, Parsed, Source},
 };
 use crate::{
     credentials::{Cognito, IdentityPool, Login, RoleChoice, Settings, UserPool},
@@ -26,7 +26,27 @@ const USER_POOL: &[&str] = &[
     "totp-secret-file",
     "domain",
     "redirect-port",
+    "user-pool-endpoint",
 ];
+
+/// A service of AWS that the proxy calls, and where its endpoint is set.
+struct AwsService {
+    name: &'static str,
+    setting: &'static str,
+    variable: &'static str,
+}
+
+const COGNITO_IDP: AwsService = AwsService {
+    name: "cognito-idp",
+    setting: "user-pool-endpoint",
+    variable: "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",
+};
+const COGNITO_IDENTITY: AwsService = AwsService {
+    name: "cognito-identity",
+    setting: "identity-pool-endpoint",
+    variable: "AWS_ENDPOINT_URL_COGNITO_IDENTITY",
+};
+const STS: AwsService = AwsService { name: "sts", setting: "sts-endpoint", variable: "AWS_ENDPOINT_URL_STS" };
 
 /// Where the SDK's default chain looks for credentials, if these variables say so. It parses them itself.
 const OF_THE_CHAIN: &[&str] = &[
@@ -50,8 +70,9 @@ impl Reader<'_> {
                 self.identity_pool().map(|identity_pool| Settings::Guest { identity_pool })
             }
             Source::Aws => {
-                let pools = &["id-token-file", "login-provider", "identity-pool-id"];
-                let roles = &["custom-role-arn", "classic-flow-role-arn"];
+                let pools =
+                    &["id-token-file", "login-provider", "identity-pool-id", "identity-pool-endpoint"];
+                let roles = &["custom-role-arn", "classic-flow-role-arn", "sts-endpoint"];
                 self.refuse(
                     &[USER_POOL, pools, roles].concat(),
                     "contradicts credentials = aws, which takes the SDK's default chain",
@@ -115,8 +136,7 @@ impl Reader<'_> {
         }
         let id = id?;
         self.warn_of_unknown_region(self.origin("user-pool-id"), id.region());
-        let endpoint =
-            self.endpoint("cognito-idp", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", id.region())?;
+        let endpoint = self.endpoint(&COGNITO_IDP, id.region())?;
         Some(UserPool {
             id,
             client_id: client_id?,
@@ -147,29 +167,35 @@ impl Reader<'_> {
         let role = match (custom, classic) {
             (Some(role_arn), _) => RoleChoice::Custom(role_arn),
             (None, Some(role_arn)) => {
-                let sts_endpoint = self.endpoint("sts", "AWS_ENDPOINT_URL_STS", id.region())?;
+                let sts_endpoint = self.endpoint(&STS, id.region())?;
                 RoleChoice::Classic { role_arn, sts_endpoint }
             }
             (None, None) => RoleChoice::Pool,
         };
-        let endpoint = self.endpoint("cognito-identity", "AWS_ENDPOINT_URL_COGNITO_IDENTITY", id.region())?;
+        let endpoint = self.endpoint(&COGNITO_IDENTITY, id.region())?;
         Some(IdentityPool { id, endpoint, role })
     }
 
-    /// The endpoint of a service: what its own variable of the SDKs says, else what the common one says.
-    fn endpoint(&mut self, service: &str, variable: &str, region: &str) -> Option<String> {
-        let redirect = [variable, "AWS_ENDPOINT_URL"]
-            .into_iter()
-            .find_map(|name| self.environment.variable(name).map(|url| (name, url.to_owned())));
-        match redirect {
-            Some((name, text)) => {
-                let given = Given { text, origin: Origin::Variable(name.to_owned()) };
-                let endpoint = self.parsed(&given, url::endpoint_url)?;
-                self.calls(given.origin, endpoint.parse().expect("a URL that has been parsed"));
-                Some(endpoint)
+    /// The endpoint of a service: what its setting or its own variable of the SDKs says, else what the SDKs' common
+    /// variable says. As everywhere, variables win over the file, and a flag wins over them.
+    fn endpoint(&mut self, service: &AwsService, region: &str) -> Option<String> {
+        let setting = self.explicit(service.setting);
+        let variables = [service.variable, "AWS_ENDPOINT_URL"];
+        let redirect = variables.into_iter().find_map(|name| {
+            let text = self.environment.variable(name)?.to_owned();
+            Some(Given { text, origin: Origin::Variable(name.to_owned()) })
+        });
+        let (given, parse): (Given, fn(&str) -> Parsed<String>) = match (setting, redirect) {
+            (Some(setting), Some(redirect)) if matches!(setting.origin, Origin::File { .. }) => {
+                (redirect, url::endpoint_url)
             }
-            None => Some(service_endpoint(service, region)),
-        }
+            (Some(setting), _) => (setting, url::loopback_endpoint),
+            (None, Some(redirect)) => (redirect, url::endpoint_url),
+            (None, None) => return Some(service_endpoint(service.name, region)),
+        };
+        let endpoint = self.parsed(&given, parse)?;
+        self.calls(given.origin, endpoint.parse().expect("a URL that has been parsed"));
+        Some(endpoint)
     }
 
     /// Notes that the proxy itself sends requests to `url`.

@@ -80,6 +80,18 @@ pub(super) fn endpoint_url(text: &str) -> Parsed<String> {
     base_url(text).map(|url| url.to_string().trim_end_matches('/').to_owned())
 }
 
+/// The endpoint of a service on this machine: a file may come with a project, and must not send passwords elsewhere.
+pub(super) fn loopback_endpoint(text: &str) -> Parsed<String> {
+    let url = base_url(text)?;
+    if url.host().is_some_and(is_loopback) {
+        return endpoint_url(text);
+    }
+    let host = url.host().unwrap_or_default();
+    Err(format!(
+        "is on {host}, and must be on this machine; the SDKs' AWS_ENDPOINT_URL_... variables may name others"
+    ))
+}
+
 /// `scheme://host[:port]` in lower case, as browsers send it.
 pub(super) fn origin(text: &str) -> Parsed<String> {
     match text {

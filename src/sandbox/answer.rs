@@ -150,6 +150,7 @@ impl Form {
             Some(Fault::Disconnect) => return Err(Hangup),
             Some(Fault::Error { code, message }) => self.error(&AwsError { code, message }),
             Some(Fault::Status(status)) => self.broken(status),
+            Some(Fault::Gateway(error)) => error.response(),
             Some(Fault::Truncate) => plain(StatusCode::OK, "application/json", Paced::truncated(1000, 10)),
             Some(Fault::MalformedJson) => self.text(StatusCode::OK, "{\"AuthenticationRes".to_owned()),
         }))
@@ -199,6 +200,7 @@ impl From<Paced> for AnyBody {
 fn gateway_status(code: &str) -> StatusCode {
     match code {
         "TooManyRequestsException" | "LimitExceededException" => StatusCode::TOO_MANY_REQUESTS,
+        "UnauthorizedException" => StatusCode::UNAUTHORIZED,
         _ => StatusCode::FORBIDDEN,
     }
 }

@@ -1,49 +1,56 @@
-//! The API: a REST API of API Gateway with IAM authorisation on every method.
+//! The API: a REST API of API Gateway, with IAM authorisation on every route that is not set to another.
 //!
-//! Verified requests are echoed as the event of a Lambda proxy integration, answered by one of the
+//! Authorised requests are echoed as the event of a Lambda proxy integration, answered by one of the
 //! special paths of [`fixtures`], or forwarded to a local backend.
 
 mod authorization;
+mod authorizer;
 mod backend;
 mod canonical;
 mod event;
 pub mod fixtures;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod gateway_error;
 mod received;
+mod recording;
 mod verifier;
 
-use std::{
-    collections::VecDeque,
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::{
     answer::{AwsError, Body, Form, REQUEST_ID, RequestIds, plain},
-    credential_store::{CredentialStore, Issued},
+    credential_store::CredentialStore,
     faults::{Calls, Faults, INVOKE},
     paced::Hangup,
     settings::Settings,
+    user_pool::Location,
 };
 use crate::clock::Clock;
+pub use authorizer::{ApiRoute, Authorization};
+use authorizer::{Authorizer, Caller};
 use backend::Backend;
 pub use backend::NO_RESPONSE_FROM_BACKEND;
+pub use gateway_error::GatewayError;
 use received::Unreadable;
 pub use received::{Received, Verdict};
+use recording::Recording;
 use verifier::Scope;
 
 /// The only stage; its name is the first segment of every path.
 pub(super) const STAGE: &str = "prod";
 
+/// How long an integration may take, API Gateway's default and maximum for a regional REST API.
+const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(29);
+
 pub(super) struct Api {
-    scope: Scope,
+    region: String,
+    authorizer: Authorizer,
     backend: Option<Backend>,
-    recorded: Mutex<VecDeque<Received>>,
-    record_at_most: usize,
+    recording: Recording,
     store: Arc<CredentialStore>,
     clock: Clock,
     faults: Faults,
@@ -53,16 +60,23 @@ pub(super) struct Api {
 impl Api {
     pub(super) fn new(
         settings: &Settings,
+        location: Location,
         store: Arc<CredentialStore>,
         clock: Clock,
         faults: Faults,
         calls: Calls,
     ) -> Self {
+        let region = settings.region.clone();
         Self {
-            scope: Scope { region: settings.region.clone(), service: "execute-api".to_owned() },
+            authorizer: Authorizer {
+                routes: settings.api_routes.clone(),
+                scope: Scope { region: region.clone(), service: "execute-api".to_owned() },
+                location,
+                clients: settings.clients.iter().map(|client| client.id.clone()).collect(),
+            },
+            region,
             backend: settings.backend.clone().map(Backend::new),
-            recorded: Mutex::default(),
-            record_at_most: settings.recorded_requests,
+            recording: Recording::new(settings.recorded_requests),
             store,
             clock,
             faults,
@@ -99,78 +113,71 @@ impl Api {
         match Form::Gateway.disturbed(&self.faults, INVOKE).await {
             Ok(None) => {}
             disturbed => {
-                self.record(received);
+                self.recording.add(&received);
                 return disturbed.map(|answer| answer.unwrap_or_else(too_large));
             }
         }
         let checked = self.check(&received);
         received.verdict = verdict(&checked);
-        if self.record_at_most > 0 {
-            self.record(received.clone());
-        }
+        self.recording.add(&received);
         match checked {
-            Ok((path, issued)) => self.integrate(&received, &path, &issued, peer, ids).await,
+            Ok((path, caller)) => {
+                let integrated = self.integrate(&received, &path, &caller, peer, ids);
+                tokio::time::timeout(INTEGRATION_TIMEOUT, integrated)
+                    .await
+                    .unwrap_or_else(|_| Ok(gateway_error::INTEGRATION_TIMEOUT.response()))
+            }
             Err(error) => Ok(Form::Gateway.error(&error)),
         }
     }
 
     /// The latest requests, oldest first.
     pub(super) fn recorded(&self) -> Vec<Received> {
-        self.lock().iter().cloned().collect()
+        self.recording.all()
     }
 
     pub(super) fn forget_recorded(&self) {
-        self.lock().clear();
+        self.recording.clear();
     }
 
     /// The path below the stage and the caller. An unknown stage has no authorisation to
     /// check, which is why it is found first.
-    fn check(&self, received: &Received) -> Result<(String, Issued), AwsError> {
+    fn check(&self, received: &Received) -> Result<(String, Caller), AwsError> {
         let unknown = || AwsError::new("MissingAuthenticationTokenException", "Missing Authentication Token");
         let path = below_stage(received.path()).ok_or_else(unknown)?;
-        let issued = self.scope.verify(received, &self.store, self.clock.now())?;
-        Ok((path.to_owned(), issued))
+        let caller = self.authorizer.authorize(received, path, &self.store, self.clock.now())?;
+        Ok((path.to_owned(), caller))
     }
 
     async fn integrate(
         &self,
         received: &Received,
         path: &str,
-        issued: &Issued,
+        caller: &Caller,
         peer: SocketAddr,
         ids: &RequestIds,
     ) -> Result<Response<Body>, Hangup> {
         if let Some(backend) = &self.backend {
-            return Ok(Form::Gateway.with_request_id(backend.forward(received, path, issued, ids).await));
+            return Ok(Form::Gateway.with_request_id(backend.forward(received, path, caller, ids).await));
         }
-        if let Some(answer) = fixtures::answer(received, path, issued, &self.scope.region).await? {
+        if let Some(answer) = fixtures::answer(received, path, caller, &self.region).await? {
             return Ok(Form::Gateway.with_request_id(answer));
         }
-        let caller = event::Caller { issued, peer, region: &self.scope.region };
-        let event = event::event(received, path, &caller, ids, self.clock.now());
+        let sender = event::Sender { caller, peer, region: &self.region };
+        let event = event::event(received, path, &sender, ids, self.clock.now());
         Ok(Form::Gateway.ok_indented(&event))
-    }
-
-    fn record(&self, received: Received) {
-        let mut recorded = self.lock();
-        recorded.push_back(received);
-        while recorded.len() > self.record_at_most {
-            recorded.pop_front();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Received>> {
-        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn verdict(checked: &Result<(String, Issued), AwsError>) -> Verdict {
+fn verdict(checked: &Result<(String, Caller), AwsError>) -> Verdict {
     match checked {
-        Ok((_, issued)) => Verdict::Verified {
+        Ok((_, Caller::Iam(issued))) => Verdict::Verified {
             access_key: issued.access_key.clone(),
             identity_id: issued.principal.identity_id.clone(),
             user_arn: issued.principal.user_arn(),
         },
+        Ok((_, Caller::UserPool(_))) => Verdict::Admitted(Authorization::UserPool),
+        Ok((_, Caller::Anonymous)) => Verdict::Admitted(Authorization::None),
         Err(error) => Verdict::Refused(error.code.clone()),
     }
 }

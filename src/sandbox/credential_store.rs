@@ -2,11 +2,13 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
 
 /// How long expired credentials are kept, so that the API can tell them from unknown ones.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
@@ -15,7 +17,7 @@ const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct CredentialStore(Mutex<HashMap<String, Issued>>);
 
 /// One set of credentials.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Issued {
     pub(super) access_key: String,
     pub(super) secret_key: String,
@@ -27,7 +29,7 @@ pub(super) struct Issued {
 }
 
 /// Who acts with the credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Principal {
     pub(super) identity_id: String,
     /// `iss` without its scheme and `sub` of the login; guests have none.
@@ -35,6 +37,12 @@ pub(super) struct Principal {
     /// The ARN of the role.
     pub(super) role_arn: String,
     pub(super) session_name: String,
+}
+
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued").field("principal", &self.principal).finish_non_exhaustive()
+    }
 }
 
 impl CredentialStore {
@@ -59,6 +67,18 @@ impl CredentialStore {
 
     pub(super) fn find(&self, access_key: &str) -> Option<Issued> {
         self.lock().get(access_key).cloned()
+    }
+
+    /// The credentials that have not expired, by their access keys.
+    pub(super) fn stored(&self, now: SystemTime) -> Vec<Issued> {
+        let mut issued: Vec<_> =
+            self.lock().values().filter(|issued| now < issued.expires).cloned().collect();
+        issued.sort_by(|one, other| one.access_key.cmp(&other.access_key));
+        issued
+    }
+
+    pub(super) fn restore(&self, issued: Vec<Issued>) {
+        self.lock().extend(issued.into_iter().map(|issued| (issued.access_key.clone(), issued)));
     }
 
     /// Makes the API answer that it does not know the credentials.

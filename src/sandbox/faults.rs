@@ -1,10 +1,12 @@
 //! Faults that tests plan for the services, and counts of the calls of each operation.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+
+use super::{Service, api::GatewayError};
 
 /// The name under which the API's requests are counted and disturbed.
 pub const INVOKE: &str = "Invoke";
@@ -21,6 +23,8 @@ pub enum Fault {
     },
     /// An answer with this status: an internal error from Cognito, `{"message":null}` from the API.
     Status(u16),
+    /// An error of API Gateway. At Cognito, which has none of these, it is the same answer.
+    Gateway(GatewayError),
     /// The answer comes after this long.
     Delay(Duration),
     /// The call takes effect at once, and its answer comes after this long. Elsewhere than at the user pool, as
@@ -43,13 +47,27 @@ pub enum Fault {
 /// Operations are named as AWS names them, `InitiateAuth` or `GetCredentialsForIdentity`, and
 /// [`INVOKE`] is any request to the API.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<HashMap<String, VecDeque<Planned>>>>);
+pub struct Faults {
+    plans: Arc<Mutex<BTreeMap<Calling, VecDeque<Planned>>>>,
+    /// The service that asks, for the faults of all its operations.
+    service: Option<Service>,
+}
 
-#[derive(Clone, Debug)]
-struct Planned {
-    fault: Fault,
+/// What a fault is planned for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Calling {
+    /// Every call of a service, after the faults of the operation.
+    Service(Service),
+    /// A call of this operation.
+    Operation(String),
+}
+
+/// A fault that has not come yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Planned {
+    pub(super) fault: Fault,
     /// Calls left; `None` is until cleared.
-    times: Option<u32>,
+    pub(super) times: Option<u32>,
 }
 
 impl Fault {
@@ -75,17 +93,17 @@ impl Fault {
 impl Faults {
     /// Plans a fault for the next `times` calls of `operation`, after those that are planned already.
     pub fn next(&self, operation: &str, times: u32, fault: Fault) {
-        self.plan(operation, Planned { fault, times: Some(times) });
+        self.plan(Calling::Operation(operation.to_owned()), Planned { fault, times: Some(times) });
     }
 
     /// Plans a fault for every call of `operation`, until it is cleared.
     pub fn always(&self, operation: &str, fault: Fault) {
-        self.plan(operation, Planned { fault, times: None });
+        self.plan(Calling::Operation(operation.to_owned()), Planned { fault, times: None });
     }
 
     /// Drops what is planned for `operation`.
     pub fn clear(&self, operation: &str) {
-        self.lock().remove(operation);
+        self.lock().remove(&Calling::Operation(operation.to_owned()));
     }
 
     /// Drops everything that is planned.
@@ -93,37 +111,57 @@ impl Faults {
         self.lock().clear();
     }
 
+    /// The same faults as one service meets them.
+    pub(super) fn of(&self, service: Service) -> Self {
+        Self { plans: self.plans.clone(), service: Some(service) }
+    }
+
+    pub(super) fn plan(&self, calling: Calling, planned: Planned) {
+        if planned.times != Some(0) {
+            self.lock().entry(calling).or_default().push_back(planned);
+        }
+    }
+
+    /// What is planned, in the order in which it comes.
+    pub(super) fn planned(&self) -> Vec<(Calling, Planned)> {
+        let plans = self.lock();
+        let each = |(calling, queue): (&Calling, &VecDeque<Planned>)| {
+            queue.iter().map(|planned| (calling.clone(), planned.clone())).collect::<Vec<_>>()
+        };
+        plans.iter().flat_map(each).collect()
+    }
+
     /// The delay of the response to `operation`, if a delay is planned next.
     pub(super) fn take_lateness(&self, operation: &str) -> Option<Duration> {
-        let planned =
-            self.lock().get(operation).and_then(|queue| queue.front().map(|next| next.fault.clone()));
-        let Some(Fault::Late(time)) = planned else { return None };
-        self.take(operation).map(|_| time)
+        let operation = Calling::Operation(operation.to_owned());
+        let mut plans = self.lock();
+        let queue = plans.get_mut(&operation)?;
+        let Fault::Late(time) = queue.front()?.fault else { return None };
+        take_first(queue);
+        Some(time)
     }
 
     pub(super) fn take(&self, operation: &str) -> Option<Fault> {
         let mut plans = self.lock();
-        let queue = plans.get_mut(operation)?;
-        let planned = queue.front_mut()?;
-        let fault = planned.fault.clone();
-        if let Some(times) = &mut planned.times {
-            *times = times.saturating_sub(1);
-            if *times == 0 {
-                queue.pop_front();
-            }
-        }
-        Some(fault)
+        let callings = [Some(Calling::Operation(operation.to_owned())), self.service.map(Calling::Service)];
+        callings.into_iter().flatten().find_map(|calling| take_first(plans.get_mut(&calling)?))
     }
 
-    fn plan(&self, operation: &str, planned: Planned) {
-        if planned.times != Some(0) {
-            self.lock().entry(operation.to_owned()).or_default().push_back(planned);
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Calling, VecDeque<Planned>>> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn take_first(queue: &mut VecDeque<Planned>) -> Option<Fault> {
+    let planned = queue.front_mut()?;
+    let fault = planned.fault.clone();
+    if let Some(times) = &mut planned.times {
+        *times = times.saturating_sub(1);
+        if *times == 0 {
+            queue.pop_front();
         }
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, VecDeque<Planned>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    Some(fault)
 }
 
 /// How often each operation was called, faults included; clones share the counts.
@@ -179,5 +217,17 @@ mod tests {
         assert_eq!(faults.take("InitiateAuth"), None);
         faults.clear("GetId");
         assert_eq!(faults.take("GetId"), None);
+    }
+
+    #[test]
+    fn a_fault_of_a_service_disturbs_its_calls_alone_and_after_those_of_the_operation() {
+        let faults = Faults::default();
+        let planned = Planned { fault: Fault::Status(500), times: Some(1) };
+        faults.plan(Calling::Service(Service::UserPool), planned);
+        faults.next("GetUser", 1, Fault::Hang);
+        assert_eq!(faults.of(Service::IdentityPool).take("GetId"), None);
+        let user_pool = faults.of(Service::UserPool);
+        let taken: Vec<_> = (0..3).map(|_| user_pool.take("GetUser")).collect();
+        assert_eq!(taken, [Some(Fault::Hang), Some(Fault::Status(500)), None]);
     }
 }

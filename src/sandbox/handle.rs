@@ -7,15 +7,15 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::{
-    Servers, Service,
-    api::{Api, Received, STAGE},
+    Servers, Service, Services,
+    api::{Received, STAGE},
     credential_store::CredentialStore,
     faults::{Calls, Faults},
-    identity_pool::{self, IdentityPool},
-    people::{AppClient, User, UserState},
+    identity_pool,
+    people::{AppClient, Mfa, User, UserState},
     skew::Skew,
     tokens::{self, epoch},
-    user_pool::{self, Message, UserPool},
+    user_pool::{self, Message},
 };
 use crate::clock::Clock;
 
@@ -29,9 +29,7 @@ pub struct Sandbox {
     pub(super) faults: Faults,
     pub(super) calls: Calls,
     pub(super) store: Arc<CredentialStore>,
-    pub(super) user_pool: Arc<UserPool>,
-    pub(super) identity_pool: Arc<IdentityPool>,
-    pub(super) api: Arc<Api>,
+    pub(super) services: Services,
     pub(super) servers: Servers,
 }
 
@@ -90,6 +88,21 @@ impl Sandbox {
         &self.user.password
     }
 
+    /// The secret of the first user's authenticator, in base32, if they had one at the start.
+    #[must_use]
+    pub fn authenticator_secret(&self) -> Option<&SecretString> {
+        self.user.mfa.iter().find_map(|mfa| match mfa {
+            Mfa::Authenticator { secret } => Some(secret),
+            Mfa::Sms | Mfa::Email => None,
+        })
+    }
+
+    /// The secret of the first app client, if it has one.
+    #[must_use]
+    pub fn client_secret(&self) -> Option<&SecretString> {
+        self.client.secret.as_ref()
+    }
+
     /// The sandbox's clock, skew included.
     #[must_use]
     pub fn clock(&self) -> &Clock {
@@ -121,28 +134,28 @@ impl Sandbox {
     /// The latest requests that reached the API, oldest first.
     #[must_use]
     pub fn requests(&self) -> Vec<Received> {
-        self.api.recorded()
+        self.services.api.recorded()
     }
 
     /// Forgets the requests that reached the API.
     pub fn clear_requests(&self) {
-        self.api.forget_recorded();
+        self.services.api.forget_recorded();
     }
 
     /// The codes that were sent to users, oldest first.
     #[must_use]
     pub fn messages(&self) -> Vec<Message> {
-        self.user_pool.messages()
+        self.services.user_pool.messages()
     }
 
     /// Disables a user, demands a new password of them, or makes them usable again.
     pub fn set_user_state(&self, username: &str, state: UserState) {
-        self.user_pool.set_user_state(username, state);
+        self.services.user_pool.set_user_state(username, state);
     }
 
     /// Revokes every token of a user, as AdminUserGlobalSignOut does.
     pub fn sign_out(&self, username: &str) {
-        self.user_pool.sign_out(username);
+        self.services.user_pool.sign_out(username);
     }
 
     /// Makes the credentials issued so far unknown to the API.
@@ -157,13 +170,13 @@ impl Sandbox {
 
     /// Forgets an identity, as DeleteIdentities does.
     pub fn delete_identity(&self, identity_id: &str) {
-        self.identity_pool.delete_identity(identity_id);
+        self.services.identity_pool.delete_identity(identity_id);
     }
 
     /// Credentials of a guest, without a call.
     #[must_use]
     pub fn issue_credentials(&self, lifetime: Duration) -> Credentials {
-        let issued = self.identity_pool.issue_to_guest(lifetime);
+        let issued = self.services.identity_pool.issue_to_guest(lifetime);
         let (key, secret) = (issued.access_key, issued.secret_key);
         Credentials::new(key, secret, issued.session_token, Some(issued.expires), "sandbox")
     }
@@ -187,7 +200,7 @@ impl Sandbox {
     /// `iss` of the user pool's tokens.
     #[must_use]
     pub fn issuer(&self) -> String {
-        user_pool::issuer(&self.region)
+        self.services.user_pool.location().issuer()
     }
 
     /// Closes a service's listener and connections, until [`Sandbox::restart`].
@@ -208,6 +221,17 @@ impl Sandbox {
     pub async fn shutdown(self) {
         for service in [Service::Api, Service::IdentityPool, Service::UserPool] {
             self.stop(service).await;
+        }
+        if let Err(error) = self.services.save().await {
+            tracing::warn!(%error, "sandbox state not saved");
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if let Some(state) = &self.services.state {
+            state.close();
         }
     }
 }

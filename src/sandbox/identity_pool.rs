@@ -24,10 +24,11 @@ use super::{
     paced::Hangup,
     percent::Pairs,
     settings::Settings,
-    user_pool,
+    user_pool::{self, Location},
 };
 use crate::clock::Clock;
 use identities::Identities;
+pub(super) use identities::Known as KnownIdentities;
 use logins::{Login, Providers};
 
 /// The account that everything in the sandbox belongs to.
@@ -76,6 +77,7 @@ pub(super) fn pool_id(region: &str) -> String {
 impl IdentityPool {
     pub(super) fn new(
         settings: &Settings,
+        location: Location,
         store: Arc<CredentialStore>,
         clock: Clock,
         faults: Faults,
@@ -86,13 +88,14 @@ impl IdentityPool {
             id: pool_id(&settings.region),
             providers: Providers {
                 user_pool: issuer.trim_start_matches("https://").to_owned(),
+                location,
                 others: settings.openid_providers.clone(),
                 audiences: settings.clients.iter().map(|client| client.id.clone()).collect(),
             },
             guests: settings.guests,
             classic_flow: settings.classic_flow,
             credentials_lifetime: settings.credentials_lifetime,
-            identities: Identities::new(&settings.region),
+            identities: Identities::new(&settings.region, settings.seed()),
             store,
             clock,
             faults,
@@ -123,6 +126,19 @@ impl IdentityPool {
     /// Forgets an identity, as DeleteIdentities does.
     pub(super) fn delete_identity(&self, identity_id: &str) {
         self.identities.delete(identity_id);
+    }
+
+    pub(super) fn known_identities(&self) -> KnownIdentities {
+        self.identities.known()
+    }
+
+    pub(super) fn stored_credentials(&self) -> Vec<Issued> {
+        self.store.stored(self.clock.now())
+    }
+
+    pub(super) fn restore(&self, known: KnownIdentities, credentials: Vec<Issued>) {
+        self.identities.restore(known);
+        self.store.restore(credentials);
     }
 
     /// Credentials of a new guest.
@@ -194,8 +210,8 @@ impl IdentityPool {
     ) -> Result<(String, Option<Login>), AwsError> {
         let login = self.providers.check(logins, now)?;
         let not_found = || AwsError::not_found(format!("Identity '{identity_id}' not found."));
-        let owner = self.identities.owner(identity_id).ok_or_else(not_found)?;
         let subject = login.as_ref().map(|login| (login.provider.clone(), login.subject.clone()));
+        let owner = self.identities.owner(identity_id, &subject).ok_or_else(not_found)?;
         let identity_id = match (owner, subject) {
             (None, None) => {
                 self.require_guests()?;

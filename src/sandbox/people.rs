@@ -1,6 +1,6 @@
 //! Users and app clients of the user pool, as data.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use secrecy::SecretString;
 
@@ -9,7 +9,7 @@ pub const PUBLIC_CLIENT_ID: &str = "5sandboxpublicclient0000001";
 /// The default app client that has a secret.
 pub const CONFIDENTIAL_CLIENT_ID: &str = "5sandboxconfidential0000002";
 /// The secret of [`CONFIDENTIAL_CLIENT_ID`].
-pub const CONFIDENTIAL_CLIENT_SECRET: &str = "sandbox-client-secret-0123456789abcdefghijklmnopqrs";
+pub const CONFIDENTIAL_CLIENT_SECRET: &str = "sandboxclientsecret0123456789abcdefghijklmnopqrstuvw";
 /// The default app client that rotates refresh tokens.
 pub const ROTATING_CLIENT_ID: &str = "5sandboxrotatingclient00003";
 
@@ -18,9 +18,13 @@ pub const ROTATING_CLIENT_ID: &str = "5sandboxrotatingclient00003";
 pub struct User {
     /// The internal user name: USER_ID_FOR_SRP and `cognito:username`.
     pub username: String,
-    /// What else the user may sign in as. The first with an `@` receives e-mail, the first that
-    /// starts with `+` text messages.
+    /// What else the user may sign in as. Where the attributes have no `email` or `phone_number`, the first alias with
+    /// an `@` and the first that starts with `+` take their place, as verified ones.
     pub aliases: Vec<String>,
+    /// The attributes, without `sub`.
+    pub attributes: BTreeMap<String, String>,
+    /// The groups, as `cognito:groups` lists them.
+    pub groups: Vec<String>,
     /// The password.
     pub password: SecretString,
     /// Whether and how the user may sign in.
@@ -31,7 +35,7 @@ pub struct User {
     pub custom_challenges: Vec<CustomChallenge>,
     /// Whether a passkey is registered. The sandbox offers it but cannot verify it, which takes a browser.
     pub passkey: bool,
-    /// The roles that the ID token allows, the preferred one first; empty for the pool's default.
+    /// The roles that the ID token allows, the preferred one first; empty for those of the groups.
     pub roles: Vec<String>,
 }
 
@@ -90,6 +94,8 @@ pub struct AppClient {
     pub flows: Vec<Flow>,
     /// The redirect URIs of managed login, which must match exactly.
     pub redirect_uris: Vec<String>,
+    /// Where `/logout` may send the browser to; empty for the redirect URIs.
+    pub logout_uris: Vec<String>,
 }
 
 /// A value of `AuthFlow` that starts a sign-in.
@@ -106,7 +112,7 @@ pub enum Flow {
 }
 
 /// Where a code is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Medium {
     /// A text message.
     Sms,
@@ -121,6 +127,8 @@ impl User {
         Self {
             username: username.to_owned(),
             aliases: Vec::new(),
+            attributes: BTreeMap::new(),
+            groups: Vec::new(),
             password: password.into(),
             state: UserState::Confirmed,
             mfa: Vec::new(),
@@ -128,16 +136,6 @@ impl User {
             passkey: false,
             roles: Vec::new(),
         }
-    }
-
-    /// The address that codes go to, if there is one of that kind.
-    pub(super) fn address(&self, medium: Medium) -> Option<&str> {
-        let mut aliases = self.aliases.iter();
-        let found = match medium {
-            Medium::Sms => aliases.find(|alias| alias.starts_with('+')),
-            Medium::Email => aliases.find(|alias| alias.contains('@')),
-        };
-        found.map(String::as_str)
     }
 }
 
@@ -152,6 +150,7 @@ impl AppClient {
             rotation: None,
             flows: vec![Flow::UserSrp, Flow::UserPassword, Flow::UserAuth, Flow::Custom],
             redirect_uris: redirect_uris.map(str::to_owned).to_vec(),
+            logout_uris: Vec::new(),
         }
     }
 
@@ -165,6 +164,56 @@ impl AppClient {
 
     pub(super) fn rotating() -> Self {
         Self { rotation: Some(Duration::ZERO), ..Self::new(ROTATING_CLIENT_ID) }
+    }
+}
+
+impl Medium {
+    /// The attribute that has the address.
+    pub(super) fn attribute(self) -> &'static str {
+        match self {
+            Self::Sms => "phone_number",
+            Self::Email => "email",
+        }
+    }
+
+    /// The attribute that says whether the address is verified.
+    pub(super) fn verified_attribute(self) -> &'static str {
+        match self {
+            Self::Sms => "phone_number_verified",
+            Self::Email => "email_verified",
+        }
+    }
+
+    /// The medium whose address `attribute` has.
+    pub(super) fn of_attribute(attribute: &str) -> Option<Self> {
+        [Self::Sms, Self::Email].into_iter().find(|medium| medium.attribute() == attribute)
+    }
+
+    /// Whether a sign-in name looks like an address of this kind.
+    pub(super) fn is_address(self, name: &str) -> bool {
+        match self {
+            Self::Sms => name.starts_with('+'),
+            Self::Email => name.contains('@'),
+        }
+    }
+
+    /// The name that CodeDeliveryDetails carries.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Sms => "SMS",
+            Self::Email => "EMAIL",
+        }
+    }
+}
+
+impl Mfa {
+    /// The name of the challenge, which UserMFASettingList carries.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Sms => "SMS_MFA",
+            Self::Email => "EMAIL_OTP",
+            Self::Authenticator { .. } => "SOFTWARE_TOKEN_MFA",
+        }
     }
 }
 

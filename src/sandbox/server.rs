@@ -1,6 +1,7 @@
 //! A listener on 127.0.0.1 that can be stopped and started again on the same port.
 
 use std::{
+    error::Error,
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
     pin::Pin,
@@ -15,7 +16,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{answer::Body, paced::Hangup};
+use super::{Service, answer::Body, paced::Hangup};
 use crate::clock::Clock;
 
 pub(super) type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Hangup>> + Send>>;
@@ -31,10 +32,41 @@ pub(super) struct Server {
     accepting: Mutex<JoinSet<()>>,
 }
 
+/// Another program listens on the port of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortTaken {
+    /// The service.
+    pub service: Service,
+    /// The port on 127.0.0.1.
+    pub port: u16,
+}
+
+impl fmt::Display for PortTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "cannot listen on 127.0.0.1:{} for the sandbox's {}",
+            self.port,
+            self.service.name().replace('-', " ")
+        )
+    }
+}
+
+impl Error for PortTaken {}
+
 impl Server {
     /// Binds and serves. Every answer gets its `Date` from `clock`.
-    pub(super) async fn start(port: u16, clock: Clock, handler: Handler) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    pub(super) async fn start(
+        service: Service,
+        port: u16,
+        clock: Clock,
+        handler: Handler,
+    ) -> io::Result<Self> {
+        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+        let listener = bound.map_err(|error| match error.kind() {
+            kind @ io::ErrorKind::AddrInUse => io::Error::new(kind, PortTaken { service, port }),
+            _ => error,
+        })?;
         let server = Self { address: listener.local_addr()?, handler, clock, accepting: Mutex::default() };
         server.accept(listener);
         Ok(server)

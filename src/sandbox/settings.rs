@@ -1,8 +1,13 @@
 //! The settings of a sandbox: lifetimes, ports, and the rules of the pools.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use super::people::{AppClient, User};
+use super::{
+    api::ApiRoute,
+    people::{AppClient, User},
+    pool_rules::PoolRules,
+    seed::Seed,
+};
 use crate::clock::Clock;
 
 /// The settings of a sandbox.
@@ -18,6 +23,8 @@ pub struct Settings {
     ///
     /// [`Sandbox::client_id`]: super::Sandbox::client_id
     pub clients: Vec<AppClient>,
+    /// The user pool's rules for sign-up, names, passwords and tokens.
+    pub rules: PoolRules,
     /// Whether users without a second factor must set one up at sign-in.
     pub mfa_required: bool,
     /// Whether the user pool tracks devices, and refreshes only for those that were confirmed.
@@ -41,7 +48,14 @@ pub struct Settings {
     pub ports: Ports,
     /// Where verified requests are forwarded to, instead of being echoed.
     pub backend: Option<http::Uri>,
-    /// How many of the latest requests to the API are kept for inspection, bodies included.
+    /// The routes of the API that authorise by something else than a signature.
+    pub api_routes: Vec<ApiRoute>,
+    /// What the token key, `sub` and identity ids are derived from, the same for all sandboxes of a process; `None` for
+    /// the one that is stored in `state_dir`, else the default.
+    pub seed: Option<Seed>,
+    /// The folder in which users and identities are kept from one run to the next; `None` for none.
+    pub state_dir: Option<PathBuf>,
+    /// How many of the latest requests to the API are kept for inspection, bodies included; fewer of large ones.
     pub recorded_requests: usize,
 }
 
@@ -62,6 +76,7 @@ impl Default for Settings {
             region: "eu-west-1".to_owned(),
             users: vec![User::new("demo", "Sandbox-password-1")],
             clients: vec![AppClient::public(), AppClient::confidential(), AppClient::rotating()],
+            rules: PoolRules::default(),
             mfa_required: false,
             device_tracking: false,
             guests: true,
@@ -73,7 +88,16 @@ impl Default for Settings {
             clock: Clock::system(),
             ports: Ports::default(),
             backend: None,
+            api_routes: Vec::new(),
+            seed: None,
+            state_dir: None,
             recorded_requests: 1000,
         }
+    }
+}
+
+impl Settings {
+    pub(super) fn seed(&self) -> Seed {
+        self.seed.clone().unwrap_or_default()
     }
 }

@@ -26,6 +26,10 @@ impl Skew {
         self.0.store(millis, Ordering::Relaxed);
     }
 
+    pub(super) fn millis(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     pub(super) fn add(&self, millis: i64) {
         self.0.fetch_add(millis, Ordering::Relaxed);
     }
@@ -39,7 +43,7 @@ struct Skewed {
 
 impl TimeSource for Skewed {
     fn now(&self) -> SystemTime {
-        let millis = self.skew.0.load(Ordering::Relaxed);
+        let millis = self.skew.millis();
         let by = Duration::from_millis(millis.unsigned_abs());
         if millis >= 0 { self.base.now() + by } else { self.base.now() - by }
     }

@@ -1,33 +1,17 @@
 //! The JSON web tokens of the user pool and of the identity pool: signing, checking, published keys.
 
-use std::{
-    sync::LazyLock,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rsa::{
-    PrivateKey,
-    pkcs1v15::{Signature, SigningKey, VerifyingKey},
-    signature::{Keypair, SignatureEncoding, Signer, Verifier},
-    traits::PublicKeyParts,
+    pkcs1v15::Signature,
+    signature::{SignatureEncoding, Signer, Verifier},
 };
 use serde_json::{Value, json};
-use sha2::Sha256;
+
+use super::token_key;
 
 const ALGORITHM: &str = "RS256";
-const KEY_BITS: usize = 2048;
-const KEY_ID: &str = "c2FuZGJveC1rZXktMQ==";
-
-/// Generating a key takes a moment, so that all sandboxes of the process share one.
-static KEY: LazyLock<Key> = LazyLock::new(Key::generate);
-
-struct Key {
-    signing: SigningKey<Sha256>,
-    verifying: VerifyingKey<Sha256>,
-    modulus: String,
-    exponent: String,
-}
 
 /// Why a token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,20 +22,12 @@ pub(super) enum InvalidToken {
     Signature,
 }
 
-/// Generates the key, unless the process has one.
-pub(super) async fn prepare() {
-    let made = tokio::task::spawn_blocking(|| {
-        LazyLock::force(&KEY);
-    });
-    // If the task panics, the first use of the key panics again, with the message.
-    made.await.unwrap_or_default();
-}
-
 /// A signed token in the compact form of RFC 7515, section 7.1: header, claims and signature.
 pub(super) fn sign(claims: &Value) -> String {
-    let header = json!({ "alg": ALGORITHM, "kid": KEY_ID, "typ": "JWT" });
+    let key = token_key::current();
+    let header = json!({ "alg": ALGORITHM, "kid": key.id, "typ": "JWT" });
     let signed = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
-    let signature = KEY.signing.sign(signed.as_bytes());
+    let signature = key.signing.sign(signed.as_bytes());
     format!("{signed}.{}", encode(signature.to_bytes()))
 }
 
@@ -65,7 +41,10 @@ pub(super) fn check(token: &str) -> Result<Value, InvalidToken> {
     let claims = decode(claims)?;
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| InvalidToken::Malformed)?;
     let signature = Signature::try_from(&signature[..]).map_err(|_| InvalidToken::Signature)?;
-    KEY.verifying.verify(signed.as_bytes(), &signature).map_err(|_| InvalidToken::Signature)?;
+    token_key::current()
+        .verifying
+        .verify(signed.as_bytes(), &signature)
+        .map_err(|_| InvalidToken::Signature)?;
     Ok(claims)
 }
 
@@ -80,12 +59,13 @@ fn decode(part: &str) -> Result<Value, InvalidToken> {
 
 /// The public keys, as `/.well-known/jwks.json` lists them.
 pub(super) fn published_keys() -> Value {
+    let key = token_key::current();
     json!({ "keys": [{
         "alg": ALGORITHM,
-        "e": KEY.exponent,
-        "kid": KEY_ID,
+        "e": key.exponent,
+        "kid": key.id,
         "kty": "RSA",
-        "n": KEY.modulus,
+        "n": key.modulus,
         "use": "sig",
     }] })
 }
@@ -93,15 +73,6 @@ pub(super) fn published_keys() -> Value {
 /// The time in seconds since 1970, as claims have it.
 pub(super) fn epoch(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-impl Key {
-    fn generate() -> Self {
-        let key = PrivateKey::new(&mut rand::rng(), KEY_BITS).expect("2,048 bits are enough for a key");
-        let (modulus, exponent) = (encode(key.n_bytes()), encode(key.e_bytes()));
-        let signing = SigningKey::new(key);
-        Self { verifying: signing.verifying_key(), signing, modulus, exponent }
-    }
 }
 
 #[cfg(test)]

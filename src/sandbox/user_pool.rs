@@ -1,19 +1,35 @@
 //! The user pool: cognito-idp's JSON 1.1 operations, managed login, and the published keys.
 
+mod account;
+mod administration;
+mod attributes;
 mod clients;
 mod devices;
 mod directory;
+mod discovery;
 mod first_factor;
 mod grants;
+mod groups;
 mod managed_login;
+mod mfa_preference;
+mod operations;
 mod outbox;
 mod parameters;
+mod passwords;
+mod profile;
+mod request;
 mod respond;
 mod second_factor;
 mod sessions;
 mod sign_in;
+mod sign_up;
 mod srp;
+mod stored;
 mod timestamp;
+mod user_list;
+mod verification;
+
+use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -21,36 +37,44 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    answer::{AwsError, Body, Form, plain},
+    answer::{AwsError, Body, Form},
     faults::{Calls, Faults},
-    json_protocol::{self, parse},
+    json_protocol,
     paced::Hangup,
-    people::{AppClient, UserState},
+    people::{AppClient, User, UserState},
+    pool_rules::PoolRules,
     settings::Settings,
-    tokens,
 };
 use crate::{clock::Clock, endpoint};
+use attributes::Schema;
 use clients::{Clients, check_secret};
 use directory::Directory;
+pub(super) use discovery::Location;
 use grants::{Grant, Grants, invalid_refresh_token};
-use managed_login::Codes;
-pub use outbox::Message;
+use managed_login::{AuthorizationCodes, BrowserSessions};
 use outbox::Outbox;
+pub use outbox::{Message, Purpose};
 use sessions::Sessions;
+pub(super) use stored::Stored;
+use verification::VerificationCodes;
 
 /// The pool's name, which SRP hashes.
 const POOL_NAME: &str = "Sandbox01";
 
 pub(super) struct UserPool {
     region: String,
-    issuer: String,
+    location: Location,
+    rules: Arc<PoolRules>,
+    schema: Schema,
     mfa_required: bool,
     device_tracking: bool,
     clients: Clients,
     directory: Directory,
     sessions: Sessions,
     outbox: Outbox,
-    codes: Codes,
+    verification: VerificationCodes,
+    codes: AuthorizationCodes,
+    browser_sessions: BrowserSessions,
     grants: Grants,
     clock: Clock,
     faults: Faults,
@@ -74,12 +98,6 @@ struct RevokeToken {
     client_secret: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WithAccessToken {
-    access_token: String,
-}
-
 pub(super) fn pool_id(region: &str) -> String {
     format!("{region}_{POOL_NAME}")
 }
@@ -91,23 +109,39 @@ pub(super) fn issuer(region: &str) -> String {
 
 impl UserPool {
     pub(super) fn new(settings: &Settings, clock: Clock, faults: Faults, calls: Calls) -> Self {
-        let issuer = issuer(&settings.region);
+        let rules = Arc::new(settings.rules.clone());
+        let location = Location::new(&settings.region, rules.issuer);
         let (lifetime, refresh_lifetime) = (settings.token_lifetime, settings.refresh_token_lifetime);
         Self {
             region: settings.region.clone(),
-            grants: Grants::new(issuer.clone(), lifetime, refresh_lifetime),
-            issuer,
+            grants: Grants::new(location.clone(), rules.clone(), lifetime, refresh_lifetime),
+            location,
+            schema: Schema::new(&rules),
             mfa_required: settings.mfa_required,
             device_tracking: settings.device_tracking,
             clients: Clients::new(&settings.clients),
-            directory: Directory::new(POOL_NAME, &settings.users),
+            directory: Directory::new(
+                POOL_NAME,
+                settings.seed().as_str(),
+                rules.usernames,
+                &settings.users,
+                clock.now(),
+            ),
+            rules,
             sessions: Sessions::default(),
             outbox: Outbox::default(),
-            codes: Codes::default(),
+            verification: VerificationCodes::default(),
+            codes: AuthorizationCodes::default(),
+            browser_sessions: BrowserSessions::default(),
             clock,
             faults,
             calls,
         }
+    }
+
+    /// Where the pool listens, which the discovery document and a local issuer name.
+    pub(super) fn location(&self) -> &Location {
+        &self.location
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
@@ -130,6 +164,8 @@ impl UserPool {
         let answer = self.perform(&operation, &body);
         tokio::time::sleep(lateness.unwrap_or_default()).await;
         Ok(match answer {
+            // Operations without an output, DeleteUser for example.
+            Ok(Value::Null) => Form::Cognito.text(StatusCode::OK, String::new()),
             Ok(value) => Form::Cognito.ok(&value),
             Err(error) => Form::Cognito.error(&error),
         })
@@ -140,8 +176,13 @@ impl UserPool {
         self.outbox.messages()
     }
 
+    /// The user with this name, as the pool knows them now.
+    pub(super) fn user(&self, username: &str) -> Option<User> {
+        self.directory.account(username).map(|account| account.user)
+    }
+
     pub(super) fn set_user_state(&self, username: &str, state: UserState) {
-        self.directory.update(username, |account| account.user.state = state);
+        self.directory.update(username, |account| account.set_state(state));
     }
 
     /// Revokes every sign-in of a user, as AdminUserGlobalSignOut does.
@@ -151,28 +192,15 @@ impl UserPool {
         }
     }
 
-    fn perform(&self, operation: &str, body: &[u8]) -> Result<Value, AwsError> {
-        match operation {
-            "InitiateAuth" => self.initiate_auth(&parse(body)?),
-            "RespondToAuthChallenge" => self.respond_to_auth_challenge(&parse(body)?),
-            "GetTokensFromRefreshToken" => self.get_tokens_from_refresh_token(&parse(body)?),
-            "RevokeToken" => self.revoke_token(&parse(body)?),
-            "GlobalSignOut" => self.global_sign_out(&parse(body)?),
-            "GetUser" => self.get_user(&parse(body)?),
-            "ConfirmDevice" => self.confirm_device(&parse(body)?),
-            "AssociateSoftwareToken" => self.associate_software_token(&parse(body)?),
-            "VerifySoftwareToken" => self.verify_software_token(&parse(body)?),
-            _ => Err(json_protocol::unknown_operation()),
-        }
-    }
-
     fn get_tokens_from_refresh_token(&self, request: &GetTokensFromRefreshToken) -> Result<Value, AwsError> {
         let client = self.clients.find(&request.client_id)?;
         check_secret(client, request.client_secret.as_deref())?;
         let grant = self.grants.find(&request.refresh_token, client, self.clock.now())?;
-        self.refreshed(&request.refresh_token, &grant, client, request.device_key.as_deref())
+        let result = self.refreshed(&request.refresh_token, &grant, client, request.device_key.as_deref())?;
+        Ok(json!({ "AuthenticationResult": result }))
     }
 
+    /// AuthenticationResult of a refresh.
     fn refreshed(
         &self,
         token: &str,
@@ -183,48 +211,13 @@ impl UserPool {
         let account = self.directory.account(&grant.username).ok_or_else(invalid_refresh_token)?;
         account.admit()?;
         self.require_device_of(grant, &account, device_key)?;
-        let result = self.grants.refresh(token, grant, &account, client, self.clock.now());
-        Ok(json!({ "AuthenticationResult": result, "ChallengeParameters": {} }))
+        Ok(self.grants.refresh(token, grant, &account, client, self.clock.now()))
     }
 
     fn revoke_token(&self, request: &RevokeToken) -> Result<Value, AwsError> {
         let client = self.clients.find(&request.client_id)?;
         check_secret(client, request.client_secret.as_deref())?;
-        self.grants.revoke(&request.token);
+        self.grants.revoke(&request.token, client)?;
         Ok(json!({}))
-    }
-
-    fn global_sign_out(&self, request: &WithAccessToken) -> Result<Value, AwsError> {
-        let claims = self.grants.access(&request.access_token, self.clock.now())?;
-        self.grants.revoke_user(claims["username"].as_str().unwrap_or_default());
-        Ok(json!({}))
-    }
-
-    fn get_user(&self, request: &WithAccessToken) -> Result<Value, AwsError> {
-        let claims = self.grants.access(&request.access_token, self.clock.now())?;
-        let account = self.directory.existing(claims["username"].as_str().unwrap_or_default())?;
-        let mut attributes = vec![json!({ "Name": "sub", "Value": account.sub })];
-        for (name, value) in &account.attributes {
-            attributes.push(json!({ "Name": name, "Value": value }));
-        }
-        Ok(json!({ "Username": account.user.username, "UserAttributes": attributes }))
-    }
-
-    fn document(&self, path: &str) -> Response<Body> {
-        let base = &self.issuer;
-        let name = path.trim_start_matches('/').strip_prefix(&pool_id(&self.region));
-        let value = match name {
-            Some("/.well-known/jwks.json") => tokens::published_keys(),
-            Some("/.well-known/openid-configuration") => json!({
-                "issuer": base,
-                "jwks_uri": format!("{base}/.well-known/jwks.json"),
-                "id_token_signing_alg_values_supported": ["RS256"],
-                "response_types_supported": ["code"],
-                "subject_types_supported": ["public"],
-                "scopes_supported": ["openid", "email", "phone", "profile"],
-            }),
-            _ => return plain(StatusCode::NOT_FOUND, "text/plain", "Not Found".to_owned()),
-        };
-        plain(StatusCode::OK, "application/json", value.to_string())
     }
 }

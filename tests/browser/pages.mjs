@@ -27,7 +27,7 @@ const secure = `https://evil.test:${securePort}/`;
 const sandboxes = [];
 async function sandbox(...flags) {
   const backend = ["--backend", `http://127.0.0.1:${apiPort}`];
-  const ports = ["--listen", "localhost:0", "--admin-listen", "localhost:0"];
+  const ports = ["--listen", "localhost:0", "--admin-listen", "localhost:0", "--port-base", "0"];
   const child = start(process.env.COUNTERSIGN, ["sandbox", ...ports, ...backend, ...flags]);
   const [, port] = await child.saw(/Proxy\s+http:\/\/localhost:(\d+)/);
   sandboxes.push(child);

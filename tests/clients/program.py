@@ -128,6 +128,7 @@ class Sandbox(Running):
 
     def __init__(self, test, *flags, binary=BINARY, settings=None, user=None):
         addresses = {"COUNTERSIGN_LISTEN": "localhost:0", "COUNTERSIGN_ADMIN_LISTEN": "localhost:0"}
+        addresses["COUNTERSIGN_PORT_BASE"] = "0"
         settings = {"COUNTERSIGN_LOG_FORMAT": "json", **addresses, **(settings or {})}
         super().__init__(test, [binary, "sandbox", *flags], settings, user=user)
         self.wait_for("Press Ctrl-C")

@@ -23,7 +23,7 @@ from program import BINARY, Person, Sandbox, run
 
 REGION = "eu-west-1"
 CONFIDENTIAL_CLIENT_ID = "5sandboxconfidential0000002"
-CONFIDENTIAL_CLIENT_SECRET = "sandbox-client-secret-0123456789abcdefghijklmnopqrs"
+CONFIDENTIAL_CLIENT_SECRET = "sandboxclientsecret0123456789abcdefghijklmnopqrstuvw"
 ROTATING_CLIENT_ID = "5sandboxrotatingclient00003"
 
 

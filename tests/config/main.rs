@@ -5,6 +5,7 @@ mod files;
 mod hosts;
 mod mistakes;
 mod payload;
+mod sandbox;
 
 use std::{fs, path::Path, time::Duration};
 

@@ -66,7 +66,8 @@ async fn a_service_of_aws_that_is_a_listener_of_the_proxy_is_refused_at_the_star
 async fn a_backend_of_the_sandbox_that_is_the_proxy_is_refused_at_the_start() {
     let port = free_port();
     let (listen, backend) = (format!("localhost:{port}"), format!("http://127.0.0.1:{port}"));
-    let ended = run(command(&["sandbox", "--listen", &listen, "--backend", &backend])).await;
+    let ended =
+        run(command(&["sandbox", "--listen", &listen, "--port-base", "0", "--backend", &backend])).await;
     assert_eq!(ended.code, Some(64), "{}", ended.stderr);
     assert!(ended.stderr.contains("--backend: 127.0.0.1"), "{}", ended.stderr);
 }

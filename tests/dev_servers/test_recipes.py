@@ -53,7 +53,7 @@ class Recipe:
             print("SKIPPED", end=" ", flush=True)
             self.skipTest(f"{self.program()} is missing")
         self.port = free_port()
-        arguments = ["--listen", "localhost:0", "--admin-listen", "off", "--log-format", "json"]
+        arguments = ["--listen", "localhost:0", "--admin-listen", "off", "--port-base", "0", "--log-format", "json"]
         arguments += recipes.flags(self.heading, self.port)
         sandbox = Running(self, [BINARY, "sandbox", *arguments], {})
         proxy = json.loads(sandbox.wait_for('"message":"ready"'))["url"].removeprefix("http://")

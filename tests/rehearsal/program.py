@@ -60,7 +60,8 @@ class Sandbox(Program):
     }
 
     def __init__(self, host, backend, lifetime):
-        addresses = ["--listen", "127.0.0.1:0", "--admin-listen", "off", "--backend", f"http://127.0.0.1:{backend}"]
+        addresses = ["--listen", "127.0.0.1:0", "--admin-listen", "off", "--port-base", "0"]
+        addresses += ["--backend", f"http://127.0.0.1:{backend}"]
         super().__init__(host, "sandbox", ["sandbox", *addresses, "--credentials-lifetime", f"{lifetime}s"])
         self.wait_for("Press Ctrl-C")
         for name, pattern in self.PATTERNS.items():

@@ -55,13 +55,13 @@ async fn a_temporary_password_is_replaced_for_good() {
             Some(match question {
                 Question::Attribute("given_name") => "Demo".to_owned(),
                 Question::NewPassword { rejected: None } => "short".to_owned(),
-                Question::NewPassword { rejected: Some(_) } => "a new password".to_owned(),
+                Question::NewPassword { rejected: Some(_) } => "A-new-password-1".to_owned(),
                 _ => return None,
             })
         });
         pool.converse("demo", Some(PASSWORD), None, &mut person).await.expect("tokens");
         assert_eq!(asked.len(), 3, "{asked:?}");
-        pool.sign_in("demo", "a new password").await.expect("the new password is good");
+        pool.sign_in("demo", "A-new-password-1").await.expect("the new password is good");
         assert!(pool.sign_in("demo", PASSWORD).await.is_err());
     }
 }

@@ -13,10 +13,14 @@ pub(super) struct Screen<'a> {
     pub(super) curl: String,
     pub(super) username: &'a str,
     pub(super) password: &'a str,
+    /// The secret of the user's authenticator, if codes are needed.
+    pub(super) authenticator_secret: Option<&'a str>,
     pub(super) user_pool: Service,
     pub(super) client_id: &'a str,
     pub(super) identity_pool: Service,
     pub(super) api_url: String,
+    /// The files that were written.
+    pub(super) written: Vec<&'static str>,
     /// The request that was sent; nothing where the proxy wants a token, which the screen does not show.
     pub(super) journey: Option<Journey<'a>>,
 }
@@ -58,9 +62,16 @@ impl fmt::Display for Screen<'_> {
             writeln!(f, "  Inspector      {inspector}")?;
         }
         writeln!(f, "  Signed in as   {}, password {}", self.username, self.password)?;
+        if let Some(secret) = self.authenticator_secret {
+            writeln!(f, "  Authenticator  {secret}")?;
+        }
         writeln!(f, "  User pool      {}  {}, client {}", user_pool.endpoint, user_pool.id, self.client_id)?;
         writeln!(f, "  Identity pool  {}  {}", identity_pool.endpoint, identity_pool.id)?;
         writeln!(f, "  API            {}", self.api_url)?;
+        writeln!(f, "  Codes, faults  {}/_sandbox/", user_pool.endpoint)?;
+        for (index, name) in self.written.iter().enumerate() {
+            writeln!(f, "  {:<13}  {name}", if index == 0 { "Written" } else { "" })?;
+        }
         writeln!(f, "\n  Try it:\n\n    {}\n", self.curl)?;
         if let Some(journey) = &self.journey {
             writeln!(f, "{journey}")?;
@@ -121,6 +132,7 @@ mod tests {
             curl: format!("curl '{url}{target}'"),
             username: "demo",
             password: "Sandbox-password-1",
+            authenticator_secret: Some("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
             user_pool: Service {
                 id: "eu-west-1_Sandbox01".to_owned(),
                 endpoint: "http://127.0.0.1:36981".to_owned(),
@@ -131,6 +143,7 @@ mod tests {
                 endpoint: "http://127.0.0.1:40793".to_owned(),
             },
             api_url: "http://127.0.0.1:41043/prod".to_owned(),
+            written: vec!["amplify_outputs.json", ".countersign-sandbox-password"],
             journey: Some(Journey {
                 target,
                 signed_as: Some((identity_id.to_owned(), user_arn.to_owned())),

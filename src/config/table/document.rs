@@ -77,6 +77,11 @@ const NOTES: &[Note] = &[
     more("amplify-outputs", "It comes last, before the defaults."),
     more("user-pool-id", "The region comes from the id."),
     more("identity-pool-id", "The region comes from the id."),
+    note_of("user-pool-endpoint", "AWS's", "For another machine, set `AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER`; it wins \
+        over the file."),
+    note_of("identity-pool-endpoint", "AWS's", "For another machine, set `AWS_ENDPOINT_URL_COGNITO_IDENTITY`; it wins over \
+        the file."),
+    note_of("sts-endpoint", "AWS's", "For another machine, set `AWS_ENDPOINT_URL_STS`; it wins over the file."),
     note_of("username", "the stored session's user", ""),
     more("id-token-file", "It takes the place of a sign-in."),
     note_of("login-provider", "the token's `iss` without its scheme", ""),
@@ -86,6 +91,13 @@ const NOTES: &[Note] = &[
     more("connect-timeout", "TLS is included."),
     more("response-timeout", "The wait starts when the system has taken the last byte."),
     more("idle-timeout", "It also limits how long the API may take none of an upload."),
+    more("port-base", "The user pool has this port, the identity pool the next, and the API the one after."),
+    note_of("user", "`demo`", "Without a password, it is the one that the first screen shows."),
+    more("mfa", "With `sms` and `email`, the proxy signs in as an additional user `demo`, who has none."),
+    more("callback-url", "The usual ports of dev servers on `localhost` are callback URLs already."),
+    more("api-route", "The longest path wins; every other path has `iam`."),
+    note_of("seed", "that of `state`, else `countersign`", "The same seed gives the same token key, `sub` and identity ids."),
+    more("state", "The folder is made if need be. Its file has the users' passwords in it."),
     more("log-level", "`exec` and `credentials` write warnings only."),
 ];
 

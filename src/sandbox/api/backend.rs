@@ -1,4 +1,4 @@
-//! Forwards verified requests to the user's own local server, with the identity in headers.
+//! Forwards authorised requests to the user's own local server, with the identity in headers.
 
 use std::error::Error;
 
@@ -10,16 +10,15 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 
-use super::received::Received;
+use super::{authorizer::Caller, received::Received};
 use crate::sandbox::{
     answer::{Body, Form, RequestIds},
-    credential_store::Issued,
     paced::Hangup,
 };
 
-/// Fields that concern one connection, or that only the gateway reads or writes.
-const NOT_FORWARDED: [&str; 10] = [
-    "authorization",
+/// Fields that concern one connection, or that only the gateway reads or writes. Without IAM, Authorization is the
+/// integration's to read.
+const NOT_FORWARDED: [&str; 9] = [
     "connection",
     "content-length",
     "host",
@@ -51,11 +50,11 @@ impl Backend {
         &self,
         received: &Received,
         path: &str,
-        issued: &Issued,
+        caller: &Caller,
         ids: &RequestIds,
     ) -> Response<Body> {
         let failed = || Form::Gateway.text(StatusCode::BAD_GATEWAY, NO_RESPONSE_FROM_BACKEND.to_owned());
-        let Some(mut request) = self.request(received, path, issued) else { return failed() };
+        let Some(mut request) = self.request(received, path, caller) else { return failed() };
         ids.mark(Form::Gateway, request.headers_mut());
         match self.client.request(request).await {
             Ok(response) => response.map(|body| body.map_err(|_| Hangup).boxed_unsync()),
@@ -66,7 +65,7 @@ impl Backend {
         }
     }
 
-    fn request(&self, received: &Received, path: &str, issued: &Issued) -> Option<Request<Full<Bytes>>> {
+    fn request(&self, received: &Received, path: &str, caller: &Caller) -> Option<Request<Full<Bytes>>> {
         let query = received.query().map_or_else(String::new, |query| format!("?{query}"));
         let prefix = self.base.path().trim_end_matches('/');
         let mut parts = uri::Parts::default();
@@ -76,7 +75,7 @@ impl Backend {
         let mut request = Request::new(Full::new(received.body.clone()));
         *request.method_mut() = received.method.parse().ok()?;
         *request.uri_mut() = Uri::from_parts(parts).ok()?;
-        *request.headers_mut() = headers(received, issued);
+        *request.headers_mut() = headers(received, caller);
         Some(request)
     }
 }
@@ -86,24 +85,17 @@ fn root_cause(error: &dyn Error) -> String {
     error.source().map_or_else(|| error.to_string(), root_cause)
 }
 
-fn headers(received: &Received, issued: &Issued) -> HeaderMap {
+fn headers(received: &Received, caller: &Caller) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in &received.headers {
-        let ours = name.starts_with(PREFIX) || NOT_FORWARDED.contains(&name.as_str());
+        let is_signature = name == "authorization" && matches!(caller, Caller::Iam(_));
+        let ours = is_signature || name.starts_with(PREFIX) || NOT_FORWARDED.contains(&name.as_str());
         let parsed = (HeaderName::try_from(name), HeaderValue::from_bytes(value));
         if let (false, (Ok(name), Ok(value))) = (ours, parsed) {
             headers.append(name, value);
         }
     }
-    let principal = &issued.principal;
-    let login = principal.login.as_ref();
-    for (name, value) in [
-        ("identity-id", Some(principal.identity_id.as_str())),
-        ("user-arn", Some(principal.user_arn().as_str())),
-        ("access-key", Some(issued.access_key.as_str())),
-        ("login-provider", login.map(|(provider, _)| provider.as_str())),
-        ("login-subject", login.map(|(_, subject)| subject.as_str())),
-    ] {
+    for (name, value) in identity(caller) {
         let name = HeaderName::try_from(format!("{PREFIX}{name}"));
         if let (Ok(name), Some(Ok(value))) = (name, value.map(HeaderValue::try_from)) {
             headers.insert(name, value);
@@ -113,4 +105,26 @@ fn headers(received: &Received, issued: &Issued) -> HeaderMap {
         headers.insert(header::HeaderName::from_static("x-forwarded-host"), host);
     }
     headers
+}
+
+/// The names of the identity's headers without their prefix, and their values.
+fn identity(caller: &Caller) -> Vec<(&'static str, Option<String>)> {
+    match caller {
+        Caller::Anonymous => Vec::new(),
+        Caller::UserPool(claims) => vec![
+            ("login-provider", claims["iss"].as_str().map(|issuer| issuer.replacen("https://", "", 1))),
+            ("login-subject", claims["sub"].as_str().map(str::to_owned)),
+        ],
+        Caller::Iam(issued) => {
+            let principal = &issued.principal;
+            let login = principal.login.as_ref();
+            vec![
+                ("identity-id", Some(principal.identity_id.clone())),
+                ("user-arn", Some(principal.user_arn())),
+                ("access-key", Some(issued.access_key.clone())),
+                ("login-provider", login.map(|(provider, _)| provider.clone())),
+                ("login-subject", login.map(|(_, subject)| subject.clone())),
+            ]
+        }
+    }
 }

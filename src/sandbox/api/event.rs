@@ -6,25 +6,25 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 use time::UtcDateTime;
 
-use super::{STAGE, received::Received};
-use crate::sandbox::{answer::RequestIds, credential_store::Issued, identity_pool, percent::Pairs};
+use super::{STAGE, authorizer::Caller, received::Received};
+use crate::sandbox::{answer::RequestIds, identity_pool, percent::Pairs};
 
-/// Who sent a verified request.
-pub(super) struct Caller<'a> {
-    pub(super) issued: &'a Issued,
+/// Where an authorised request comes from.
+pub(super) struct Sender<'a> {
+    pub(super) caller: &'a Caller,
     pub(super) peer: SocketAddr,
     pub(super) region: &'a str,
 }
 
-/// The event for a verified request, with `path` below the stage and the `ids` of its answer.
+/// The event for an authorised request, with `path` below the stage and the `ids` of its answer.
 pub(super) fn event(
     received: &Received,
     path: &str,
-    caller: &Caller<'_>,
+    sender: &Sender<'_>,
     ids: &RequestIds,
     now: SystemTime,
 ) -> Value {
-    let headers = headers(received, caller.peer);
+    let headers = headers(received, sender.peer);
     let query = Pairs::parse(received.query().unwrap_or_default()).into_vec();
     let (body, encoded) = body(received);
     let proxy = path.trim_start_matches('/');
@@ -38,24 +38,24 @@ pub(super) fn event(
         "multiValueQueryStringParameters": all_values(&query),
         "pathParameters": (!proxy.is_empty()).then(|| json!({ "proxy": proxy })),
         "stageVariables": null,
-        "requestContext": context(received, path, caller, ids, now),
+        "requestContext": context(received, path, sender, ids, now),
         "body": body,
         "isBase64Encoded": encoded,
     })
 }
 
-fn context(received: &Received, path: &str, caller: &Caller<'_>, ids: &RequestIds, now: SystemTime) -> Value {
+fn context(received: &Received, path: &str, sender: &Sender<'_>, ids: &RequestIds, now: SystemTime) -> Value {
     let host = received.header("host").unwrap_or_default();
     let now = UtcDateTime::from(now);
     json!({
         "accountId": identity_pool::ACCOUNT,
         "apiId": "sandbox",
-        "authorizer": null,
+        "authorizer": authorizer(sender.caller),
         "domainName": host,
         "domainPrefix": host.split(['.', ':']).next(),
         "extendedRequestId": ids.gateway,
         "httpMethod": received.method,
-        "identity": identity(received, caller),
+        "identity": identity(received, sender),
         "path": format!("/{STAGE}{path}"),
         "protocol": "HTTP/1.1",
         "requestId": ids.request,
@@ -66,28 +66,53 @@ fn context(received: &Received, path: &str, caller: &Caller<'_>, ids: &RequestId
     })
 }
 
-fn identity(received: &Received, caller: &Caller<'_>) -> Value {
-    let Caller { issued, peer, region } = caller;
+/// What an authoriser hands on: the claims, which REST APIs give as texts.
+fn authorizer(caller: &Caller) -> Value {
+    let Caller::UserPool(claims) = caller else { return Value::Null };
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    };
+    let claims = claims.as_object().into_iter().flatten();
+    json!({ "claims": claims.map(|(name, value)| (name.clone(), text(value).into())).collect::<Map<_, Value>>() })
+}
+
+fn identity(received: &Received, sender: &Sender<'_>) -> Value {
+    let Sender { caller, peer, region } = sender;
+    let mut identity = json!({
+        "accessKey": null,
+        "accountId": null,
+        "apiKey": null,
+        "apiKeyId": null,
+        "caller": null,
+        "cognitoAuthenticationProvider": null,
+        "cognitoAuthenticationType": null,
+        "cognitoIdentityId": null,
+        "cognitoIdentityPoolId": null,
+        "principalOrgId": null,
+        "sourceIp": peer.ip().to_string(),
+        "user": null,
+        "userAgent": received.header("user-agent"),
+        "userArn": null,
+    });
+    let Caller::Iam(issued) = caller else { return identity };
     let principal = &issued.principal;
     let caller = format!("AROASANDBOXSANDBOX001:{}", principal.session_name);
     let kind = if principal.login.is_some() { "authenticated" } else { "unauthenticated" };
-    json!({
-        "accessKey": issued.access_key,
-        "accountId": principal.account_and_role().0,
-        "apiKey": null,
-        "apiKeyId": null,
-        "caller": caller,
-        "cognitoAuthenticationProvider": principal.login.as_ref()
-            .map(|(provider, subject)| format!("{provider},{provider}:CognitoSignIn:{subject}")),
-        "cognitoAuthenticationType": kind,
-        "cognitoIdentityId": principal.identity_id,
-        "cognitoIdentityPoolId": identity_pool::pool_id(region),
-        "principalOrgId": null,
-        "sourceIp": peer.ip().to_string(),
-        "user": caller,
-        "userAgent": received.header("user-agent"),
-        "userArn": principal.user_arn(),
-    })
+    let provider = principal.login.as_ref();
+    let provider =
+        provider.map(|(provider, subject)| format!("{provider},{provider}:CognitoSignIn:{subject}"));
+    identity["accessKey"] = issued.access_key.clone().into();
+    identity["accountId"] = principal.account_and_role().0.into();
+    identity["caller"] = caller.clone().into();
+    identity["cognitoAuthenticationProvider"] = provider.into();
+    identity["cognitoAuthenticationType"] = kind.into();
+    identity["cognitoIdentityId"] = principal.identity_id.clone().into();
+    identity["cognitoIdentityPoolId"] = identity_pool::pool_id(region).into();
+    identity["user"] = caller.into();
+    identity["userArn"] = principal.user_arn().into();
+    identity
 }
 
 /// Fields of the client that are left out. A gateway hands no Authorization on; the session token is a secret of a

@@ -13,16 +13,16 @@
 //! | `/headers` | repeated and unusual header fields |
 //! | `/redirect?to=URL` | 302 with that `Location` |
 //! | `/denied` | 403 as a policy's refusal |
+//! | `/gateway/{name}` | the error that [`GatewayError`] has by this name, such as `throttled` |
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use super::received::Received;
+use super::{authorizer::Caller, gateway_error::GatewayError, received::Received};
 use crate::sandbox::{
     answer::{AwsError, Body, Form, plain},
-    credential_store::Issued,
     identity_pool::ACCOUNT,
     paced::Hangup,
     paced::Paced,
@@ -33,14 +33,18 @@ use crate::sandbox::{
 pub(super) async fn answer(
     received: &Received,
     path: &str,
-    issued: &Issued,
+    caller: &Caller,
     region: &str,
 ) -> Result<Option<Response<Body>>, Hangup> {
     let mut segments = path.split('/').skip(1);
     let name = segments.next().unwrap_or_default();
-    let number = segments.next().and_then(|segment| segment.parse::<u64>().ok());
+    let argument = segments.next();
+    let number = argument.and_then(|segment| segment.parse::<u64>().ok());
     if segments.next().is_some() {
         return Ok(None);
+    }
+    if name == "gateway" {
+        return Ok(argument.and_then(GatewayError::named).map(GatewayError::response));
     }
     Ok(Some(match (name, number) {
         ("status", Some(code)) => status(code),
@@ -58,7 +62,7 @@ pub(super) async fn answer(
         }
         ("headers", None) => headers(),
         ("redirect", None) => redirect(received),
-        ("denied", None) => denied(received, path, issued, region),
+        ("denied", None) => denied(received, path, caller, region),
         _ => return Ok(None),
     }))
 }
@@ -127,13 +131,17 @@ fn redirect(received: &Received) -> Response<Body> {
     response
 }
 
-fn denied(received: &Received, path: &str, issued: &Issued, region: &str) -> Response<Body> {
-    let (arn, method, stage) = (issued.principal.user_arn(), &received.method, super::STAGE);
+fn denied(received: &Received, path: &str, caller: &Caller, region: &str) -> Response<Body> {
+    let (method, stage) = (&received.method, super::STAGE);
+    let user = match caller {
+        Caller::Iam(issued) => issued.principal.user_arn(),
+        Caller::UserPool(_) | Caller::Anonymous => "anonymous".to_owned(),
+    };
     let account = format!("********{}", &ACCOUNT[8..]);
     Form::Gateway.error(&AwsError::new(
         "AccessDeniedException",
         format!(
-            "User: {arn} is not authorized to perform: execute-api:Invoke on resource: \
+            "User: {user} is not authorized to perform: execute-api:Invoke on resource: \
              arn:aws:execute-api:{region}:{account}:sandbox/{stage}/{method}{path}"
         ),
     ))

@@ -7,6 +7,8 @@ use http::{Request, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
+use super::authorizer::Authorization;
+
 /// API Gateway's own limit on a payload.
 const MAX_BODY: usize = 10 * 1024 * 1024;
 
@@ -38,6 +40,8 @@ pub enum Verdict {
         /// The role that it acts in, as policies name it.
         user_arn: String,
     },
+    /// Its route wants no signature, and it has what the route wants.
+    Admitted(Authorization),
     /// It was answered with this error type.
     Refused(String),
     /// A fault was planned, and nothing was checked.

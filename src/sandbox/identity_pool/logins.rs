@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::sandbox::{
     answer::AwsError,
     tokens::{self, InvalidToken, epoch},
+    user_pool::Location,
 };
 
 /// A login whose token is valid.
@@ -21,6 +22,8 @@ pub(super) struct Login {
 pub(super) struct Providers {
     /// `iss` of the user pool without its scheme, the key in `Logins`.
     pub(super) user_pool: String,
+    /// Where the user pool is: a local issuer is the same provider under another name.
+    pub(super) location: Location,
     /// The app clients whose tokens are accepted.
     pub(super) audiences: Vec<String>,
     /// Other issuers without their scheme, whose audiences are not checked.
@@ -35,6 +38,7 @@ impl Providers {
         now: SystemTime,
     ) -> Result<Option<Login>, AwsError> {
         let Some((name, token)) = logins.and_then(|logins| logins.iter().next()) else { return Ok(None) };
+        let name = if self.is_local(name) { &self.user_pool } else { name };
         if *name != self.user_pool && !self.others.contains(name) {
             let message = "Token is not from a supported provider of this identity pool.";
             return Err(AwsError::not_authorized(message));
@@ -48,9 +52,17 @@ impl Providers {
         Ok(Some(Login { provider: name.clone(), subject: subject.to_owned(), roles: roles(&claims) }))
     }
 
+    /// Whether this is a name of the local issuer: clients leave the scheme out or not.
+    fn is_local(&self, name: &str) -> bool {
+        let issuer = self.location.issuer();
+        let issuer = issuer.strip_prefix("http://");
+        issuer.is_some_and(|issuer| name.strip_prefix("http://").unwrap_or(name) == issuer)
+    }
+
     fn check_claims(&self, name: &str, claims: &Value, now: SystemTime) -> Result<(), AwsError> {
-        let issuer = claims["iss"].as_str().and_then(|issuer| issuer.strip_prefix("https://"));
-        if issuer != Some(name) {
+        let issuer = claims["iss"].as_str().unwrap_or_default();
+        let of_user_pool = name == self.user_pool && issuer == self.location.issuer();
+        if !of_user_pool && issuer.strip_prefix("https://") != Some(name) {
             return Err(invalid("Issuer doesn't match providerName"));
         }
         let audience = claims["aud"].as_str();

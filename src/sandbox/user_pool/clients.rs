@@ -30,6 +30,12 @@ pub(super) fn require_flow(client: &AppClient, flow: Flow) -> Result<(), AwsErro
     Err(AwsError::invalid_parameter(message))
 }
 
+/// SECRET_HASH of a client that has a secret.
+pub(super) fn secret_hash(client: &AppClient, username: &str) -> Option<String> {
+    let key = client.secret.as_ref()?.expose_secret().as_bytes();
+    Some(STANDARD.encode(hmac(key, &[username.as_bytes(), client.id.as_bytes()])))
+}
+
 /// Checks SECRET_HASH, which is over the name that the request carries or stands for.
 pub(super) fn check_secret_hash(
     client: &AppClient,
@@ -37,17 +43,13 @@ pub(super) fn check_secret_hash(
     given: Option<&String>,
 ) -> Result<(), AwsError> {
     let id = &client.id;
-    match (&client.secret, given) {
+    match (secret_hash(client, username), given) {
         (None, None) => Ok(()),
         (Some(_), None) => Err(AwsError::not_authorized(format!(
             "Client {id} is configured with secret but SECRET_HASH was not received"
         ))),
-        (Some(secret), Some(given)) => {
-            let key = secret.expose_secret().as_bytes();
-            let expected = STANDARD.encode(hmac(key, &[username.as_bytes(), id.as_bytes()]));
-            if *given == expected { Ok(()) } else { Err(unverified(id)) }
-        }
-        (None, Some(_)) => Err(unverified(id)),
+        (Some(expected), Some(given)) if *given == expected => Ok(()),
+        (_, Some(_)) => Err(unverified(id)),
     }
 }
 

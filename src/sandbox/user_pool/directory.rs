@@ -1,4 +1,4 @@
-//! The users of the pool: looking them up, checking their passwords, changing what is known of them.
+//! The users of the pool: looking them up, adding and removing them, checking their passwords.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,12 +8,17 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::ExposeSecret;
+use uuid::Builder;
 
-use super::srp::{Prover, Verifier};
+use super::{
+    account::Account,
+    srp::{Prover, Verifier},
+};
 use crate::sandbox::{
     answer::AwsError,
     digest::hmac,
-    people::{User, UserState},
+    people::{Medium, User},
+    pool_rules::Usernames,
 };
 
 /// Wrong passwords that are allowed before each further one locks the user out for longer.
@@ -22,72 +27,162 @@ const MAX_LOCKOUT: Duration = Duration::from_secs(15 * 60);
 
 pub(super) struct Directory {
     pool_name: String,
-    accounts: Mutex<Vec<Account>>,
+    /// What every `sub` is derived from.
+    seed: String,
+    usernames: Usernames,
+    users: Mutex<Users>,
     /// The seed for the salts of users that do not exist, so that each gets the same one at every attempt.
     decoy_key: [u8; 32],
 }
 
-/// A user and what the pool has stored about them.
-#[derive(Clone)]
-pub(super) struct Account {
-    pub(super) user: User,
-    pub(super) sub: String,
-    /// What the user filled in at sign-in.
-    pub(super) attributes: BTreeMap<String, String>,
-    /// The confirmed devices.
-    pub(super) devices: HashMap<String, Device>,
-    /// The time step of the last authenticator code: each code is valid once.
-    pub(super) spent_step: Option<u64>,
-    salt: [u8; 16],
-    wrong_passwords: u32,
-    locked_until: SystemTime,
-}
-
-/// A device that may sign in without a second factor.
-#[derive(Clone)]
-pub(super) struct Device {
-    pub(super) group_key: String,
-    /// The verifier that ConfirmDevice sent; absent until then.
-    pub(super) verifier: Option<Verifier>,
+#[derive(Default)]
+struct Users {
+    accounts: Vec<Account>,
+    /// How many users have had a name: one who signs up after a deletion gets another `sub`.
+    generations: HashMap<String, u32>,
 }
 
 impl Directory {
-    pub(super) fn new(pool_name: &str, users: &[User]) -> Self {
-        Self {
+    /// A directory with these users; every `sub` follows from `seed` and the user name.
+    pub(super) fn new(
+        pool_name: &str,
+        seed: &str,
+        usernames: Usernames,
+        users: &[User],
+        now: SystemTime,
+    ) -> Self {
+        let directory = Self {
             pool_name: pool_name.to_owned(),
-            accounts: Mutex::new(users.iter().cloned().map(Account::new).collect()),
+            seed: seed.to_owned(),
+            usernames,
+            users: Mutex::default(),
             decoy_key: rand::random(),
+        };
+        {
+            let mut known = directory.lock();
+            for user in users {
+                let sub = known.next_sub(&directory.seed, &user.username);
+                known.accounts.push(Account::new(user.clone(), sub, now));
+            }
         }
+        directory
     }
 
-    /// The user with this name or alias.
+    /// The user with this name, alias or `sub`.
     pub(super) fn account(&self, name: &str) -> Option<Account> {
-        self.lock().iter().find(|account| account.is_called(name)).cloned()
+        self.lock().accounts.iter().find(|account| account.is_called(name)).cloned()
     }
 
     /// The user with this name. A session is invalid once its user is gone.
     pub(super) fn existing(&self, name: &str) -> Result<Account, AwsError> {
-        self.account(name).ok_or_else(|| AwsError::new("UserNotFoundException", "User does not exist."))
+        self.account(name).ok_or_else(no_such_user)
+    }
+
+    /// All users, in the order in which they were made.
+    pub(super) fn accounts(&self) -> Vec<Account> {
+        self.lock().accounts.clone()
+    }
+
+    /// How many users of each name there have been.
+    pub(super) fn generations(&self) -> BTreeMap<String, u32> {
+        self.lock().generations.iter().map(|(name, number)| (name.clone(), *number)).collect()
+    }
+
+    /// Takes the users of an earlier run, each in place of the one with the same user name. Where a name has had more
+    /// users than now, the next one is another one still.
+    pub(super) fn restore(&self, accounts: Vec<Account>, generations: BTreeMap<String, u32>) {
+        let mut users = self.lock();
+        users.generations.extend(generations);
+        for account in accounts {
+            let known = users.accounts.iter_mut().find(|known| known.user.username == account.user.username);
+            match known {
+                Some(known) => *known = account,
+                None => users.accounts.push(account),
+            }
+        }
     }
 
     pub(super) fn update(&self, name: &str, change: impl FnOnce(&mut Account)) {
-        if let Some(account) = self.lock().iter_mut().find(|account| account.is_called(name)) {
+        if let Some(account) = self.lock().accounts.iter_mut().find(|account| account.is_called(name)) {
             change(account);
         }
+    }
+
+    /// Checks and changes a user in one step, so that no other request comes between.
+    pub(super) fn try_update<T>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Account) -> Result<T, AwsError>,
+    ) -> Result<T, AwsError> {
+        let mut users = self.lock();
+        let account = users.accounts.iter_mut().find(|account| account.is_called(name));
+        change(account.ok_or_else(no_such_user)?)
+    }
+
+    /// Adds a user, whose name must be free. Where the name is the e-mail address, the `sub` becomes the user name.
+    pub(super) fn create(&self, mut user: User, now: SystemTime) -> Result<Account, AwsError> {
+        let mut users = self.lock();
+        if users.accounts.iter().any(|account| account.is_called(&user.username)) {
+            return Err(AwsError::new(
+                "UsernameExistsException",
+                match self.usernames {
+                    Usernames::Email => "An account with the given email already exists.",
+                    Usernames::Chosen | Usernames::ChosenWithAliases => "User already exists",
+                },
+            ));
+        }
+        let sub = users.next_sub(&self.seed, &user.username);
+        if self.usernames == Usernames::Email {
+            user.aliases.push(std::mem::replace(&mut user.username, sub.clone()));
+        }
+        let account = Account::new(user, sub, now);
+        users.accounts.push(account.clone());
+        Ok(account)
+    }
+
+    pub(super) fn remove(&self, username: &str) {
+        self.lock().accounts.retain(|account| account.user.username != username);
+    }
+
+    /// Makes a verified address the sign-in name of its user, in place of the one before, where users sign in by address.
+    /// With `force`, it stops being the sign-in name of another user.
+    pub(super) fn claim_alias(&self, username: &str, medium: Medium, force: bool) -> Result<(), AwsError> {
+        let mut users = self.lock();
+        let owner = users.accounts.iter().find(|account| account.user.username == username);
+        let Some(owner) = owner else { return Ok(()) };
+        let Some(address) = owner.address(medium).map(str::to_owned) else { return Ok(()) };
+        let has_alias = owner.user.aliases.iter().any(|alias| medium.is_address(alias));
+        if owner.is_called(&address) || (self.usernames == Usernames::Chosen && !has_alias) {
+            return Ok(());
+        }
+        let others = users.accounts.iter_mut().filter(|account| account.user.username != username);
+        for other in others.filter(|account| account.is_called(&address)) {
+            if !force {
+                let message = format!("An account with the {} already exists.", medium.attribute());
+                return Err(AwsError::new("AliasExistsException", message));
+            }
+            other.user.aliases.retain(|alias| !alias.eq_ignore_ascii_case(&address));
+        }
+        if let Some(owner) = users.accounts.iter_mut().find(|account| account.user.username == username) {
+            owner.user.aliases.retain(|alias| !medium.is_address(alias));
+            owner.user.aliases.push(address);
+        }
+        Ok(())
     }
 
     /// What the pool keeps of the password of `name`; made up when nobody is called that, so that
     /// the exchange goes on as with a wrong password.
     pub(super) fn verifier(&self, name: &str) -> (Prover, Verifier) {
         let prover = |id: &str| Prover { group: self.pool_name.clone(), id: id.to_owned() };
-        if let Some(account) = self.account(name) {
+        let account = self.account(name);
+        if let Some(account) = account.as_ref().filter(|account| account.has_password()) {
             let prover = prover(&account.user.username);
             let password = account.user.password.expose_secret();
             let verifier = Verifier::of(&prover, password, &account.salt);
             return (prover, verifier);
         }
         let made_up = hmac(&self.decoy_key, &[name.as_bytes()]);
-        let prover = prover(name);
+        let prover = prover(account.as_ref().map_or(name, |account| &account.user.username));
         let verifier = Verifier::of(&prover, &STANDARD.encode(made_up), &made_up[..16]);
         (prover, verifier)
     }
@@ -99,15 +194,14 @@ impl Directory {
         password: &str,
         now: SystemTime,
     ) -> Result<Account, AwsError> {
-        let known = self.account(name);
-        let right = known.is_some_and(|account| account.user.password.expose_secret() == password);
+        let right = self.account(name).is_some_and(|account| account.password_is(password));
         self.judge(name, right, now)
     }
 
     /// Counts the outcome of a password check, and gives the error that AWS returns for it.
     pub(super) fn judge(&self, name: &str, right: bool, now: SystemTime) -> Result<Account, AwsError> {
-        let mut accounts = self.lock();
-        let account = accounts.iter_mut().find(|account| account.is_called(name));
+        let mut users = self.lock();
+        let account = users.accounts.iter_mut().find(|account| account.is_called(name));
         let account = account.ok_or_else(wrong_password)?;
         if now < account.locked_until {
             return Err(AwsError::not_authorized("Password attempts exceeded"));
@@ -121,48 +215,34 @@ impl Directory {
         Err(wrong_password())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Account>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Users> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Account {
-    fn new(user: User) -> Self {
-        Self {
-            user,
-            sub: uuid::Uuid::new_v4().to_string(),
-            attributes: BTreeMap::new(),
-            devices: HashMap::new(),
-            spent_step: None,
-            salt: rand::random(),
-            wrong_passwords: 0,
-            locked_until: SystemTime::UNIX_EPOCH,
-        }
+impl Users {
+    fn next_sub(&mut self, seed: &str, username: &str) -> String {
+        let generation = self.generations.entry(username.to_ascii_lowercase()).or_default();
+        let sub = subject(seed, username, *generation);
+        *generation += 1;
+        sub
     }
+}
 
-    /// Whether the user may sign in at all. Only a client that has proven a factor learns it.
-    pub(super) fn admit(&self) -> Result<(), AwsError> {
-        match self.user.state {
-            UserState::Confirmed | UserState::TemporaryPassword { .. } => Ok(()),
-            UserState::Disabled => Err(AwsError::not_authorized("User is disabled.")),
-            UserState::Unconfirmed => {
-                Err(AwsError::new("UserNotConfirmedException", "User is not confirmed."))
-            }
-            UserState::ResetRequired => {
-                let message = "Password reset required for the user";
-                Err(AwsError::new("PasswordResetRequiredException", message))
-            }
-        }
-    }
-
-    fn is_called(&self, name: &str) -> bool {
-        let mut names = std::iter::once(&self.user.username).chain(&self.user.aliases);
-        names.any(|known| known.eq_ignore_ascii_case(name))
-    }
+/// The `sub` of a user: the same after every start with the same seed. User names ignore case.
+fn subject(seed: &str, username: &str, generation: u32) -> String {
+    let name = username.to_ascii_lowercase();
+    let hash = hmac(seed.as_bytes(), &[b"sub", &generation.to_be_bytes(), name.as_bytes()]);
+    let bytes = std::array::from_fn(|at| hash[at]);
+    Builder::from_random_bytes(bytes).into_uuid().to_string()
 }
 
 pub(super) fn wrong_password() -> AwsError {
     AwsError::not_authorized("Incorrect username or password.")
+}
+
+pub(super) fn no_such_user() -> AwsError {
+    AwsError::new("UserNotFoundException", "User does not exist.")
 }
 
 fn lock_after(wrong_passwords: u32) -> Duration {
@@ -180,5 +260,15 @@ mod tests {
     fn the_lock_doubles_after_five_wrong_passwords() {
         let locks: Vec<u64> = [1, 4, 5, 6, 8, 14, 15, 40].map(|n| lock_after(n).as_secs()).to_vec();
         assert_eq!(locks, [0, 0, 1, 2, 8, 512, 900, 900]);
+    }
+
+    #[test]
+    fn the_subject_depends_on_seed_name_and_generation() {
+        let subject_of_ann = subject("seed", "ann", 0);
+        assert_eq!(subject_of_ann, subject("seed", "Ann", 0));
+        for other in [subject("other", "ann", 0), subject("seed", "bob", 0), subject("seed", "ann", 1)] {
+            assert_ne!(subject_of_ann, other);
+        }
+        assert_eq!(uuid::Uuid::parse_str(&subject_of_ann).map(|id| id.get_version_num()), Ok(4));
     }
 }

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use super::{
     UserPool,
-    directory::{Account, wrong_password},
+    account::Account,
+    directory::wrong_password,
     parameters::Parameters,
-    sessions::{Attempt, Factor, Step},
+    sessions::{Attempt, Factor, Step, invalid_session},
     srp::{Handshake, Prover},
     timestamp,
 };
@@ -16,7 +17,6 @@ use crate::sandbox::{
     people::{Flow, Medium, UserState},
 };
 
-const SHORTEST_PASSWORD: usize = 8;
 const FORGIVEN_CUSTOM_ANSWERS: u32 = 2;
 
 impl UserPool {
@@ -166,24 +166,25 @@ impl UserPool {
         required_attributes: &[String],
     ) -> Result<Value, AwsError> {
         let password = responses.required("NEW_PASSWORD")?;
-        if password.chars().count() < SHORTEST_PASSWORD {
-            let message = "Password did not conform with policy: Password not long enough";
-            return Err(AwsError::new("InvalidPasswordException", message));
-        }
+        self.check_policy(&password.as_str().into())?;
         let missing = required_attributes
             .iter()
             .find(|name| responses.get(&format!("userAttributes.{name}")).is_none_or(String::is_empty));
         if let Some(name) = missing {
-            return Err(AwsError::invalid_parameter(format!("Invalid user attributes: {name}: is missing")));
+            return Err(AwsError::invalid_parameter(format!("Invalid attributes given, {name} is missing")));
         }
-        self.directory.update(&attempt.username, |account| {
-            account.user.password = password.as_str().into();
-            account.user.state = UserState::Confirmed;
-            for (name, value) in responses.below("userAttributes.") {
-                account.attributes.insert(name.to_owned(), value.clone());
+        let attributes = self.schema.of_answer(responses.below("userAttributes."))?;
+        let now = self.clock.now();
+        let account = self.directory.try_update(&attempt.username, |account| {
+            // Another session may have replaced the temporary password already.
+            if !matches!(account.user.state, UserState::TemporaryPassword { .. }) {
+                return Err(invalid_session());
             }
-        });
-        let account = self.directory.existing(&attempt.username)?;
+            account.set_password(password);
+            account.user.state = UserState::Confirmed;
+            account.set_attributes(&attributes, now);
+            Ok(account.clone())
+        })?;
         self.after_password(attempt, &account)
     }
 
@@ -196,14 +197,16 @@ impl UserPool {
         self.challenge(attempt, Step::Custom { round, wrong }, &parameters)
     }
 
-    /// The factors in the order in which Cognito lists them. An unknown user appears to have a password.
+    /// The factors in the order in which Cognito lists them.
     fn first_factors(&self, attempt: &Attempt) -> Vec<&'static str> {
         let account = self.directory.account(&attempt.username);
-        let has = |medium| account.as_ref().is_some_and(|account| account.user.address(medium).is_some());
+        let has = |medium| account.as_ref().is_some_and(|account| account.address(medium).is_some());
+        // An unknown user appears to have a password.
+        let password = account.as_ref().is_none_or(Account::has_password);
         let passkey = account.as_ref().is_some_and(|account| account.user.passkey);
         [
-            ("PASSWORD_SRP", true),
-            ("PASSWORD", true),
+            ("PASSWORD_SRP", password),
+            ("PASSWORD", password),
             ("EMAIL_OTP", has(Medium::Email)),
             ("SMS_OTP", has(Medium::Sms)),
             ("WEB_AUTHN", passkey),

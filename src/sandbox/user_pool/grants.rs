@@ -1,18 +1,20 @@
 //! Completed sign-ins: refreshing, rotating and revoking their tokens.
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::directory::Account;
+use super::{account::Account, discovery::Location, groups::roles};
 use crate::sandbox::{
     answer::AwsError,
     people::AppClient,
+    pool_rules::PoolRules,
     tokens::{self, epoch},
 };
 
@@ -20,14 +22,15 @@ use crate::sandbox::{
 pub(super) const ADMIN_SCOPE: &str = "aws.cognito.signin.user.admin";
 
 pub(super) struct Grants {
-    issuer: String,
+    location: Location,
+    rules: Arc<PoolRules>,
     token_lifetime: Duration,
     refresh_lifetime: Duration,
     refresh_tokens: Mutex<HashMap<String, Grant>>,
 }
 
 /// One sign-in of one user, which all its tokens descend from.
-#[derive(Clone)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Grant {
     pub(super) username: String,
     pub(super) client_id: String,
@@ -42,7 +45,7 @@ pub(super) struct Grant {
     state: State,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     Live,
     /// Another refresh token replaced it; it works until the grace period ends.
@@ -51,8 +54,13 @@ enum State {
 }
 
 impl Grants {
-    pub(super) fn new(issuer: String, token_lifetime: Duration, refresh_lifetime: Duration) -> Self {
-        Self { issuer, token_lifetime, refresh_lifetime, refresh_tokens: Mutex::default() }
+    pub(super) fn new(
+        location: Location,
+        rules: Arc<PoolRules>,
+        token_lifetime: Duration,
+        refresh_lifetime: Duration,
+    ) -> Self {
+        Self { location, rules, token_lifetime, refresh_lifetime, refresh_tokens: Mutex::default() }
     }
 
     /// A sign-in that begins now, of which nothing has been issued yet.
@@ -115,11 +123,19 @@ impl Grants {
     }
 
     /// Revokes a refresh token with everything that descends from the same sign-in.
-    pub(super) fn revoke(&self, token: &str) {
-        let origin = self.lock().get(token).map(|grant| grant.origin.clone());
-        if let Some(origin) = origin {
-            self.revoke_if(|grant| grant.origin == origin);
+    pub(super) fn revoke(&self, token: &str, client: &AppClient) -> Result<(), AwsError> {
+        if tokens::check(token).is_ok() {
+            let message = "The token must be a refresh token.";
+            return Err(AwsError::new("UnsupportedTokenTypeException", message));
         }
+        let found = self.lock().get(token).map(|grant| (grant.origin.clone(), grant.client_id.clone()));
+        let Some((origin, client_id)) = found else { return Ok(()) };
+        if client_id != client.id {
+            let message = "The token was issued to another client.";
+            return Err(AwsError::new("UnauthorizedException", message));
+        }
+        self.revoke_if(|grant| grant.origin == origin);
+        Ok(())
     }
 
     /// Revokes every sign-in of a user.
@@ -127,21 +143,42 @@ impl Grants {
         self.revoke_if(|grant| grant.username == username);
     }
 
-    /// The claims of an access token that is valid.
+    /// Forgets the sign-ins of a user who is gone.
+    pub(super) fn forget_user(&self, username: &str) {
+        self.lock().retain(|_, grant| grant.username != username);
+    }
+
+    /// The claims of an access token that has not expired; it may be revoked.
     pub(super) fn access(&self, token: &str, now: SystemTime) -> Result<Value, AwsError> {
         let invalid = || AwsError::not_authorized("Invalid Access Token");
         let claims = tokens::check(token).map_err(|_| invalid())?;
-        if claims["token_use"] != "access" || claims["iss"] != *self.issuer {
+        if claims["token_use"] != "access" || claims["iss"] != self.location.issuer() {
             return Err(invalid());
         }
         if claims["exp"].as_u64().is_none_or(|expiry| epoch(now) >= expiry) {
             return Err(AwsError::not_authorized("Access Token has expired"));
         }
+        Ok(claims)
+    }
+
+    /// Refuses access tokens of a sign-in that was revoked.
+    pub(super) fn require_unrevoked(&self, claims: &Value) -> Result<(), AwsError> {
         let revoked = |grant: &Grant| grant.state == State::Revoked && claims["origin_jti"] == grant.origin;
         if self.lock().values().any(revoked) {
             return Err(AwsError::not_authorized("Access Token has been revoked"));
         }
-        Ok(claims)
+        Ok(())
+    }
+
+    /// The refresh tokens that may still be used, and those of which it is known why not.
+    pub(super) fn stored(&self, now: SystemTime) -> BTreeMap<String, Grant> {
+        let tokens = self.lock();
+        let lasting = tokens.iter().filter(|(_, grant)| now < grant.expires);
+        lasting.map(|(token, grant)| (token.clone(), grant.clone())).collect()
+    }
+
+    pub(super) fn restore(&self, tokens: BTreeMap<String, Grant>) {
+        self.lock().extend(tokens);
     }
 
     fn revoke_if(&self, chosen: impl Fn(&Grant) -> bool) {
@@ -170,16 +207,16 @@ impl Grants {
         claims["token_use"] = "id".into();
         claims["aud"] = grant.client_id.clone().into();
         claims["cognito:username"] = account.user.username.clone().into();
-        if let Some(email) = account.user.aliases.iter().find(|alias| alias.contains('@')) {
-            claims["email"] = email.clone().into();
-            claims["email_verified"] = true.into();
+        for (name, value) in readable_attributes(account, &grant.scope) {
+            let is_flag = name == "email_verified" || name == "phone_number_verified";
+            claims[name] = if is_flag { (value == "true").into() } else { value.into() };
         }
-        for (name, value) in &account.attributes {
-            claims[name.as_str()] = value.clone().into();
+        let (roles, preferred) = roles(account, &self.rules.groups);
+        if !roles.is_empty() {
+            claims["cognito:roles"] = roles.into();
         }
-        if let Some(preferred) = account.user.roles.first() {
-            claims["cognito:preferred_role"] = preferred.clone().into();
-            claims["cognito:roles"] = account.user.roles.clone().into();
+        if let Some(preferred) = preferred {
+            claims["cognito:preferred_role"] = preferred.into();
         }
         if let Some(nonce) = &grant.nonce {
             claims["nonce"] = nonce.clone().into();
@@ -200,8 +237,8 @@ impl Grants {
     }
 
     fn common_claims(&self, grant: &Grant, account: &Account, now: SystemTime) -> Value {
-        json!({
-            "iss": self.issuer,
+        let mut claims = json!({
+            "iss": self.location.issuer(),
             "sub": account.sub,
             "origin_jti": grant.origin,
             "event_id": uuid::Uuid::new_v4().to_string(),
@@ -209,12 +246,37 @@ impl Grants {
             "auth_time": grant.auth_time,
             "iat": epoch(now),
             "exp": epoch(now + self.token_lifetime),
-        })
+        });
+        if !account.user.groups.is_empty() {
+            claims["cognito:groups"] = account.user.groups.clone().into();
+        }
+        claims
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Grant>> {
         self.refresh_tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+pub(super) fn has_scope(scopes: &str, scope: &str) -> bool {
+    scopes.split(' ').any(|known| known == scope)
+}
+
+/// The attributes that the scopes of a token show: all, unless it asks for some.
+pub(super) fn readable_attributes<'a>(
+    account: &'a Account,
+    scopes: &str,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let [email, phone, profile] = ["email", "phone", "profile"].map(|scope| has_scope(scopes, scope));
+    let all = has_scope(scopes, ADMIN_SCOPE) || !(email || phone || profile);
+    let attributes = account.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    attributes.filter(move |(name, _)| {
+        all || match *name {
+            "email" | "email_verified" => email,
+            "phone_number" | "phone_number_verified" => phone,
+            _ => profile,
+        }
+    })
 }
 
 pub(super) fn invalid_refresh_token() -> AwsError {

@@ -2,35 +2,82 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::sandbox::people::{Medium, User};
+use super::account::Account;
+use crate::sandbox::people::Medium;
+
+/// Messages that are kept: the oldest go first.
+const MAX_MESSAGES: usize = 1000;
+
+/// What a message is for, as the trigger for custom messages names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// A code that is a factor of a sign-in.
+    Authentication,
+    /// A code that confirms a sign-up.
+    SignUp,
+    /// A code that allows a new password.
+    ForgotPassword,
+    /// A code that verifies an address.
+    VerifyUserAttribute,
+    /// The temporary password of a user whom an administrator has created.
+    AdminCreateUser,
+}
 
 /// A code that was "sent" to a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// The internal name of the user.
     pub username: String,
+    /// What it is for.
+    pub purpose: Purpose,
     /// How it was sent.
     pub medium: Medium,
     /// The address, or nothing when the user has none of that kind.
     pub address: String,
-    /// The code.
+    /// The code, or the temporary password.
     pub code: String,
 }
 
 #[derive(Default)]
 pub(super) struct Outbox(Mutex<Vec<Message>>);
 
+impl Purpose {
+    /// The name in the list of messages.
+    pub(in crate::sandbox) fn name(self) -> &'static str {
+        match self {
+            Self::Authentication => "sign-in",
+            Self::SignUp => "sign-up",
+            Self::ForgotPassword => "forgot-password",
+            Self::VerifyUserAttribute => "verify-attribute",
+            Self::AdminCreateUser => "temporary-password",
+        }
+    }
+}
+
 impl Outbox {
     /// Sends a new code and returns it.
-    pub(super) fn send(&self, user: &User, medium: Medium) -> String {
+    pub(super) fn send_code(&self, account: &Account, medium: Medium, purpose: Purpose) -> String {
         let code = format!("{:06}", rand::random_range(0..1_000_000_u32));
-        self.lock().push(Message {
-            username: user.username.clone(),
-            medium,
-            address: user.address(medium).unwrap_or_default().to_owned(),
-            code: code.clone(),
-        });
+        self.send(account, medium, purpose, &code);
         code
+    }
+
+    pub(super) fn send(&self, account: &Account, medium: Medium, purpose: Purpose, code: &str) {
+        let username = &account.user.username;
+        let address = account.address(medium).unwrap_or_default();
+        // In the message, since the log at a terminal shows no fields.
+        tracing::info!("code {code} sent to {username} ({address})");
+        let mut messages = self.lock();
+        if messages.len() == MAX_MESSAGES {
+            messages.remove(0);
+        }
+        messages.push(Message {
+            username: username.clone(),
+            purpose,
+            medium,
+            address: address.to_owned(),
+            code: code.to_owned(),
+        });
     }
 
     pub(super) fn messages(&self) -> Vec<Message> {

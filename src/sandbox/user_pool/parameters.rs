@@ -10,6 +10,14 @@ use crate::sandbox::answer::AwsError;
 pub(super) struct Parameters(HashMap<String, String>);
 
 impl Parameters {
+    pub(super) fn of<const N: usize>(pairs: [(&str, String); N]) -> Self {
+        Self(pairs.map(|(name, value)| (name.to_owned(), value)).into())
+    }
+
+    pub(super) fn insert(&mut self, name: &str, value: String) {
+        self.0.insert(name.to_owned(), value);
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&String> {
         self.0.get(name)
     }

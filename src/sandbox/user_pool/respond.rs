@@ -18,11 +18,11 @@ use crate::sandbox::{
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct RespondToAuthChallenge {
-    challenge_name: String,
-    client_id: String,
-    session: Option<String>,
+    pub(super) challenge_name: String,
+    pub(super) client_id: String,
+    pub(super) session: Option<String>,
     #[serde(default)]
-    challenge_responses: Parameters,
+    pub(super) challenge_responses: Parameters,
 }
 
 impl UserPool {
@@ -109,6 +109,7 @@ impl UserPool {
             Step::SelectChallenge => self.choose(attempt, responses.required("ANSWER")?, responses),
             Step::Password => self.prove_password(attempt, responses.required("PASSWORD")?),
             Step::PasswordSrp => self.challenge_password(attempt, responses.required("SRP_A")?),
+            Step::ConfirmedSignUp => Err(invalid_session()),
             Step::Passkey => Err(AwsError::not_authorized("Invalid passkey credential.")),
             Step::Code { factor, code, .. } => self.check_code(&attempt, step, responses, *factor, code),
             Step::SelectMfa => self.select_mfa(attempt, responses.required("ANSWER")?),

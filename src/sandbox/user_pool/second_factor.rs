@@ -9,8 +9,8 @@ use totp_rs::{Builder, Secret, Totp};
 
 use super::{
     UserPool,
-    directory::Account,
-    outbox::masked,
+    account::Account,
+    outbox::{Purpose, masked},
     parameters::Parameters,
     sessions::{Attempt, Factor, Open, Step, invalid_session},
 };
@@ -22,14 +22,16 @@ use crate::sandbox::{
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct AssociateSoftwareToken {
-    session: String,
+    pub(super) access_token: Option<String>,
+    pub(super) session: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct VerifySoftwareToken {
-    session: String,
-    user_code: String,
+    pub(super) access_token: Option<String>,
+    pub(super) session: Option<String>,
+    pub(super) user_code: String,
 }
 
 impl UserPool {
@@ -45,6 +47,9 @@ impl UserPool {
             }
             [only] => Some(self.challenge_mfa(attempt, account, only)),
             several => {
+                if let Some(preferred) = preferred(account, several) {
+                    return Some(self.challenge_mfa(attempt, account, preferred));
+                }
                 let names: Vec<&str> = several.iter().map(Mfa::name).collect();
                 let parameters = json!({
                     "MFAS_CAN_CHOOSE": json!(names).to_string(),
@@ -118,30 +123,56 @@ impl UserPool {
         &self,
         request: &AssociateSoftwareToken,
     ) -> Result<Value, AwsError> {
-        let now = self.clock.now();
-        let Open { attempt, step, .. } = self.sessions.take(&request.session, now)?;
-        let Step::MfaSetup { .. } = step else { return Err(invalid_session()) };
         let code = Secret::new_stack(rand::random()).to_base32();
+        if let Some(access_token) = &request.access_token {
+            let account = self.authorized(access_token)?;
+            let secret = SecretString::from(code.as_str());
+            self.directory.update(&account.user.username, |account| {
+                account.pending_authenticator = Some(secret);
+            });
+            return Ok(json!({ "SecretCode": code }));
+        }
+        let now = self.clock.now();
+        let session = request.session.as_ref().ok_or_else(neither_token_nor_session)?;
+        let Open { attempt, step, .. } = self.sessions.take(session, now)?;
+        let Step::MfaSetup { .. } = step else { return Err(invalid_session()) };
         let step = Step::MfaSetup { secret: Some(code.as_str().into()), verified: false };
         Ok(json!({ "SecretCode": code, "Session": self.sessions.open(attempt, step, now) }))
     }
 
     pub(super) fn verify_software_token(&self, request: &VerifySoftwareToken) -> Result<Value, AwsError> {
+        if let Some(access_token) = &request.access_token {
+            return self.verify_own_software_token(access_token, &request.user_code);
+        }
         let now = self.clock.now();
-        let open = self.sessions.take(&request.session, now)?;
+        let session = request.session.as_ref().ok_or_else(neither_token_nor_session)?;
+        let open = self.sessions.take(session, now)?;
         let Step::MfaSetup { secret: Some(secret), .. } = &open.step else { return Err(invalid_session()) };
         let Some(spent) = self.authenticator_step(secret, &request.user_code) else {
-            self.sessions.put_back(&request.session, open);
-            let message = "Code mismatch and fail enable Software Token MFA";
-            return Err(AwsError::new("EnableSoftwareTokenMFAException", message));
+            self.sessions.put_back(session, open);
+            return Err(wrong_setup_code());
         };
         self.directory.update(&open.attempt.username, |account| {
+            account.use_authenticator(secret.clone(), spent);
             account.user.mfa.push(Mfa::Authenticator { secret: secret.clone() });
-            account.spent_step = Some(spent);
         });
         let step = Step::MfaSetup { secret: None, verified: true };
         let session = self.sessions.open(open.attempt, step, now);
         Ok(json!({ "Status": "SUCCESS", "Session": session }))
+    }
+
+    /// The authenticator of a signed-in user, who asks for it at sign-in by SetUserMFAPreference.
+    fn verify_own_software_token(&self, access_token: &str, code: &str) -> Result<Value, AwsError> {
+        let account = self.authorized(access_token)?;
+        let secret = account.pending_authenticator.ok_or_else(|| {
+            let message = "Software Token MFA has not been associated.";
+            AwsError::new("SoftwareTokenMFANotFoundException", message)
+        })?;
+        let spent = self.authenticator_step(&secret, code).ok_or_else(wrong_setup_code)?;
+        self.directory.update(&account.user.username, |account| {
+            account.use_authenticator(secret, spent);
+        });
+        Ok(json!({ "Status": "SUCCESS" }))
     }
 
     pub(super) fn finish_mfa_setup(&self, attempt: &Attempt, verified: bool) -> Result<Value, AwsError> {
@@ -163,13 +194,10 @@ impl UserPool {
     }
 
     fn send_code(&self, attempt: Attempt, account: &Account, medium: Medium, factor: Factor) -> Value {
-        let code = self.outbox.send(&account.user, medium);
-        let address = account.user.address(medium).unwrap_or_default();
+        let code = self.outbox.send_code(account, medium, Purpose::Authentication);
+        let address = account.address(medium).unwrap_or_default();
         let parameters = json!({
-            "CODE_DELIVERY_DELIVERY_MEDIUM": match medium {
-                Medium::Sms => "SMS",
-                Medium::Email => "EMAIL",
-            },
+            "CODE_DELIVERY_DELIVERY_MEDIUM": medium.as_str(),
             "CODE_DELIVERY_DESTINATION": masked(address),
             "USER_ID_FOR_SRP": account.user.username,
         });
@@ -183,14 +211,32 @@ impl UserPool {
     }
 }
 
-impl Mfa {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Sms => "SMS_MFA",
-            Self::Email => "EMAIL_OTP",
-            Self::Authenticator { .. } => "SOFTWARE_TOKEN_MFA",
+impl Account {
+    /// Replaces the authenticator by one whose code of the time step `spent` was right.
+    fn use_authenticator(&mut self, verified: SecretString, spent: u64) {
+        for mfa in &mut self.user.mfa {
+            if let Mfa::Authenticator { secret } = mfa {
+                *secret = verified.clone();
+            }
         }
+        self.authenticator = Some(verified);
+        self.pending_authenticator = None;
+        self.spent_step = Some(spent);
     }
+}
+
+/// The second factor that the user prefers.
+fn preferred<'a>(account: &Account, several: &'a [Mfa]) -> Option<&'a Mfa> {
+    several.iter().find(|mfa| account.preferred_mfa == Some(mfa.name()))
+}
+
+fn wrong_setup_code() -> AwsError {
+    let message = "Code mismatch and fail enable Software Token MFA";
+    AwsError::new("EnableSoftwareTokenMFAException", message)
+}
+
+fn neither_token_nor_session() -> AwsError {
+    AwsError::invalid_parameter("Missing required parameter AccessToken or Session")
 }
 
 fn authenticator(secret: &SecretString) -> Option<Totp> {

@@ -59,6 +59,8 @@ pub(super) enum Step {
     Custom { round: usize, wrong: u32 },
     /// DEVICE_SRP_AUTH.
     DeviceSrp { device_key: String },
+    /// Nothing: the sign-up has just been confirmed, which a sign-in by USER_AUTH may follow.
+    ConfirmedSignUp,
     /// DEVICE_PASSWORD_VERIFIER.
     DeviceVerifier { device_key: String, prover: Prover, handshake: Box<Handshake> },
 }
@@ -99,6 +101,7 @@ impl Step {
             Self::MfaSetup { .. } => "MFA_SETUP",
             Self::Custom { .. } => "CUSTOM_CHALLENGE",
             Self::DeviceSrp { .. } => "DEVICE_SRP_AUTH",
+            Self::ConfirmedSignUp => "CONFIRM_SIGN_UP",
             Self::DeviceVerifier { .. } => "DEVICE_PASSWORD_VERIFIER",
         }
     }
@@ -140,6 +143,16 @@ impl Sessions {
         if open.unusable_answers <= FORGIVEN {
             self.lock().insert(id.to_owned(), open);
         }
+    }
+
+    /// Whether a challenge waits under this id.
+    pub(super) fn is_open(&self, id: &str) -> bool {
+        self.lock().contains_key(id)
+    }
+
+    /// Closes the challenges of a user who is gone.
+    pub(super) fn forget(&self, username: &str) {
+        self.lock().retain(|_, open| open.attempt.username != username);
     }
 
     fn insert(

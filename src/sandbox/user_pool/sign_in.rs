@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 
 use super::{
     UserPool,
+    account::Account,
     clients::{check_secret_hash, require_flow},
-    directory::Account,
+    directory::no_such_user,
     parameters::Parameters,
-    sessions::{Attempt, Step},
+    sessions::{Attempt, Open, Step, invalid_session},
 };
 use crate::sandbox::{
     answer::AwsError,
@@ -20,8 +21,18 @@ use crate::sandbox::{
 pub(super) struct InitiateAuth {
     auth_flow: String,
     client_id: String,
+    /// The one of ConfirmSignUp, for USER_AUTH.
+    session: Option<String>,
     #[serde(default)]
     auth_parameters: Parameters,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AdminInitiateAuth {
+    user_pool_id: String,
+    #[serde(flatten)]
+    request: InitiateAuth,
 }
 
 impl UserPool {
@@ -37,9 +48,50 @@ impl UserPool {
             other => return Err(not_in_enumeration(other, "authFlow")),
         };
         require_flow(client, flow)?;
+        match &request.session {
+            Some(session) if flow == Flow::UserAuth => {
+                self.sign_in_after_sign_up(client, session, parameters)
+            }
+            _ => self.begin(client, flow, parameters),
+        }
+    }
+
+    /// The sign-in of a user who has just confirmed the sign-up, and is asked for nothing.
+    fn sign_in_after_sign_up(
+        &self,
+        client: &AppClient,
+        session: &str,
+        parameters: &Parameters,
+    ) -> Result<Value, AwsError> {
+        let username = parameters.required("USERNAME")?;
+        check_secret_hash(client, username, parameters.get("SECRET_HASH"))?;
+        let Open { attempt, step, .. } = self.sessions.take(session, self.clock.now())?;
+        let account = self.directory.existing(&attempt.username)?;
+        let confirmed = matches!(step, Step::ConfirmedSignUp);
+        if !confirmed || attempt.client_id != client.id || !account.is_called(username) {
+            return Err(invalid_session());
+        }
+        account.admit()?;
+        self.after_first_factor(&attempt, &account)
+    }
+
+    /// AdminInitiateAuth, which needs no flow of the client for a password in the clear.
+    pub(super) fn admin_initiate_auth(&self, request: &AdminInitiateAuth) -> Result<Value, AwsError> {
+        self.require_pool(&request.user_pool_id)?;
+        let InitiateAuth { auth_flow, client_id, auth_parameters, .. } = &request.request;
+        if !matches!(auth_flow.as_str(), "ADMIN_USER_PASSWORD_AUTH" | "ADMIN_NO_SRP_AUTH") {
+            return self.initiate_auth(&request.request);
+        }
+        self.begin(self.clients.find(client_id)?, Flow::UserPassword, auth_parameters)
+    }
+
+    fn begin(&self, client: &AppClient, flow: Flow, parameters: &Parameters) -> Result<Value, AwsError> {
         let username = parameters.required("USERNAME")?;
         check_secret_hash(client, username, parameters.get("SECRET_HASH"))?;
         let known = self.directory.account(username);
+        if known.is_none() && !self.rules.hide_unknown_users {
+            return Err(no_such_user());
+        }
         let attempt = Attempt {
             username: known.map_or_else(|| username.clone(), |account| account.user.username),
             client_id: client.id.clone(),
@@ -81,6 +133,8 @@ impl UserPool {
     /// The tokens, and a device key if the device has none.
     pub(super) fn complete(&self, attempt: &Attempt) -> Result<Value, AwsError> {
         let account = self.directory.existing(&attempt.username)?;
+        // The user may have been disabled since the first factor was proven.
+        account.admit()?;
         let client = self.clients.find(&attempt.client_id)?;
         let now = self.clock.now();
         let mut grant = self.grants.begin(&account, client, now);
@@ -119,7 +173,8 @@ impl UserPool {
             }
         })?;
         let device_key = parameters.get("DEVICE_KEY").map(String::as_str);
-        self.refreshed(token, &grant, client, device_key)
+        let result = self.refreshed(token, &grant, client, device_key)?;
+        Ok(json!({ "AuthenticationResult": result, "ChallengeParameters": {} }))
     }
 }
 

@@ -61,6 +61,17 @@ impl Verifier {
         Self { salt, verifier }
     }
 
+    /// Salt and verifier as they are stored, which [`Verifier::from_stored`] reads.
+    pub(super) fn to_stored(&self) -> (String, String) {
+        (self.salt.to_str_radix(16), self.verifier.to_str_radix(16))
+    }
+
+    /// `None` when one of the texts is no hexadecimal number.
+    pub(super) fn from_stored(salt: &str, verifier: &str) -> Option<Self> {
+        let number = |text: &str| BigUint::parse_bytes(text.as_bytes(), 16);
+        Some(Self { salt: number(salt)?, verifier: number(verifier)? })
+    }
+
     /// From ConfirmDevice, which carries both as `BigInteger.toByteArray` writes them; `None` when
     /// that reads as a negative number.
     pub(super) fn from_parts(salt: &[u8], verifier: &[u8]) -> Option<Self> {

@@ -1,135 +1,131 @@
-//! The authorisation endpoint and the login page behind it.
+//! The authorisation endpoint: checks the request, and answers with a code or with the page that asks for a sign-in.
 
 use std::time::Duration;
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode, header};
 
-use super::Code;
+use super::{
+    PageRequest,
+    codes::AuthorizationCode,
+    page::{error_page, redirection},
+};
 use crate::sandbox::{
-    answer::{Body, plain},
+    answer::Body,
+    people::AppClient,
     percent::{Pairs, encode},
-    user_pool::{UserPool, directory::Account, grants::ADMIN_SCOPE},
+    user_pool::{UserPool, account::Account, grants::ADMIN_SCOPE},
 };
 
 const CODE_LIFETIME: Duration = Duration::from_secs(5 * 60);
+/// Those of the pool itself; a scope with a slash belongs to a resource server.
+const SCOPES: [&str; 5] = ["openid", "email", "phone", "profile", ADMIN_SCOPE];
 
 /// An authorisation request whose redirect URI belongs to its client.
-struct Authorization<'a> {
-    client_id: &'a str,
+pub(super) struct Authorization<'a> {
+    pub(super) client: &'a AppClient,
     redirect_uri: &'a str,
-    state: Option<&'a str>,
-    query: &'a Pairs,
+    pub(super) query: &'a Pairs,
 }
 
-impl UserPool {
-    pub(super) fn authorize(&self, query: &Pairs) -> Response<Body> {
-        self.answer_authorization(query, |authorization| {
-            match query.get("login_hint").and_then(|hint| self.directory.account(hint)) {
-                Some(account) => self.approve(authorization, &account),
-                None => authorization.login_page(StatusCode::OK, ""),
-            }
-        })
-    }
+/// An error that the client gets by redirect: code and description.
+type Problem = (&'static str, &'static str);
 
-    pub(super) fn log_in(&self, query: &Pairs, form: &Pairs) -> Response<Body> {
-        let field = |name| form.get(name).unwrap_or_default();
-        self.answer_authorization(query, |authorization| {
-            let now = self.clock.now();
-            let checked = self.directory.check_password(field("username"), field("password"), now);
-            match checked.and_then(|account| account.admit().map(|()| account)) {
-                Ok(account) => self.approve(authorization, &account),
-                Err(error) => authorization.login_page(StatusCode::BAD_REQUEST, &error.message),
+impl UserPool {
+    pub(super) fn authorize(&self, request: &PageRequest<'_>) -> Response<Body> {
+        self.answer_authorization(request.query, |authorization| {
+            let prompt = request.query.get("prompt").unwrap_or_default();
+            let known = self.browser_sessions.username(request.headers, self.clock.now());
+            let account = known.and_then(|username| self.directory.account(&username));
+            match account.filter(|account| account.admit().is_ok() && prompt != "login") {
+                Some(account) => self.approve(authorization, &account),
+                None if prompt == "none" => authorization.refuse(("login_required", "Nobody has signed in")),
+                None => authorization.login_page("", "").response(),
             }
         })
     }
 
     /// Answers a request that is in order with `answer`. Only where a client has registered may
     /// anything be sent back by redirect.
-    fn answer_authorization(
+    pub(super) fn answer_authorization(
         &self,
         query: &Pairs,
         answer: impl FnOnce(&Authorization<'_>) -> Response<Body>,
     ) -> Response<Body> {
-        let client_id = query.get("client_id").unwrap_or_default();
         let redirect_uri = query.get("redirect_uri").unwrap_or_default();
-        let Ok(client) = self.clients.find(client_id) else { return error_page("invalid_client") };
+        let Ok(client) = self.clients.find(query.get("client_id").unwrap_or_default()) else {
+            return error_page("invalid_client", "No app client has this client_id.");
+        };
         if !client.redirect_uris.iter().any(|known| known == redirect_uri) {
-            return error_page("redirect_mismatch");
+            return error_page("redirect_mismatch", "The app client does not list this redirect_uri.");
         }
-        let authorization = Authorization { client_id, redirect_uri, state: query.get("state"), query };
+        let authorization = Authorization { client, redirect_uri, query };
         match authorization.problem() {
-            Some(problem) => authorization.redirect(problem),
+            Some(problem) => authorization.refuse(problem),
             None => answer(&authorization),
         }
     }
 
-    fn approve(&self, authorization: &Authorization<'_>, account: &Account) -> Response<Body> {
+    /// Remembers the sign-in in the browser, and sends a code to the client.
+    pub(super) fn approve(&self, authorization: &Authorization<'_>, account: &Account) -> Response<Body> {
         let query = authorization.query;
         let default_scope = format!("openid {ADMIN_SCOPE}");
-        let code = self.codes.put(Code {
+        let now = self.clock.now();
+        let code = AuthorizationCode {
             username: account.user.username.clone(),
-            client_id: authorization.client_id.to_owned(),
+            client_id: authorization.client.id.clone(),
             redirect_uri: authorization.redirect_uri.to_owned(),
             challenge: query.get("code_challenge").map(str::to_owned),
             nonce: query.get("nonce").map(str::to_owned),
             scope: query.get("scope").map_or(default_scope, str::to_owned),
-            expires: self.clock.now() + CODE_LIFETIME,
-        });
-        authorization.redirect(&[("code", &code)])
+            expires: now + CODE_LIFETIME,
+        };
+        let code = self.codes.put(code, now);
+        let mut response = authorization.redirect(&[("code", &code)]);
+        let cookie = self.browser_sessions.begin(&account.user.username, now);
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+        response
     }
 }
 
 impl Authorization<'_> {
-    fn problem(&self) -> Option<&'static [(&'static str, &'static str)]> {
-        if self.query.get("response_type") != Some("code") {
-            return Some(&[("error", "unsupported_response_type")]);
+    fn problem(&self) -> Option<Problem> {
+        match self.query.get("response_type") {
+            Some("code") => {}
+            Some(_) => return Some(("unsupported_response_type", "response_type must be code")),
+            None => return Some(("invalid_request", "response_type is missing")),
         }
-        let method = self.query.get("code_challenge_method");
-        match self.query.get("code_challenge") {
-            Some(_) if method != Some("S256") => Some(&[
-                ("error", "invalid_request"),
-                ("error_description", "code_challenge_method must be S256"),
-            ]),
-            _ => None,
+        match (self.query.get("code_challenge"), self.query.get("code_challenge_method")) {
+            (Some(_), Some("S256")) | (None, None) => {}
+            (Some(_), _) => return Some(("invalid_request", "code_challenge_method must be S256")),
+            (None, Some(_)) => return Some(("invalid_request", "code_challenge is missing")),
         }
+        let mut scopes =
+            self.query.get("scope").unwrap_or_default().split(' ').filter(|scope| !scope.is_empty());
+        let unknown = scopes.any(|scope| !SCOPES.contains(&scope) && !scope.contains('/'));
+        unknown.then_some(("invalid_scope", "The app client does not allow a scope of the request"))
     }
 
+    fn refuse(&self, (error, description): Problem) -> Response<Body> {
+        self.redirect(&[("error", error), ("error_description", description)])
+    }
+
+    /// Back to the client, with its `state`.
     fn redirect(&self, parameters: &[(&str, &str)]) -> Response<Body> {
-        let state = self.state.map(|state| ("state", state));
+        let state = self.query.get("state").map(|state| ("state", state));
         let pairs = parameters.iter().copied().chain(state);
         let query: Vec<String> =
             pairs.map(|(name, value)| format!("{name}={}", encode(value.as_bytes()))).collect();
         let separator = if self.redirect_uri.contains('?') { '&' } else { '?' };
-        let location = format!("{}{separator}{}", self.redirect_uri, query.join("&"));
-        let mut response = plain(StatusCode::FOUND, "text/html; charset=utf-8", String::new());
-        match HeaderValue::try_from(location) {
-            Ok(location) => {
-                response.headers_mut().insert(header::LOCATION, location);
-                response
-            }
-            Err(_) => error_page("redirect_mismatch"),
-        }
+        redirection(StatusCode::FOUND, &format!("{}{separator}{}", self.redirect_uri, query.join("&")))
     }
 
-    fn login_page(&self, status: StatusCode, problem: &str) -> Response<Body> {
+    /// The path of another page of this authorisation request.
+    pub(super) fn path(&self, page: &str) -> String {
         let pairs = self.query.clone().into_vec();
         let query: Vec<String> = pairs
             .iter()
             .map(|(name, value)| format!("{}={}", encode(name.as_bytes()), encode(value.as_bytes())))
             .collect();
-        let action = query.join("&amp;");
-        let page = format!(
-            "<!doctype html><title>Sandbox sign-in</title><h1>Sandbox sign-in</h1><p role=\"alert\">{problem}</p>\
-             <form method=\"post\" action=\"/login?{action}\">\
-             <p><label>Username <input name=\"username\" autocomplete=\"username\"></label></p>\
-             <p><label>Password <input name=\"password\" type=\"password\"></label></p>\
-             <p><button>Sign in</button></p></form>\n"
-        );
-        plain(status, "text/html; charset=utf-8", page)
+        format!("/{page}?{}", query.join("&"))
     }
-}
-
-fn error_page(error: &str) -> Response<Body> {
-    let page = format!("<!doctype html><title>Error</title><h1>An error was encountered: {error}</h1>\n");
-    plain(StatusCode::BAD_REQUEST, "text/html; charset=utf-8", page)
 }

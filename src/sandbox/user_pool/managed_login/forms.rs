@@ -1,0 +1,282 @@
+//! The forms of the pages: each is answered by the operation that an app would call.
+
+use http::Response;
+use serde_json::Value;
+
+use super::{
+    PageRequest,
+    authorization::Authorization,
+    page::{Field, Kind, Page},
+};
+use crate::sandbox::{
+    answer::{AwsError, Body},
+    people::Flow,
+    user_pool::{
+        UserPool,
+        attributes::Attribute,
+        clients::secret_hash,
+        passwords::ConfirmForgotPassword,
+        sessions::Attempt,
+        sign_up::{ConfirmSignUp, RequestCode, SignUp},
+    },
+};
+
+impl UserPool {
+    /// A page whose form has not been filled in yet.
+    pub(super) fn empty_form(&self, name: &str, request: &PageRequest<'_>) -> Response<Body> {
+        self.answer_authorization(request.query, |authorization| match name {
+            "signup" => self.sign_up_page(authorization, "").response(),
+            "forgotPassword" => authorization.forgot_password_page("").response(),
+            _ => authorization.login_page("", "").response(),
+        })
+    }
+
+    pub(super) fn log_in(&self, request: &PageRequest<'_>) -> Response<Body> {
+        self.answer_authorization(request.query, |authorization| {
+            let (username, password) = (request.field("username"), request.field("password"));
+            let known = self.directory.account(username);
+            let attempt = Attempt {
+                username: known.map_or_else(|| username.to_owned(), |account| account.user.username),
+                client_id: authorization.client.id.clone(),
+                flow: Flow::UserPassword,
+                device_key: None,
+            };
+            let internal_name = attempt.username.clone();
+            match self.prove_password(attempt, password) {
+                Ok(step) => self.next_step(authorization, &internal_name, &step),
+                Err(error) => self.sign_in_problem(authorization, username, &error),
+            }
+        })
+    }
+
+    /// A code for the client, or the page of the challenge that comes next.
+    pub(super) fn next_step(
+        &self,
+        authorization: &Authorization<'_>,
+        username: &str,
+        step: &Value,
+    ) -> Response<Body> {
+        if step["ChallengeName"].is_string() {
+            return self.challenge_page(authorization, username, step, "");
+        }
+        match self.directory.account(username) {
+            Some(account) => self.approve(authorization, &account),
+            None => authorization.login_page("", "User does not exist.").response(),
+        }
+    }
+
+    /// What stands in the way of a user who has proven the password leads to the page that clears it.
+    fn sign_in_problem(
+        &self,
+        authorization: &Authorization<'_>,
+        username: &str,
+        error: &AwsError,
+    ) -> Response<Body> {
+        match error.code.as_str() {
+            "UserNotConfirmedException" => {
+                authorization.confirm_page(username, "", &error.message).response()
+            }
+            "PasswordResetRequiredException" => {
+                self.request_reset(authorization, username, "Your password must be reset.")
+            }
+            _ => authorization.login_page("", &error.message).response(),
+        }
+    }
+
+    pub(super) fn sign_up_by_form(&self, request: &PageRequest<'_>) -> Response<Body> {
+        self.answer_authorization(request.query, |authorization| {
+            let username = request.field("username");
+            let names = self.sign_up_attributes();
+            let attributes = names.iter().map(|name| Attribute::new(name, request.field(name)));
+            let outcome = self.sign_up(&SignUp {
+                client_id: authorization.client.id.clone(),
+                secret_hash: secret_hash(authorization.client, username),
+                username: username.to_owned(),
+                password: Some(request.field("password").into()),
+                user_attributes: attributes.collect(),
+            });
+            match outcome {
+                Ok(answer) if answer["CodeDeliveryDetails"].is_object() => {
+                    authorization.confirm_page(username, &sent_to(&answer), "").response()
+                }
+                Ok(_) => {
+                    let notice = "You have signed up. An administrator must confirm it.";
+                    authorization.login_page(notice, "").response()
+                }
+                Err(error) => self.sign_up_page(authorization, &error.message).response(),
+            }
+        })
+    }
+
+    pub(super) fn confirm_by_form(&self, request: &PageRequest<'_>) -> Response<Body> {
+        self.answer_authorization(request.query, |authorization| {
+            let username = request.field("username");
+            let outcome = self.confirm_sign_up(&ConfirmSignUp {
+                client_id: authorization.client.id.clone(),
+                secret_hash: secret_hash(authorization.client, username),
+                username: username.to_owned(),
+                confirmation_code: request.field("code").to_owned(),
+                force_alias_creation: false,
+            });
+            match outcome {
+                Ok(_) => authorization.login_page("Your sign-up is confirmed. Sign in.", "").response(),
+                Err(error) => authorization.confirm_page(username, "", &error.message).response(),
+            }
+        })
+    }
+
+    pub(super) fn resend_by_form(&self, request: &PageRequest<'_>) -> Response<Body> {
+        self.answer_authorization(request.query, |authorization| {
+            let username = request.field("username");
+            match self.resend_confirmation_code(&authorization.request_code(username)) {
+                Ok(answer) => authorization.confirm_page(username, &sent_to(&answer), "").response(),
+                Err(error) => authorization.confirm_page(username, "", &error.message).response(),
+            }
+        })
+    }
+
+    pub(super) fn forgot_password_by_form(&self, request: &PageRequest<'_>) -> Response<Body> {
+        self.answer_authorization(request.query, |authorization| {
+            self.request_reset(authorization, request.field("username"), "")
+        })
+    }
+
+    fn request_reset(
+        &self,
+        authorization: &Authorization<'_>,
+        username: &str,
+        notice: &str,
+    ) -> Response<Body> {
+        match self.forgot_password(&authorization.request_code(username)) {
+            Ok(answer) => {
+                let notice = format!("{notice} {}", sent_to(&answer));
+                authorization.reset_page(username, notice.trim(), "").response()
+            }
+            Err(error) => authorization.forgot_password_page(&error.message).response(),
+        }
+    }
+
+    pub(super) fn reset_password_by_form(&self, request: &PageRequest<'_>) -> Response<Body> {
+        self.answer_authorization(request.query, |authorization| {
+            let username = request.field("username");
+            let outcome = self.confirm_forgot_password(&ConfirmForgotPassword {
+                client_id: authorization.client.id.clone(),
+                secret_hash: secret_hash(authorization.client, username),
+                username: username.to_owned(),
+                confirmation_code: request.field("code").to_owned(),
+                password: request.field("password").into(),
+            });
+            match outcome {
+                Ok(_) => authorization.login_page("Your password is changed. Sign in.", "").response(),
+                Err(error) => authorization.reset_page(username, "", &error.message).response(),
+            }
+        })
+    }
+
+    /// The attributes that the form for sign-up asks for.
+    fn sign_up_attributes(&self) -> Vec<String> {
+        let usernames_are_addresses = self.rules.usernames == crate::sandbox::pool_rules::Usernames::Email;
+        let mut names = self.rules.required_attributes.clone();
+        names.retain(|name| !(usernames_are_addresses && name == "email"));
+        if !usernames_are_addresses && !names.iter().any(|name| name == "email") {
+            names.insert(0, "email".to_owned());
+        }
+        names
+    }
+
+    fn sign_up_page(&self, authorization: &Authorization<'_>, problem: &str) -> Page {
+        let attributes = self.sign_up_attributes();
+        let attributes = attributes.iter().map(|name| {
+            let autocomplete = if name == "email" { "email" } else { "on" };
+            Field::new(name, &name.replace('_', " "), Kind::Text { autocomplete })
+        });
+        Page {
+            title: "Sign up",
+            problem: problem.to_owned(),
+            action: authorization.path("signup"),
+            fields: std::iter::once(Field::username(""))
+                .chain(attributes)
+                .chain([Field::new_password()])
+                .collect(),
+            button: "Sign up",
+            links: vec![(authorization.path("login"), "Sign in")],
+            ..Page::default()
+        }
+    }
+}
+
+impl PageRequest<'_> {
+    /// A field of the form; empty when it was not sent.
+    pub(super) fn field(&self, name: &str) -> &str {
+        self.form.get(name).unwrap_or_default()
+    }
+}
+
+impl Authorization<'_> {
+    fn request_code(&self, username: &str) -> RequestCode {
+        RequestCode {
+            client_id: self.client.id.clone(),
+            secret_hash: secret_hash(self.client, username),
+            username: username.to_owned(),
+        }
+    }
+
+    pub(super) fn login_page(&self, notice: &str, problem: &str) -> Page {
+        Page {
+            title: "Sign in",
+            notice: notice.to_owned(),
+            problem: problem.to_owned(),
+            action: self.path("login"),
+            fields: vec![
+                Field::username(self.query.get("login_hint").unwrap_or_default()),
+                Field::password(),
+            ],
+            button: "Sign in",
+            links: vec![
+                (self.path("forgotPassword"), "Forgot your password?"),
+                (self.path("signup"), "Sign up"),
+            ],
+        }
+    }
+
+    fn forgot_password_page(&self, problem: &str) -> Page {
+        Page {
+            title: "Forgot your password?",
+            problem: problem.to_owned(),
+            action: self.path("forgotPassword"),
+            fields: vec![Field::username("")],
+            button: "Send a code",
+            links: vec![(self.path("login"), "Sign in")],
+            ..Page::default()
+        }
+    }
+
+    fn confirm_page(&self, username: &str, notice: &str, problem: &str) -> Page {
+        Page {
+            title: "Confirm your sign-up",
+            notice: notice.to_owned(),
+            problem: problem.to_owned(),
+            action: self.path("confirmUser"),
+            fields: vec![Field::username(username), Field::code()],
+            button: "Confirm",
+            links: vec![(self.path("login"), "Sign in")],
+        }
+    }
+
+    fn reset_page(&self, username: &str, notice: &str, problem: &str) -> Page {
+        Page {
+            title: "Choose a new password",
+            notice: notice.to_owned(),
+            problem: problem.to_owned(),
+            action: self.path("confirmForgotPassword"),
+            fields: vec![Field::username(username), Field::code(), Field::new_password()],
+            button: "Change the password",
+            links: vec![(self.path("login"), "Sign in")],
+        }
+    }
+}
+
+fn sent_to(answer: &Value) -> String {
+    let destination = answer["CodeDeliveryDetails"]["Destination"].as_str().unwrap_or_default();
+    format!("A code was sent to {destination}.")
+}
