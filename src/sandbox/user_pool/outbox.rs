@@ -52,7 +52,7 @@ impl Outbox {
     pub(super) fn send(&self, account: &Account, medium: Medium, purpose: Purpose, code: &str) {
         let username = &account.user.username;
         let address = account.address(medium).unwrap_or_default();
-        tracing::info!(username, address, code, "code sent");
+        tracing::info!("code {code} sent to {username} ({address})");
         let mut messages = self.lock();
         if messages.len() == MAX_MESSAGES {
             messages.remove(0);
