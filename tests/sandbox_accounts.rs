@@ -468,7 +468,7 @@ async fn a_second_factor_needs_an_address() {
 }
 
 #[tokio::test]
-async fn a_deleted_user_is_gone_and_the_next_of_the_name_is_somebody_else() {
+async fn a_deleted_user_is_gone_and_a_new_one_of_the_same_name_is_another_user() {
     let sandbox = start_with_users(vec![ann(), User::new("bob", PASSWORD)]).await;
     let tokens = tokens_of(&sandbox, "ann", PASSWORD).await;
     let deleted = own(&sandbox, "DeleteUser", &tokens, json!({})).await;

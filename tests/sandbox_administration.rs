@@ -206,13 +206,19 @@ async fn groups_are_in_both_tokens_and_bring_their_roles() {
         ..Settings::default()
     };
     let sandbox = start_with(settings).await;
-    let absent = admin(&sandbox, "AdminAddUserToGroup", "ann", json!({ "GroupName": "absent" })).await;
-    assert_eq!(absent.error().0, "ResourceNotFoundException");
-    let added = admin(&sandbox, "AdminAddUserToGroup", "ann", json!({ "GroupName": "writers" })).await;
-    assert_eq!(added.status, 200);
+    let join = |name: &str| admin(&sandbox, "AdminAddUserToGroup", "ann", json!({ "GroupName": name }));
+    assert_eq!(join("absent").await.error(), error("ResourceNotFoundException", "Group not found."));
+    let create = || {
+        let request = json!({ "UserPoolId": sandbox.user_pool_id(), "GroupName": "new", "Precedence": 9 });
+        idp(&sandbox, "CreateGroup", request)
+    };
+    assert_eq!(create().await.json()["Group"]["Precedence"], 9);
+    assert_eq!(create().await.error().0, "GroupExistsException");
+    assert_eq!(join("new").await.status, 200);
+    assert_eq!(join("writers").await.status, 200);
     let tokens = sign_in(&sandbox, "ann", PASSWORD).await.json()["AuthenticationResult"].take();
     let (id, access) = (claims(&tokens["IdToken"]), claims(&tokens["AccessToken"]));
-    let groups = json!(["readers", "plain", "writers"]);
+    let groups = json!(["readers", "plain", "new", "writers"]);
     assert_eq!((&id["cognito:groups"], &access["cognito:groups"]), (&groups, &groups));
     let role = |name: &str| format!("arn:aws:iam::123456789012:role/{name}");
     assert_eq!(id["cognito:roles"], json!([role("writers"), role("readers")]));
@@ -222,7 +228,7 @@ async fn groups_are_in_both_tokens_and_bring_their_roles() {
     let listed = admin(&sandbox, "AdminListGroupsForUser", "ann", json!({})).await.json();
     let names: Vec<&Value> =
         listed["Groups"].as_array().expect("groups").iter().map(|group| &group["GroupName"]).collect();
-    assert_eq!(names, ["readers", "writers"]);
+    assert_eq!(names, ["readers", "new", "writers"]);
 }
 
 #[tokio::test]

@@ -184,7 +184,7 @@ impl Medium {
         }
     }
 
-    /// The medium whose address `attribute` has.
+    /// The medium that sends to the address in `attribute`.
     pub(super) fn of_attribute(attribute: &str) -> Option<Self> {
         [Self::Sms, Self::Email].into_iter().find(|medium| medium.attribute() == attribute)
     }

@@ -23,7 +23,7 @@ pub struct PoolRules {
     pub passwords: PasswordPolicy,
     /// Whether errors leave open if a user exists, as `PreventUserExistenceErrors` has it when it is enabled.
     pub hide_unknown_users: bool,
-    /// The groups that carry a role or a precedence. Users may be in groups that are not listed here.
+    /// The groups, besides those that users of the settings are in.
     pub groups: Vec<Group>,
     /// The issuer that tokens name.
     pub issuer: Issuer,

@@ -51,6 +51,7 @@ use clients::{Clients, check_secret};
 use directory::Directory;
 pub(super) use discovery::Location;
 use grants::{Grant, Grants, invalid_refresh_token};
+use groups::Groups;
 use managed_login::{AuthorizationCodes, BrowserSessions};
 use outbox::Outbox;
 pub use outbox::{Message, Purpose};
@@ -64,7 +65,8 @@ const POOL_NAME: &str = "Sandbox01";
 pub(super) struct UserPool {
     region: String,
     location: Location,
-    rules: Arc<PoolRules>,
+    rules: PoolRules,
+    groups: Arc<Groups>,
     schema: Schema,
     mfa_required: bool,
     device_tracking: bool,
@@ -109,12 +111,13 @@ pub(super) fn issuer(region: &str) -> String {
 
 impl UserPool {
     pub(super) fn new(settings: &Settings, clock: Clock, faults: Faults, calls: Calls) -> Self {
-        let rules = Arc::new(settings.rules.clone());
+        let rules = settings.rules.clone();
+        let groups = Arc::new(Groups::new(&rules.groups, &settings.users, clock.now()));
         let location = Location::new(&settings.region, rules.issuer);
         let (lifetime, refresh_lifetime) = (settings.token_lifetime, settings.refresh_token_lifetime);
         Self {
             region: settings.region.clone(),
-            grants: Grants::new(location.clone(), rules.clone(), lifetime, refresh_lifetime),
+            grants: Grants::new(location.clone(), groups.clone(), lifetime, refresh_lifetime),
             location,
             schema: Schema::new(&rules),
             mfa_required: settings.mfa_required,
@@ -128,6 +131,7 @@ impl UserPool {
                 clock.now(),
             ),
             rules,
+            groups,
             sessions: Sessions::default(),
             outbox: Outbox::default(),
             verification: VerificationCodes::default(),

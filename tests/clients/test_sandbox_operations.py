@@ -1,6 +1,7 @@
 """Every operation of the sandbox's user pool keeps to the service model of AWS: what it requires, answers and refuses."""
 
 import json
+import re
 import unittest
 import urllib.error
 import urllib.request
@@ -23,10 +24,11 @@ OPERATIONS = [
     "AdminInitiateAuth", "AdminRespondToAuthChallenge", "AdminCreateUser", "AdminSetUserPassword",
     "AdminConfirmSignUp", "AdminGetUser", "AdminUpdateUserAttributes", "AdminResetUserPassword",
     "AdminUserGlobalSignOut", "AdminDisableUser", "AdminEnableUser", "AdminDeleteUser", "AdminAddUserToGroup",
+    "CreateGroup",
     "AdminRemoveUserFromGroup", "AdminListGroupsForUser", "ListUsers",
 ]
 
-# Members that make a request complete, and that nobody has: what they lead to is an error of the model.
+# Members that make a request complete. They name no user, token or code that exists.
 COMPLETE = {
     "AccessToken": "x.y.z",
     "AttributeName": "email",
@@ -52,10 +54,12 @@ COMPLETE = {
     "Username": UNKNOWN,
 }
 
-CREATING = {"SignUp", "AdminCreateUser"}
+CREATING = {"SignUp", "AdminCreateUser", "CreateGroup"}
 
-# These have an answer for a name that nobody has.
-WITHOUT_AN_ERROR = {"SignUp", "ForgotPassword", "ResendConfirmationCode", "AdminCreateUser", "ListUsers", "RevokeToken"}
+# These succeed although the user does not exist.
+WITHOUT_AN_ERROR = {
+    "SignUp", "ForgotPassword", "ResendConfirmationCode", "AdminCreateUser", "ListUsers", "RevokeToken", "CreateGroup",
+}
 
 
 class SandboxOperations(unittest.TestCase):
@@ -117,12 +121,11 @@ class SandboxOperations(unittest.TestCase):
         members = self.model.operation_model(operation).input_shape.members
         known = {**COMPLETE, **pool}
         if operation in CREATING:
-            known["Username"] = f"made-by-{operation}"
+            known.update({name: f"made-by-{operation}" for name in ("Username", "GroupName")})
         return {name: known[name] for name in members if name in known and name != without}
 
     def sent_code(self):
-        lines = [line for line in self.sandbox.output().splitlines() if "code sent" in line]
-        return json.loads(lines[-1])["code"]
+        return re.findall(r"code (\S+) sent to", self.sandbox.output())[-1]
 
     def client(self, **members):
         return {"ClientId": self.sandbox.client_id, **members}
@@ -144,7 +147,7 @@ class SandboxOperations(unittest.TestCase):
                         "Member must not be null",
                     )
 
-    def test_a_complete_request_about_nobody_gets_an_error_of_the_model(self):
+    def test_a_complete_request_about_an_unknown_user_gets_an_error_of_the_model(self):
         for operation in OPERATIONS:
             with self.subTest(operation=operation):
                 outcome = self.call(operation, **self.complete(operation))
@@ -210,7 +213,10 @@ class SandboxOperations(unittest.TestCase):
         finished = self.call("AdminRespondToAuthChallenge", UserPoolId=self.sandbox.user_pool_id, **answer)
         self.assertIn("AuthenticationResult", finished)
         self.call("AdminUpdateUserAttributes", UserAttributes=[{"Name": "name", "Value": "Zoe"}], **zoe)
-        self.call("AdminListGroupsForUser", **zoe)
+        self.call("CreateGroup", GroupName="readers", **self.pool())
+        self.call("AdminAddUserToGroup", GroupName="readers", **zoe)
+        self.assertEqual(self.call("AdminListGroupsForUser", **zoe)["Groups"][0]["GroupName"], "readers")
+        self.call("AdminRemoveUserFromGroup", GroupName="readers", **zoe)
         self.call("AdminUserGlobalSignOut", **zoe)
         self.call("AdminDisableUser", **zoe)
         self.call("AdminEnableUser", **zoe)

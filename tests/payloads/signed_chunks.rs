@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     PROTOCOLS, in_front_of, setup,
-    support::{http::problem, sink::Sink, tls::Authority},
+    support::{sink::Sink, tls::Authority},
 };
 
 const HMAC: &str = "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9";
@@ -180,11 +180,9 @@ async fn chunks_that_are_not_what_was_announced_get_400_with_the_reason() {
                 let request = put("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", length, body.clone());
                 let answer = running.proxy.send(request).await;
                 let case = format!("{protocol} {payload:?} {reason}");
-                assert_eq!(answer.problem(), problem(400, "bad-request", "http_request_error"), "{case}");
-                assert!(
-                    answer.json()["detail"].as_str().is_some_and(|text| text.starts_with(reason)),
-                    "{case}"
-                );
+                assert_eq!(answer.status, 400, "{case}");
+                let error = format!("<Error><Code>bad-request</Code><Message>{reason}");
+                assert!(answer.text().contains(&error), "{case}: {}", answer.text());
                 // A mistake that comes with the head may end the connection before the head is sent.
                 if let Some(mut arrival) = sink.arrived().await {
                     assert!(payload == Unsigned && !arrival.rest().await.1, "{case}: no whole body");
@@ -203,7 +201,7 @@ async fn signed_chunks_need_a_length_and_s3() {
         let mut request = put("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", 4, signed(b"fine", 8, None));
         request.headers_mut().remove("x-amz-decoded-content-length");
         let answer = running.proxy.send(request).await;
-        assert_eq!(answer.problem().0, status, "{service}");
+        assert_eq!(answer.status, status, "{service}");
         assert!(answer.text().contains("x-amz-content-sha256"), "{}", answer.text());
     }
     assert!(sink.is_quiet().await);

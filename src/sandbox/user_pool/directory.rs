@@ -119,7 +119,7 @@ impl Directory {
         change(account.ok_or_else(no_such_user)?)
     }
 
-    /// Adds a user, whose name must be free. Where the name is the e-mail address, the `sub` becomes the user name.
+    /// Adds a user. The name must be free. Where it is the e-mail address, the `sub` becomes the user name.
     pub(super) fn create(&self, mut user: User, now: SystemTime) -> Result<Account, AwsError> {
         let mut users = self.lock();
         if users.accounts.iter().any(|account| account.is_called(&user.username)) {

@@ -10,11 +10,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{account::Account, discovery::Location, groups::roles};
+use super::{account::Account, discovery::Location, groups::Groups};
 use crate::sandbox::{
     answer::AwsError,
     people::AppClient,
-    pool_rules::PoolRules,
     tokens::{self, epoch},
 };
 
@@ -23,7 +22,7 @@ pub(super) const ADMIN_SCOPE: &str = "aws.cognito.signin.user.admin";
 
 pub(super) struct Grants {
     location: Location,
-    rules: Arc<PoolRules>,
+    groups: Arc<Groups>,
     token_lifetime: Duration,
     refresh_lifetime: Duration,
     refresh_tokens: Mutex<HashMap<String, Grant>>,
@@ -56,11 +55,11 @@ enum State {
 impl Grants {
     pub(super) fn new(
         location: Location,
-        rules: Arc<PoolRules>,
+        groups: Arc<Groups>,
         token_lifetime: Duration,
         refresh_lifetime: Duration,
     ) -> Self {
-        Self { location, rules, token_lifetime, refresh_lifetime, refresh_tokens: Mutex::default() }
+        Self { location, groups, token_lifetime, refresh_lifetime, refresh_tokens: Mutex::default() }
     }
 
     /// A sign-in that begins now, of which nothing has been issued yet.
@@ -211,7 +210,7 @@ impl Grants {
             let is_flag = name == "email_verified" || name == "phone_number_verified";
             claims[name] = if is_flag { (value == "true").into() } else { value.into() };
         }
-        let (roles, preferred) = roles(account, &self.rules.groups);
+        let (roles, preferred) = self.groups.roles(account);
         if !roles.is_empty() {
             claims["cognito:roles"] = roles.into();
         }

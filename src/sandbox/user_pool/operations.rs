@@ -16,6 +16,7 @@ impl UserPool {
             .or_else(|| self.user_operation(operation, body))
             .or_else(|| self.factor_operation(operation, body))
             .or_else(|| self.administrator_operation(operation, body))
+            .or_else(|| self.group_operation(operation, body))
             .unwrap_or_else(|| Err(json_protocol::unknown_operation()))
     }
 
@@ -113,7 +114,6 @@ impl UserPool {
     }
 
     fn administrator_operation(&self, operation: &str, body: &[u8]) -> Option<Result<Value, AwsError>> {
-        let group = ["UserPoolId", "Username", "GroupName"];
         Some(match operation {
             "AdminInitiateAuth" => {
                 let required = ["UserPoolId", "ClientId", "AuthFlow"];
@@ -143,6 +143,15 @@ impl UserPool {
             "AdminDisableUser" => run(body, &POOL_USER, |request| self.set_enabled(request, false)),
             "AdminEnableUser" => run(body, &POOL_USER, |request| self.set_enabled(request, true)),
             "AdminDeleteUser" => run(body, &POOL_USER, |request| self.admin_delete_user(request)),
+            "ListUsers" => run(body, &["UserPoolId"], |request| self.list_users(request)),
+            _ => return None,
+        })
+    }
+
+    fn group_operation(&self, operation: &str, body: &[u8]) -> Option<Result<Value, AwsError>> {
+        let group = ["UserPoolId", "Username", "GroupName"];
+        Some(match operation {
+            "CreateGroup" => run(body, &["UserPoolId", "GroupName"], |request| self.create_group(request)),
             "AdminAddUserToGroup" => run(body, &group, |request| self.admin_add_user_to_group(request)),
             "AdminRemoveUserFromGroup" => {
                 run(body, &group, |request| self.admin_remove_user_from_group(request))
@@ -150,7 +159,6 @@ impl UserPool {
             "AdminListGroupsForUser" => {
                 run(body, &POOL_USER, |request| self.admin_list_groups_for_user(request))
             }
-            "ListUsers" => run(body, &["UserPoolId"], |request| self.list_users(request)),
             _ => return None,
         })
     }

@@ -49,7 +49,7 @@ pub(super) struct VerifyUserAttribute {
 }
 
 impl UserPool {
-    /// The user whose access token this is, if it is good for operations on the user's own account.
+    /// The user that an access token was issued to, if it allows operations on the user's own account.
     pub(super) fn authorized(&self, access_token: &str) -> Result<Account, AwsError> {
         let now = self.clock.now();
         let claims = self.grants.access(access_token, now)?;

@@ -212,7 +212,7 @@ impl UserPool {
 }
 
 impl Account {
-    /// Replaces the authenticator by one whose code of the time step `spent` was right.
+    /// Replaces the authenticator by one that has given the code of the time step `spent`.
     fn use_authenticator(&mut self, verified: SecretString, spent: u64) {
         for mfa in &mut self.user.mfa {
             if let Mfa::Authenticator { secret } = mfa {

@@ -164,7 +164,7 @@ impl UserPool {
         AwsError::new("UserNotFoundException", "Username/client id combination not found.")
     }
 
-    /// What a request for a code gets when nobody has that name: the answer that a user would get.
+    /// The answer to a request for a code when no user has that name: the same as for a user.
     pub(super) fn pretended_delivery(&self, username: &str) -> Result<Value, AwsError> {
         if !self.rules.hide_unknown_users {
             return Err(self.unknown_user(expired_code()));

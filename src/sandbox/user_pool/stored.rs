@@ -90,6 +90,9 @@ impl UserPool {
 
     /// Takes the stored users. Those that the settings name and that are not stored stay.
     pub(in crate::sandbox) fn restore(&self, stored: Stored) {
+        for user in &stored.users {
+            self.groups.add_missing(&user.groups, user.created);
+        }
         let accounts = stored.users.into_iter().map(StoredUser::account).collect();
         self.directory.restore(accounts, stored.generations);
         self.grants.restore(stored.refresh_tokens);

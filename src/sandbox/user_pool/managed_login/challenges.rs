@@ -27,44 +27,34 @@ impl UserPool {
         authorization: &Authorization<'_>,
         username: &str,
         challenge: &Value,
-        problem: &str,
     ) -> Response<Body> {
-        let name = challenge["ChallengeName"].as_str().unwrap_or_default();
-        let mut session = challenge["Session"].as_str().unwrap_or_default().to_owned();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (name, mut session) = (text(&challenge["ChallengeName"]), text(&challenge["Session"]));
         let parameters = &challenge["ChallengeParameters"];
-        let mut notice = String::new();
-        let mut fields = Vec::new();
-        match name {
+        let (notice, fields) = match name.as_str() {
             "NEW_PASSWORD_REQUIRED" => {
-                fields.push(Field::new_password());
-                fields.extend(listed(&parameters["requiredAttributes"]).iter().map(|attribute| {
-                    let label = attribute.trim_start_matches(ATTRIBUTE).replace('_', " ");
-                    Field::new(attribute, &label, Kind::Text { autocomplete: "on" })
-                }));
+                let required = listed(&parameters["requiredAttributes"]);
+                let attributes = required.iter().map(|name| attribute_field(name, ""));
+                (String::new(), std::iter::once(Field::new_password()).chain(attributes).collect())
             }
             "SELECT_MFA_TYPE" => {
                 let choice = Kind::Choice(listed(&parameters["MFAS_CAN_CHOOSE"]));
-                fields.push(Field::new("code", "Second factor", choice));
+                (String::new(), vec![Field::new("code", "Second factor", choice)])
             }
-            "MFA_SETUP" => {
-                let secret = match self.begin_setup(&session) {
-                    Ok((secret, next)) => {
-                        session = next;
-                        secret
-                    }
-                    Err(error) => return authorization.login_page("", &error.message).response(),
-                };
-                notice = format!("Add this secret to your authenticator app: {secret}");
-                fields.extend([Field::code(), Field::hidden("secret", &secret)]);
-            }
-            _ => {
-                if let Some(address) = parameters["CODE_DELIVERY_DESTINATION"].as_str() {
-                    notice = format!("A code was sent to {address}.");
+            "MFA_SETUP" => match self.begin_setup(&session) {
+                Ok((secret, next)) => {
+                    session = next;
+                    (setup_notice(&secret), vec![Field::code(), Field::hidden("secret", &secret)])
                 }
-                fields.push(Field::code());
+                Err(error) => return authorization.login_page("", &error.message).response(),
+            },
+            _ => {
+                let address = parameters["CODE_DELIVERY_DESTINATION"].as_str();
+                let notice = address.map(|address| format!("A code was sent to {address}."));
+                (notice.unwrap_or_default(), vec![Field::code()])
             }
-        }
-        authorization.challenge_form(name, username, &session, fields, (&notice, problem)).response()
+        };
+        authorization.challenge_form(&name, username, &session, fields, (&notice, "")).response()
     }
 
     fn begin_setup(&self, session: &str) -> Result<(String, String), AwsError> {
@@ -131,24 +121,18 @@ impl Authorization<'_> {
     fn repeated_challenge(&self, request: &PageRequest<'_>, problem: &str) -> Page {
         let name = request.field("challenge");
         let mut fields = Vec::new();
-        match name {
-            "NEW_PASSWORD_REQUIRED" => {
-                fields.push(Field::new_password());
-                let sent = request.form.clone().into_vec();
-                fields.extend(sent.iter().filter(|(name, _)| name.starts_with(ATTRIBUTE)).map(
-                    |(name, value)| {
-                        let label = name.trim_start_matches(ATTRIBUTE).replace('_', " ");
-                        let field = Field::new(name, &label, Kind::Text { autocomplete: "on" });
-                        Field { value: value.clone(), ..field }
-                    },
-                ));
-            }
-            _ => fields.push(Field::code()),
+        if name == "NEW_PASSWORD_REQUIRED" {
+            let sent = request.form.clone().into_vec();
+            let attributes = sent.iter().filter(|(name, _)| name.starts_with(ATTRIBUTE));
+            fields.push(Field::new_password());
+            fields.extend(attributes.map(|(name, value)| attribute_field(name, value)));
+        } else {
+            fields.push(Field::code());
         }
         let mut notice = String::new();
         if name == "MFA_SETUP" {
             let secret = request.field("secret");
-            notice = format!("Add this secret to your authenticator app: {secret}");
+            notice = setup_notice(secret);
             fields.push(Field::hidden("secret", secret));
         }
         let (username, session) = (request.field("username"), request.field("session"));
@@ -180,6 +164,15 @@ impl Authorization<'_> {
             links: vec![(self.path("login"), "Start again")],
         }
     }
+}
+
+fn attribute_field(name: &str, value: &str) -> Field {
+    let label = name.trim_start_matches(ATTRIBUTE).replace('_', " ");
+    Field { value: value.to_owned(), ..Field::new(name, &label, Kind::Text { autocomplete: "on" }) }
+}
+
+fn setup_notice(secret: &str) -> String {
+    format!("Add this secret to your authenticator app: {secret}")
 }
 
 /// A list that a challenge parameter carries as JSON text.

@@ -57,7 +57,7 @@ impl UserPool {
         step: &Value,
     ) -> Response<Body> {
         if step["ChallengeName"].is_string() {
-            return self.challenge_page(authorization, username, step, "");
+            return self.challenge_page(authorization, username, step);
         }
         match self.directory.account(username) {
             Some(account) => self.approve(authorization, &account),
