@@ -106,6 +106,8 @@ pub enum Command {
     },
     /// Prints a completion script.
     Completions(Shell),
+    /// Writes the manual pages to a folder.
+    Man(PathBuf),
 }
 
 /// What `check` shows, and what it does besides.
@@ -226,6 +228,7 @@ where
             settings: settings(matches),
         },
         "completions" => Command::Completions(*matches.get_one("shell").expect("clap requires it")),
+        "man" => Command::Man(matches.get_one::<PathBuf>("folder").expect("clap requires it").clone()),
         other => unreachable!("clap knows no command {other}"),
     })
 }
@@ -285,6 +288,7 @@ mod tests {
             "credentials --amplify-outputs x.json",
             "exec --listen localhost:0 -- npm test",
             "completions bash",
+            "man manual",
         ] {
             assert!(parse(words(line)).is_ok(), "{line}");
         }

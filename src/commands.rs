@@ -13,6 +13,7 @@ mod inspect;
 mod local_http;
 mod login;
 mod logout;
+mod man;
 mod port_holder;
 mod readiness;
 mod reload;
@@ -78,6 +79,7 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
             clap_complete::generate(shell, &mut cli::tree(), "countersign", &mut script);
             print(&script).map(|()| ExitCode::SUCCESS)
         }
+        Command::Man(folder) => man::run(folder).await,
         Command::Login { browser, settings } => login::run(&settings, &environment, browser).await,
         Command::Logout(arguments) => logout::run(&arguments, &environment).await,
         Command::Whoami { json, settings } => whoami::run(&settings, &environment, json).await,

@@ -40,6 +40,7 @@ pub fn tree() -> Command {
         with_settings(inspect(), Use::Healthcheck),
         with_settings(wait(), Use::Healthcheck),
         completions(),
+        man(),
     ];
     Command::new("countersign")
         .version(env!("CARGO_PKG_VERSION"))
@@ -237,6 +238,16 @@ fn check() -> Command {
 fn completions() -> Command {
     let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell));
     command("completions", "Print a completion script for a shell").arg(shell)
+}
+
+fn man() -> Command {
+    let folder = Arg::new("folder")
+        .value_name("DIR")
+        .required(true)
+        .value_parser(value_parser!(PathBuf))
+        .value_hint(ValueHint::DirPath)
+        .help("Folder for the pages; it is made if it does not exist");
+    command("man", "Write the manual pages, one for each command").arg(folder)
 }
 
 fn json() -> Arg {
