@@ -72,6 +72,14 @@ rehearsal *tests:
 storage *cells:
     tests/storage/run {{ cells }}
 
+# The npm packages and the Vite plugin, installed from a registry on this machine, in headless Chromium
+npm *files:
+    tests/npm/run {{ files }}
+
+# The program, optimised by a profile of its own load, at target/pgo/countersign; needs Rust's llvm-tools
+pgo *flags:
+    deploy/build-profiled {{ flags }}
+
 # CPU, latency, throughput and memory against nginx and HAProxy; as root it installs what is missing
 bench *flags:
     bench/run {{ flags }}

@@ -37,6 +37,7 @@ async fn alone_it_prints_help() {
         "inspect",
         "wait",
         "completions",
+        "man",
     ] {
         assert!(help.contains(&format!("\n  {name} ")), "{name}: {help}");
     }
@@ -180,6 +181,28 @@ async fn completions_are_printed_for_a_shell() {
             assert!(ended.stdout.contains(word), "{shell}: {word}");
         }
     }
+}
+
+#[tokio::test]
+async fn manual_pages_are_written_one_for_each_command() {
+    let folder = folder();
+    let pages = folder.path().join("manual");
+    let ended = run(command(&["man", pages.to_str().expect("a path")])).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for (page, words) in [
+        ("countersign.1", "countersign\\-serve(1)"),
+        ("countersign-serve.1", "COUNTERSIGN_UPSTREAM"),
+        ("countersign-man.1", "manual pages"),
+    ] {
+        let text = std::fs::read_to_string(pages.join(page)).expect("a page");
+        assert!(text.contains(".TH"), "{page}: {text}");
+        assert!(text.contains(words), "{page}: {text}");
+    }
+    let taken = folder.path().join("taken");
+    std::fs::write(&taken, "").expect("a file");
+    let ended = run(command(&["man", taken.to_str().expect("a path")])).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("cannot write the manual pages to") && ended.stderr.contains("/taken"));
 }
 
 #[tokio::test]

@@ -9,6 +9,11 @@ export interface CountersignOptions {
   sandbox?: boolean;
   /** The configuration file. Default: `countersign.toml` in Vite's root, else `amplify_outputs.json` there. */
   config?: string;
+  /**
+   * What the inspector keeps of requests, without secrets. Default: `heads`, and `bodies` with the sandbox. Its URL
+   * stands in Vite's banner.
+   */
+  inspect?: 'off' | 'heads' | 'bodies';
   /** Further flags, for example `['--user', 'ada']`. */
   args?: string[];
   /** How long the start may take, in milliseconds. Default: 30000. */

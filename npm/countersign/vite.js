@@ -11,6 +11,7 @@ let hasBanner = false;
 /** See vite.d.ts. */
 export default function countersign(options = {}) {
   const { path = '/api', stripPath = true, sandbox = false, args = [], startTimeout = 30_000 } = options;
+  const inspect = options.inspect ?? (sandbox ? 'bodies' : 'heads');
   if (typeof path !== 'string' || !/^\/[^\s?#]*[^/\s?#]$/.test(path)) {
     throw new Error(`countersign: path is ${JSON.stringify(path)}; write a path such as "/api"`);
   }
@@ -30,8 +31,9 @@ export default function countersign(options = {}) {
   }
 
   function announce() {
-    const name = sandbox ? 'Sandbox: ' : 'API:     ';
+    const name = sandbox ? 'Sandbox:   ' : 'API:       ';
     logger.info(`  ➜  ${name}${path} → ${service.url}`);
+    if (service.inspector) logger.info(`  ➜  Inspector: ${service.inspector}`);
   }
 
   return {
@@ -44,7 +46,7 @@ export default function countersign(options = {}) {
       service = await start({
         program: programPath(),
         command,
-        args: [...(sandbox ? [] : configuration(root, options.config)), ...args],
+        args: ['--inspect', inspect, ...(sandbox ? ports(args) : configuration(root, options.config)), ...args],
         cwd: root,
         onLine: show,
         timeout: startTimeout,
@@ -78,6 +80,11 @@ export default function countersign(options = {}) {
       await service?.stop();
     },
   };
+}
+
+/** The ports of the sandbox's services: free ones, so that two apps can run at a time, unless `args` names them. */
+function ports(args) {
+  return args.some((word) => word.startsWith('--port-base')) ? [] : ['--port-base', '0'];
 }
 
 /** The flags that name the configuration. */

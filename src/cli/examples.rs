@@ -84,6 +84,10 @@ pub(super) fn of(command: &str) -> Option<String> {
             ),
             ("countersign completions fish > ~/.config/fish/completions/countersign.fish", "for fish"),
         ],
+        "man" => &[(
+            "countersign man ~/.local/share/man/man1",
+            "for the man command, which then knows countersign-serve",
+        )],
         _ => return None,
     };
     let lines = examples.iter().map(|(line, about)| format!("  {line}\n      {about}\n"));

@@ -13,7 +13,7 @@ let registry;
 before(async () => (registry = await Registry.start()));
 after(() => registry.stop());
 
-const SANDBOX = ['sandbox', '--listen', 'localhost:0', '--admin-listen', 'localhost:0'];
+const SANDBOX = ['sandbox', '--listen', 'localhost:0', '--admin-listen', 'localhost:0', '--port-base', '0'];
 
 /** Sends the request that the sandbox's screen shows, and returns who signed it. */
 async function signedCall(running) {

@@ -76,6 +76,7 @@ for (const vite of VITES) {
     let running = start(folder);
     const [, pageUrl] = await running.saw(/Local: +(http:\S+)/);
     const [, proxy] = await running.saw(/\/api → (http:\S+)/);
+    const [, inspector] = await running.saw(/Inspector: (http:\S+)/);
     const page = await browser.newPage();
     const dataset = () => page.evaluate(() => ({ ...document.body.dataset }));
 
@@ -98,6 +99,13 @@ for (const vite of VITES) {
       const text = await overlay.evaluate((element) => element.shadowRoot.textContent);
       assert.match(text, /a policy denies execute-api:Invoke/);
       await running.saw(/\[countersign\].*gateway refused the request/);
+    });
+
+    await context.test('the inspector in the banner shows the refusal', async () => {
+      const inspection = await browser.newPage();
+      await inspection.goto(inspector);
+      await inspection.waitForFunction(() => document.body.textContent.includes('/denied'), { timeout: MAX_WAIT });
+      await inspection.close();
     });
 
     await context.test('a changed module is replaced on the page', async () => {

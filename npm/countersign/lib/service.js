@@ -1,6 +1,7 @@
 // One running proxy or sandbox: started on free ports, read by its log, ended with the process that started it.
 
 import { spawn } from 'node:child_process';
+import { request } from 'node:http';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -12,7 +13,7 @@ const MAX_KEPT_LINES = 20;
 /**
  * Starts the program and waits until it is ready.
  *
- * `command` is `serve` or `sandbox`. `onLine` gets each line of the log, parsed. Resolves to `{ url, admin, stop }`.
+ * `command` is `serve` or `sandbox`. `onLine` gets each line of the log, parsed. Resolves to `{ url, inspector, stop }`; `inspector` is absent while it is off.
  * Rejects with what the program said when it ends before it is ready, or is not ready after `timeout` milliseconds.
  */
 export async function start({ program, command, args, cwd, onLine, timeout }) {
@@ -50,15 +51,38 @@ export async function start({ program, command, args, cwd, onLine, timeout }) {
       const line = parse(text);
       lines.push(line.detail ?? line.message);
       if (lines.length > MAX_KEPT_LINES) lines.shift();
-      if (line.message === 'ready' && line.url) resolve({ url: line.url, admin: line.admin, stop });
+      if (line.message === 'ready' && line.url) resolve(line);
       onLine(line);
     });
   });
   try {
-    return await ready;
+    const service = await ready;
+    return { url: service.url, inspector: await inspector(service.admin), stop };
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * The URL of the inspector, with its token; undefined if it is off.
+ *
+ * Not by fetch, which marks its requests as a browser's: the token is for programs of this user, and for no page.
+ */
+function inspector(admin) {
+  if (!admin) return undefined;
+  return new Promise((resolve) => {
+    const asked = request(`${admin}/inspect/token`, { method: 'POST', timeout: 5_000 }, (response) => {
+      let text = '';
+      response.on('data', (piece) => (text += piece));
+      response.on('end', () => {
+        const token = response.statusCode === 200 ? parse(text).token : undefined;
+        resolve(token && `${admin}/inspect#${token}`);
+      });
+    });
+    asked.on('timeout', () => asked.destroy());
+    asked.on('error', () => resolve(undefined));
+    asked.end();
+  });
 }
 
 function said(lines) {
