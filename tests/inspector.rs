@@ -606,7 +606,7 @@ async fn the_command_prints_the_page_and_follows_until_the_proxy_ends() {
     let serve = Program::start(serve);
     let (url, admin) = (serve.logged("ready", "url").await, serve.logged("ready", "admin").await);
     let shown = serve.logged("ready", "inspector").await;
-    assert_eq!(shown, format!("{admin}/inspect (open it with `countersign inspect`)"));
+    assert_eq!(shown, format!("{admin}/inspect"));
     let address = admin.trim_start_matches("http://").to_owned();
     let inspect =
         |flags: &[&str]| program::command(&[&["inspect", "--admin-listen", &address], flags].concat());
