@@ -55,7 +55,8 @@ impl Cors {
         }
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         let exposed = if self.0 == Service::Api { EXPOSED_BY_API } else { EXPOSED_BY_COGNITO };
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
+        // Beside those that a backend exposes.
+        headers.append(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
     }
 }
 

@@ -22,7 +22,7 @@ const api = recorder({
 const [, apiPort] = await listen(api.handler);
 const [, evilPort] = await listen((_, response) => response.setHeader("content-type", "text/html").end("<!doctype html><title>evil</title><body>"));
 
-const ports = ["--listen", "localhost:0", "--admin-listen", "localhost:0"];
+const ports = ["--listen", "localhost:0", "--admin-listen", "localhost:0", "--port-base", "0"];
 const sandbox = start(process.env.COUNTERSIGN, ["sandbox", ...ports, "--backend", `http://127.0.0.1:${apiPort}`]);
 const [, proxy] = await sandbox.saw(/Proxy\s+(http:\/\/localhost:\d+)/);
 const [, url, token] = await sandbox.saw(/(http:\/\/localhost:\d+\/inspect)#(\S+)/);
