@@ -97,7 +97,7 @@ for (const vite of VITES) {
       await page.evaluate(() => window.show('/api/denied'));
       const overlay = await page.waitForSelector('vite-error-overlay', { timeout: MAX_WAIT });
       const text = await overlay.evaluate((element) => element.shadowRoot.textContent);
-      assert.match(text, /a policy denies execute-api:Invoke/);
+      assert.match(text, /the role sandbox-authenticated is not allowed execute-api:Invoke/);
       await running.saw(/\[countersign\].*gateway refused the request/);
     });
 
