@@ -46,7 +46,7 @@ fetch() {
     if command -v curl >/dev/null; then
         curl --fail --silent --show-error --location --connect-timeout 20 --retry 2 --output "$2" "$1"
     elif command -v wget >/dev/null; then
-        wget -q -T 20 -t 3 -O "$2" "$1"
+        wget -q -T 20 -O "$2" "$1"
     else
         fail "curl or wget is needed"
     fi || fail "cannot fetch $1"
@@ -91,15 +91,18 @@ main() {
 
     fetch "$download_url/$name.tar.gz" "$scratch/archive"
     found=$(checksum_of_file "$scratch/archive")
+    # It has said why already.
+    [ -n "$found" ] || exit 1
     if [ "$found" != "$wanted" ]; then
         fail "$download_url/$name.tar.gz has the SHA-256 $found, expected $wanted; nothing was installed"
     fi
     tar -xzf "$scratch/archive" -C "$scratch"
-    "$scratch/$name/countersign" --version >/dev/null || fail "the program does not run on this system; nothing was installed"
 
     mkdir -p "$folder"
     cp "$scratch/$name/countersign" "$folder/.countersign.$$"
     chmod 755 "$folder/.countersign.$$"
+    # Tried where it will be: temporary folders may be mounted without the right to run programs.
+    "$folder/.countersign.$$" --version >/dev/null || fail "the program does not run on this system; nothing was installed"
     # A rename, so that a program that runs at this moment goes on.
     mv -f "$folder/.countersign.$$" "$folder/countersign"
     echo "installed countersign $version: $folder/countersign"
