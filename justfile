@@ -83,8 +83,7 @@ packages out="target/packages": release
     machine=$(rustc -vV | sed -n 's/^host: //p')
     dist/package {{ out }} "$machine=${CARGO_TARGET_DIR:-target}/release/countersign"
 
-# A release as far as this machine can make one, without publishing: packages, npm packages, checksums, notes, and
-# their tests; needs python3 and npm
+# A release for machines of this kind, made and tested without publishing anything; needs python3 and npm
 release-dry-run: (packages "target/release-dry-run")
     dist/npm target/release-dry-run
     dist/manifests target/release-dry-run

@@ -62,7 +62,8 @@ def run(program, *arguments):
 
 def documents():
     """The documents and the files that they lead to, at the places where their links look for them."""
-    patterns = ["*.md", "LICENSE", "docs/*.md", "docs/picture/*.svg", "docs/picture/*.png", "config/*.toml", "bench/README.md"]
+    patterns = ["*.md", "LICENSE", "docs/*.md", "docs/picture/*.svg", "docs/picture/*.png"]
+    patterns += ["config/*.toml", "bench/README.md"]
     patterns += [f"deploy/*.{kind}" for kind in ("md", "yaml", "json", "service", "socket")]
     paths = sorted({path for pattern in patterns for path in ROOT.glob(pattern)})
     return {path.relative_to(ROOT).as_posix(): File(path.read_bytes()) for path in paths}

@@ -1,5 +1,7 @@
-"""The package for Debian and Ubuntu: program, manual pages, completions, and the systemd unit of a user's own manager."""
+"""The package for Debian and Ubuntu: program, manual pages, completions, and the unit for a user's systemd."""
 
+import datetime
+import email.utils
 import os
 import re
 import subprocess
@@ -10,7 +12,7 @@ from pathlib import Path
 import binary
 import licences
 from contents import pages
-from project import ROOT, Failure, commit_time, manifest, output, version
+from project import ROOT, Failure, commit_time, manifest, version
 from reproducible import File, compress, parents, write
 
 DOCUMENTS = "usr/share/doc/countersign"
@@ -49,8 +51,9 @@ def files(target, program, writer):
     packed[f"{DOCUMENTS}/THIRD-PARTY-LICENSES.txt.gz"] = File(compress(licences.document(target.name).encode()))
     if not dynamic(program):
         # Linked statically on purpose: one package for all releases of Debian and Ubuntu.
-        override = b"countersign: statically-linked-binary [usr/bin/countersign]\n"
-        packed["usr/share/lintian/overrides/countersign"] = File(override)
+        tags = ("statically-linked-binary", "shared-library-lacks-prerequisites")
+        overrides = "".join(f"countersign: {tag} [usr/bin/countersign]\n" for tag in tags)
+        packed["usr/share/lintian/overrides/countersign"] = File(overrides.encode())
     return packed
 
 
@@ -88,7 +91,7 @@ Comment: The program contains the crates that THIRD-PARTY-LICENSES.txt.gz lists,
 
 
 def changelog():
-    when = output("date", "-u", "-R", "-d", f"@{commit_time()}").strip()
+    when = email.utils.format_datetime(datetime.datetime.fromtimestamp(commit_time(), datetime.timezone.utc))
     return f"""\
 countersign ({version()}) unstable; urgency=medium
 

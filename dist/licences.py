@@ -62,7 +62,9 @@ def heading(target_name):
 def listed(without):
     if not without:
         return
-    yield f"{RULE}\nThe packages of these crates contain no text of their licence. The texts of the licences stand\nbelow, with other crates.\n"
+    yield RULE
+    yield "The packages of these crates contain no text of their licence. The texts of the licences stand"
+    yield "below, with other crates.\n"
     for package in without:
         authors = ", ".join(package["authors"]) or "authors not named"
         yield f"  {label(package)}: {expression(package)}; {authors}; {package['repository'] or 'no repository'}"

@@ -44,7 +44,9 @@ checksum_of_target() {
 
 fetch() {
     if command -v curl >/dev/null; then
-        curl --fail --silent --show-error --location --connect-timeout 20 --retry 2 --output "$2" "$1"
+        # A transfer without a byte for 30 seconds has failed.
+        curl --fail --silent --show-error --location --connect-timeout 20 --speed-limit 1 --speed-time 30 --retry 2 \
+            --output "$2" "$1"
     elif command -v wget >/dev/null; then
         wget -q -T 20 -O "$2" "$1"
     else

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import struct
 import unittest
 
 import support
@@ -18,6 +20,62 @@ const found = lint(readFileSync(process.argv[2], 'utf8'), 'release.yml').filter(
   kind !== 'runner-label' && !message.startsWith('unknown permission scope "attestations"'));
 console.log(JSON.stringify(found));
 """
+
+
+def program(target):
+    """The smallest file that is a program for the target by its head."""
+    machine = target.name.split("-")[0]
+    if "apple" in target.name:
+        return b"\xcf\xfa\xed\xfe" + struct.pack("<I", {"x86_64": 0x01000007, "aarch64": 0x0100000C}[machine])
+    if target.windows:
+        return b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", 0x40) + b"PE\0\0" + struct.pack("<H", 0x8664)
+    head = b"\x7fELF\x02\x01".ljust(16, b"\0")
+    number = {"x86_64": 62, "aarch64": 183}[machine]
+    return head + struct.pack("<HHIQQQIHHHHHH", 2, number, 1, 0, 64, 0, 0, 64, 56, 0, 0, 0, 0)
+
+
+class Release(unittest.TestCase):
+    """From five programs to all files of a release. The programs are heads only; this machine's writes the pages."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = support.scratch() / "release"
+        cls.targets = [target for target in TARGETS.values() if target.released]
+        words = []
+        for target in cls.targets:
+            path = support.scratch() / f"program-of-{target.name}"
+            path.write_bytes(program(target))
+            words.append(f"{target.name}={path}")
+        dist("package", "--writer", support.PROGRAM, cls.folder, *words)
+
+    def test_archives_hold_the_program_of_their_target(self):
+        for target in self.targets:
+            folder = support.scratch() / f"unpacked-{target.name}"
+            shutil.unpack_archive(self.folder / target.archive, folder)
+            self.assertEqual((folder / target.stem / target.program).read_bytes(), program(target))
+
+    def test_each_target_has_a_bill_a_wheel_and_on_linux_a_debian_package(self):
+        made = {path.name for path in self.folder.iterdir()}
+        wanted = {f"{target.stem}.cdx.json" for target in self.targets}
+        wanted |= {f"countersign-{version()}-py3-none-{target.wheel}.whl" for target in self.targets}
+        if shutil.which("dpkg-deb"):
+            wanted |= {f"countersign_{version()}_{target.debian}.deb" for target in self.targets if target.debian}
+        self.assertEqual(wanted - made, set())
+
+    def test_debian_packages_of_static_programs_need_no_library(self):
+        needed("dpkg-deb")
+        for package in self.folder.glob("*.deb"):
+            self.assertEqual(run("dpkg-deb", "--field", package, "Depends").stdout.strip(), "")
+
+    def test_manifests_and_npm_packages_are_complete(self):
+        needed("npm")
+        dist("npm", self.folder)
+        dist("manifests", "--all", self.folder)
+        listed = (self.folder / "SHA256SUMS").read_text()
+        for target in self.targets:
+            self.assertIn(f"  countersign-{target.npm}-{version()}.tgz\n", listed)
+        for name in ("install.sh", "countersign.rb", "countersign.json"):
+            self.assertTrue((self.folder / name).exists(), name)
 
 
 class Notes(unittest.TestCase):
