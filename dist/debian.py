@@ -59,7 +59,7 @@ def files(target, program, writer):
 
 def service():
     """The unit of deploy/, with the path of the packaged program and the commands that enable it."""
-    text = (ROOT / "deploy/countersign.service").read_text()
+    text = (ROOT / "deploy/countersign.service").read_text(encoding="utf-8")
     unit = text[text.index("[Unit]") :]
     unit, replaced = re.subn(r"^ExecStart=\S+", "ExecStart=/usr/bin/countersign", unit, flags=re.MULTILINE)
     if replaced != 1:
@@ -162,6 +162,6 @@ def build(root, made):
     """xz with one thread: with several, the result depends on the number of processors."""
     command = ["dpkg-deb", "--root-owner-group", "-Zxz", "--threads-max=1", "--build", str(root), str(made)]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(commit_time())}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, check=False)
     if done.returncode != 0:
         raise Failure(f"dpkg-deb failed:\n{done.stderr.strip()}")

@@ -71,7 +71,7 @@ def target(name):
 
 @functools.cache
 def manifest():
-    return tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]
+    return tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["package"]
 
 
 def version():
@@ -81,14 +81,20 @@ def version():
 @functools.cache
 def commit_time():
     """Seconds since 1970: the time of all files in all packages. SOURCE_DATE_EPOCH wins over the commit's time."""
-    if "SOURCE_DATE_EPOCH" in os.environ:
-        return int(os.environ["SOURCE_DATE_EPOCH"])
-    return int(output("git", "-C", str(ROOT), "log", "-1", "--format=%ct"))
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    if given is not None:
+        if not given.isdecimal():
+            raise Failure(f"SOURCE_DATE_EPOCH is {given!r}; it takes seconds since 1970")
+        return int(given)
+    try:
+        return int(output("git", "log", "-1", "--format=%ct"))
+    except Failure as failure:
+        raise Failure(f"{failure}\nwithout a git checkout, set SOURCE_DATE_EPOCH to seconds since 1970") from failure
 
 
 def output(*command, cwd=ROOT):
     try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", check=False)
     except OSError as error:
         raise Failure(f"cannot run {command[0]}: {error}") from error
     if done.returncode != 0:

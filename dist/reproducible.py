@@ -7,7 +7,7 @@ import tarfile
 import time
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from project import commit_time
 
@@ -23,7 +23,7 @@ class File:
 
 def parents(names):
     """All folders above the names, without the root."""
-    return {str(parent) for name in names for parent in Path(name).parents if str(parent) != "."}
+    return {str(parent) for name in names for parent in PurePosixPath(name).parents if str(parent) != "."}
 
 
 def compress(content):

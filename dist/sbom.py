@@ -13,7 +13,7 @@ from project import ROOT, commit_time, crates, manifest, version
 @functools.cache
 def checksums():
     """SHA-256 of each crate's package, by name and version, from Cargo.lock."""
-    locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
+    locked = tomllib.loads((ROOT / "Cargo.lock").read_text(encoding="utf-8"))["package"]
     return {(each["name"], each["version"]): each.get("checksum") for each in locked}
 
 

@@ -34,7 +34,7 @@ Description-Content-Type: text/markdown
 
 def readme():
     """The README, whose relative links lead nowhere on an index: they are made absolute."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     base = f"{manifest()['repository']}/blob/v{version()}/"
     parts = text.split("](")
     absolute = [part if part.startswith(("http", "#")) else base + part for part in parts[1:]]

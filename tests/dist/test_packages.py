@@ -43,9 +43,9 @@ class Archive(unittest.TestCase):
         programs = [entry.name for entry in entries if entry.isfile() and entry.mode & 0o111]
         self.assertEqual(programs, [f"{target().stem}/{target().program}"])
 
-    def test_two_runs_are_identical_whatever_the_place_the_zone_and_the_umask(self):
+    def test_two_runs_are_identical_whatever_the_place_the_zone_the_locale_and_the_umask(self):
         out = support.scratch() / "elsewhere" / "again"
-        environment = {**os.environ, "TZ": "Asia/Tokyo", "LC_ALL": "C"}
+        environment = {**os.environ, "TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
         previous = os.umask(0o077)
         try:
             dist("package", out, f"{target().name}={PROGRAM}", cwd="/", env=environment)
@@ -87,8 +87,8 @@ class Archive(unittest.TestCase):
 
 
 class Refusals(unittest.TestCase):
-    def refused(self, message, *arguments):
-        done = dist("package", support.scratch() / "refused", *arguments, check=False)
+    def refused(self, message, *arguments, **options):
+        done = dist("package", support.scratch() / "refused", *arguments, check=False, **options)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn(message, done.stderr)
         self.assertFalse((support.scratch() / "refused").exists())
@@ -113,6 +113,10 @@ class Refusals(unittest.TestCase):
 
     def test_other_program_that_writes_no_manual(self):
         self.refused("countersign.1", "--writer", "/bin/true", f"{target().name}={PROGRAM}")
+
+    def test_time_that_is_no_number(self):
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": "yesterday"}
+        self.refused("SOURCE_DATE_EPOCH is 'yesterday'", f"{target().name}={PROGRAM}", env=environment)
 
     def test_unknown_target(self):
         self.refused("is not one of the targets", f"pdp11-unknown-unix={PROGRAM}")
