@@ -76,6 +76,24 @@ storage *cells:
 npm *files:
     tests/npm/run {{ files }}
 
+# Archive, bill of materials, Debian package and wheel of the release build, for machines of this kind; needs python3
+packages out="target/packages": release
+    #!/usr/bin/env bash
+    set -euo pipefail
+    machine=$(rustc -vV | sed -n 's/^host: //p')
+    dist/package {{ out }} "$machine=${CARGO_TARGET_DIR:-target}/release/countersign"
+
+# A release for machines of this kind, made and tested without publishing anything; needs python3 and npm
+release-dry-run: (packages "target/release-dry-run")
+    dist/npm target/release-dry-run
+    dist/manifests target/release-dry-run
+    dist/notes --draft >target/release-dry-run/NOTES.md
+    COUNTERSIGN="${CARGO_TARGET_DIR:-target}/release/countersign" tests/dist/run
+
+# The packages of a release as people install them; takes unittest's names
+dist *tests:
+    tests/dist/run {{ tests }}
+
 # The program, optimised by a profile of its own load, at target/pgo/countersign; needs Rust's llvm-tools
 pgo *flags:
     deploy/build-profiled {{ flags }}
