@@ -26,6 +26,8 @@ const CHECKSUM: &str = "x-amz-checksum-";
 /// What is wrong with a body of signed chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AwsChunkedError {
+    /// The headers say that the body has chunks, and not of which form.
+    NoForm,
     /// `x-amz-decoded-content-length` is absent, repeated or not a number.
     NoLength,
     /// The chunks have another total length than was announced, in bytes.
@@ -54,6 +56,11 @@ pub enum AwsChunkedError {
 impl fmt::Display for AwsChunkedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoForm => f.write_str(
+                "The body is in aws-chunked form (x-amz-decoded-content-length, or one of several \
+                 x-amz-content-sha256), and no single x-amz-content-sha256 says in which. Send one, \
+                 STREAMING-UNSIGNED-PAYLOAD-TRAILER for example.",
+            ),
             Self::NoLength => f.write_str(
                 "The body has signed chunks (x-amz-content-sha256), and the request has no single \
                  x-amz-decoded-content-length with the number of bytes in them.",
@@ -147,6 +154,16 @@ impl SignedChunks {
         }
         Ok((self.last.take(), trailers))
     }
+}
+
+/// Whether the headers say that the body has chunks.
+pub(super) fn is_announced(headers: &HeaderMap) -> bool {
+    headers.contains_key(X_AMZ_DECODED_CONTENT_LENGTH)
+}
+
+/// Whether checksums follow the last chunk.
+pub(super) fn announces_trailers(headers: &HeaderMap) -> bool {
+    headers.contains_key(X_AMZ_TRAILER)
 }
 
 /// The names in `x-amz-trailer`.
