@@ -17,6 +17,9 @@ const POLICIES: [(&str, &str, &str); 7] = [
     ("identity-based policy", "denied", "a policy of the role"),
 ];
 
+/// What services other than API Gateway have, a bucket policy for example.
+const RESOURCE_POLICY: &str = "the policy of the resource";
+
 /// `User: P is not authorized to perform: A on resource: R with an explicit deny in an identity-based policy`
 pub(super) struct Denial<'a> {
     principal: Principal<'a>,
@@ -55,17 +58,17 @@ impl<'a> Denial<'a> {
             return self.anonymous(request).with(details);
         }
         if self.is_explicit {
-            return self.explicit(&what).with(details);
+            return self.explicit(&what, request).with(details);
         }
         if let Some(("session-policy", _)) = self.policy {
             return self.session_policy(&what).with(details);
         }
         let policy = self.allowing();
-        self.missing(&what, policy.as_deref()).with(Details { policy, ..details })
+        self.missing(&what, policy.as_deref(), request).with(Details { policy, ..details })
     }
 
     /// No statement allows it, and none denies it.
-    fn missing(&self, what: &str, statement: Option<&str>) -> Meaning {
+    fn missing(&self, what: &str, statement: Option<&str>, request: &SignedFacts) -> Meaning {
         let statement = statement.map(|text| format!(": {text}")).unwrap_or_default();
         match self.policy {
             None | Some(("denied", _)) => Meaning::new(
@@ -73,10 +76,17 @@ impl<'a> Denial<'a> {
                 format!("{what}: no policy allows it"),
                 format!("add a statement to a policy of {}{statement}", self.principal.called()),
             ),
-            Some((name @ "resource-policy", called)) => Meaning::new(
+            Some((name @ "resource-policy", called)) if request.scope.service == "execute-api" => {
+                Meaning::new(
+                    name,
+                    format!("{what}: {called} does not allow it"),
+                    format!("add a statement to {called} and deploy the API{statement}"),
+                )
+            }
+            Some((name @ "resource-policy", _)) => Meaning::new(
                 name,
-                format!("{what}: {called} does not allow it"),
-                format!("add a statement to {called} and deploy the API{statement}"),
+                format!("{what}: {RESOURCE_POLICY} does not allow it"),
+                format!("add a statement to {RESOURCE_POLICY}{statement}"),
             ),
             Some((name, called)) => Meaning::new(
                 name,
@@ -98,11 +108,17 @@ impl<'a> Denial<'a> {
             .filter(|text| text.len() <= MAX_STATEMENT)
     }
 
-    fn explicit(&self, what: &str) -> Meaning {
-        let place = self.policy.map_or(
-            "the policies of the role, the resource policy of the API, or the policies of the organization",
-            |(_, called)| called,
-        );
+    fn explicit(&self, what: &str, request: &SignedFacts) -> Meaning {
+        let place = match self.policy {
+            Some(("resource-policy", _)) if request.scope.service != "execute-api" => RESOURCE_POLICY,
+            Some((_, called)) => called,
+            None if request.scope.service == "execute-api" => {
+                "the policies of the role, the resource policy of the API, or the policies of the organization"
+            }
+            None => {
+                "the policies of the role, the policy of the resource, or the policies of the organization"
+            }
+        };
         Meaning::new(
             "explicit-deny",
             format!("{what}: a statement with the effect Deny in {place} forbids it"),
