@@ -245,6 +245,36 @@ fn other_services_have_their_own_words() {
 }
 
 #[test]
+fn a_denial_for_another_reason_than_a_missing_statement_says_that_reason() {
+    for (rest, cause) in [
+        (
+            " on resource: \"arn:aws:s3:::b\" because public policies are prevented by the BlockPublicPolicy setting in S3 \
+             Block Public Access.",
+            "the role Auth is not allowed s3:X on arn:aws:s3:::b: public policies are prevented by the BlockPublicPolicy \
+             setting in S3 Block Public Access",
+        ),
+        (
+            " on this resource because the resource does not exist in this Region, no resource-based policies allow \
+             access, or a resource-based policy explicitly denies access",
+            "the role Auth is not allowed s3:X: the resource does not exist in this Region, no resource-based policies \
+             allow access, or a resource-based policy explicitly denies access",
+        ),
+        (
+            " on resource: arn:aws:vpc-lattice:x because no network-based policy allows the s3:X action",
+            "the role Auth is not allowed s3:X on arn:aws:vpc-lattice:x: no network-based policy allows it",
+        ),
+        (
+            " because no identity-based policy allows the s3:X action",
+            "the role Auth is not allowed s3:X: no policy allows it",
+        ),
+    ] {
+        let body = message(&format!("User: {ROLE} is not authorized to perform: s3:X{rest}"));
+        let meaning = of(403, &[REST, typed("AccessDeniedException")], &body, &request()).expect("a meaning");
+        assert_eq!((meaning.name, meaning.cause.as_str(), meaning.details.policy), ("denied", cause, None));
+    }
+}
+
+#[test]
 fn what_cloudfront_says_has_its_own_cure() {
     for (page, cure) in [
         (

@@ -23,6 +23,9 @@ const X_AMZ_TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
 /// How the names of checksum headers begin. S3 has no other trailers.
 const CHECKSUM: &str = "x-amz-checksum-";
 
+/// How much of a trailer's name is repeated to the client and in the log, in bytes.
+const MAX_SHOWN_NAME: usize = 64;
+
 /// What is wrong with a body of signed chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AwsChunkedError {
@@ -173,7 +176,7 @@ fn trailer_names(headers: &HeaderMap) -> Result<Vec<HeaderName>, AwsChunkedError
     let names = names.filter(|name| !name.is_empty()).map(|name| {
         let known = HeaderName::from_bytes(name).ok().filter(|name| name.as_str().starts_with(CHECKSUM));
         known.ok_or_else(|| AwsChunkedError::Trailer {
-            name: String::from_utf8_lossy(name).into_owned(),
+            name: String::from_utf8_lossy(&name[..name.len().min(MAX_SHOWN_NAME)]).into_owned(),
             problem: "is not a checksum of S3 (x-amz-checksum-...)",
         })
     });
