@@ -19,6 +19,7 @@ mod forward_proxy;
 mod header;
 mod open_telemetry;
 pub mod outputs;
+mod payload;
 mod problem;
 mod reader;
 mod routes;

@@ -88,6 +88,15 @@ async fn a_bucket_in_the_host_goes_to_the_front_of_the_path() {
         ("localhost:8181", "/photos/a", Ok("/photos/a")),
         ("s3.localhost:8181", "/photos/a", Ok("/photos/a")),
         ("127.0.0.1", "/photos/a", Ok("/photos/a")),
+        ("photos.localhost", "/a/../b", Ok("/photos/a/../b")),
+        ("photos.localhost", "/a/.../..b", Ok("/photos/a/.../..b")),
+        ("photos.localhost", "/../other/a", Err("\"..\" in the path")),
+        ("photos.localhost", "/%2e%2E", Err("\"..\" in the path")),
+        ("photos.localhost", "/a%2F..%2f../b", Err("\"..\" in the path")),
+        ("photos.localhost", "//./..", Err("\"..\" in the path")),
+        ("localhost", "/photos/../other", Ok("/photos/../other")),
+        ("s3.eu-west-1.localhost", "/photos", Err("addressing_style")),
+        ("photos.s3.eu-west-1.localhost", "/a", Err("addressing_style")),
         ("Photos.localhost", "/a", Err("\"Photos\" is not certain")),
         ("ab.localhost", "/photos/a", Err("addressing_style")),
         ("my_photos.localhost", "/a", Err("forcePathStyle")),
@@ -171,6 +180,30 @@ async fn a_bucket_in_the_host_never_selects_another_route_than_path_style_does()
     assert_target(&running, &s3, ("photos.localhost", "/a"), Ok("/photos/a")).await;
     assert_eq!(send(&running, "DELETE", "other.localhost", "/a").await.status, 404);
     assert_target(&running, &s3, ("other.localhost", "/photos/a"), Err("another route")).await;
+}
+
+#[tokio::test]
+async fn clients_with_a_bucket_in_the_host_read_xml_whatever_the_path_alone_fits() {
+    let routes = vec![
+        route("/photos", "http://127.0.0.1:1", "s3", "s3.eu-west-1.amazonaws.com"),
+        route("/", "http://127.0.0.1:1", "execute-api", ""),
+    ];
+    let running = proxy(routes[..1].to_vec()).await;
+    let answer = send(&running, "GET", "photos.localhost", "/a").await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (502, "application/xml"));
+    let running = proxy(routes).await;
+    for (host, path, status, content_type) in [
+        ("photos.localhost", "/a", 400, "application/xml"),
+        ("other.localhost", "/a", 502, "application/problem+json"),
+        ("localhost", "/photos/a", 502, "application/xml"),
+    ] {
+        let answer = send(&running, "GET", host, path).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("content-type")),
+            (status, content_type),
+            "{host} {path}"
+        );
+    }
 }
 
 #[tokio::test]

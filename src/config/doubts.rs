@@ -85,6 +85,12 @@ impl Reader<'_> {
         }
     }
 
+    /// Warns of hashes of bodies for VPC Lattice, which "does not support payload signing" (its user guide, "SIGv4
+    /// authenticated requests").
+    pub(super) fn warn_of_hashed_payload(&mut self, origin: Origin) {
+        self.warn(Some(origin), "VPC Lattice refuses hashed bodies; write unsigned, or leave it out");
+    }
+
     fn warn(&mut self, origin: Option<Origin>, message: &str) {
         let place = origin.map(|origin| format!("{origin}: ")).unwrap_or_default();
         let warning = format!("{place}{message}");

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use http::{HeaderName, HeaderValue, Uri, uri::Scheme};
+use http::{HeaderName, HeaderValue, Uri};
 
 use super::{
     file::RawRoute,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     endpoint::{self, HostScope},
-    proxy::{PayloadSigning, RouteSettings},
+    proxy::RouteSettings,
     signing::{Scope, SigningRegion},
 };
 
@@ -105,10 +105,6 @@ impl Reader<'_> {
         let region = upstream.as_ref().and_then(|_| self.region(raw, &host, &of_host));
         let service = self.service(raw, &host, &of_host);
         let ((region, region_origin), (service, service_origin)) = (region?, service?);
-        match &region {
-            SigningRegion::One(region) => self.warn_of_unknown_region(Some(raw.origin.clone()), region),
-            SigningRegion::Set(set) => self.warn_of_unknown_regions(&raw.origin, set.as_str()),
-        }
         let scope = Scope { region: region.clone(), service: service.clone() };
         let (payload, payload_origin) = self.payload(raw, &scope, upstream.as_ref());
         let settings = RouteSettings {
@@ -143,6 +139,7 @@ impl Reader<'_> {
                 None
             }
             HostScope::Known(inferred) => {
+                self.warn_of_unknown_region(Some(raw.origin.clone()), &inferred.region);
                 Some((inferred.region.as_str().into(), "the host's name".to_owned()))
             }
             HostScope::SigV4aOnly { region_set, .. } => {
@@ -198,8 +195,16 @@ impl Reader<'_> {
                 self.problem(&set.origin, why);
                 None
             }
-            (Some(region), None) => self.sourced(&region, |text| value::region(text).map(SigningRegion::One)),
-            (None, Some(set)) => self.sourced(&set, |text| value::region_set(text).map(SigningRegion::Set)),
+            (Some(region), None) => {
+                let sourced = self.sourced(&region, value::region)?;
+                self.warn_of_unknown_region(Some(region.origin), &sourced.0);
+                Some((SigningRegion::One(sourced.0), sourced.1))
+            }
+            (None, Some(set)) => {
+                let sourced = self.sourced(&set, value::region_set)?;
+                self.warn_of_unknown_regions(&set.origin, sourced.0.as_str());
+                Some((SigningRegion::Set(sourced.0), sourced.1))
+            }
             (None, None) => None,
         }
     }
@@ -228,33 +233,6 @@ impl Reader<'_> {
             }
             _ => Some(("execute-api".to_owned(), "default".to_owned())),
         }
-    }
-
-    /// How bodies are signed: by the route's own setting, the top level's, or what the service accepts.
-    fn payload(&mut self, raw: &RawRoute, scope: &Scope, upstream: Option<&Uri>) -> (PayloadSigning, String) {
-        let is_secure = upstream.and_then(Uri::scheme) == Some(&Scheme::HTTPS);
-        let default = match scope.is_lattice() && is_secure {
-            true => (PayloadSigning::Unsigned, format!("default for {}", scope.service)),
-            false => (PayloadSigning::Hashed, "default".to_owned()),
-        };
-        let own = raw.keys.get("payload").and_then(|given| given.first().cloned());
-        let Some(given) = own.or_else(|| self.explicit("payload")) else { return default };
-        let Some(payload) = self.parsed(&given, value::payload) else { return default };
-        if payload == PayloadSigning::Unsigned {
-            let service = &scope.service;
-            if !scope.takes_unsigned_payload() {
-                let why = format!(
-                    "\"unsigned\" is refused by {service}: only S3 and VPC Lattice accept UNSIGNED-PAYLOAD; \
-                     write hashed, or leave it out"
-                );
-                self.problem(&given.origin, why);
-            } else if !is_secure {
-                let why = "\"unsigned\" needs an https upstream, since nothing else protects the body; \
-                           write hashed, or an https:// URL in upstream";
-                self.problem(&given.origin, why);
-            }
-        }
-        (payload, given.origin.source())
     }
 
     fn sourced<T>(&mut self, given: &Given, parse: fn(&str) -> Parsed<T>) -> Option<Sourced<T>> {

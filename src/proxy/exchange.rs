@@ -73,6 +73,7 @@ impl Proxy {
     ) -> Exchange {
         let (parts, body) = request.into_parts();
         let (client, uri) = (Client::of(&parts), parts.uri.clone());
+        let host = parts.headers.get(header::HOST).cloned();
         let (result, audience) = match self.guard.admit(&parts, endpoints) {
             Err(refusal) => {
                 self.report(&refusal, &parts.headers, id);
@@ -83,7 +84,7 @@ impl Proxy {
             Ok(audience) => (self.forward(parts, body, id, &mut outcome).await, audience),
         };
         let format = match &result {
-            Err(_) => ErrorFormat::of(self.client.planner.routes.protocol(uri.path()), client),
+            Err(_) => ErrorFormat::of(self.client.planner.routes.protocol(uri.path(), host.as_ref()), client),
             Ok(_) => ErrorFormat::Problem,
         };
         Exchange { result, outcome, audience, format }

@@ -115,8 +115,11 @@ fn sets_with_mistakes_are_refused_and_unknown_regions_draw_a_warning() {
     assert_eq!(list.problems(), [expected]);
     assert!(run("*,us-*,eu-west-1").valid().warnings.is_empty());
     let warnings = run("eu-wset-*,eu-west-9").valid().warnings;
-    assert!(warnings[0].ends_with("eu-wset-* matches no region that this version knows"), "{warnings:?}");
-    assert!(warnings[1].contains("eu-west-9 is not a region that this version knows"), "{warnings:?}");
+    assert_eq!(warnings[0], "--region-set: eu-wset-* matches no region that this version knows");
+    assert!(
+        warnings[1].starts_with("--region-set: eu-west-9 is not a region that this version knows"),
+        "{warnings:?}"
+    );
 }
 
 #[test]

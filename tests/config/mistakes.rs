@@ -87,7 +87,7 @@ fn each_mistake_of_a_newcomer_is_answered_with_what_to_type() {
             "check --upstream https://api.example.com --region eu-west-9",
             &[],
             None,
-            "countersign: warning: --upstream: eu-west-9 is not a region that this version knows; did you mean eu-west-1?\ncountersign: warning: api.example.com is signed for eu-west-9, and the identity pool is in eu-west-1; check that both are of one deployment",
+            "countersign: warning: --region: eu-west-9 is not a region that this version knows; did you mean eu-west-1?\ncountersign: warning: api.example.com is signed for eu-west-9, and the identity pool is in eu-west-1; check that both are of one deployment",
         ),
         (
             "check --upstream https://abc123.execute-api.eu-west-1.amazonaws.com",

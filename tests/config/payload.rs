@@ -46,6 +46,21 @@ fn bodies_are_not_left_unsigned_without_tls() {
 }
 
 #[test]
+fn hashed_bodies_for_lattice_draw_a_warning() {
+    let warnings = towards(LATTICE).flag("payload", &["hashed"]).valid().warnings;
+    assert_eq!(warnings, ["--payload: VPC Lattice refuses hashed bodies; write unsigned, or leave it out"]);
+    assert!(towards(LATTICE).valid().warnings.is_empty());
+    assert!(towards(S3).flag("payload", &["hashed"]).valid().warnings.is_empty());
+}
+
+#[test]
+fn a_payload_for_all_routes_that_one_refuses_belongs_to_the_others() {
+    let routes = format!("[[route]]\npath = \"/api\"\nupstream = \"{GATEWAY}\"\n");
+    let run = towards(S3).flag("payload", &["unsigned"]).file(&routes);
+    assert_problem(&run, &["is refused by execute-api", "unsigned only in the routes that take it"]);
+}
+
+#[test]
 fn another_word_is_refused_with_the_nearest_one() {
     let run = towards(S3).flag("payload", &["unsiged"]);
     assert_problem(&run, &["--payload: \"unsiged\" is not hashed or unsigned; did you mean unsigned?"]);

@@ -69,6 +69,24 @@ async fn an_unsigned_body_of_unknown_length_goes_up_in_chunks_with_any_method() 
 }
 
 #[tokio::test]
+async fn a_body_of_unknown_length_reaches_s3_with_its_length() {
+    for protocol in PROTOCOLS {
+        let authority = Authority::new();
+        let sink = Sink::start(&authority, protocol).await;
+        let running = in_front_of(&sink, &authority, "s3", Unsigned).await;
+        let mut client = running.proxy.connect().await;
+        client.write("PUT /b/k HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        client.write("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").await;
+        let mut arrival = sink.arrival().await;
+        assert_eq!(arrival.header("content-length"), "5", "{protocol}");
+        assert_eq!(arrival.header("x-amz-content-sha256"), "UNSIGNED-PAYLOAD", "{protocol}");
+        assert_eq!(arrival.rest().await, (b"abcde".to_vec(), true), "{protocol}");
+        arrival.answer(200, "fine");
+        assert_eq!(client.answer().await.1, b"fine", "{protocol}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_waits_for_100_gets_it_once_the_upstream_has_its_request() {
     for protocol in PROTOCOLS {
         let authority = Authority::new();

@@ -48,6 +48,8 @@ pub struct AnswerHead {
     /// Whether the text can be read as it comes.
     is_plain: bool,
     is_html: bool,
+    /// Whether CloudFront made the answer, and did not only pass it on.
+    is_made_by_cloudfront: bool,
     firewall_action: Option<String>,
     bucket_region: Option<String>,
     date: Option<SystemTime>,
@@ -94,6 +96,7 @@ impl AnswerHead {
             answered_by: AnsweredBy::Saved,
             is_plain: true,
             is_html: false,
+            is_made_by_cloudfront: false,
             firewall_action: None,
             bucket_region: None,
             date: None,
@@ -111,6 +114,7 @@ impl AnswerHead {
             request_id: ids.iter().find_map(|name| text(headers, name)),
             is_plain: !headers.contains_key(header::CONTENT_ENCODING),
             is_html,
+            is_made_by_cloudfront: server(headers) == "cloudfront",
             firewall_action: text(headers, &X_AMZN_WAF_ACTION),
             bucket_region: text(headers, &X_AMZ_BUCKET_REGION),
             date: clock::date(|name| headers.get(name).map(|value| value.to_str().unwrap_or_default())),
@@ -163,6 +167,10 @@ impl AnswerHead {
         self.is_html
     }
 
+    pub(super) fn is_made_by_cloudfront(&self) -> bool {
+        self.is_made_by_cloudfront
+    }
+
     /// What AWS WAF asks the client to do.
     pub(super) fn firewall_action(&self) -> Option<&str> {
         self.firewall_action.as_deref()
@@ -191,7 +199,7 @@ impl AnswerHead {
 
 fn answered_by(headers: &HeaderMap, has_type: bool) -> AnsweredBy {
     let has = |name: &HeaderName| headers.contains_key(name);
-    let server = text(headers, &header::SERVER).unwrap_or_default().to_ascii_lowercase();
+    let server = server(headers);
     if has(&X_AMZN_REQUESTID) {
         AnsweredBy::Service
     } else if has(&APIGW_REQUESTID) {
@@ -207,6 +215,10 @@ fn answered_by(headers: &HeaderMap, has_type: bool) -> AnsweredBy {
     } else {
         AnsweredBy::Unknown
     }
+}
+
+fn server(headers: &HeaderMap) -> String {
+    text(headers, &header::SERVER).unwrap_or_default().to_ascii_lowercase()
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

@@ -25,8 +25,10 @@ pub(super) fn refused(evidence: &Evidence<'_>) -> Option<Meaning> {
         return None;
     }
     match head.answered_by() {
-        AnsweredBy::CloudFront => Some(cloudfront(evidence)),
-        AnsweredBy::Unknown | AnsweredBy::Saved if is_of_cloudfront(evidence) => Some(cloudfront(evidence)),
+        AnsweredBy::CloudFront if head.is_made_by_cloudfront() => Some(cloudfront(evidence)),
+        AnsweredBy::CloudFront | AnsweredBy::Unknown | AnsweredBy::Saved if is_of_cloudfront(evidence) => {
+            Some(cloudfront(evidence))
+        }
         AnsweredBy::LoadBalancer | AnsweredBy::Saved => Some(firewall(
             "the answer is a web page of a load balancer, not of the API: a firewall (AWS WAF) in front of it blocked \
              the request",
@@ -63,11 +65,15 @@ fn cloudfront(evidence: &Evidence<'_>) -> Meaning {
         let cause = format!("CloudFront does not forward {} requests to the API", evidence.request.method);
         return Meaning::new("firewall", cause, "allow the method in the cache behavior of the distribution");
     }
+    if evidence.words.says("configured to block access from your country") {
+        let cause = "CloudFront refused the request for the country that it comes from";
+        return Meaning::new("firewall", cause, "change the geographic restriction of the distribution");
+    }
     Meaning::new(
         "firewall",
-        "CloudFront refused the request in front of the API: a rule of AWS WAF, a geographic restriction, or a GET \
-         with a body",
-        WEB_ACL,
+        "CloudFront refused the request in front of the API: a rule of AWS WAF, a Host that is no domain name of \
+         the distribution, or a GET with a body",
+        format!("{WEB_ACL}; check that upstream, or sign-host, is a domain name of the distribution"),
     )
 }
 

@@ -24,6 +24,17 @@ pub(super) fn refused(evidence: &Evidence<'_>) -> Option<Meaning> {
 }
 
 impl Evidence<'_> {
+    /// Whether the request went to an API or a function, behind which an application answers.
+    fn is_of_api(&self) -> bool {
+        matches!(self.request.scope.service.as_str(), "execute-api" | "lambda")
+    }
+
+    /// Whether the words may be those of a REST API: an HTTP API has no API keys, quotas, request validators and mapping
+    /// templates, so that its integration says what sounds like them.
+    fn may_be_of_rest_api(&self) -> bool {
+        self.is_of_api() && (self.words.has_type() || self.head.answered_by() != AnsweredBy::HttpApi)
+    }
+
     /// Whether the answer says `text` as gateways do, and nothing else. An application behind a REST API may say the same
     /// without an error type; behind an HTTP API its answers look like the gateway's.
     fn says_as_gateway(&self, text: &str) -> bool {
@@ -36,7 +47,20 @@ impl Evidence<'_> {
 fn no_such_route(evidence: &Evidence<'_>) -> Option<Meaning> {
     let Evidence { head, words, request } = evidence;
     let route = format!("{} {}", request.method, request.path);
-    if words.says("missing authentication token") || words.typed(&["MissingAuthenticationTokenException"]) {
+    // Applications say the same of their own tokens, with another status or in lower case.
+    let is_said = head.is(403)
+        && words.message() == "Missing Authentication Token"
+        && head.answered_by() != AnsweredBy::HttpApi;
+    let is_typed = words.typed(&["MissingAuthenticationTokenException", "MissingAuthenticationToken"]);
+    if (is_said || is_typed) && request.scope.service != "execute-api" {
+        return Some(Meaning::new(
+            "authorization-rewritten",
+            "the signature did not arrive: something between the proxy and the service removed Authorization",
+            "look for a CDN, a load balancer or a forward proxy on the way, and let the setting upstream name the service \
+             itself",
+        ));
+    }
+    if is_said || is_typed {
         return Some(Meaning::new(
             "no-such-route",
             format!(
@@ -79,7 +103,8 @@ fn other_authorizer(evidence: &Evidence<'_>) -> Option<Meaning> {
 }
 
 fn api_key(evidence: &Evidence<'_>) -> Option<Meaning> {
-    evidence.words.says("invalid api key").then(|| {
+    let is_unknown = evidence.words.says("invalid api key identifier specified");
+    (is_unknown && evidence.may_be_of_rest_api()).then(|| {
         let cause = "the API key that was sent is not known";
         Meaning::new("api-key", cause, forbidden::KEY_THAT_WAS_SENT)
     })
@@ -89,7 +114,8 @@ fn throttled(evidence: &Evidence<'_>) -> Option<Meaning> {
     let Evidence { head, words, .. } = evidence;
     // Some services answer 400 or 503 instead of 429.
     let is_limit = head.is(429) || head.is(503) || head.is(400);
-    if head.is(429) && (words.typed(&["LimitExceededException"]) || words.says_only("limit exceeded")) {
+    let is_quota = words.typed(&["LimitExceededException"]) || evidence.says_as_gateway("limit exceeded");
+    if head.is(429) && is_quota && evidence.may_be_of_rest_api() {
         return Some(Meaning::new(
             "quota-exceeded",
             "the API key has used up the quota of its usage plan",
@@ -98,7 +124,8 @@ fn throttled(evidence: &Evidence<'_>) -> Option<Meaning> {
     }
     let is_throttled =
         words.typed(&["TooManyRequestsException", "ThrottlingException", "Throttling", "SlowDown"])
-            || head.is(429) && (words.says_only("too many requests") || words.says_only("rate exceeded"));
+            || head.is(429)
+                && ["too many requests", "rate exceeded"].iter().any(|text| evidence.says_as_gateway(text));
     (is_limit && is_throttled).then(|| {
         Meaning::new(
             "throttled",

@@ -27,7 +27,8 @@ pub(super) fn denied(evidence: &Evidence<'_>) -> Option<Meaning> {
             "map the ARN of the role, as a backend role, to a role of OpenSearch that has the permission",
         ));
     }
-    if words.says("user is not authorized to access this resource") {
+    let is_of_gateway = words.has_type() || head.answered_by() == AnsweredBy::Saved;
+    if is_of_gateway && words.says("user is not authorized to access this resource") {
         let how = if words.says("explicit deny") { "denies" } else { "does not allow" };
         return Some(Meaning::new(
             "authorizer-denied",

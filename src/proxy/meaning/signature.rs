@@ -64,10 +64,11 @@ fn algorithm(evidence: &Evidence<'_>) -> Option<Meaning> {
 fn rewritten(evidence: &Evidence<'_>) -> Option<Meaning> {
     let words = evidence.words;
     let is_rewritten = words.typed(&["IncompleteSignatureException", "AuthorizationHeaderMalformed"])
-        || words.says("authorization header requires")
+        || words.says("authorization header requires '")
+        || words.says("authorization header requires existence")
         || words.says("not a valid key=value pair")
         || words.says("invalid key=value pair")
-        || words.says("unsupported authorization type")
+        || words.has_type() && words.says("unsupported authorization type")
         || words.says("must be a 'signedheader'")
         || words.says("date in credential scope does not match")
         || words.says("scoped with a valid terminator");

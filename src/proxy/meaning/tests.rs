@@ -155,6 +155,27 @@ fn the_applications_own_answers_have_no_meaning() {
         (400, &[HTTP_API], message("Invalid id")),
         (200, &[REST, typed("ExpiredTokenException")], String::new()),
         (301, &[], String::new()),
+        (401, &[HTTP_API], message("Missing authentication token")),
+        (403, &[HTTP_API], message("Missing Authentication Token")),
+        (401, &[REST], message("Missing Authentication Token")),
+        (401, &[REST], message("Invalid API key")),
+        (403, &[HTTP_API], message("Invalid API Key identifier specified")),
+        (403, &[REST], message("User is not authorized to access this resource")),
+        (400, &[REST], message("the region north is wrong")),
+        (400, &[REST], message("Signature expired")),
+        (403, &[HTTP_API], message("Webhook signature expired: replay refused")),
+        (401, &[HTTP_API], message("Authorization header requires a Bearer token")),
+        (401, &[REST], message("Unsupported authorization type")),
+        (429, &[REST], message("Too Many Requests")),
+        (429, &[HTTP_API], message("Limit Exceeded")),
+        (502, &[REST], message("Bad Gateway")),
+        (400, &[HTTP_API], message("Invalid request body")),
+        (415, &[HTTP_API], message("Unsupported Media Type")),
+        (
+            403,
+            &[("server", "nginx"), ("x-amz-cf-id", "1"), ("content-type", "text/html")],
+            "<html>members only</html>".to_owned(),
+        ),
     ] {
         assert_eq!(name(status, fields, &body), None, "{status} {fields:?} {body}");
     }
@@ -195,9 +216,107 @@ fn other_services_have_their_own_words() {
     let host = message("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.");
     let fields = [REST, typed("InvalidSignatureException")];
     assert_eq!(of_service("execute-api", 403, &fields, &host), Some(("authorization-rewritten", None)));
+    let missing = message("Missing Authentication Token");
+    let fields = [REST, typed("MissingAuthenticationTokenException")];
+    assert_eq!(of_service("dynamodb", 400, &fields, &missing), Some(("authorization-rewritten", None)));
+    let fields = [REST, typed("ForbiddenException")];
+    let iot = "{\"message\":\"Forbidden\",\"traceId\":\"1\"}";
+    assert_eq!(of_service("iotdata", 403, &fields, iot), Some(("denied", None)));
+    assert_eq!(of_service("appconfig", 403, &fields, &message("Forbidden")), Some(("denied", None)));
+    for (status, error_type) in [
+        (429, "LimitExceededException"),
+        (500, "InternalFailure"),
+        (413, "RequestEntityTooLargeException"),
+        (415, "UnsupportedMediaTypeException"),
+    ] {
+        assert_eq!(of_service("iotdata", status, &[REST, typed(error_type)], "{}"), None, "{error_type}");
+    }
+    for (status, region, expected) in [
+        (301, "eu-central-1", Some("wrong-region")),
+        (400, "eu-central-1", Some("wrong-region")),
+        (400, "eu-west-1", None),
+    ] {
+        let found = of_service("s3", status, &[S3, ("x-amz-bucket-region", region)], "");
+        assert_eq!(found.map(|(name, _)| name), expected, "{status} {region}");
+    }
     let nobody = "{\"Message\":null}";
     let fields = [REST, typed("AccessDeniedException")];
     assert_eq!(of_service("lambda", 403, &fields, nobody), Some(("no-such-route", None)));
+}
+
+#[test]
+fn a_denial_for_another_reason_than_a_missing_statement_says_that_reason() {
+    for (rest, cause) in [
+        (
+            " on resource: \"arn:aws:s3:::b\" because public policies are prevented by the BlockPublicPolicy setting in S3 \
+             Block Public Access.",
+            "the role Auth is not allowed s3:X on arn:aws:s3:::b: public policies are prevented by the BlockPublicPolicy \
+             setting in S3 Block Public Access",
+        ),
+        (
+            " on this resource because the resource does not exist in this Region, no resource-based policies allow \
+             access, or a resource-based policy explicitly denies access",
+            "the role Auth is not allowed s3:X: the resource does not exist in this Region, no resource-based policies \
+             allow access, or a resource-based policy explicitly denies access",
+        ),
+        (
+            " on resource: arn:aws:vpc-lattice:x because no network-based policy allows the s3:X action",
+            "the role Auth is not allowed s3:X on arn:aws:vpc-lattice:x: no network-based policy allows it",
+        ),
+        (
+            " because no identity-based policy allows the s3:X action",
+            "the role Auth is not allowed s3:X: no policy allows it",
+        ),
+    ] {
+        let body = message(&format!("User: {ROLE} is not authorized to perform: s3:X{rest}"));
+        let meaning = of(403, &[REST, typed("AccessDeniedException")], &body, &request()).expect("a meaning");
+        assert_eq!((meaning.name, meaning.cause.as_str(), meaning.details.policy), ("denied", cause, None));
+    }
+}
+
+#[test]
+fn what_cloudfront_says_has_its_own_cure() {
+    for (page, cure) in [
+        (
+            "Bad request. We can't connect to the server for this app or website at this time.",
+            "domain name of the distribution",
+        ),
+        (
+            "The Amazon CloudFront distribution is configured to block access from your country.",
+            "geographic restriction",
+        ),
+        (
+            "This distribution is not configured to allow the HTTP request method that was used.",
+            "cache behavior",
+        ),
+    ] {
+        let page = format!("<H1>403 ERROR</H1><H2>The request could not be satisfied.</H2>{page}");
+        let fields = [("server", "CloudFront"), ("content-type", "text/html")];
+        let meaning = of(403, &fields, &page, &request()).expect("a meaning");
+        assert_eq!(meaning.name, "firewall");
+        assert!(meaning.cure.contains(cure), "{meaning:?}");
+    }
+}
+
+#[test]
+fn only_an_api_is_deployed_with_its_resource_policy() {
+    let denied = |service: &str, how: &str| {
+        let body =
+            message(&format!("User: {ROLE} is not authorized to perform: {service}:X on resource: r {how}"));
+        let scope = Scope { region: "eu-west-1".into(), service: service.to_owned() };
+        let request = SignedFacts { scope, ..request() };
+        of(403, &[REST, typed("AccessDeniedException")], &body, &request).expect("a meaning").cure
+    };
+    let because = "because no resource-based policy allows it";
+    assert_eq!(
+        denied("execute-api", because),
+        "add a statement to the resource policy of the API and deploy the API"
+    );
+    assert_eq!(denied("sqs", because), "add a statement to the policy of the resource");
+    for how in ["with an explicit deny in a resource-based policy", "with an explicit deny"] {
+        assert!(!denied("sqs", how).contains("API"), "{how}");
+        assert!(denied("execute-api", how).contains("the resource policy of the API"), "{how}");
+    }
 }
 
 #[test]

@@ -23,9 +23,14 @@ const X_AMZ_TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
 /// How the names of checksum headers begin. S3 has no other trailers.
 const CHECKSUM: &str = "x-amz-checksum-";
 
+/// How much of a trailer's name is repeated to the client and in the log, in bytes.
+const MAX_SHOWN_NAME: usize = 64;
+
 /// What is wrong with a body of signed chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AwsChunkedError {
+    /// The headers say that the body has chunks, and not of which form.
+    NoForm,
     /// `x-amz-decoded-content-length` is absent, repeated or not a number.
     NoLength,
     /// The chunks have another total length than was announced, in bytes.
@@ -54,6 +59,11 @@ pub enum AwsChunkedError {
 impl fmt::Display for AwsChunkedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoForm => f.write_str(
+                "The body is in aws-chunked form (x-amz-decoded-content-length, or one of several \
+                 x-amz-content-sha256), and no single x-amz-content-sha256 says in which. Send one, \
+                 STREAMING-UNSIGNED-PAYLOAD-TRAILER for example.",
+            ),
             Self::NoLength => f.write_str(
                 "The body has signed chunks (x-amz-content-sha256), and the request has no single \
                  x-amz-decoded-content-length with the number of bytes in them.",
@@ -149,6 +159,16 @@ impl SignedChunks {
     }
 }
 
+/// Whether the headers say that the body has chunks.
+pub(super) fn is_announced(headers: &HeaderMap) -> bool {
+    headers.contains_key(X_AMZ_DECODED_CONTENT_LENGTH)
+}
+
+/// Whether checksums follow the last chunk.
+pub(super) fn announces_trailers(headers: &HeaderMap) -> bool {
+    headers.contains_key(X_AMZ_TRAILER)
+}
+
 /// The names in `x-amz-trailer`.
 fn trailer_names(headers: &HeaderMap) -> Result<Vec<HeaderName>, AwsChunkedError> {
     let lines = headers.get_all(X_AMZ_TRAILER).iter();
@@ -156,7 +176,7 @@ fn trailer_names(headers: &HeaderMap) -> Result<Vec<HeaderName>, AwsChunkedError
     let names = names.filter(|name| !name.is_empty()).map(|name| {
         let known = HeaderName::from_bytes(name).ok().filter(|name| name.as_str().starts_with(CHECKSUM));
         known.ok_or_else(|| AwsChunkedError::Trailer {
-            name: String::from_utf8_lossy(name).into_owned(),
+            name: String::from_utf8_lossy(&name[..name.len().min(MAX_SHOWN_NAME)]).into_owned(),
             problem: "is not a checksum of S3 (x-amz-checksum-...)",
         })
     });

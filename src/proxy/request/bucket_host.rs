@@ -6,6 +6,7 @@
 use std::fmt;
 
 use http::HeaderValue;
+use percent_encoding::percent_decode_str;
 
 use crate::endpoint::{S3Host, s3_host};
 
@@ -51,6 +52,8 @@ enum Why {
     OtherResource(String),
     /// The upstream reads no bucket from the path.
     NoBuckets,
+    /// The path leads out of the bucket where a server removes dot segments.
+    DotSegments,
 }
 
 impl Addressing {
@@ -124,13 +127,18 @@ impl<'a> BucketHost<'a> {
             && is_edge(bucket.as_bytes().last())
             && bucket.bytes().all(is_inner)
             && !bucket.contains("..")
-            // `photos.s3.localhost` is the bucket photos for some, and the bucket photos.s3 for others.
-            && !bucket.ends_with(".s3")
+            // `photos.s3.localhost` is the bucket photos for some, and the bucket photos.s3 for others; `s3.REGION.localhost`
+            // names no bucket for some.
+            && bucket.split('.').all(|label| label != "s3")
             && bucket.parse::<std::net::Ipv4Addr>().is_err()
     }
 
     pub(super) fn not_a_bucket(&self) -> UnclearBucket {
         self.unclear(Why::NotABucket)
+    }
+
+    pub(super) fn dot_segments(&self) -> UnclearBucket {
+        self.unclear(Why::DotSegments)
     }
 
     pub(super) fn several_routes(&self) -> UnclearBucket {
@@ -143,6 +151,23 @@ impl<'a> BucketHost<'a> {
         let shown = |text: &str| text.chars().filter(is_name).take(255).collect();
         UnclearBucket { host: shown(self.name), bucket: shown(self.bucket), why }
     }
+}
+
+/// Whether a server that removes dot segments finds something else than a key of the bucket at `path` behind the bucket.
+/// S3 itself removes none; what stands in front of a store like it may, and then the bucket's name goes with them.
+pub(super) fn leads_out_of_bucket(path: &str) -> bool {
+    // The wire path has the bytes that are escaped here.
+    let path = percent_decode_str(path).decode_utf8_lossy();
+    let mut depth = 0_usize;
+    for segment in path.split('/') {
+        depth = match segment {
+            "" | "." => depth,
+            ".." if depth == 0 => return true,
+            ".." => depth - 1,
+            _ => depth + 1,
+        };
+    }
+    false
 }
 
 /// What stands in `name` before a dot and `suffix`, if anything does.
@@ -168,6 +193,11 @@ impl fmt::Display for UnclearBucket {
             Why::NotABucket => write!(
                 f,
                 "On a route to S3 the host \"{host}\" can name a bucket, and \"{bucket}\" is not certain to be one. {PATH_STYLE}"
+            ),
+            Why::DotSegments => write!(
+                f,
+                "The host \"{host}\" names the bucket \"{bucket}\", and \"..\" in the path may lead to another one. \
+                 {PATH_STYLE}"
             ),
             Why::SeveralRoutes => write!(
                 f,
@@ -246,7 +276,20 @@ mod tests {
             assert!(BucketHost { bucket: name, name, is_below_own: false }.can_be_bucket(), "{name}");
         }
         let long = "a".repeat(64);
-        for name in ["ab", "Photos", "pho_tos", "-ab", "ab-", ".ab", "a..b", "10.0.0.1", "photos.s3", &long] {
+        for name in [
+            "ab",
+            "Photos",
+            "pho_tos",
+            "-ab",
+            "ab-",
+            ".ab",
+            "a..b",
+            "10.0.0.1",
+            "photos.s3",
+            "s3.eu-west-1",
+            "a.s3.b",
+            &long,
+        ] {
             assert!(!BucketHost { bucket: name, name, is_below_own: false }.can_be_bucket(), "{name}");
         }
     }

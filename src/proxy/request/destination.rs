@@ -5,7 +5,7 @@ use std::{borrow::Cow, ptr};
 use http::HeaderValue;
 
 use super::{
-    bucket_host::{Addressing, BucketHost},
+    bucket_host::{Addressing, BucketHost, leads_out_of_bucket},
     route::{Mount, Route, Routes, strip},
 };
 use crate::{
@@ -77,7 +77,12 @@ impl Routes {
         match (meant.next(), meant.next(), plain_elsewhere) {
             (Some(route), None, None) => {
                 let segment = route.buckets.as_ref().map(|buckets| buckets.segment(&host)).transpose()?;
-                Ok(Destination { route, bucket: segment.flatten() })
+                let bucket = segment.flatten();
+                let rest = strip(path, &route.mount.prefix).unwrap_or(path);
+                if bucket.is_some() && leads_out_of_bucket(rest) {
+                    return Err(host.dot_segments().into());
+                }
+                Ok(Destination { route, bucket })
             }
             (None, None, Some(plain)) => Ok(plain),
             (None, None, None) if plain.is_none() => Err(ProxyError::NoRoute),

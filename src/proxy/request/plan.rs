@@ -102,7 +102,12 @@ impl<'a> Plan<'a> {
 
     /// Whether `body` goes up as it arrives.
     pub(in crate::proxy) fn streams(&self, body: &ClientBody) -> bool {
-        self.route.payload == PayloadSigning::Unsigned && body.declared() != Some(0)
+        let is_sendable = match body.declared() {
+            Some(length) => length > 0,
+            // S3 answers 501 to Transfer-Encoding, except for chunks of its own, whose length is announced.
+            None => !self.route.scope().is_s3() || matches!(self.form, PayloadForm::UnsignedTrailer),
+        };
+        self.route.payload == PayloadSigning::Unsigned && is_sendable
     }
 
     /// The request with `body`, as it was typed.

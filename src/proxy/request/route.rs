@@ -7,7 +7,10 @@ use http::{HeaderName, HeaderValue, header::InvalidHeaderValue, uri::Scheme};
 use super::bucket_host::Addressing;
 use crate::{
     endpoint::{self, Protocol},
-    proxy::settings::{PayloadSigning, RouteSettings, Settings},
+    proxy::{
+        error::ProxyError,
+        settings::{PayloadSigning, RouteSettings, Settings},
+    },
     signing::{Scope, Signer, Unsigned},
     upstream::{ConnectOptions, Connector, Trust, TrustError, Upstream},
 };
@@ -203,9 +206,14 @@ impl Routes {
         }
     }
 
-    /// What the clients of the service at `path` speak.
-    pub(in crate::proxy) fn protocol(&self, path: &str) -> Option<Protocol> {
-        self.select(path)?.protocol
+    /// What the client of a request speaks, by the service that it means.
+    pub(in crate::proxy) fn protocol(&self, path: &str, host: Option<&HeaderValue>) -> Option<Protocol> {
+        match self.destination(path, host) {
+            Ok(destination) => destination.route.protocol,
+            // Only clients of S3 have buckets in their hosts.
+            Err(ProxyError::UnclearBucket(_)) => Some(Protocol::S3),
+            Err(_) => None,
+        }
     }
 
     /// The route whose path is the longest prefix of `path`, by whole segments.

@@ -31,6 +31,11 @@ pub(super) fn meaning(evidence: &Evidence<'_>) -> Option<Meaning> {
     if !is_of_rest_api {
         return None;
     }
+    match request.scope.service.as_str() {
+        "execute-api" => {}
+        "iotdata" | "iotdevicegateway" => return Some(iot()),
+        service => return Some(of_service(service)),
+    }
     let possible = possible_causes(request);
     let list = |part: fn(&Possible) -> &str| {
         let parts: Vec<&str> = possible.iter().take(MAX_NAMED).map(part).collect();
@@ -38,6 +43,28 @@ pub(super) fn meaning(evidence: &Evidence<'_>) -> Option<Meaning> {
     };
     let cause = format!("it gives no reason; most likely {}", list(|(_, cause, _)| cause));
     Some(Meaning::new(possible[0].0, cause, list(|(_, _, cure)| cure)))
+}
+
+/// IAM alone does not allow it to users of an identity pool (AWS IoT Core developer guide, "Authorization with Amazon
+/// Cognito identities").
+fn iot() -> Meaning {
+    Meaning::new(
+        "denied",
+        "AWS IoT does not allow the operation: a policy of the role has to allow it, and for signed-in users of an \
+         identity pool also a policy of AWS IoT that is attached to the identity",
+        "allow the action (iot:Publish for example) in a policy of the role, and attach a policy of AWS IoT that allows \
+         it to the identity id, which \"countersign whoami\" shows",
+    )
+}
+
+fn of_service(service: &str) -> Meaning {
+    Meaning::new(
+        "denied",
+        format!("{service} does not allow the operation and gives no reason"),
+        format!(
+            "allow the action of {service} in a policy of the role, and look at the resource's own policy"
+        ),
+    )
 }
 
 /// The most likely first.

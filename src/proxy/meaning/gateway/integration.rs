@@ -7,6 +7,9 @@ const EXECUTION_LOG: &str =
 
 pub(super) fn meaning(evidence: &Evidence<'_>) -> Option<Meaning> {
     let Evidence { head, words, .. } = evidence;
+    if !evidence.is_of_api() {
+        return None;
+    }
     let says = |text: &str| evidence.says_as_gateway(text);
     if head.is(504) && (words.says("endpoint request timed out") || says("gateway timeout")) {
         return Some(timeout(
@@ -47,7 +50,8 @@ fn timeout(cause: &str) -> Meaning {
 fn failed(evidence: &Evidence<'_>) -> Option<Meaning> {
     let Evidence { head, words, .. } = evidence;
     let is_malformed = words.says("malformed lambda proxy response")
-        || head.is(502) && (words.says_only("internal server error") || words.says_only("bad gateway"));
+        || head.is(502)
+            && ["internal server error", "bad gateway"].iter().any(|text| evidence.says_as_gateway(text));
     if is_malformed {
         return Some(Meaning::new(
             "malformed-integration-response",

@@ -4,12 +4,18 @@ use crate::proxy::meaning::{Evidence, Meaning, front};
 
 pub(super) fn meaning(evidence: &Evidence<'_>) -> Option<Meaning> {
     let Evidence { head, words, .. } = evidence;
+    if !evidence.is_of_api() {
+        return None;
+    }
     let says = |text: &str| evidence.says_as_gateway(text);
     let is_too_large = words.typed(&["RequestTooLargeException", "RequestEntityTooLargeException"])
         || says("request too long")
         || says("request entity too large");
     if head.is(413) && is_too_large {
         return Some(front::body_too_large());
+    }
+    if !evidence.may_be_of_rest_api() {
+        return None;
     }
     if head.is(415) && (words.typed(&["UnsupportedMediaTypeException"]) || says("unsupported media type")) {
         return Some(Meaning::new(

@@ -17,14 +17,19 @@ const POLICIES: [(&str, &str, &str); 7] = [
     ("identity-based policy", "denied", "a policy of the role"),
 ];
 
+/// What services other than API Gateway have, a bucket policy for example.
+const RESOURCE_POLICY: &str = "the policy of the resource";
+
 /// `User: P is not authorized to perform: A on resource: R with an explicit deny in an identity-based policy`
 pub(super) struct Denial<'a> {
     principal: Principal<'a>,
     pub(super) action: &'a str,
-    resource: &'a str,
+    resource: Option<&'a str>,
     is_explicit: bool,
     /// The policy that the gateway names.
     policy: Option<(&'static str, &'static str)>,
+    /// The clause that the gateway gives as its reason.
+    reason: Option<&'a str>,
 }
 
 #[derive(Clone, Copy)]
@@ -37,35 +42,57 @@ impl<'a> Denial<'a> {
         Some(Self {
             principal: Principal(words.word_after("User: ").unwrap_or("the caller")),
             action: words.word_after("authorized to perform: ")?,
-            resource: words.word_after("on resource: ").unwrap_or("*"),
+            resource: words.word_after("on resource: "),
             is_explicit: words.says("explicit deny"),
             policy: policy.map(|&(_, name, called)| (name, called)),
+            reason: words.message().split_once(" because ").map(|(_, reason)| reason.trim_end_matches('.')),
         })
     }
 
     pub(super) fn meaning(&self, request: &SignedFacts) -> Meaning {
         let details = Details {
             action: Some(self.action.to_owned()),
-            resource: Some(self.resource.to_owned()),
+            resource: self.resource.map(str::to_owned),
             principal: Some(self.principal.0.to_owned()),
             ..Details::default()
         };
-        let what = format!("{} is not allowed {} on {}", self.principal.called(), self.action, self.resource);
+        let what = format!("{} is not allowed {}{}", self.principal.called(), self.action, self.on());
         if self.principal.0 == "anonymous" {
             return self.anonymous(request).with(details);
         }
         if self.is_explicit {
-            return self.explicit(&what).with(details);
+            return self.explicit(&what, request).with(details);
+        }
+        if let Some(meaning) = self.other_reason(&what) {
+            return meaning.with(details);
         }
         if let Some(("session-policy", _)) = self.policy {
             return self.session_policy(&what).with(details);
         }
         let policy = self.allowing();
-        self.missing(&what, policy.as_deref()).with(Details { policy, ..details })
+        self.missing(&what, policy.as_deref(), request).with(Details { policy, ..details })
+    }
+
+    fn on(&self) -> String {
+        self.resource.map(|resource| format!(" on {resource}")).unwrap_or_default()
+    }
+
+    /// A reason that is not one of [`POLICIES`], in the gateway's words: a setting, a missing resource, or a kind of policy
+    /// that only one service has.
+    fn other_reason(&self, what: &str) -> Option<Meaning> {
+        let reason = self.reason?;
+        let Some(lacking) = reason.strip_prefix("no ") else {
+            let cure = "change what the reason names; a statement that allows it may not be enough";
+            return Some(Meaning::new("denied", format!("{what}: {reason}"), cure));
+        };
+        let kind =
+            lacking.split(" allow").next().filter(|kind| self.policy.is_none() && kind.contains("policy"))?;
+        let cause = format!("{what}: no {kind} allows it");
+        Some(Meaning::new("denied", cause, format!("add a statement that allows it to the {kind}")))
     }
 
     /// No statement allows it, and none denies it.
-    fn missing(&self, what: &str, statement: Option<&str>) -> Meaning {
+    fn missing(&self, what: &str, statement: Option<&str>, request: &SignedFacts) -> Meaning {
         let statement = statement.map(|text| format!(": {text}")).unwrap_or_default();
         match self.policy {
             None | Some(("denied", _)) => Meaning::new(
@@ -73,10 +100,17 @@ impl<'a> Denial<'a> {
                 format!("{what}: no policy allows it"),
                 format!("add a statement to a policy of {}{statement}", self.principal.called()),
             ),
-            Some((name @ "resource-policy", called)) => Meaning::new(
+            Some((name @ "resource-policy", called)) if request.scope.service == "execute-api" => {
+                Meaning::new(
+                    name,
+                    format!("{what}: {called} does not allow it"),
+                    format!("add a statement to {called} and deploy the API{statement}"),
+                )
+            }
+            Some((name @ "resource-policy", _)) => Meaning::new(
                 name,
-                format!("{what}: {called} does not allow it"),
-                format!("add a statement to {called} and deploy the API{statement}"),
+                format!("{what}: {RESOURCE_POLICY} does not allow it"),
+                format!("add a statement to {RESOURCE_POLICY}{statement}"),
             ),
             Some((name, called)) => Meaning::new(
                 name,
@@ -88,7 +122,7 @@ impl<'a> Denial<'a> {
 
     /// A statement that allows it; `None` where action or resource would make no valid policy, or one that is cut off.
     fn allowing(&self) -> Option<String> {
-        let resource = self.resource_to_allow();
+        let resource = self.resource_to_allow(self.resource?);
         if !self.action.contains(':') || !resource.starts_with("arn:") {
             return None;
         }
@@ -98,11 +132,17 @@ impl<'a> Denial<'a> {
             .filter(|text| text.len() <= MAX_STATEMENT)
     }
 
-    fn explicit(&self, what: &str) -> Meaning {
-        let place = self.policy.map_or(
-            "the policies of the role, the resource policy of the API, or the policies of the organization",
-            |(_, called)| called,
-        );
+    fn explicit(&self, what: &str, request: &SignedFacts) -> Meaning {
+        let place = match self.policy {
+            Some(("resource-policy", _)) if request.scope.service != "execute-api" => RESOURCE_POLICY,
+            Some((_, called)) => called,
+            None if request.scope.service == "execute-api" => {
+                "the policies of the role, the resource policy of the API, or the policies of the organization"
+            }
+            None => {
+                "the policies of the role, the policy of the resource, or the policies of the organization"
+            }
+        };
         Meaning::new(
             "explicit-deny",
             format!("{what}: a statement with the effect Deny in {place} forbids it"),
@@ -132,9 +172,10 @@ impl<'a> Denial<'a> {
             return Meaning::new(
                 "resource-policy",
                 format!(
-                    "the resource policy of the API does not allow {} on {} to callers without an identity: the \
+                    "the resource policy of the API does not allow {}{} to callers without an identity: the \
                      authorization of the method is not AWS_IAM, so that the signature does not count",
-                    self.action, self.resource
+                    self.action,
+                    self.on()
                 ),
                 "set the authorization of the method to AWS_IAM, or let the resource policy allow this address or VPC \
                  endpoint, and deploy the API",
@@ -151,10 +192,10 @@ impl<'a> Denial<'a> {
     }
 
     /// The resource with the account that the gateway masks (`********9012`).
-    fn resource_to_allow(&self) -> String {
-        let mut parts: Vec<&str> = self.resource.splitn(6, ':').collect();
+    fn resource_to_allow(&self, resource: &str) -> String {
+        let mut parts: Vec<&str> = resource.splitn(6, ':').collect();
         let Some(tail) = parts.get(4).and_then(|account| account.strip_prefix('*')) else {
-            return self.resource.to_owned();
+            return resource.to_owned();
         };
         let tail = tail.trim_start_matches('*');
         let own = self.principal.account().filter(|account| !tail.is_empty() && account.ends_with(tail));

@@ -64,10 +64,17 @@ pub(super) fn meaning(evidence: &Evidence<'_>) -> Option<Meaning> {
 
 /// Services word it differently, API Gateway itself in two ways.
 fn fault(evidence: &Evidence<'_>) -> Option<Fault> {
-    let Evidence { head, words, .. } = evidence;
+    let Evidence { head, words, request } = evidence;
+    // An answer to HEAD has no words, but S3 says where the bucket is.
+    let is_elsewhere =
+        || head.bucket_region().is_some_and(|region| request.scope.region.one() != Some(region));
+    let is_malformed =
+        words.typed(&["AuthorizationHeaderMalformed"]) || words.says("authorization header is malformed");
+    let says_region_is_wrong = is_malformed && words.says("the region ") && words.says("is wrong");
     let is_region = words.says("scoped to a valid region")
-        || words.says("the region ") && words.says(" is wrong")
-        || words.typed(&["PermanentRedirect"]) && head.bucket_region().is_some();
+        || says_region_is_wrong
+        || words.typed(&["PermanentRedirect"]) && head.bucket_region().is_some()
+        || words.body().is_empty() && (head.is(301) || head.is(400)) && is_elsewhere();
     let is_service = words.says("scoped to correct service") || words.says("; incorrect service");
     let service = || {
         let named = words.quoted_after("scoped to correct service:");

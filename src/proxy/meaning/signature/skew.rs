@@ -11,8 +11,10 @@ use crate::proxy::meaning::{Details, Evidence, Meaning};
 /// Refusals for the signing time: by how much it is wrong, from the gateway's words or its `Date`.
 pub(super) fn meaning(evidence: &Evidence<'_>) -> Option<Meaning> {
     let words = evidence.words;
-    let is_skewed = words.says("signature expired")
-        || words.says("signature not yet current")
+    // Without a type, only with the times: applications have signatures of their own that expire.
+    let is_said = words.says("signature expired") || words.says("signature not yet current");
+    let has_times = || words.says("is now earlier than") || words.says("is still later than");
+    let is_skewed = is_said && (words.has_type() || has_times())
         || words.typed(&["RequestTimeTooSkewed", "RequestExpired"]);
     if !is_skewed {
         return None;
