@@ -157,7 +157,7 @@ impl Values<'_> {
 /// Whether a value behind an encoded `=` ends here: at an encoded `&`, or where the text around goes on.
 fn is_end_of_encoded(text: &[u8]) -> bool {
     match text {
-        [b'&' | b'"' | b'\'' | b'<', ..] => true,
+        [] | [b'&' | b'"' | b'\'' | b'<', ..] => true,
         [b'%', escape @ ..] => {
             let mut escape = escape;
             while let Some(inner) = escape.strip_prefix(b"25") {
@@ -166,7 +166,6 @@ fn is_end_of_encoded(text: &[u8]) -> bool {
             escape.starts_with(b"26") || escape.starts_with(b"22")
         }
         [byte, ..] => byte.is_ascii_whitespace(),
-        [] => true,
     }
 }
 
