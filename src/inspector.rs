@@ -16,7 +16,7 @@ mod replay;
 mod ring;
 
 pub use attempt::{Attempt, Signed};
-pub use command_lines::Client;
+pub use command_lines::{Client, is_unprintable};
 pub use feed::{Feed, Hello};
 pub use har::{Har, har};
 pub use record::{Begin, Ending, Phase};

@@ -429,6 +429,32 @@ async fn a_replay_gets_no_further_than_its_headers_allow() {
 }
 
 #[tokio::test]
+async fn a_request_whose_body_was_refused_unread_is_not_sent_again_without_it() {
+    let running = recording(Mode::Bodies).start().await;
+    let viewer = Viewer::of(&running.proxy).await;
+    let mut foreign = request("POST", "/foreign", "the body");
+    foreign.headers_mut().insert("origin", HeaderValue::from_static("https://evil.example"));
+    running.proxy.send(foreign).await;
+    let refused = viewer.exchange(ended).await;
+    assert_eq!(refused["request_body"]["omitted"], "unread");
+    assert!(refused["curl"].as_str().is_some_and(|line| line.ends_with(" --data-binary @body")), "{refused}");
+    assert_eq!(viewer.post("/inspect/replay", json!({ "id": refused["id"] })).await.status, 409);
+}
+
+#[tokio::test]
+async fn what_a_request_names_as_secret_is_not_kept_of_the_answer_that_repeats_it() {
+    let running = recording(Mode::Bodies).start().await;
+    let viewer = Viewer::of(&running.proxy).await;
+    let body = r#"{"password":"hunter2/\u00fc+more","a":"b"}"#;
+    let mut post = request("POST", "/reset-password/4hunter2x?access_token=hunter%2F3", body);
+    post.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    let answer = running.proxy.send(post).await;
+    assert!(answer.text().contains("hunter/3") && answer.text().contains("4hunter2x"), "{}", answer.text());
+    let kept = viewer.exchange(ended).await.to_string();
+    assert!(!kept.contains("hunter"), "{}", around(&kept, "hunter"));
+}
+
+#[tokio::test]
 async fn a_replay_presents_the_client_token_and_shows_it_nowhere() {
     let running = recording(Mode::Bodies)
         .proxy(|settings| settings.proxy.guard.bearer_token = Some("client-s3cr3t-token".to_owned().into()))

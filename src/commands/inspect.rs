@@ -77,10 +77,12 @@ async fn token(listen: &Listen) -> Result<SecretString, Failure> {
         })?;
     let problem = || serde_json::from_slice::<Problem>(&body).map(|problem| problem.detail).ok();
     match status {
-        StatusCode::OK => {
-            let answer: Answer = serde_json::from_slice(&body).map_err(Failure::runtime)?;
-            Ok(answer.token.into())
-        }
+        StatusCode::OK => match serde_json::from_slice(&body) {
+            Ok(Answer { token }) if is_token(&token) => Ok(token.into()),
+            _ => Err(Failure::runtime(format!(
+                "{listen} answers, but not as an admin listener of countersign; check --admin-listen"
+            ))),
+        },
         StatusCode::NOT_FOUND => Err(Failure::runtime(format!(
             "the proxy at {listen} keeps no requests; start it with --inspect heads, or with --inspect bodies"
         ))),
@@ -89,5 +91,24 @@ async fn token(listen: &Listen) -> Result<SecretString, Failure> {
                 "{listen} answers {status}, but not as an admin listener of countersign; check --admin-listen"
             )
         }))),
+    }
+}
+
+/// Whether a text can stand in a URL and at a terminal: another program may listen there.
+fn is_token(text: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    !text.is_empty() && text.bytes().all(is_letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_nothing_that_a_terminal_or_a_browser_obeys() {
+        assert!(is_token("abc-DEF_123"));
+        for text in ["", "a b", "a\u{1b}[31m", "a&b", "a\nb", "é"] {
+            assert!(!is_token(text), "{text:?}");
+        }
     }
 }

@@ -13,6 +13,9 @@ use super::{
 /// Why nothing is kept of a body that was sent while it arrived.
 const STREAMED: &str = "streamed";
 
+/// Why nothing is kept of a body that the proxy refused to read.
+const UNREAD: &str = "unread";
+
 /// What is kept of a body.
 #[derive(Default)]
 pub(super) struct CapturedBody {
@@ -26,6 +29,8 @@ pub(super) struct CapturedBody {
     /// Without secrets.
     text: Option<String>,
     truncated: bool,
+    /// Whether bytes that are no UTF-8 have been replaced.
+    is_lossy: bool,
 }
 
 impl CapturedBody {
@@ -60,6 +65,16 @@ impl CapturedBody {
         Self { size: length.unwrap_or_default(), omitted: Some(STREAMED), ..body }
     }
 
+    /// The body of a request of which only the head has come.
+    pub(super) fn unread(headers: &HeaderMap) -> Self {
+        let length =
+            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if length.unwrap_or(0) == 0 && !headers.contains_key(header::TRANSFER_ENCODING) {
+            return Self::default();
+        }
+        Self { omitted: Some(UNREAD), ..Self::streamed(headers, length) }
+    }
+
     /// How many of `length` further bytes are kept.
     pub(super) fn room_for(&self, length: usize) -> usize {
         let room = if self.omitted.is_some() || self.text.is_some() { 0 } else { MAX_BODY - self.raw.len() };
@@ -79,7 +94,7 @@ impl CapturedBody {
     }
 
     /// Takes the secrets out of what has come, and keeps the rest.
-    pub(super) fn redact(&mut self, redaction: &Redaction, known: &KnownSecrets) {
+    pub(super) fn redact(&mut self, redaction: &Redaction, known: &mut KnownSecrets) {
         if self.omitted.is_some() || self.text.is_some() {
             return;
         }
@@ -89,31 +104,24 @@ impl CapturedBody {
             self.omitted = Some("binary");
             return;
         }
-        let mut text = self.redacted(&raw, redaction, known);
+        let mut text = redacted(&raw, redaction, known);
+        self.is_lossy = std::str::from_utf8(&raw).is_err();
         text.shrink_to_fit();
         self.text = Some(text);
     }
 
-    fn redacted(&self, raw: &[u8], redaction: &Redaction, known: &KnownSecrets) -> String {
-        let mut text = redaction.text(String::from_utf8_lossy(raw).into_owned(), Place::Body, known);
-        if self.truncated {
-            known.remove_cut(&mut text);
-        }
-        text
-    }
-
     /// The text that is kept, without secrets; that of a body which is still coming as far as it has come.
-    pub(super) fn text(&self, redaction: &Redaction, known: &KnownSecrets) -> Option<String> {
+    pub(super) fn text(&self, redaction: &Redaction, mut known: KnownSecrets) -> Option<String> {
         if self.omitted.is_some() || self.size == 0 {
             return None;
         }
-        Some(self.text.clone().unwrap_or_else(|| self.redacted(&self.raw, redaction, known)))
+        Some(self.text.clone().unwrap_or_else(|| redacted(&self.raw, redaction, &mut known)))
     }
 
     /// Whether all of the body is kept, and nothing has been taken out of it.
     pub(super) fn whole(&self) -> Option<&str> {
-        let whole = !self.truncated && self.omitted.is_none();
-        if self.size == 0 && self.omitted != Some(STREAMED) {
+        let whole = !self.truncated && !self.is_lossy && self.omitted.is_none();
+        if self.size == 0 && !matches!(self.omitted, Some(STREAMED | UNREAD)) {
             Some("")
         } else {
             self.text.as_deref().filter(|_| whole)
@@ -132,7 +140,7 @@ impl CapturedBody {
     }
 
     /// For the page.
-    pub(super) fn json(&self, redaction: &Redaction, known: &KnownSecrets) -> Value {
+    pub(super) fn json(&self, redaction: &Redaction, known: KnownSecrets) -> Value {
         let mut body = Map::new();
         body.insert("size".to_owned(), json!(self.size));
         body.insert("truncated".to_owned(), json!(self.truncated));
@@ -141,11 +149,18 @@ impl CapturedBody {
             Some(text) => body.insert("text".to_owned(), json!(text)),
             None => self
                 .omitted
-                .filter(|&omitted| self.size > 0 || omitted == STREAMED)
+                .filter(|&omitted| self.size > 0 || matches!(omitted, STREAMED | UNREAD))
                 .and_then(|why| body.insert("omitted".to_owned(), json!(why))),
         };
         Value::Object(body)
     }
+}
+
+/// The text of a body. The end of one that was cut, broken off, or is still coming may be the beginning of a secret.
+fn redacted(raw: &[u8], redaction: &Redaction, known: &mut KnownSecrets) -> String {
+    let mut text = redaction.text(String::from_utf8_lossy(raw).into_owned(), Place::Body, known);
+    known.remove_cut(&mut text);
+    text
 }
 
 /// The raw bytes may hold secrets, and the text belongs to a client.
@@ -187,22 +202,45 @@ mod tests {
         let mut body = CapturedBody::new(&headers, Mode::Bodies);
         let kept = body.room_for(bytes.len());
         body.push(bytes, kept);
-        body.redact(&Redaction::default(), &KnownSecrets::default());
+        body.redact(&Redaction::default(), &mut KnownSecrets::default());
         body
     }
 
     #[test]
     fn text_is_kept_up_to_its_limit_and_the_rest_only_counted() {
         let body = body_of("text/plain", &vec![b'a'; MAX_BODY + 1]);
-        let json = body.json(&Redaction::default(), &KnownSecrets::default());
+        let json = body.json(&Redaction::default(), KnownSecrets::default());
         assert_eq!((json["size"].as_u64(), &json["truncated"]), (Some(MAX_BODY as u64 + 1), &json!(true)));
         assert_eq!(json["text"].as_str().map(str::len), Some(MAX_BODY));
         for (media_type, bytes) in
             [("image/png", &b"abc"[..]), ("text/plain", b"a\0b"), ("text/plain; charset=utf-16", b"abc")]
         {
-            let json = body_of(media_type, bytes).json(&Redaction::default(), &KnownSecrets::default());
+            let json = body_of(media_type, bytes).json(&Redaction::default(), KnownSecrets::default());
             assert_eq!((&json["omitted"], &json["text"]), (&json!("binary"), &Value::Null), "{media_type}");
         }
+    }
+
+    #[test]
+    fn only_a_body_that_is_known_byte_for_byte_can_be_sent_again() {
+        assert_eq!(body_of("text/plain", "café".as_bytes()).whole(), Some("café"));
+        assert_eq!(body_of("text/plain", b"caf\xe9").whole(), None);
+        let mut headers = HeaderMap::new();
+        assert_eq!(CapturedBody::unread(&headers).whole(), Some(""));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        assert_eq!(CapturedBody::unread(&headers).whole(), Some(""));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("3"));
+        assert_eq!(CapturedBody::unread(&headers).whole(), None);
+    }
+
+    #[test]
+    fn a_secret_that_has_come_in_part_is_not_shown() {
+        let mut known = KnownSecrets::default();
+        known.add("hunter2-and-more");
+        let mut body = CapturedBody::default();
+        body.push(b"it was hunter2-a", 16);
+        assert_eq!(body.text(&Redaction::default(), known.clone()).as_deref(), Some("it was [redacted]"));
+        body.redact(&Redaction::default(), &mut known);
+        assert_eq!(body.whole(), Some("it was [redacted]"));
     }
 
     #[test]

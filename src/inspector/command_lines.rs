@@ -51,7 +51,9 @@ impl RecordedRequest {
     fn sendable(&self) -> impl Iterator<Item = &(String, String)> {
         self.headers
             .iter()
-            .filter(|(name, value)| !SET_BY_CLIENTS.contains(&name.as_str()) && !Self::is_redacted(value))
+            .filter(|(name, _)| !SET_BY_CLIENTS.contains(&name.as_str()))
+            // Bytes that are no UTF-8 are not kept.
+            .filter(|(_, value)| !Self::is_redacted(value) && !value.contains(char::REPLACEMENT_CHARACTER))
     }
 
     fn has(&self, name: &str) -> bool {
@@ -143,7 +145,16 @@ impl RecordedRequest {
             None => options.push("body: BODY".to_owned()),
         }
         let url = json!(format!("{}{}", client.url, self.target()));
-        format!("await fetch({url}, {{\n  {}\n}})", options.join(",\n  "))
+        let line = format!("await fetch({url}, {{\n  {}\n}})", options.join(",\n  "));
+        // They stand in strings only, where JavaScript reads the escape as the character.
+        line.chars().fold(String::with_capacity(line.len()), |mut line, letter| {
+            if is_unprintable(letter) {
+                write!(line, "\\u{:04x}", u32::from(letter)).expect("a String takes everything");
+            } else {
+                line.push(letter);
+            }
+            line
+        })
     }
 }
 
@@ -183,9 +194,11 @@ fn quoted(word: &str) -> String {
     text
 }
 
-fn is_unprintable(letter: char) -> bool {
+/// Whether a terminal obeys a character instead of showing it, or shows the text around it in another order.
+#[must_use]
+pub fn is_unprintable(letter: char) -> bool {
     letter != '\n' && letter.is_control()
-        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(letter, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -269,5 +282,17 @@ mod tests {
         assert!(curl.ends_with(" --data-binary @body") && call.ends_with(" -d @body"), "{curl} {call}");
         let [(_, curl), ..] = request("GET", Some("")).command_lines(&client);
         assert!(!curl.contains("data") && !curl.contains("-X"), "{curl}");
+    }
+
+    #[test]
+    fn nothing_in_a_fetch_reverses_it_and_no_replaced_byte_is_sent() {
+        let client = Client { url: "http://localhost".to_owned(), socket: None, needs_token: false };
+        let mut request = request("POST", Some("a\u{202e}b\u{9b}"));
+        request.headers.push(("x-latin".to_owned(), "caf\u{fffd}".to_owned()));
+        let [(_, curl), (_, call), (_, fetch)] = request.command_lines(&client);
+        assert!(fetch.contains(r#"body: "a\u202eb\u009b""#), "{fetch}");
+        for line in [curl, call, fetch] {
+            assert!(!line.contains("x-latin"), "{line}");
+        }
     }
 }

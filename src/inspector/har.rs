@@ -100,8 +100,8 @@ impl Har {
     fn request(&self, record: &Record) -> Value {
         let query = record.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         let target = format!("{}{query}", record.path);
-        let url = format!("{}{}", self.base, utf8_percent_encode(&target, NO_URL));
-        let body = record.request_body.text(&self.recorder.0.redaction, &record.known);
+        let url = format!("{}{}", self.base, url_target(&target));
+        let body = record.request_body.text(&self.recorder.0.redaction, record.known.clone());
         let mut request = json!({
             "method": record.method,
             "url": url,
@@ -125,7 +125,7 @@ impl Har {
             "size": record.response_body.size,
             "mimeType": record.response_body.media_type().unwrap_or("x-unknown"),
         });
-        if let Some(text) = record.response_body.text(&self.recorder.0.redaction, &record.known) {
+        if let Some(text) = record.response_body.text(&self.recorder.0.redaction, record.known.clone()) {
             content["text"] = json!(text);
         }
         json!({
@@ -141,6 +141,20 @@ impl Har {
             "bodySize": record.response_body.size,
         })
     }
+}
+
+/// A target as a URL has it: encoded, also a percent sign that encodes nothing, and with a slash before `*`.
+fn url_target(target: &str) -> String {
+    let slash = if target.starts_with('/') { "" } else { "/" };
+    let mut url = slash.to_owned();
+    for (number, part) in target.split('%').enumerate() {
+        let is_escape = part.len() >= 2 && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+        if number > 0 {
+            url.push_str(if is_escape { "%" } else { "%25" });
+        }
+        url.extend(utf8_percent_encode(part, NO_URL));
+    }
+    url
 }
 
 /// The phases, -1 where one is not known, and their sum.
@@ -177,4 +191,21 @@ fn parameters(query: &str) -> Value {
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .map(|(name, value)| json!({ "name": decoded(name), "value": decoded(value) }))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_becomes_a_part_of_a_url() {
+        for (target, url) in [
+            ("/a%2Fb?c=%5Bd%5D", "/a%2Fb?c=%5Bd%5D"),
+            ("/%zz?a=100%", "/%25zz?a=100%25"),
+            ("/[a]|b", "/%5Ba%5D%7Cb"),
+            ("*", "/*"),
+        ] {
+            assert_eq!(url_target(target), url);
+        }
+    }
 }

@@ -120,15 +120,19 @@ impl Record {
         let mut known = KnownSecrets::default();
         let mut request_headers = redaction.headers(request.headers, &[], &mut known);
         request_headers.shrink_to_fit();
-        let without_secrets = |text: &str, place| redaction.text(text.to_owned(), place, &known);
+        let mut without_secrets = |text: &str, place| redaction.text(text.to_owned(), place, &mut known);
+        // The query first: what it names may be in the path as well.
+        let query = request.query.map(|query| without_secrets(query, Place::Url));
+        let path = without_secrets(request.path, Place::Url);
+        let request_id = without_secrets(request.request_id, Place::Body);
         Self {
             id: String::new(),
-            request_id: without_secrets(request.request_id, Place::Body),
+            request_id,
             started,
             begun,
             method: request.method.map(|method| method.as_str().to_owned()).unwrap_or_default(),
-            path: without_secrets(request.path, Place::Url),
-            query: request.query.map(|query| without_secrets(query, Place::Url)),
+            path,
+            query,
             version: request.version,
             replay_of: None,
             ended: None,
@@ -148,7 +152,7 @@ impl Record {
             canonical_request: String::new(),
             string_to_sign: String::new(),
             meaning: None,
-            request_body: CapturedBody::default(),
+            request_body: CapturedBody::unread(request.headers),
             response_body: CapturedBody::default(),
             known,
             revision: 0,
@@ -277,8 +281,8 @@ impl Record {
         let mut exchange = self.summary();
         exchange.insert("canonical_request".to_owned(), json!(self.canonical_request));
         exchange.insert("string_to_sign".to_owned(), json!(self.string_to_sign));
-        exchange.insert("request_body".to_owned(), self.request_body.json(redaction, &self.known));
-        exchange.insert("response_body".to_owned(), self.response_body.json(redaction, &self.known));
+        exchange.insert("request_body".to_owned(), self.request_body.json(redaction, self.known.clone()));
+        exchange.insert("response_body".to_owned(), self.response_body.json(redaction, self.known.clone()));
         exchange
     }
 }

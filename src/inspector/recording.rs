@@ -57,7 +57,7 @@ impl Recording {
                 RequestBody::Collected(chunks) => CapturedBody::of(chunks, headers, shared.mode),
                 RequestBody::Streamed { length } => CapturedBody::streamed(headers, length),
             };
-            record.request_body.redact(&shared.redaction, &record.known);
+            record.request_body.redact(&shared.redaction, &mut record.known);
         });
     }
 
@@ -85,8 +85,9 @@ impl Recording {
         self.update(|record, shared| {
             let redaction = &shared.redaction;
             record.sent_headers = redaction.headers(signed.headers, set, &mut record.known);
-            record.canonical_request = redaction.canonical(signed.canonical_request, &record.known);
-            record.string_to_sign = redaction.canonical(signed.string_to_sign.as_bytes(), &record.known);
+            record.canonical_request = redaction.canonical(signed.canonical_request, set, &mut record.known);
+            record.string_to_sign =
+                redaction.text(signed.string_to_sign.to_owned(), Place::Body, &mut record.known);
             let names = record.canonical_request.lines().rev().nth(1).unwrap_or_default();
             let signed_headers = names.to_owned();
             record.attempts.push(RecordedAttempt {
@@ -112,7 +113,7 @@ impl Recording {
     /// Records that the current attempt failed.
     pub fn failed(&self, error: &str) {
         self.update(|record, shared| {
-            let error = shared.redaction.text(error.to_owned(), Place::Body, &record.known);
+            let error = shared.redaction.text(error.to_owned(), Place::Body, &mut record.known);
             if let Some(attempt) = record.attempts.last_mut() {
                 attempt.error = Some(error);
             }
@@ -123,7 +124,9 @@ impl Recording {
     pub fn answered(&self, status: StatusCode, headers: &HeaderMap, upstream_request_id: Option<&str>) {
         self.update(|record, shared| {
             record.upstream_headers = shared.redaction.headers(headers, &[], &mut record.known);
-            record.upstream_request_id = upstream_request_id.map(str::to_owned);
+            let without_secrets =
+                |id: &str| shared.redaction.text(id.to_owned(), Place::Body, &mut record.known);
+            record.upstream_request_id = upstream_request_id.map(without_secrets);
             if let Some(attempt) = record.attempts.last_mut() {
                 attempt.status = Some(status);
             }
@@ -153,7 +156,7 @@ impl Recording {
         if kept > 0 || is_full {
             self.update(|record, shared| {
                 if is_full {
-                    record.response_body.redact(&shared.redaction, &record.known);
+                    record.response_body.redact(&shared.redaction, &mut record.known);
                 }
             });
         } else {
@@ -164,7 +167,7 @@ impl Recording {
     /// Records what a refusal means.
     pub fn explain(&self, meaning: Value) {
         self.update(|record, shared| {
-            record.meaning = Some(without_secrets(meaning, &shared.redaction, &record.known));
+            record.meaning = Some(without_secrets(meaning, &shared.redaction, &mut record.known));
         });
     }
 
@@ -175,7 +178,7 @@ impl Recording {
             record.duration = Some(duration);
             record.code = ending.code;
             record.ended = Some(ending);
-            record.response_body.redact(&shared.redaction, &record.known);
+            record.response_body.redact(&shared.redaction, &mut record.known);
         });
     }
 
@@ -207,8 +210,8 @@ impl Drop for Handle {
     }
 }
 
-fn without_secrets(value: Value, redaction: &Redaction, known: &KnownSecrets) -> Value {
-    let inner = |value| without_secrets(value, redaction, known);
+fn without_secrets(value: Value, redaction: &Redaction, known: &mut KnownSecrets) -> Value {
+    let mut inner = |value| without_secrets(value, redaction, known);
     match value {
         Value::String(text) => Value::String(redaction.text(text, Place::Body, known)),
         Value::Array(values) => values.into_iter().map(inner).collect(),

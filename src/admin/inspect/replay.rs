@@ -182,10 +182,11 @@ fn target(text: &str, left_out: &mut Vec<String>) -> Result<PathAndQuery, (Statu
 fn field(name: &str, value: &str) -> Result<(HeaderName, Option<HeaderValue>), (StatusCode, String)> {
     let name =
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad(format!("{name:?} is not a header.")))?;
-    if RecordedRequest::is_redacted(value) {
+    // Bytes that are no UTF-8 are not kept.
+    if RecordedRequest::is_redacted(value) || value.contains(char::REPLACEMENT_CHARACTER) {
         return Ok((name, None));
     }
-    match HeaderValue::from_str(value) {
+    match HeaderValue::from_bytes(value.as_bytes()) {
         Ok(value) => Ok((name, Some(value))),
         Err(_) => Err(bad(format!("The value of {name} has a character that a header cannot carry."))),
     }

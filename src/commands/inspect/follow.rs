@@ -15,9 +15,12 @@ use tokio::task::spawn_blocking;
 use crate::{
     commands::{Failure, local_http},
     downstream::listener::Listen,
-    inspector::MAX_EXCHANGES,
+    inspector::{MAX_BYTES, MAX_EXCHANGES, is_unprintable},
     telemetry,
 };
+
+/// The longest line of the feed, in bytes: what all exchanges may take, with every letter escaped.
+const MAX_LINE: usize = 6 * MAX_BYTES;
 
 /// Prints each exchange when it has ended, and what it means.
 pub(super) async fn run(
@@ -36,7 +39,12 @@ pub(super) async fn run(
     let (mut printer, mut rest) = (Printer { colour, json, printed: HashMap::new() }, Vec::new());
     while let Some(chunk) = stream.next().await.map_err(Failure::Runtime)? {
         rest.extend_from_slice(&chunk);
-        let Some(end) = memchr::memrchr(b'\n', &rest) else { continue };
+        let Some(end) = memchr::memrchr(b'\n', &rest) else {
+            if rest.len() > MAX_LINE {
+                return Err(Failure::runtime(format!("{listen} sends a line that no inspector sends")));
+            }
+            continue;
+        };
         let lines: Vec<u8> = rest.drain(..=end).collect();
         let mut text = String::new();
         for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
@@ -88,13 +96,27 @@ impl Printer {
         let explains = meaning.is_some() && known != Some(true);
         self.printed.insert(id.to_owned(), meaning.is_some());
         if self.json {
-            return if known.is_none() || explains { format!("{exchange}\n") } else { String::new() };
+            return if known.is_none() || explains { printable(exchange) } else { String::new() };
         }
         let time = exchange["started"].as_str().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
         let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let request = known.is_none().then(|| fields(exchange));
         telemetry::recorded_request(self.colour, time, request, meaning.as_deref().filter(|_| explains))
     }
+}
+
+/// A line of JSON. Its writer leaves some characters as they are that a terminal obeys, or that reverse text.
+fn printable(exchange: &Value) -> String {
+    let mut line = String::new();
+    for letter in exchange.to_string().chars() {
+        if is_unprintable(letter) {
+            line.push_str(&format!("\\u{:04x}", u32::from(letter)));
+        } else {
+            line.push(letter);
+        }
+    }
+    line.push('\n');
+    line
 }
 
 /// What a refusal means and what to do, in a sentence or two.
@@ -148,6 +170,15 @@ mod tests {
         let explained = printer.lines(&exchange("complete", Some(meaning.clone())));
         assert_eq!(explained, "         a policy denies it\n         Allow it.\n");
         assert_eq!(printer.lines(&exchange("complete", Some(meaning))), "");
+    }
+
+    #[test]
+    fn a_line_of_json_has_nothing_that_a_terminal_obeys() {
+        let mut exchange = exchange("complete", None);
+        exchange["request_headers"] = json!([["x-a", "\u{9b}31m \u{202e}\u{1b}"]]);
+        let line = Printer { colour: false, json: true, printed: HashMap::new() }.lines(&exchange);
+        assert!(!line.trim_end().chars().any(is_unprintable), "{line:?}");
+        assert_eq!(serde_json::from_str::<Value>(&line).expect("JSON"), exchange);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use memchr::{memchr, memchr3, memmem};
 
 use super::{
     MARK, Place, Redaction,
+    extent::{Found, Spelling, Values},
     names::{MAX_NAME, is_secret, is_secret_parameter, normal},
 };
 
@@ -17,11 +18,8 @@ const MAX_PAIR_GAP: usize = 256;
 /// The longest start tag whose name is looked for, in bytes.
 const MAX_TAG: usize = 512;
 
-/// A value to be replaced, and whether the replacement needs quotes.
-pub(super) struct Found {
-    pub(super) value: Range<usize>,
-    pub(super) is_structure: bool,
-}
+/// The shortest segment of a path that is taken for a secret because of the segment before, in bytes.
+const MIN_SEGMENT: usize = 8;
 
 /// Looks for values behind secret names, from the front to the end.
 pub(super) struct NamedValues<'a> {
@@ -29,15 +27,25 @@ pub(super) struct NamedValues<'a> {
     place: Place,
     redaction: &'a Redaction,
     at: usize,
-    /// The next encoded `=` at or behind `at`, once it has been looked for.
-    encoded: Option<usize>,
+    /// The next encoded `=` at or behind `at`, once it has been looked for, and its length.
+    encoded: Option<(usize, usize)>,
+    /// Whether the text asks a token endpoint for tokens.
+    is_token_request: bool,
     /// Up to where a field `value` belongs to a secret name that was the value of a field `name`.
     pair_until: usize,
 }
 
 impl<'a> NamedValues<'a> {
     pub(super) fn new(text: &'a [u8], place: Place, redaction: &'a Redaction) -> Self {
-        Self { text, place, redaction, at: 0, encoded: encoded_separator(text, 0), pair_until: 0 }
+        Self {
+            text,
+            place,
+            redaction,
+            at: 0,
+            encoded: encoded_separator(text, 0),
+            is_token_request: memmem::find(text, b"authorization_code").is_some(),
+            pair_until: 0,
+        }
     }
 
     /// The next `=`, `:`, `>` or encoded `=`: where it stands and how long it is.
@@ -45,10 +53,12 @@ impl<'a> NamedValues<'a> {
         let rest = self.text.get(self.at..)?;
         let plain = memchr3(b'=', b':', b'>', rest).map(|found| (self.at + found, 1));
         // Looked for again only when it has been passed: a text may have many separators and one of these.
-        if self.encoded.is_some_and(|encoded| encoded < self.at) {
+        if self.encoded.is_some_and(|(encoded, _)| encoded < self.at) {
             self.encoded = encoded_separator(self.text, self.at);
         }
-        plain.into_iter().chain(self.encoded.map(|encoded| (encoded, 3))).min()
+        let segment = self.values(false).is_path().then(|| memchr(b'/', rest)).flatten();
+        let segment = segment.map(|found| (self.at + found, 1));
+        plain.into_iter().chain(self.encoded).chain(segment).min()
     }
 
     fn is_secret(&self, name: &str, is_parameter: bool) -> bool {
@@ -56,18 +66,50 @@ impl<'a> NamedValues<'a> {
         !name.is_empty() && (known || self.redaction.is_further(name))
     }
 
+    /// Whether the name before a separator stands before a secret.
+    fn is_secret_at(&self, name: &str, separator: u8) -> bool {
+        // Elsewhere, the code in JSON is that of an error.
+        let is_code = name == "code" && self.is_token_request;
+        is_code || self.is_secret(name, !matches!(separator, b':' | b'/'))
+    }
+
+    /// Whether only its place makes a name one of a secret.
+    fn is_parameter_only(&self, name: &str) -> bool {
+        !self.is_secret(name, false) && self.is_secret(name, true)
+    }
+
+    /// Whether `"value":` comes before the `"name":` that says that it is secret.
+    fn is_pair_reversed(&self, name: &str, separator: u8) -> bool {
+        if separator != b':' || name != "value" && name != "values" {
+            return false;
+        }
+        let end = self.text.len().min(self.at + 2 * MAX_PAIR_GAP);
+        let near = Values { text: &self.text[..end], ..self.values(false) };
+        let value = near.behind(self.at, separator).value;
+        let Some(colon) = memchr(b':', &near.text[value.end..]).map(|colon| value.end + colon) else {
+            return false;
+        };
+        let name = self.name_before(colon);
+        matches!(name.as_str(), "name" | "key" | "header" | "headername")
+            && self.is_secret(&normal(&self.text[self.short_value(colon + 1, b':')]), true)
+    }
+
     /// The name before a separator, in its normal form.
     fn name_before(&self, separator: usize) -> String {
-        let text = self.text;
-        let mut end = separator;
-        while end > 0 && matches!(text[end - 1], b' ' | b'\t') {
-            end -= 1;
-        }
-        if end > 0 && matches!(text[end - 1], b'"' | b'\'') {
-            end -= 1;
-            while end > 0 && text[end - 1] == b'\\' {
-                end -= 1;
+        let text = &self.text[..separator];
+        if let [.., quote @ (b'"' | b'\'')] = text.trim_ascii_end() {
+            let mut inner = &text.trim_ascii_end()[..text.trim_ascii_end().len() - 1];
+            while let [before @ .., b'\\'] = inner {
+                inner = before;
             }
+            let near = &inner[inner.len().saturating_sub(MAX_NAME)..];
+            let start = memchr::memrchr(*quote, near).map_or(0, |start| start + 1);
+            return normal(&near[start..]);
+        }
+        let is_blank = |byte: u8| matches!(byte, b' ' | b'\t');
+        let mut end = separator;
+        while end > 0 && is_blank(text[end - 1]) {
+            end -= 1;
         }
         let mut start = end;
         while start > 0 && end - start < MAX_NAME && is_name(text, start - 1) {
@@ -90,88 +132,23 @@ impl<'a> NamedValues<'a> {
             return None;
         }
         let end_tag = [b"</", raw].concat();
-        let length = memmem::find(&self.text[close + 1..], &end_tag);
+        let mut from = close + 1;
+        if self.text[from..].trim_ascii_start().starts_with(b"<![CDATA[") {
+            from += memmem::find(&self.text[from..], b"]]>").unwrap_or_default();
+        }
+        let length = memmem::find(&self.text[from..], &end_tag).map(|length| from - close - 1 + length);
         Some(close + 1..length.map_or(self.text.len(), |length| close + 1 + length))
     }
 
-    /// The value behind a separator that ends at `at`.
-    fn value(&self, at: usize, separator: u8) -> Found {
-        let text = self.text;
-        let skipped = |byte: &u8| match self.place {
-            Place::Url => false,
-            Place::Headers => matches!(byte, b' ' | b'\t'),
-            Place::Body => byte.is_ascii_whitespace() || *byte == b'>',
-        };
-        // A form has no blanks behind "=", and an empty value there is followed by the next name.
-        let begin = at + text[at..].iter().take_while(|byte| skipped(byte)).count();
-        let slashes = text[begin..].iter().take_while(|&&byte| byte == b'\\').count();
-        let quote = text.get(begin + slashes).copied().filter(|byte| matches!(byte, b'"' | b'\''));
-        if let Some(quote) = quote {
-            let start = begin + slashes + 1;
-            let value = start..self.end_of_string(start, quote, slashes);
-            return Found { value, is_structure: false };
-        }
-        let is_structure = separator == b':' && matches!(text.get(begin), Some(b'[' | b'{'));
-        let is_marked = text[begin..].starts_with(MARK.as_bytes());
-        if is_structure && !is_marked && self.place != Place::Url {
-            return Found { value: begin..self.end_of_structure(begin), is_structure: true };
-        }
-        let ends = |byte: u8| match (separator, self.place) {
-            (b':', Place::Url) => matches!(byte, b'/' | b'&' | b'?' | b';'),
-            (b':', _) => matches!(byte, b'\r' | b'\n' | b',' | b'}' | b'<'),
-            (b'%', _) => matches!(byte, b'%' | b'&' | b'"' | b'\'' | b'<') || byte.is_ascii_whitespace(),
-            _ => {
-                matches!(byte, b'&' | b';' | b',' | b'"' | b'\'' | b'<' | b'>') || byte.is_ascii_whitespace()
-            }
-        };
-        let length = text[begin..].iter().position(|&byte| ends(byte)).unwrap_or(text.len() - begin);
-        Found { value: begin..begin + length, is_structure: false }
+    fn values(&self, is_line: bool) -> Values<'a> {
+        Values { text: self.text, place: self.place, is_line }
     }
 
-    /// The value behind the last separator, as far as a name may be long.
-    fn short_value(&self, separator: u8) -> Range<usize> {
-        let end = self.text.len().min(self.at + 2 * MAX_NAME);
-        let near = NamedValues { text: &self.text[..end], encoded: None, ..*self };
-        near.value(self.at, separator).value
-    }
-
-    /// Where a string ends whose opening quote had so many backslashes before it: JSON within JSON has one, within
-    /// that three.
-    fn end_of_string(&self, start: usize, quote: u8, slashes: usize) -> usize {
-        let mut at = start;
-        while let Some(found) = memchr(quote, &self.text[at..]) {
-            let end = at + found;
-            let before = self.text[start..end].iter().rev().take_while(|&&byte| byte == b'\\').count();
-            if before % (2 * (slashes + 1)) == slashes {
-                return end - slashes;
-            }
-            at = end + 1;
-        }
-        if self.place == Place::Headers {
-            return memchr(b'\n', &self.text[start..]).map_or(self.text.len(), |length| start + length);
-        }
-        self.text.len()
-    }
-
-    fn end_of_structure(&self, begin: usize) -> usize {
-        let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-        for (offset, &byte) in self.text[begin..].iter().enumerate() {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\n' if self.place == Place::Headers => return begin + offset,
-                b'\\' => escaped = in_string,
-                b'"' => in_string = !in_string,
-                b'[' | b'{' if !in_string => depth += 1,
-                b']' | b'}' if !in_string => {
-                    depth -= 1;
-                    if depth == 0 {
-                        return begin + offset + 1;
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.text.len()
+    /// The value behind a separator that ends at `at`, as far as a name may be long.
+    fn short_value(&self, at: usize, separator: u8) -> Range<usize> {
+        let end = self.text.len().min(at + 2 * MAX_NAME);
+        let near = Values { text: &self.text[..end], ..self.values(false) };
+        near.behind(at, separator).value
     }
 }
 
@@ -186,7 +163,7 @@ impl Iterator for NamedValues<'_> {
             if separator == b'>' {
                 if let Some(value) = self.element(at) {
                     self.at = value.end;
-                    return Some(Found { value, is_structure: false });
+                    return Some(Found { value, is_structure: false, spelling: Spelling::Plain });
                 }
                 continue;
             }
@@ -196,22 +173,48 @@ impl Iterator for NamedValues<'_> {
             }
             let name = self.name_before(at);
             let is_value_of_pair = at < self.pair_until && (name == "value" || name == "values");
-            if !is_value_of_pair && !self.is_secret(&name, separator != b':') {
+            if !is_value_of_pair
+                && !self.is_secret_at(&name, separator)
+                && !self.is_pair_reversed(&name, separator)
+            {
                 if matches!(name.as_str(), "name" | "key" | "header" | "headername") {
-                    let value = self.short_value(separator);
+                    let value = self.short_value(self.at, separator);
                     if value.len() <= MAX_NAME && self.is_secret(&normal(&self.text[value.clone()]), true) {
+                        if separator == b'='
+                            && let Some(value) = self.values(false).part(value.end)
+                        {
+                            self.at = value.end;
+                            return Some(Found { value, is_structure: false, spelling: Spelling::Plain });
+                        }
                         self.pair_until = value.end + MAX_PAIR_GAP;
                     }
                 }
                 continue;
             }
-            let found = self.value(self.at, separator);
+            let is_line = self.place == Place::Body && is_line_name(&self.text[..at]);
+            let mut found = self.values(is_line).behind(self.at, separator);
             self.at = found.value.end;
-            if !is_empty(&self.text[found.value.clone()]) {
+            if self.is_parameter_only(&name) {
+                found.spelling = Spelling::Uncertain;
+            }
+            let value = &self.text[found.value.clone()];
+            // Models of language count their tokens.
+            let is_count = name.ends_with("tokens") && value.trim_ascii().iter().all(u8::is_ascii_digit);
+            let is_word = separator == b'/' && !is_random(value);
+            if is_word {
+                self.at = found.value.start;
+                continue;
+            }
+            if !is_empty(value) && !is_count {
                 return Some(found);
             }
         }
     }
+}
+
+/// Whether a segment of a path is more than a word or a short number.
+fn is_random(segment: &[u8]) -> bool {
+    segment.len() >= MIN_SEGMENT && segment.iter().any(u8::is_ascii_digit)
 }
 
 /// Whether a value says that there is no secret.
@@ -220,10 +223,23 @@ fn is_empty(value: &[u8]) -> bool {
         || value == MARK.as_bytes()
 }
 
-fn encoded_separator(text: &[u8], from: usize) -> Option<usize> {
+/// The next `%3D`, `%253D` and so on, and its length.
+fn encoded_separator(text: &[u8], from: usize) -> Option<(usize, usize)> {
     let rest = text.get(from..)?;
-    let mut escapes = memmem::find_iter(rest, b"%3");
-    escapes.find(|&escape| matches!(rest.get(escape + 2), Some(b'D' | b'd'))).map(|found| from + found)
+    let equals = |&escape: &usize| matches!(rest[escape..], [b'3', b'D' | b'd', ..]);
+    memchr::memchr_iter(b'3', rest).filter(equals).find_map(|digits| {
+        let percent = percent_before(&rest[..digits])?;
+        Some((from + percent, digits + 2 - percent))
+    })
+}
+
+/// Where the `%`, `%25` or `%2525` begins that ends a text.
+fn percent_before(text: &[u8]) -> Option<usize> {
+    let mut rest = text;
+    while let Some(outer) = rest.strip_suffix(b"25") {
+        rest = outer;
+    }
+    rest.strip_suffix(b"%").map(<[u8]>::len)
 }
 
 /// Whether the last line of a text is a name so far.
@@ -236,9 +252,18 @@ fn is_header_name(text: &[u8]) -> bool {
     length == text.len() || text[text.len() - length - 1] == b'\n'
 }
 
+/// Whether the last line of a text is a name without quotes so far, as in YAML.
+fn is_line_name(text: &[u8]) -> bool {
+    let near = &text[text.len().saturating_sub(2 * MAX_NAME)..];
+    let start = memchr::memrchr(b'\n', near).map_or(0, |newline| newline + 1);
+    let line = near[start..].trim_ascii();
+    let line = line.strip_prefix(b"- ").unwrap_or(line);
+    !line.is_empty() && (0..line.len()).all(|at| is_name(line, at))
+}
+
 fn is_name(text: &[u8], at: usize) -> bool {
     let byte = text[at];
     byte.is_ascii_alphanumeric()
-        || matches!(byte, b'_' | b'-' | b'.' | b'%' | b'$' | b'[' | b']')
-        || byte == b'\\' && text.get(at + 1) == Some(&b'u')
+        || matches!(byte, b'_' | b'-' | b'.' | b'%' | b'$' | b'[' | b']' | b'+' | 0x80..)
+        || byte == b'\\' && matches!(text.get(at + 1), Some(b'u' | b'\\'))
 }

@@ -2,35 +2,61 @@
 
 use percent_encoding::percent_decode;
 
-/// Names that end in one of these hold a secret, wherever they stand. Hyphens, underscores and dots do not count.
-const SECRET_ENDINGS: [&str; 20] = [
+/// Names that end in one of these hold a secret, wherever they stand. Hyphens, underscores and dots do not count, nor do
+/// an `s` and digits at the end.
+const SECRET_ENDINGS: [&str; 33] = [
     "accesskey",
     "accesskeyid",
+    "accountkey",
     "apikey",
     "assertion",
+    "authcode",
     "authorization",
+    "authorizationcode",
+    "bearer",
+    "codeverifier",
+    "confirmationcode",
     "cookie",
-    "cookies",
+    "devicecode",
     "encryptionkey",
     "jwt",
+    "masterkey",
     "mfacode",
     "otp",
     "passcode",
     "passphrase",
     "privatekey",
     "pwd",
+    "recoverycode",
+    "samlresponse",
+    "sessid",
     "sessionid",
+    "sharedkey",
     "signature",
     "signingkey",
+    "subscriptionkey",
     "token",
-    "tokens",
+    "tokenhint",
+    "verificationcode",
 ];
 
 /// Names that contain one of these hold a secret.
-const SECRET_PARTS: [&str; 4] = ["password", "passwd", "secret", "credential"];
+const SECRET_PARTS: [&str; 10] = [
+    "password",
+    "passwd",
+    "secret",
+    "credential",
+    // German, French, Spanish (the normal form has no ñ, unless it was written as n), Portuguese, Dutch.
+    "passwort",
+    "motdepasse",
+    "contrasea",
+    "contrasena",
+    "palavrapasse",
+    "wachtwoord",
+];
 
 /// Short names that hold a secret only when nothing else is in them.
-const SECRET_NAMES: [&str; 6] = ["auth", "pass", "pin", "session", "sid", "sig"];
+const SECRET_NAMES: [&str; 8] = ["auth", "connectsid", "pass", "pin", "senha", "session", "sid", "sig"];
 
 /// Pages and repeats of a request are found by these, and nobody is let in for them. Without them such a request
 /// could not be sent again.
@@ -55,9 +81,16 @@ const SECRET_HEADERS: [&str; 2] = ["authenticationinfo", "secwebsocketprotocol"]
 /// The longest name that is looked at, in bytes.
 pub(super) const MAX_NAME: usize = 128;
 
+/// How often a name may be percent-encoded.
+const MAX_ENCODINGS: usize = 3;
+
 /// A name in lower case without what separates its words, percent-encoding and the escapes of JSON undone.
 pub(super) fn normal(name: &[u8]) -> String {
-    let decoded: Vec<u8> = percent_decode(&unescaped(name)).collect();
+    let mut decoded = unescaped(name);
+    // A URL within a URL, and one within that.
+    for _ in 0..MAX_ENCODINGS {
+        decoded = percent_decode(&decoded).collect();
+    }
     decoded
         .iter()
         .filter(|byte| byte.is_ascii_alphanumeric())
@@ -70,13 +103,16 @@ fn unescaped(name: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(name.len());
     let mut rest = name;
     while let Some((&first, after)) = rest.split_first() {
-        let escaped = rest.strip_prefix(b"\\u").and_then(|digits| digits.get(..4));
+        // JSON within JSON has more backslashes.
+        let slashes = rest.iter().take_while(|&&byte| byte == b'\\').count();
+        let escaped = rest[slashes..].strip_prefix(b"u").and_then(|digits| digits.get(..4));
+        let escaped = escaped.filter(|_| slashes > 0);
         let value =
             escaped.and_then(|digits| u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
         match value.and_then(|value| u8::try_from(value).ok()) {
             Some(byte) => {
                 plain.push(byte);
-                rest = &rest[6..];
+                rest = &rest[slashes + 5..];
             }
             None => {
                 plain.push(first);
@@ -92,7 +128,9 @@ pub(super) fn is_secret(name: &str) -> bool {
     if EXCEPTIONS.contains(&name) {
         return false;
     }
-    SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending))
+    let single = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    let single = single.strip_suffix('s').unwrap_or(single);
+    SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending) || single.ends_with(ending))
         || SECRET_PARTS.iter().any(|part| name.contains(part))
         || SECRET_NAMES.contains(&name)
 }

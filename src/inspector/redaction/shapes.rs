@@ -3,16 +3,18 @@
 
 use std::ops::Range;
 
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use memchr::memmem;
 
 /// A secret's first bytes, and where it is when they are found.
 type Shape = (&'static str, fn(&str, usize) -> Option<Range<usize>>);
 
-const SHAPES: [Shape; 6] = [
+const SHAPES: [Shape; 7] = [
     ("eyJ", web_token),
     ("AKIA", access_key_id),
     ("ASIA", access_key_id),
     ("earer ", bearer_token),
+    ("asic ", basic_credentials),
     ("-----BEGIN ", private_key),
     ("@", user_info),
 ];
@@ -34,6 +36,10 @@ pub(super) fn removed(text: String, mark: &str) -> String {
 fn without(text: String, (needle, find): Shape, mark: &str) -> String {
     let (mut replaced, mut copied) = (String::new(), 0);
     for at in memmem::find_iter(text.as_bytes(), needle) {
+        // Before the look: one that looked to the end of the text at each of its places would take seconds.
+        if at < copied {
+            continue;
+        }
         let Some(secret) = find(&text, at).filter(|secret| secret.start >= copied) else { continue };
         // The ends are at ASCII bytes, which are boundaries of characters.
         replaced.push_str(text.get(copied..secret.start).unwrap_or_default());
@@ -52,15 +58,17 @@ fn run(text: &str, from: usize, belongs: impl Fn(u8) -> bool) -> usize {
 }
 
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'+' | b'/' | b'=')
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'+' | b'/' | b'=' | b'%')
 }
 
 /// `eyJ` is `{"` in base64; a token that was cut at the end of the text counts, however short it is.
 fn web_token(text: &str, at: usize) -> Option<Range<usize>> {
-    let follows_letter = at > 0 && text.as_bytes()[at - 1].is_ascii_alphanumeric();
+    if at > 0 && text.as_bytes()[at - 1].is_ascii_alphanumeric() {
+        return None;
+    }
     let length = run(text, at, is_token);
     let is_cut = at + length == text.len();
-    (!follows_letter && (length >= MIN_TOKEN || is_cut)).then_some(at..at + length)
+    (length >= MIN_TOKEN || is_cut).then_some(at..at + length)
 }
 
 fn access_key_id(text: &str, at: usize) -> Option<Range<usize>> {
@@ -74,6 +82,15 @@ fn bearer_token(text: &str, at: usize) -> Option<Range<usize>> {
     (length >= MIN_TOKEN || length > 0 && start + length == text.len()).then_some(start..start + length)
 }
 
+/// What is behind `Basic`, if it is a name and a password.
+fn basic_credentials(text: &str, at: usize) -> Option<Range<usize>> {
+    let start = at + "asic ".len();
+    let length = run(text, start, is_token);
+    let encoded = text[start..start + length].trim_end_matches('=');
+    let decoded = BASE64_STANDARD_NO_PAD.decode(encoded).ok()?;
+    decoded.contains(&b':').then_some(start..start + length)
+}
+
 fn private_key(text: &str, at: usize) -> Option<Range<usize>> {
     let label = text[at..].split("-----").nth(1)?;
     if !label.ends_with("PRIVATE KEY") {
@@ -84,15 +101,19 @@ fn private_key(text: &str, at: usize) -> Option<Range<usize>> {
     Some(start..length.map_or(text.len(), |length| start + length))
 }
 
-/// `user:password` of `https://user:password@host`.
+/// `user:password` of `https://user:password@host`. The last `@` ends it, since a password may have one as well.
 fn user_info(text: &str, at: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
+    let after = bytes[at..].iter().take(MAX_USER_INFO);
+    let authority = after.take_while(|&&byte| byte.is_ascii_graphic() && !ends_authority(byte)).count();
+    let end = at + memchr::memrchr(b'@', &bytes[at..at + authority])?;
     let before = bytes[..at].iter().rev().take(MAX_USER_INFO);
-    let length = before
-        .take_while(|&&byte| {
-            byte.is_ascii_graphic() && !matches!(byte, b'/' | b'@' | b'"' | b'\'' | b'<' | b'>')
-        })
-        .count();
+    let length =
+        before.take_while(|&&byte| byte.is_ascii_graphic() && !ends_authority(byte) && byte != b'@').count();
     let start = at - length;
-    (length > 0 && bytes[..start].ends_with(b"//")).then_some(start..at)
+    (length > 0 && bytes[..start].ends_with(b"//")).then_some(start..end)
+}
+
+fn ends_authority(byte: u8) -> bool {
+    matches!(byte, b'/' | b'"' | b'\'' | b'<' | b'>')
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn body(text: &str) -> String {
-    Redaction::default().text(text.to_owned(), Place::Body, &KnownSecrets::default())
+    Redaction::default().text(text.to_owned(), Place::Body, &mut KnownSecrets::default())
 }
 
 #[test]
@@ -30,6 +30,39 @@ fn values_behind_secret_names_are_replaced_in_every_format() {
         ("password: hunter2\nuser: a", "password: [redacted]\nuser: a"),
         ("'password' => 'hunter2', 'b'", "'password' => '[redacted]', 'b'"),
         (r#"{"password":"hunter2 and the text is cut"#, r#"{"password":"[redacted]"#),
+        ("{\"password\"\n:\n\"hunter2\"}", "{\"password\"\n:\n\"[redacted]\"}"),
+        (r#"{"pass word":"hunter2"}"#, r#"{"pass word":"[redacted]"}"#),
+        (r#"{"Passwort":"hunter2"}"#, r#"{"Passwort":"[redacted]"}"#),
+        (r#"{"contraseña":"hunter2"}"#, r#"{"contraseña":"[redacted]"}"#),
+        (
+            r#"{"body":"{\"p\\u0061ssword\":\"hunter2\"}"}"#,
+            r#"{"body":"{\"p\\u0061ssword\":\"[redacted]\"}"}"#,
+        ),
+        (
+            r#"{"token2":"hunter2","apiKeys":["hunter2"]}"#,
+            r#"{"token2":"[redacted]","apiKeys":"[redacted]"}"#,
+        ),
+        (r#"{"value":"hunter2","name":"x-api-key"}"#, r#"{"value":"[redacted]","name":"x-api-key"}"#),
+        (
+            r#"{"grant_type":"authorization_code","code":"hunter2"}"#,
+            r#"{"grant_type":"authorization_code","code":"[redacted]"}"#,
+        ),
+        ("a=b&password=hun,ter2;x&c=d", "a=b&password=[redacted]&c=d"),
+        ("a=b&password=hun\"ter2&c=d", "a=b&password=[redacted]&c=d"),
+        ("pass+word=hunter2", "pass+word=[redacted]"),
+        ("password=hunter2, user=a", "password=[redacted], user=a"),
+        ("password=hunter2,user=a", "password=[redacted],user=a"),
+        ("u: a\npassword: hun, ter2\n", "u: a\npassword: [redacted]\n"),
+        (
+            "u=%252Fa%2523access_token%253Dhun%252Cter2%2526b",
+            "u=%252Fa%2523access_token%253D[redacted]%2526b",
+        ),
+        (
+            "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nhunter2\r\n--b--",
+            "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n[redacted]\r\n--b--",
+        ),
+        ("<Password><![CDATA[</Password>hunter2]]></Password>", "<Password>[redacted]</Password>"),
+        ("it is hunter2: password=hunter2&b=c", "it is [redacted]: password=[redacted]&b=c"),
     ] {
         assert_eq!(body(text), expected);
     }
@@ -41,6 +74,9 @@ fn what_is_no_secret_stays_byte_for_byte() {
         r#"{"code":"ok","nextToken":"abc","password":null,"token":"","secure":true}"#,
         "https://example.com/a?b=c",
         "a = b, c: d, <e>f</e>",
+        r#"{"max_tokens":1024,"usage":{"inputTokens":7}}"#,
+        "a=b,c;d'e\"f",
+        "<input name=\"csrf_token\">\n\nTwo lines below.",
         "{\"text\":\"\u{202e}äöü\"}",
     ] {
         assert_eq!(body(text), text);
@@ -54,6 +90,10 @@ fn secrets_are_known_by_their_shape() {
         ("key AKIAIOSFODNN7EXAMPLE.", "key [redacted]."),
         ("see https://user:hunter2@example.com/", "see https://[redacted]@example.com/"),
         ("Bearer 0123456789abcdef0123", "Bearer [redacted]"),
+        ("see https://user:hun@ter2@example.com/@x", "see https://[redacted]@example.com/@x"),
+        ("Basic dXNlcjpodW50ZXIy", "Basic [redacted]"),
+        ("Basic understanding", "Basic understanding"),
+        ("z=eyJhbGciOiJub25lIn0%2EeyJzdWIiOiJhIn0%2Ehunter2&b", "z=[redacted]&b"),
         ("mail a@example.com", "mail a@example.com"),
         (
             "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----",
@@ -69,8 +109,24 @@ fn a_known_secret_is_found_in_every_spelling_and_where_the_text_was_cut() {
     let mut known = KnownSecrets::default();
     known.add("a/secret+value==");
     let text = "a/secret+value== a\\/secret+value== a%2Fsecret%2Bvalue%3D%3D";
-    let redacted = Redaction::default().text(text.to_owned(), Place::Body, &known);
+    let redacted = Redaction::default().text(text.to_owned(), Place::Body, &mut known);
+    assert_eq!(redacted, "[redacted] [redacted] [redacted]");
     assert!(!redacted.contains("secret"), "{redacted}");
+    for spelling in [
+        "a/secret+value==",
+        "a\\/secret\\u002bvalue\\u003D\\u003d",
+        "a\\\\/secret+value==",
+        "a%2fsecret%2bvalue%3d%3d",
+        "a%252Fsecret%252Bvalue%253D%253D",
+        "a&#x2F;secret&#43;value==",
+        "a/secret%2Bvalue==",
+        "a/secret+val",
+        "a/secret%2Bval",
+        "a/secret\\u00",
+    ] {
+        let redacted = Redaction::default().text(format!("it was {spelling}"), Place::Body, &mut known);
+        assert_eq!(redacted, "it was [redacted]", "{spelling}");
+    }
     let mut cut = "it was a/secret+va".to_owned();
     known.remove_cut(&mut cut);
     assert_eq!(cut, "it was [redacted]");
@@ -105,6 +161,34 @@ fn headers_keep_the_names_of_cookies_and_nothing_of_their_values() {
     ] {
         assert!(lines.contains(line), "{line} is not in {lines}");
     }
-    let echoed = Redaction::default().text("hunter2 hunter5".to_owned(), Place::Body, &known);
+    let echoed = Redaction::default().text("hunter2 hunter5".to_owned(), Place::Body, &mut known);
     assert_eq!(echoed, "[redacted] [redacted]");
+}
+
+#[test]
+fn a_segment_of_a_path_behind_a_secret_name_is_replaced_when_it_is_no_word() {
+    let url =
+        |text: &str| Redaction::default().text(text.to_owned(), Place::Url, &mut KnownSecrets::default());
+    for (path, expected) in [
+        ("/reset-password/4hunter2x/done", "/reset-password/%5Bredacted%5D/done"),
+        ("/x/token:hunter2/y", "/x/token:%5Bredacted%5D/y"),
+        ("/x;token=a,hunter2/y", "/x;token=%5Bredacted%5D/y"),
+        ("/x?password=a,b;c'd", "/x?password=%5Bredacted%5D"),
+        ("token=a/b+c/d&e=f", "token=%5Bredacted%5D&e=f"),
+        ("/oauth/token/refresh", "/oauth/token/refresh"),
+        ("/tokens/12", "/tokens/12"),
+    ] {
+        assert_eq!(url(path), expected);
+    }
+}
+
+#[test]
+fn the_canonical_request_has_no_header_that_is_not_kept() {
+    let set = [(HeaderName::from_static("x-amz-meta-partner"), HeaderValue::from_static("a  b"))];
+    let text = "GET\n/\n\nhost:x\nx-amz-meta-auth:1234\nx-amz-meta-partner:a b\n\nhost\nhash";
+    let redacted = Redaction::default().canonical(text.as_bytes(), &set, &mut KnownSecrets::default());
+    assert_eq!(
+        redacted,
+        "GET\n/\n\nhost:x\nx-amz-meta-auth:[redacted]\nx-amz-meta-partner:[redacted]\n\nhost\nhash"
+    );
 }

@@ -8,7 +8,7 @@ pub(super) const COLUMNS: usize = 100;
 pub(super) fn printable(text: &str) -> String {
     let shown = |letter: char| match letter {
         '\n' | '\t' => ' ',
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
             char::REPLACEMENT_CHARACTER
         }
         letter if letter.is_control() => char::REPLACEMENT_CHARACTER,

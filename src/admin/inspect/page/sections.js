@@ -17,6 +17,7 @@ const sections = (() => {
     encoded: "It is compressed, and the proxy does not decompress.",
     heads: "The proxy keeps no bodies: start it with “--inspect bodies” to see them.",
     streamed: "It was sent while it arrived, and none of it is kept.",
+    unread: "The proxy refused the request before it read the body.",
   };
 
   const pairs = (entries) =>
@@ -153,7 +154,7 @@ const sections = (() => {
 
   // A body as text, laid out where it is JSON, and why there is none.
   function body(recorded, label) {
-    if (!recorded || (!recorded.size && recorded.text === undefined)) return element("p", { class: "muted" }, "No body.");
+    if (!recorded || (!recorded.size && recorded.text === undefined && !recorded.omitted)) return element("p", { class: "muted" }, "No body.");
     const { text: content, size, truncated, media_type: type, omitted } = recorded;
     const facts = [text.size(size), type].filter(Boolean).join(", ");
     const line = [element("span", { class: "muted" }, text.visible(facts))];
