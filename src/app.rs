@@ -1,14 +1,15 @@
 //! The composition root: makes the parts, wires them, spawns the tasks and awaits their end.
 
+mod announcement;
 mod error;
 mod gauges;
 mod reload;
 mod servers;
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use tokio::{sync::mpsc, task::JoinSet};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 #[cfg(feature = "otlp")]
 use crate::telemetry::spans::{self, Export};
@@ -31,9 +32,10 @@ use crate::{
     process,
     proxy::{self, AccessLogLayer, Budget, Proxy},
     shutdown::{Shutdown, Trigger},
-    telemetry::{self, READY, metrics::Metrics},
+    telemetry::metrics::Metrics,
 };
 
+use announcement::InspectorPage;
 pub use error::StartError;
 use gauges::Gauges;
 use reload::LiveConfig;
@@ -220,9 +222,14 @@ impl App {
         let refresher = Refresher::new(self.source, self.publisher, self.clock.clone())
             .with_secret_updates(self.secret_updates.1);
         background.spawn(keep(refresher, shutdown.clone()));
-        background.spawn(announce(live.about.load_full(), page, credentials.clone(), self.clock.clone()));
+        background.spawn(announcement::ready(
+            live.about.load_full(),
+            page,
+            credentials.clone(),
+            self.clock.clone(),
+        ));
         let drain = self.settings.proxy.timeouts.drain;
-        background.spawn(announce_wait(shutdown.clone(), Arc::clone(&self.metrics), drain));
+        background.spawn(announcement::waiting(shutdown.clone(), Arc::clone(&self.metrics), drain));
         let (watch, quit) = (watch(background, trigger.clone()), trigger.clone());
         let (ended, data_ended) = crate::shutdown::channel();
         let inspection = self.recorder.map(|recorder| Inspection {
@@ -369,58 +376,4 @@ async fn watch(mut background: JoinSet<()>, trigger: Trigger) -> Result<(), Star
 
 async fn keep(refresher: Refresher<impl CredentialsProvider>, mut shutdown: Shutdown) {
     refresher.run(async move { shutdown.requested().await }).await;
-}
-
-/// The URL of the inspector's page, if it has one.
-struct InspectorPage {
-    /// With the token.
-    secret: Option<String>,
-    public: Option<String>,
-}
-
-impl InspectorPage {
-    /// What the log has of it: the token goes to a person at a terminal, and never into a file.
-    fn shown(&self) -> Option<String> {
-        if telemetry::is_for_a_person() { self.secret.clone() } else { self.public.clone() }
-    }
-}
-
-/// Logs that the proxy is ready when the first credentials have arrived.
-async fn announce(about: Arc<About>, page: InspectorPage, mut credentials: Receiver, clock: Clock) {
-    loop {
-        if let Some(issued) = credentials.state().issued {
-            let expires_in = issued.expiry.and_then(|expiry| expiry.duration_since(clock.now()).ok());
-            let route = about.routes.first();
-            info!(
-                target: READY,
-                {
-                url = about.listen,
-                admin = about.admin_listen,
-                inspector = page.shown(),
-                upstream = route.map(|route| route.upstream.as_str()),
-                region = route.and_then(|route| route.region.as_deref()),
-                region_set = route.and_then(|route| route.region_set.as_deref()),
-                service = route.map(|route| route.service.as_str()),
-                identity = %issued.identity,
-                expires_in = expires_in.map(|left| left.as_secs()),
-                },
-                "ready"
-            );
-            return;
-        }
-        if !credentials.changed().await {
-            return;
-        }
-    }
-}
-
-/// Says to a person who has pressed Ctrl-C what the process waits for.
-async fn announce_wait(mut shutdown: Shutdown, metrics: Arc<Metrics>, drain: Duration) {
-    shutdown.requested().await;
-    let requests = metrics.requests_in_flight();
-    if shutdown.is_interactive() && requests > 0 {
-        let noun = if requests == 1 { "request" } else { "requests" };
-        let seconds = drain.as_secs_f64().ceil();
-        info!("Waiting for {requests} {noun} (up to {seconds} s). Ctrl-C again to quit now.");
-    }
 }
