@@ -5,6 +5,7 @@ import functools
 import http.server
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
