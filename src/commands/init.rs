@@ -45,7 +45,7 @@ pub(super) async fn run(from: Vec<PathBuf>, force: bool, flags: Arguments) -> Re
 
 fn init(from: &[PathBuf], force: bool, flags: &Arguments) -> Result<ExitCode, Failure> {
     let given = outputs::given(flags)?;
-    // Before any question: nobody wants to answer in vain.
+    // Before any question, so that no answer is lost when the file cannot be written.
     if !force && Path::new(FILE).symlink_metadata().is_ok() {
         return Err(Failure::runtime(format!("{FILE} exists; --force replaces it")));
     }

@@ -47,7 +47,7 @@ pub(super) async fn run(
     };
     let url = format!("{url}/inspect#{}", token.expose_secret());
     print_aside(format!("{url}\n")).await?;
-    // Whoever captures the output wants the URL alone.
+    // A program that captures the output needs the URL alone.
     if io::stdout().is_terminal()
         && let Err(error) = open_in_browser(&url)
     {
@@ -66,7 +66,7 @@ struct Problem {
     detail: String,
 }
 
-/// The token of the proxy whose admin listener this is, which it tells its own user.
+/// Asks the admin listener for the inspector's token, which it gives to its own user only.
 async fn token(listen: &Listen) -> Result<SecretString, Failure> {
     let (status, body) =
         local_http::ask(listen, Method::POST, "/inspect/token", MAX_WAIT).await.map_err(|source| {

@@ -47,7 +47,7 @@ pub enum ProxyError {
     Upstream(UpstreamError),
     /// The body carries signatures of the client's own between its chunks.
     ChunkedSignature,
-    /// It is not certain which bucket the request means, or how the upstream is told.
+    /// It is not certain which bucket the request means, or where the upstream expects its name.
     UnclearBucket(UnclearBucket),
     /// The signed chunks of the body are not what the request announced.
     AwsChunked(AwsChunkedError),

@@ -37,7 +37,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Looks for files that somebody else has written, before anything starts; `force` takes them as well.
+    /// Looks for files that the sandbox has not written, before anything starts; `force` takes them as well.
     pub(super) fn open(path: &Path, force: bool) -> Result<Self, Failure> {
         fs::create_dir_all(path).map_err(|error| failure(path, &error))?;
         let foreign: Vec<String> = MARKED

@@ -1,7 +1,7 @@
 //! Buckets that S3 clients name in the host: `BUCKET.localhost`, with the key alone in the path.
 //!
-//! Such a request is forwarded only where it is certain which bucket is meant and how the upstream is told. A guess may
-//! turn the deletion of an object into that of a bucket.
+//! Such a request is forwarded only where it is certain which bucket is meant and where the upstream expects its name. A
+//! guess may turn the deletion of an object into that of a bucket.
 
 use std::fmt;
 
