@@ -5,7 +5,9 @@
 #   docker build --build-arg FEATURES=otlp -t countersign .
 #
 # The build stage runs on the machine's own platform and compiles for the one that is asked for, so that nothing
-# is emulated. `deploy/rehearse-image` makes the same root without an engine and starts the program in it.
+# is emulated. For the machine's own architecture the program is optimised by a profile, for which it is built twice
+# and carries load for 50 seconds. `deploy/rehearse-image` makes the same root without an engine and starts the
+# program in it.
 
 ARG RUST=1.95
 
@@ -16,12 +18,15 @@ FROM --platform=$BUILDPLATFORM rust:${RUST}-alpine AS build
 RUN apk add --no-cache clang lld musl-dev ca-certificates-bundle
 ARG TARGETARCH
 WORKDIR /src
-COPY deploy/build-static deploy/build-static
+COPY deploy/build-profiled deploy/build-static deploy/
 # Apart from the sources, so that a change of these does not fetch it again.
 RUN deploy/build-static --prepare "$TARGETARCH"
 ARG FEATURES=""
 COPY Cargo.toml Cargo.lock ./
 COPY src src
+# The load that the profile is made of.
+COPY benches benches
+COPY tests/support tests/support
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     deploy/build-static --image /image "$TARGETARCH"
