@@ -19,6 +19,7 @@ mod response;
 mod service;
 pub mod settings;
 mod signing_client;
+mod websocket;
 mod worker_proxies;
 
 pub use access_log::{AccessLog, AccessLogLayer};
