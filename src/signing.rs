@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod key;
 mod payload;
 mod percent;
+mod query;
 mod region;
 mod target;
 
@@ -26,6 +27,7 @@ use cache::{SigningCache, SigningState, TimeAndToken};
 pub(crate) use comparison::element;
 pub use comparison::{Computed, Part, Row, compare};
 pub use payload::{Payload, PayloadBuilder, PayloadHash};
+pub use query::QueryToken;
 pub use region::{InvalidRegionSet, RegionSet, SigningRegion};
 pub use target::{Encoding, TargetError, WireTarget};
 
@@ -96,7 +98,6 @@ pub struct Unsigned {
 }
 
 /// A signed request, the only type of request that goes to the upstream.
-#[derive(Debug)]
 pub struct SignedRequest {
     method: Method,
     target: WireTarget,
@@ -127,6 +128,15 @@ impl SignedRequest {
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+}
+
+impl fmt::Debug for SignedRequest {
+    /// Without the query, in which a signature and the session token may stand.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut request = f.debug_struct("SignedRequest");
+        request.field("method", &self.method).field("path", &self.target.path());
+        request.field("headers", &self.headers).finish_non_exhaustive()
     }
 }
 

@@ -21,8 +21,10 @@ mod tcp;
 mod timeline;
 mod tls;
 mod tunnel;
+mod upgrade;
 
 use std::{
+    fmt,
     future::Future,
     pin::pin,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
@@ -47,6 +49,7 @@ pub use resolver::Resolver;
 pub(crate) use timeline::Timeline;
 pub(crate) use tls::Trust;
 pub use tls::TrustError;
+pub(crate) use upgrade::{Upgraded, UpgradedConnection};
 
 use crate::tls::fault::TlsFault;
 
@@ -62,13 +65,21 @@ pub(crate) struct Timeouts {
 }
 
 /// A request as it goes over the wire.
-#[derive(Debug)]
 pub(crate) struct OutgoingRequest {
     pub(crate) method: Method,
     pub(crate) target: PathAndQuery,
     /// Including Host.
     pub(crate) headers: HeaderMap,
     pub(crate) body: OutgoingBody,
+}
+
+impl fmt::Debug for OutgoingRequest {
+    /// Without the query, in which a signature and the session token may stand.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut request = f.debug_struct("OutgoingRequest");
+        request.field("method", &self.method).field("path", &self.target.path());
+        request.field("headers", &self.headers).field("body", &self.body).finish()
+    }
 }
 
 /// How long only HTTP/1.1 is offered to an upstream that asked for it. As long as a connection is used: one server of

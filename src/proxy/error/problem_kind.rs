@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::ProxyError;
 use crate::{
     credentials::channel::Unavailable,
-    proxy::admission::Refusal,
+    proxy::{admission::Refusal, websocket::handshake::HandshakeError},
     signing::TargetError,
     tls::fault::TlsFault,
     upstream::{ProxyCause, UpstreamError},
@@ -39,7 +39,17 @@ impl ProxyError {
                 "Request target too long",
                 "http_request_error",
             ),
-            Self::Target(_) | Self::BodyIncomplete | Self::UnclearBucket(_) | Self::AwsChunked(_) => {
+            Self::Handshake(HandshakeError::Version) => kind(
+                StatusCode::UPGRADE_REQUIRED,
+                "websocket-version",
+                "WebSocket version not supported",
+                "http_request_error",
+            ),
+            Self::Target(_)
+            | Self::BodyIncomplete
+            | Self::UnclearBucket(_)
+            | Self::AwsChunked(_)
+            | Self::Handshake(_) => {
                 kind(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "http_request_error")
             }
             Self::ChunkedSignature => kind(
@@ -80,6 +90,12 @@ impl ProxyError {
                 "proxy_configuration_error",
             ),
             Self::Upstream(error) => upstream_kind(error, kind),
+            Self::HandshakeAnswer(_) => kind(
+                StatusCode::BAD_GATEWAY,
+                "upstream-websocket",
+                "Upstream broke the WebSocket handshake",
+                "http_upgrade_failed",
+            ),
             Self::Internal(_) => {
                 kind(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", "proxy_internal_error")
             }
