@@ -3,3 +3,4 @@
 pub(in crate::proxy) mod close_code;
 pub(in crate::proxy) mod close_frame;
 pub(in crate::proxy) mod frame_reader;
+pub(in crate::proxy) mod tunnel_log;

@@ -1,0 +1,265 @@
+//! What is said of one tunnel: its line in the log, its metrics, its span and its messages in the inspector.
+
+#[cfg(feature = "otlp")]
+mod span;
+
+use http::{HeaderMap, header, request::Parts};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{
+    close_code::{CloseMeaning, ClosedBy, End},
+    frame_reader::{Direction, Event, Extensions, FrameReader, MAX_GATEWAY_FRAME, MAX_GATEWAY_MESSAGE},
+};
+use crate::{
+    inspector::{Recording, TunnelEnd, WebSocketMessage},
+    proxy::{access_log::trace_id::TraceId, request_id::RequestId},
+    telemetry::{
+        TUNNEL,
+        metrics::{Metrics, TunnelGuard},
+    },
+};
+
+/// The handshake that a tunnel belongs to, as the client sent it.
+#[derive(Debug)]
+pub(in crate::proxy) struct HandshakeFacts {
+    id: RequestId,
+    trace_id: Option<TraceId>,
+    path: String,
+    recording: Option<Recording>,
+    #[cfg(feature = "otlp")]
+    span: span::Origin,
+}
+
+impl HandshakeFacts {
+    pub(in crate::proxy) fn of(parts: &Parts, id: &RequestId, recording: Option<&Recording>) -> Self {
+        Self {
+            id: id.clone(),
+            trace_id: TraceId::of(&parts.headers),
+            path: parts.uri.path().to_owned(),
+            recording: recording.cloned(),
+            #[cfg(feature = "otlp")]
+            span: span::Origin::of(parts),
+        }
+    }
+}
+
+/// Reads along in both directions. The line is written when this is dropped, so that no tunnel ends unlogged.
+#[derive(Debug)]
+pub(in crate::proxy) struct TunnelLog {
+    facts: HandshakeFacts,
+    /// Whether the upstream is API Gateway, whose limits are known.
+    is_gateway: bool,
+    up: Passed,
+    down: Passed,
+    start: Instant,
+    /// When bytes last passed in either direction, a Close frame excepted.
+    last_passed: Instant,
+    /// Who closed first, and when.
+    closed: Option<(ClosedBy, Instant)>,
+    metrics: TunnelGuard,
+    #[cfg(feature = "otlp")]
+    span: Option<crate::telemetry::spans::Span>,
+}
+
+/// What has passed in one direction.
+#[derive(Debug)]
+struct Passed {
+    frames: FrameReader,
+    bytes: u64,
+    fault: Option<&'static str>,
+}
+
+impl TunnelLog {
+    /// Begins with the answer to the handshake, which has these headers.
+    pub(in crate::proxy) fn begin(
+        facts: HandshakeFacts,
+        accepted: &HeaderMap,
+        is_gateway: bool,
+        metrics: &Metrics,
+    ) -> Self {
+        let values = accepted.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
+        let extensions = Extensions::accepted(values.filter_map(|value| value.to_str().ok()));
+        let max_text = facts.recording.as_ref().map_or(0, Recording::max_message_text);
+        let passed = |direction| Passed {
+            frames: FrameReader::new(direction, extensions, max_text),
+            bytes: 0,
+            fault: None,
+        };
+        if let Some(recording) = &facts.recording {
+            recording.open_tunnel();
+        }
+        let now = Instant::now();
+        Self {
+            is_gateway,
+            up: passed(Direction::Up),
+            down: passed(Direction::Down),
+            start: now,
+            last_passed: now,
+            closed: None,
+            metrics: metrics.tunnel(),
+            #[cfg(feature = "otlp")]
+            span: facts.span.begin(),
+            facts,
+        }
+    }
+
+    /// Reads bytes that have been written to the other side.
+    pub(in crate::proxy) fn passed(&mut self, direction: Direction, bytes: &[u8]) {
+        let (side, counter) = match direction {
+            Direction::Up => (&mut self.up, &self.metrics.up),
+            Direction::Down => (&mut self.down, &self.metrics.down),
+        };
+        counter.inc_by(bytes.len() as u64);
+        side.bytes += bytes.len() as u64;
+        let observer = Observer { facts: &self.facts, direction, is_gateway: self.is_gateway };
+        side.frames.read(bytes, &mut |event| {
+            if let Event::Unreadable(fault) = event {
+                side.fault = Some(fault.as_str());
+            }
+            observer.observe(&event);
+        });
+        let is_closing = side.frames.close().is_some();
+        if is_closing {
+            self.closed_by(match direction {
+                Direction::Up => ClosedBy::Client,
+                Direction::Down => ClosedBy::Upstream,
+            });
+        } else if self.closed.is_none() {
+            self.last_passed = Instant::now();
+        }
+    }
+
+    /// Whether a frame of the proxy's own may be sent in this direction now.
+    pub(in crate::proxy) fn is_at_boundary(&self, direction: Direction) -> bool {
+        self.side(direction).frames.is_at_boundary()
+    }
+
+    /// Says who ends the tunnel. The first to do so counts.
+    pub(in crate::proxy) fn closed_by(&mut self, by: ClosedBy) {
+        self.closed.get_or_insert_with(|| (by, Instant::now()));
+    }
+
+    fn side(&self, direction: Direction) -> &Passed {
+        match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
+        }
+    }
+
+    fn end(&self) -> End {
+        let (by, at) = self.closed.unwrap_or_else(|| (ClosedBy::Client, Instant::now()));
+        let close = match by {
+            ClosedBy::Client => self.up.frames.close().map(|close| close.code),
+            ClosedBy::Upstream => self.down.frames.close().map(|close| close.code),
+            ClosedBy::Idle | ClosedBy::Shutdown => Some(Some(1001)),
+        };
+        End {
+            by,
+            close,
+            lasted: at.duration_since(self.start),
+            silence: at.duration_since(self.last_passed),
+            is_gateway: self.is_gateway,
+        }
+    }
+}
+
+impl Drop for TunnelLog {
+    fn drop(&mut self) {
+        let end = self.end();
+        let meaning = CloseMeaning::of(&end);
+        let is_ordinary = meaning.is_ordinary();
+        let (up, down) = (self.up.frames.counts(), self.down.frames.counts());
+        info!(
+            target: TUNNEL,
+            {
+            request.id = self.facts.id.as_str(),
+            request.path = self.facts.path,
+            closed_by = end.by.as_str(),
+            code = end.close.flatten(),
+            meaning = meaning.name,
+            cause = (!is_ordinary).then_some(meaning.cause),
+            cure = Some(meaning.cure).filter(|cure| !is_ordinary && !cure.is_empty()),
+            up.messages = up.messages(),
+            up.frames = up.frames,
+            up.bytes = self.up.bytes,
+            up.largest_message = up.largest_message,
+            up.fault = self.up.fault,
+            down.messages = down.messages(),
+            down.frames = down.frames,
+            down.bytes = self.down.bytes,
+            down.largest_message = down.largest_message,
+            down.fault = self.down.fault,
+            total_ms = self.start.elapsed().as_millis() as u64,
+            trace_id = self.facts.trace_id.as_ref().map(TraceId::as_str),
+            },
+            "websocket closed"
+        );
+        if let Some(recording) = &self.facts.recording {
+            let explained = (!is_ordinary).then(|| meaning.to_json());
+            recording.close_tunnel(TunnelEnd {
+                closed_by: end.by.as_str(),
+                code: end.close.flatten(),
+                meaning: meaning.name,
+                explained,
+            });
+        }
+        #[cfg(feature = "otlp")]
+        if let Some(span) = self.span.take() {
+            self.end_span(span, &end, &meaning);
+        }
+    }
+}
+
+/// Tells the log and the inspector what has been read in one direction.
+struct Observer<'a> {
+    facts: &'a HandshakeFacts,
+    direction: Direction,
+    is_gateway: bool,
+}
+
+impl Observer<'_> {
+    fn observe(&self, event: &Event<'_>) {
+        let (id, direction) = (self.facts.id.as_str(), self.direction.as_str());
+        match event {
+            Event::Message(message) => {
+                let Some(recording) = &self.facts.recording else { return };
+                recording.message(&WebSocketMessage {
+                    is_up: self.direction == Direction::Up,
+                    opcode: message.opcode.number(),
+                    size: message.length,
+                    is_compressed: message.is_compressed,
+                    code: message.code,
+                    text: message.text,
+                });
+            }
+            Event::LargeFrame(_) | Event::LargeMessage(_) if !self.is_gateway => {}
+            Event::LargeFrame(bytes) => warn!(
+                request.id = id,
+                direction,
+                bytes,
+                limit = MAX_GATEWAY_FRAME,
+                cure = "split the message into shorter frames",
+                "API Gateway closes a WebSocket with 1009 when a frame is longer than 32 KiB"
+            ),
+            Event::LargeMessage(bytes) => warn!(
+                request.id = id,
+                direction,
+                bytes,
+                limit = MAX_GATEWAY_MESSAGE,
+                cure = "send shorter messages",
+                "API Gateway closes a WebSocket with 1009 when a message is longer than 128 KiB"
+            ),
+            Event::WrongMask => warn!(
+                request.id = id,
+                direction, "frames are masked against RFC 6455, which wants a mask from the client only"
+            ),
+            Event::Unreadable(fault) => warn!(
+                request.id = id,
+                direction,
+                cause = fault.as_str(),
+                "the frames of a WebSocket cannot be read, and pass on uncounted"
+            ),
+        }
+    }
+}
