@@ -36,7 +36,9 @@ pub use request::{
 pub use request_id::RequestId;
 pub use response::body::Body;
 pub use service::Forward;
-pub use settings::{GuardSettings, Limits, PayloadSigning, RouteSettings, Settings, Timeouts};
+pub use settings::{
+    GuardSettings, Limits, PayloadSigning, RouteSettings, Settings, Timeouts, WebsocketSigning,
+};
 pub use signing_client::SigningClient;
 pub use worker_proxies::{ProxyHandle, WorkerProxies};
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::frame_reader::Direction;
+
 /// How long API Gateway keeps a WebSocket on which nothing passes.
 const GATEWAY_IDLE: Duration = Duration::from_secs(10 * 60);
 
@@ -31,6 +33,16 @@ impl ClosedBy {
             Self::Client => "client",
             Self::Upstream => "upstream",
             Self::Idle | Self::Shutdown => "proxy",
+        }
+    }
+}
+
+/// The sender of a direction.
+impl From<Direction> for ClosedBy {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Up => Self::Client,
+            Direction::Down => Self::Upstream,
         }
     }
 }

@@ -1,9 +1,10 @@
-//! What is said of one tunnel: its line in the log, its metrics, its span and its messages in the inspector.
+//! What is seen of a tunnel while its bytes pass: its line in the log, its metrics, its span, and its messages in the
+//! inspector. Nothing here changes the bytes.
 
 #[cfg(feature = "otlp")]
 mod span;
 
-use http::{HeaderMap, header, request::Parts};
+use http::request::Parts;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -46,7 +47,7 @@ impl HandshakeFacts {
 
 /// Reads along in both directions. The line is written when this is dropped, so that no tunnel ends unlogged.
 #[derive(Debug)]
-pub(in crate::proxy) struct TunnelLog {
+pub(in crate::proxy) struct Observer {
     facts: HandshakeFacts,
     /// Whether the upstream is API Gateway, whose limits are known.
     is_gateway: bool,
@@ -55,8 +56,11 @@ pub(in crate::proxy) struct TunnelLog {
     start: Instant,
     /// When bytes last passed in either direction, a Close frame excepted.
     last_passed: Instant,
-    /// Who closed first, and when.
+    /// Who closed the WebSocket first, and when.
     closed: Option<(ClosedBy, Instant)>,
+    /// Whose connection ended first, and when. A WebSocket may still be closed after that, since the other direction
+    /// goes on.
+    disconnected: Option<(ClosedBy, Instant)>,
     metrics: TunnelGuard,
     #[cfg(feature = "otlp")]
     span: Option<crate::telemetry::spans::Span>,
@@ -70,16 +74,14 @@ struct Passed {
     fault: Option<&'static str>,
 }
 
-impl TunnelLog {
-    /// Begins with the answer to the handshake, which has these headers.
+impl Observer {
+    /// Begins with the answer to the handshake.
     pub(in crate::proxy) fn begin(
         facts: HandshakeFacts,
-        accepted: &HeaderMap,
+        extensions: Extensions,
         is_gateway: bool,
         metrics: &Metrics,
     ) -> Self {
-        let values = accepted.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
-        let extensions = Extensions::accepted(values.filter_map(|value| value.to_str().ok()));
         let max_text = facts.recording.as_ref().map_or(0, Recording::max_message_text);
         let passed = |direction| Passed {
             frames: FrameReader::new(direction, extensions, max_text),
@@ -97,6 +99,7 @@ impl TunnelLog {
             start: now,
             last_passed: now,
             closed: None,
+            disconnected: None,
             metrics: metrics.tunnel(),
             #[cfg(feature = "otlp")]
             span: facts.span.begin(),
@@ -104,40 +107,51 @@ impl TunnelLog {
         }
     }
 
-    /// Reads bytes that have been written to the other side.
-    pub(in crate::proxy) fn passed(&mut self, direction: Direction, bytes: &[u8]) {
+    /// Reads the next bytes of a direction.
+    pub(in crate::proxy) fn observe(&mut self, direction: Direction, bytes: &[u8]) {
         let (side, counter) = match direction {
             Direction::Up => (&mut self.up, &self.metrics.up),
             Direction::Down => (&mut self.down, &self.metrics.down),
         };
         counter.inc_by(bytes.len() as u64);
         side.bytes += bytes.len() as u64;
-        let observer = Observer { facts: &self.facts, direction, is_gateway: self.is_gateway };
+        let teller = Teller { facts: &self.facts, direction, is_gateway: self.is_gateway };
         side.frames.read(bytes, &mut |event| {
             if let Event::Unreadable(fault) = event {
                 side.fault = Some(fault.as_str());
             }
-            observer.observe(&event);
+            teller.tell(&event);
         });
-        let is_closing = side.frames.close().is_some();
-        if is_closing {
-            self.closed_by(match direction {
-                Direction::Up => ClosedBy::Client,
-                Direction::Down => ClosedBy::Upstream,
-            });
+        if self.has_closed(direction) {
+            self.closed_by(direction.into());
         } else if self.closed.is_none() {
             self.last_passed = Instant::now();
         }
     }
 
-    /// Whether a frame of the proxy's own may be sent in this direction now.
+    /// How many bytes have passed, both ways.
+    pub(in crate::proxy) fn passed(&self) -> u64 {
+        self.up.bytes + self.down.bytes
+    }
+
+    /// Whether a Close frame has passed in this direction.
+    pub(in crate::proxy) fn has_closed(&self, direction: Direction) -> bool {
+        self.side(direction).frames.close().is_some()
+    }
+
+    /// Whether a frame of the proxy's own may follow in this direction now.
     pub(in crate::proxy) fn is_at_boundary(&self, direction: Direction) -> bool {
         self.side(direction).frames.is_at_boundary()
     }
 
-    /// Says who ends the tunnel. The first to do so counts.
+    /// Says who closes the WebSocket. The first to do so counts.
     pub(in crate::proxy) fn closed_by(&mut self, by: ClosedBy) {
         self.closed.get_or_insert_with(|| (by, Instant::now()));
+    }
+
+    /// Says whose connection has ended. The first counts, unless the WebSocket is closed as well.
+    pub(in crate::proxy) fn disconnected_by(&mut self, by: ClosedBy) {
+        self.disconnected.get_or_insert_with(|| (by, Instant::now()));
     }
 
     fn side(&self, direction: Direction) -> &Passed {
@@ -148,7 +162,9 @@ impl TunnelLog {
     }
 
     fn end(&self) -> End {
-        let (by, at) = self.closed.unwrap_or_else(|| (ClosedBy::Client, Instant::now()));
+        // A tunnel is dropped before it has begun when its client leaves at the moment of the answer.
+        let ended = self.closed.or(self.disconnected);
+        let (by, at) = ended.unwrap_or_else(|| (ClosedBy::Client, Instant::now()));
         let close = match by {
             ClosedBy::Client => self.up.frames.close().map(|close| close.code),
             ClosedBy::Upstream => self.down.frames.close().map(|close| close.code),
@@ -164,7 +180,7 @@ impl TunnelLog {
     }
 }
 
-impl Drop for TunnelLog {
+impl Drop for Observer {
     fn drop(&mut self) {
         let end = self.end();
         let meaning = CloseMeaning::of(&end);
@@ -212,14 +228,14 @@ impl Drop for TunnelLog {
 }
 
 /// Tells the log and the inspector what has been read in one direction.
-struct Observer<'a> {
+struct Teller<'a> {
     facts: &'a HandshakeFacts,
     direction: Direction,
     is_gateway: bool,
 }
 
-impl Observer<'_> {
-    fn observe(&self, event: &Event<'_>) {
+impl Teller<'_> {
+    fn tell(&self, event: &Event<'_>) {
         let (id, direction) = (self.facts.id.as_str(), self.direction.as_str());
         match event {
             Event::Message(message) => {

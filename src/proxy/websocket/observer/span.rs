@@ -5,7 +5,7 @@ use std::str;
 
 use http::request::Parts;
 
-use super::{Passed, TunnelLog};
+use super::{Observer, Passed};
 use crate::{
     proxy::{
         access_log::trace_id,
@@ -42,7 +42,7 @@ impl Origin {
     }
 }
 
-impl TunnelLog {
+impl Observer {
     pub(super) fn end_span(&self, mut span: Span, end: &End, meaning: &CloseMeaning) {
         let path = &self.facts.path;
         span.set("url.path", path[..path.floor_char_boundary(MAX_PATH)].to_owned());
