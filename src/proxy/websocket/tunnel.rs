@@ -69,7 +69,10 @@ impl Tunnel {
             End::Shutdown => self.observer.closed_by(ClosedBy::Shutdown),
             End::Idle => self.observer.closed_by(ClosedBy::Idle),
             End::ClientGone => self.observer.disconnected_by(ClosedBy::Client),
-            End::Broken(direction, _) => self.observer.disconnected_by((*direction).into()),
+            End::Broken(direction, error) => {
+                debug!(%error, direction = direction.as_str(), "reading from a side of a tunnel failed");
+                self.observer.disconnected_by((*direction).into());
+            }
             End::Closed => {}
         }
         match &end {

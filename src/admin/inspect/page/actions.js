@@ -100,6 +100,7 @@ const actions = (() => {
   async function edit() {
     const exchange = await whole();
     if (!exchange) return;
+    if (exchange.websocket) return say("A WebSocket cannot be replayed. Connect a client again.");
     const kept = [];
     const leftOut = [];
     for (const [name, value] of exchange.request_headers ?? []) {
