@@ -3,6 +3,23 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ends;
 mod handshake;
+mod refusals;
 mod seen;
+mod signing;
+mod smuggling;
 mod tunnel;
+
+use support::{upstream::Upstream, websocket::switching};
+
+/// An upstream that agrees to each handshake and sends everything back.
+async fn echo() -> Upstream {
+    Upstream::start(|_, mut wire| async move {
+        if wire.request().await.is_some() {
+            wire.write(switching("")).await;
+            wire.echo().await;
+        }
+    })
+    .await
+}
