@@ -45,12 +45,11 @@ const messages = (() => {
   function content(message, key) {
     const { text: whole, omitted, truncated } = message;
     if (typeof whole !== "string") return element("span", { class: "muted" }, OMITTED[omitted] ?? "");
-    const laidOut = text.formattedJson(whole) ?? whole;
-    if (laidOut.length <= MAX_PREVIEW && !laidOut.includes("\n")) return element("span", { class: "m-text" }, text.visible(whole));
-    const preview = [...whole.slice(0, MAX_PREVIEW)].join("");
+    if (whole.length <= MAX_PREVIEW && !/[\r\n]/.test(whole)) return element("span", { class: "m-text" }, text.visible(whole));
+    const preview = whole.slice(0, MAX_PREVIEW).replace(/\s+/g, " ");
     const summaryLine = element("summary", { class: "m-text", "data-key": `message-${key}` }, text.visible(preview), whole.length > MAX_PREVIEW ? "…" : null);
     const cut = truncated && element("p", { class: "muted" }, "The text ends here: the proxy keeps the first 64 KiB of a message.");
-    const block = element("pre", { tabindex: "0", "aria-label": "message" }, text.visible(laidOut, { block: true }));
+    const block = element("pre", { tabindex: "0", "aria-label": "message" }, text.visible(text.formattedJson(whole, { partial: truncated === true }) ?? whole, { block: true }));
     const copy = button("Copy", () => actions.copy(whole, "message"), { "aria-label": "Copy message" });
     const made = element("details", { open: opened.has(key) }, summaryLine, element("div", { class: "copyable" }, block, copy), cut);
     made.addEventListener("toggle", () => (made.open ? opened.add(key) : opened.delete(key)));
