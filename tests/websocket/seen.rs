@@ -68,6 +68,7 @@ async fn a_websocket_has_a_line_at_its_beginning_and_one_at_its_end() {
     }
     client.write(close(1000)).await;
     assert_eq!(next_frame(&mut client).await.opcode, 8);
+    drop(client);
     let expected = json!({
         "level": "INFO", "request.id": "chat", "request.path": "/live", "closed_by": "client", "code": 1000,
         "meaning": "normal", "up.messages": 3, "up.frames": 5, "up.bytes": 141, "up.largest_message": 100,
