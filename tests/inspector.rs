@@ -189,11 +189,11 @@ async fn the_messages_of_a_websocket_are_listed_while_it_is_open_and_after_its_e
     drop(client);
     let closed = feed.until(|exchange| exchange["websocket"]["state"] == "closed").await;
     let summary = json!({
-        "state": "closed", "messages_up": 4, "messages_down": 4,
+        "state": "closed", "messages_up": 3, "messages_down": 3,
         "closed_by": "client", "code": 1000, "meaning": "normal",
     });
     assert_eq!((&closed["websocket"], &closed["state"]), (&summary, &json!("complete")));
-    assert_eq!((&closed["bytes_up"], &closed["status"]), (&json!(43 + 2 + 17 + 5), &json!(101)));
+    assert_eq!((&closed["bytes_up"], &closed["status"]), (&json!(4 * 6 + 43 + 2 + 17 + 5), &json!(101)));
     let detail = viewer.detail(&closed).await;
     let last = &detail["messages"]["kept"][7];
     assert_eq!((&last["opcode"], &last["code"], &last["text"]), (&json!(8), &json!(1000), &json!("bye")));

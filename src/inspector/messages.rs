@@ -34,6 +34,8 @@ pub struct WebSocketMessage<'a> {
     pub is_compressed: bool,
     /// The code of a Close frame.
     pub code: Option<u16>,
+    /// How many bytes have passed in its direction so far, frame heads included.
+    pub passed: u64,
     /// The first [`Recording::max_message_text`] bytes of a text message, or the reason of a Close frame.
     pub text: &'a [u8],
 }
@@ -47,6 +49,8 @@ pub struct TunnelEnd {
     pub code: Option<u16>,
     /// The name of what the end means.
     pub meaning: &'static str,
+    /// How many bytes have passed, up and down, frame heads included.
+    pub bytes: [u64; 2],
     /// Name, cause and cure of what went wrong, if anything did.
     pub explained: Option<Value>,
 }
@@ -66,7 +70,9 @@ pub(super) struct Messages {
 
 #[derive(Debug, Default)]
 struct Count {
+    /// Control frames excepted.
     messages: u64,
+    /// That have passed, frame heads included.
     bytes: u64,
 }
 
@@ -113,6 +119,7 @@ impl Recording {
             record.meaning = end.explained.clone().or_else(|| record.meaning.take());
             record.ended = Some(Ending { aborted: None, code: None });
             if let Some(messages) = &mut record.messages {
+                [messages.up.bytes, messages.down.bytes] = end.bytes;
                 messages.end = Some(end);
             }
         });
@@ -129,8 +136,8 @@ impl Messages {
         known: &mut KnownSecrets,
     ) {
         let count = if message.is_up { &mut self.up } else { &mut self.down };
-        count.messages += 1;
-        count.bytes += message.size;
+        count.messages += u64::from(matches!(message.opcode, 1 | 2));
+        count.bytes = message.passed;
         let is_text = matches!(message.opcode, 1 | 8);
         let omitted = match mode {
             _ if message.size == 0 => None,
@@ -164,7 +171,7 @@ impl Messages {
         size_of::<Self>() + self.kept.capacity() * size_of::<KeptMessage>() + self.text
     }
 
-    /// The bytes of all messages, up and down.
+    /// The bytes that have passed, up and down.
     pub(super) fn bytes(&self) -> [u64; 2] {
         [self.up.bytes, self.down.bytes]
     }

@@ -7,6 +7,7 @@ fn message(text: &[u8]) -> WebSocketMessage<'_> {
         size: text.len() as u64,
         is_compressed: false,
         code: None,
+        passed: 6 + text.len() as u64,
         text,
     }
 }
@@ -49,7 +50,8 @@ fn a_message_is_kept_with_its_text_or_with_the_reason_why_not() {
         with(common("up", 8, 5), json!({ "code": 1000, "text": "bye", "truncated": false })),
     ];
     assert_eq!(kept(&messages), expected);
-    assert_eq!(messages.bytes(), [29, 5]);
+    assert_eq!(messages.bytes(), [9, 6]);
+    assert_eq!((messages.up.messages, messages.down.messages), (4, 1), "a Close frame is no message");
 }
 
 #[test]

@@ -115,7 +115,8 @@ impl Observer {
         };
         counter.inc_by(bytes.len() as u64);
         side.bytes += bytes.len() as u64;
-        let teller = Teller { facts: &self.facts, direction, is_gateway: self.is_gateway };
+        let (passed, is_gateway) = (side.bytes, self.is_gateway);
+        let teller = Teller { facts: &self.facts, direction, passed, is_gateway };
         side.frames.read(bytes, &mut |event| {
             if let Event::Unreadable(fault) = event {
                 side.fault = Some(fault.as_str());
@@ -217,6 +218,7 @@ impl Drop for Observer {
                 closed_by: end.by.as_str(),
                 code: end.close.flatten(),
                 meaning: meaning.name,
+                bytes: [self.up.bytes, self.down.bytes],
                 explained,
             });
         }
@@ -231,12 +233,14 @@ impl Drop for Observer {
 struct Teller<'a> {
     facts: &'a HandshakeFacts,
     direction: Direction,
+    /// How many bytes have passed in this direction.
+    passed: u64,
     is_gateway: bool,
 }
 
 impl Teller<'_> {
     fn tell(&self, event: &Event<'_>) {
-        let (id, direction) = (self.facts.id.as_str(), self.direction.as_str());
+        let (id, path, direction) = (self.facts.id.as_str(), &self.facts.path, self.direction.as_str());
         match event {
             Event::Message(message) => {
                 let Some(recording) = &self.facts.recording else { return };
@@ -246,12 +250,14 @@ impl Teller<'_> {
                     size: message.length,
                     is_compressed: message.is_compressed,
                     code: message.code,
+                    passed: self.passed,
                     text: message.text,
                 });
             }
             Event::LargeFrame(_) | Event::LargeMessage(_) if !self.is_gateway => {}
             Event::LargeFrame(bytes) => warn!(
                 request.id = id,
+                request.path = path,
                 direction,
                 bytes,
                 limit = MAX_GATEWAY_FRAME,
@@ -260,6 +266,7 @@ impl Teller<'_> {
             ),
             Event::LargeMessage(bytes) => warn!(
                 request.id = id,
+                request.path = path,
                 direction,
                 bytes,
                 limit = MAX_GATEWAY_MESSAGE,
@@ -272,6 +279,7 @@ impl Teller<'_> {
             ),
             Event::Unreadable(fault) => warn!(
                 request.id = id,
+                request.path = path,
                 direction,
                 cause = fault.as_str(),
                 "the frames of a WebSocket cannot be read, and pass on uncounted"
