@@ -1,19 +1,22 @@
 //! What is seen of a tunnel while its bytes pass: its line in the log, its metrics, its span, and its messages in the
 //! inspector. Nothing here changes the bytes.
 
+mod report;
 #[cfg(feature = "otlp")]
 mod span;
 
 use http::request::Parts;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::info;
+
+use report::EventReporter;
 
 use super::{
     close_code::{CloseMeaning, ClosedBy, End},
-    frame_reader::{Direction, Event, Extensions, FrameReader, MAX_GATEWAY_FRAME, MAX_GATEWAY_MESSAGE},
+    frame_reader::{Direction, Event, Extensions, FrameReader},
 };
 use crate::{
-    inspector::{Recording, TunnelEnd, WebSocketMessage},
+    inspector::{Recording, TunnelEnd},
     proxy::{access_log::trace_id::TraceId, request_id::RequestId},
     telemetry::{
         TUNNEL,
@@ -116,12 +119,12 @@ impl Observer {
         counter.inc_by(bytes.len() as u64);
         side.bytes += bytes.len() as u64;
         let (passed, is_gateway) = (side.bytes, self.is_gateway);
-        let teller = Teller { facts: &self.facts, direction, passed, is_gateway };
+        let reporter = EventReporter { facts: &self.facts, direction, passed, is_gateway };
         side.frames.read(bytes, &mut |event| {
             if let Event::Unreadable(fault) = event {
                 side.fault = Some(fault.as_str());
             }
-            teller.tell(&event);
+            reporter.report(&event);
         });
         if self.has_closed(direction) {
             self.closed_by(direction.into());
@@ -181,10 +184,8 @@ impl Observer {
     }
 }
 
-impl Drop for Observer {
-    fn drop(&mut self) {
-        let end = self.end();
-        let meaning = CloseMeaning::of(&end);
+impl Observer {
+    fn write_line(&self, end: &End, meaning: &CloseMeaning) {
         let is_ordinary = meaning.is_ordinary();
         let (up, down) = (self.up.frames.counts(), self.down.frames.counts());
         info!(
@@ -212,78 +213,26 @@ impl Drop for Observer {
             },
             "websocket closed"
         );
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        let end = self.end();
+        let meaning = CloseMeaning::of(&end);
+        self.write_line(&end, &meaning);
         if let Some(recording) = &self.facts.recording {
-            let explained = (!is_ordinary).then(|| meaning.to_json());
             recording.close_tunnel(TunnelEnd {
                 closed_by: end.by.as_str(),
                 code: end.close.flatten(),
                 meaning: meaning.name,
                 bytes: [self.up.bytes, self.down.bytes],
-                explained,
+                explained: (!meaning.is_ordinary()).then(|| meaning.to_json()),
             });
         }
         #[cfg(feature = "otlp")]
         if let Some(span) = self.span.take() {
             self.end_span(span, &end, &meaning);
-        }
-    }
-}
-
-/// Tells the log and the inspector what has been read in one direction.
-struct Teller<'a> {
-    facts: &'a HandshakeFacts,
-    direction: Direction,
-    /// How many bytes have passed in this direction.
-    passed: u64,
-    is_gateway: bool,
-}
-
-impl Teller<'_> {
-    fn tell(&self, event: &Event<'_>) {
-        let (id, path, direction) = (self.facts.id.as_str(), &self.facts.path, self.direction.as_str());
-        match event {
-            Event::Message(message) => {
-                let Some(recording) = &self.facts.recording else { return };
-                recording.message(&WebSocketMessage {
-                    is_up: self.direction == Direction::Up,
-                    opcode: message.opcode.number(),
-                    size: message.length,
-                    is_compressed: message.is_compressed,
-                    code: message.code,
-                    passed: self.passed,
-                    text: message.text,
-                });
-            }
-            Event::LargeFrame(_) | Event::LargeMessage(_) if !self.is_gateway => {}
-            Event::LargeFrame(bytes) => warn!(
-                request.id = id,
-                request.path = path,
-                direction,
-                bytes,
-                limit = MAX_GATEWAY_FRAME,
-                cure = "split the message into shorter frames",
-                "API Gateway closes a WebSocket with 1009 when a frame is longer than 32 KiB"
-            ),
-            Event::LargeMessage(bytes) => warn!(
-                request.id = id,
-                request.path = path,
-                direction,
-                bytes,
-                limit = MAX_GATEWAY_MESSAGE,
-                cure = "send shorter messages",
-                "API Gateway closes a WebSocket with 1009 when a message is longer than 128 KiB"
-            ),
-            Event::WrongMask => warn!(
-                request.id = id,
-                direction, "frames are masked against RFC 6455, which wants a mask from the client only"
-            ),
-            Event::Unreadable(fault) => warn!(
-                request.id = id,
-                request.path = path,
-                direction,
-                cause = fault.as_str(),
-                "the frames of a WebSocket cannot be read, and pass on uncounted"
-            ),
         }
     }
 }

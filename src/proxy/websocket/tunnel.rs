@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{downstream::UpgradedClient, upstream::UpgradedConnection};
 
-/// How long both sides may take to close a tunnel that was silent for too long.
+/// How long both sides may take to close their connections when the WebSocket is over: after a Close each way, or when
+/// it was silent for too long.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 /// An open tunnel.
@@ -105,6 +106,11 @@ impl Tunnel {
             }
             if self.client.shutdown.as_mut().poll(context).is_ready() {
                 return Poll::Ready(End::Shutdown);
+            }
+            let is_over = [Direction::Up, Direction::Down].iter().all(|&side| self.observer.has_closed(side));
+            if is_over {
+                // Nothing more may pass. A side that keeps its connection would hold one of `max-tunnels`.
+                silence.shorten(CLOSE_GRACE);
             }
             silence.poll(context, self.observer.passed()).map(|()| End::Idle)
         })
@@ -193,6 +199,14 @@ impl Silence {
         Self { limit, passed: 0, since: Instant::now(), timer: Box::pin(sleep(limit)) }
     }
 
+    /// Lets it end after `limit` from now, once.
+    fn shorten(&mut self, limit: Duration) {
+        if self.limit > limit {
+            (self.limit, self.since) = (limit, Instant::now());
+            self.timer.as_mut().reset(self.since + limit);
+        }
+    }
+
     /// Looks at the clock, and not at the timer, whenever something has passed: to reset a timer for every message would
     /// cost more than to pass it.
     fn poll(&mut self, context: &mut Context<'_>, passed: u64) -> Poll<()> {
@@ -207,5 +221,31 @@ impl Silence {
             self.timer.as_mut().reset(end);
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_after_its_limit_from_what_passed_last_and_earlier_when_shortened() {
+        let second = Duration::from_secs(1);
+        let mut silence = Silence::new(10 * second);
+        let start = Instant::now();
+        let is_over = |silence: &mut Silence, passed| {
+            let polled = silence.poll(&mut Context::from_waker(std::task::Waker::noop()), passed);
+            polled.is_ready()
+        };
+        tokio::time::advance(9 * second).await;
+        assert!(!is_over(&mut silence, 1));
+        tokio::time::advance(9 * second).await;
+        assert!(!is_over(&mut silence, 1), "something passed 9 seconds ago");
+        silence.shorten(3 * second);
+        tokio::time::advance(2 * second).await;
+        silence.shorten(3 * second);
+        assert!(!is_over(&mut silence, 1));
+        poll_fn(|context| silence.poll(context, 1)).await;
+        assert_eq!(start.elapsed().as_secs(), 21);
     }
 }
