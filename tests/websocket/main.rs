@@ -3,13 +3,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cures;
 mod ends;
 mod handshake;
+mod process;
 mod refusals;
 mod seen;
 mod signing;
 mod smuggling;
 mod tunnel;
+mod ways;
 
 use support::{upstream::Upstream, websocket::switching};
 
