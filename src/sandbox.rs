@@ -43,7 +43,8 @@ use api::Api;
 #[doc(hidden)]
 pub use api::fuzzing;
 pub use api::{
-    ApiRoute, Authorization, GatewayError, NO_RESPONSE_FROM_BACKEND, Received, Verdict, WebSocketLimits, fixtures,
+    ApiRoute, Authorization, GatewayError, NO_RESPONSE_FROM_BACKEND, Received, Verdict, WebSocketLimits,
+    fixtures,
 };
 use control::Control;
 use cors::Cors;

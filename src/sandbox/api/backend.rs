@@ -89,9 +89,7 @@ impl Backend {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri(target)?;
         *request.headers_mut() = headers;
-        request
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let response = self.client.request(request).await.inspect_err(|error| self.warn(error)).ok()?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_EVENT_ANSWER).collect().await;

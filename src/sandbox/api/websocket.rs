@@ -35,10 +35,10 @@ use crate::{
 };
 use connections::Connections;
 use event::ConnectionFacts;
-pub(super) use handshake::is_asked;
 use handshake::Handshake;
-use integration::{BackendRoute, Integration};
+pub(super) use handshake::is_asked;
 pub(in crate::sandbox) use integration::is_sendable;
+use integration::{BackendRoute, Integration};
 pub(super) use management::connection_id;
 pub(in crate::sandbox) use session::ABNORMAL;
 use session::Session;

@@ -181,7 +181,9 @@ fn close_code(asked: Option<u16>) -> Result<u16, String> {
     if code == ABNORMAL || is_sendable(code) {
         return Ok(code);
     }
-    Err(format!("{code} cannot close a connection: write 1000 to 1003, 1007 to 1014, 3000 to 4999, or 1006 for none"))
+    Err(format!(
+        "{code} cannot close a connection: write 1000 to 1003, 1007 to 1014, 3000 to 4999, or 1006 for none"
+    ))
 }
 
 /// Whether the operation takes a refresh token, and not an access token.
@@ -271,12 +273,12 @@ mod tests {
                 operation(CONNECT),
                 Fault::CloseAfter { messages: 2, code: 1006 },
             ),
+            (json!({ "service": "api", "kind": "wrong-accept" }), operation(CONNECT), Fault::WrongAccept),
             (
-                json!({ "service": "api", "kind": "wrong-accept" }),
+                json!({ "service": "api", "operation": "$connect", "kind": "hang" }),
                 operation(CONNECT),
-                Fault::WrongAccept,
+                Fault::Hang,
             ),
-            (json!({ "service": "api", "operation": "$connect", "kind": "hang" }), operation(CONNECT), Fault::Hang),
         ] {
             assert_eq!(planned(&body), Ok((calling, fault, Some(1))), "{body}");
         }

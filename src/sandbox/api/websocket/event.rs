@@ -55,7 +55,8 @@ impl ConnectionFacts {
 
     /// What the gateway itself says to a client in place of an integration.
     pub(super) fn gateway_message(&self, message: &str) -> String {
-        json!({ "message": message, "connectionId": self.connection_id, "requestId": random_id() }).to_string()
+        json!({ "message": message, "connectionId": self.connection_id, "requestId": random_id() })
+            .to_string()
     }
 
     fn event(&self, event_type: &str, route_key: &str, now: SystemTime) -> Value {

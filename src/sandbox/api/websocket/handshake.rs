@@ -94,9 +94,7 @@ impl Malformed {
         };
         let mut response = Form::Gateway.json(status, &json!({ "message": message }));
         if *self == Self::Version {
-            response
-                .headers_mut()
-                .insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
         }
         response
     }

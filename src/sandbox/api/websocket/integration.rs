@@ -112,7 +112,8 @@ impl Integration {
                 headers.insert(name, value);
             }
         }
-        let posted = timeout(INTEGRATION_TIMEOUT, route.backend.post_event(&route.path, headers, event)).await;
+        let posted =
+            timeout(INTEGRATION_TIMEOUT, route.backend.post_event(&route.path, headers, event)).await;
         Some(match posted {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err("Internal server error"),

@@ -185,14 +185,19 @@ async fn end(socket: &mut Socket, ending: Ending) -> (u16, String) {
         match ending {
             Ending::ByApi(frame) => {
                 socket.send(Message::Close(Some(frame))).await?;
-                // What the client sends before it answers is not read any more.
-                while socket.next().await.transpose()?.is_some() {}
+                // What the client sends before its own Close frame is not answered any more.
+                let mut is_answered = false;
+                while let Some(message) = socket.next().await.transpose()? {
+                    is_answered |= message.is_close();
+                }
+                if !is_answered {
+                    linger(socket).await?;
+                }
             }
             // The library answers with the client's own frame.
             Ending::ByClient(_) => socket.flush().await?,
-            Ending::Lost => return Ok(()),
+            Ending::Lost => {}
         }
-        linger(socket).await?;
         Ok::<(), tungstenite::Error>(())
     };
     if !matches!(timeout(MAX_CLOSING, closing).await, Ok(Ok(()))) {
