@@ -13,6 +13,7 @@ mod http_service;
 pub mod listener;
 pub mod peer;
 mod socket;
+mod upgrade;
 mod workers;
 
 use std::{io, sync::Arc, time::Duration};
@@ -27,10 +28,11 @@ pub use acceptor::Admission;
 pub use http_service::HttpService;
 pub use http1::{
     head::HeadError,
-    phase::{BodyInUse, ConnectionEnd, EndedBy, ShortAnswer},
+    phase::{BodyInUse, ConnectionEnd, EndedBy, ShortAnswer, UpgradeOffer},
     refused_head::RefusedHead,
     serialize::serialized,
 };
+pub use upgrade::{ClientStream, Upgrade, UpgradedClient};
 pub use workers::Workers;
 
 use crate::{shutdown::Shutdown, telemetry::metrics::Metrics};

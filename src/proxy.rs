@@ -19,6 +19,7 @@ mod response;
 mod service;
 pub mod settings;
 mod signing_client;
+mod websocket;
 mod worker_proxies;
 
 pub use access_log::{AccessLog, AccessLogLayer};
@@ -35,7 +36,9 @@ pub use request::{
 pub use request_id::RequestId;
 pub use response::body::Body;
 pub use service::Forward;
-pub use settings::{GuardSettings, Limits, PayloadSigning, RouteSettings, Settings, Timeouts};
+pub use settings::{
+    GuardSettings, Limits, PayloadSigning, RouteSettings, Settings, Timeouts, WebsocketSigning,
+};
 pub use signing_client::SigningClient;
 pub use worker_proxies::{ProxyHandle, WorkerProxies};
 

@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod key;
 mod payload;
 mod percent;
+mod query;
 mod region;
 mod target;
 
@@ -26,6 +27,7 @@ use cache::{SigningCache, SigningState, TimeAndToken};
 pub(crate) use comparison::element;
 pub use comparison::{Computed, Part, Row, compare};
 pub use payload::{Payload, PayloadBuilder, PayloadHash};
+pub use query::QueryToken;
 pub use region::{InvalidRegionSet, RegionSet, SigningRegion};
 pub use target::{Encoding, TargetError, WireTarget};
 

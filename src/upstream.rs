@@ -21,6 +21,7 @@ mod tcp;
 mod timeline;
 mod tls;
 mod tunnel;
+mod upgrade;
 
 use std::{
     future::Future,
@@ -47,6 +48,7 @@ pub use resolver::Resolver;
 pub(crate) use timeline::Timeline;
 pub(crate) use tls::Trust;
 pub use tls::TrustError;
+pub(crate) use upgrade::{Upgraded, UpgradedConnection};
 
 use crate::tls::fault::TlsFault;
 

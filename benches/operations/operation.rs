@@ -183,7 +183,13 @@ fn settings() -> Settings {
             allow_other_users: true,
             ..GuardSettings::default()
         },
-        limits: Limits { max_body: 1 << 20, body_memory: 1 << 20, max_connections: 1, max_in_flight: 1 },
+        limits: Limits {
+            max_body: 1 << 20,
+            body_memory: 1 << 20,
+            max_connections: 1,
+            max_in_flight: 1,
+            max_tunnels: 1,
+        },
         timeouts: Timeouts { connect: second, response: second, idle: second, drain: second },
         routes: vec![route("/"), route("/orders"), route("/customers")],
         strip_headers: Vec::new(),

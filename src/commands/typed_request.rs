@@ -163,6 +163,7 @@ mod tests {
             strip_prefix: strip_prefix.map(str::to_owned),
             set_headers: Vec::new(),
             payload: crate::proxy::PayloadSigning::Hashed,
+            websocket_signing: crate::proxy::WebsocketSigning::Headers,
         }
     }
 

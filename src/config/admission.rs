@@ -281,7 +281,16 @@ impl Reader<'_> {
         let body_memory = self.value("body-memory", value::size);
         let max_connections = self.value("max-connections", value::count);
         let max_in_flight = self.value("max-in-flight", value::count);
+        let max_tunnels = self.value("max-tunnels", value::count);
         let (max_body, body_memory) = (max_body?, body_memory?);
+        if let (Some(tunnels), Some(connections)) = (max_tunnels, max_connections)
+            && tunnels > connections
+            && let Some(place) = self.origin("max-tunnels")
+        {
+            let why =
+                format!("is larger than max-connections ({connections}), and each WebSocket is a connection");
+            self.problem(place, why);
+        }
         let stream = |route: &RouteSettings| route.payload == PayloadSigning::Unsigned;
         let all_stream = !routes.is_empty() && routes.iter().all(stream);
         if body_memory < max_body && !all_stream {
@@ -294,6 +303,7 @@ impl Reader<'_> {
             body_memory,
             max_connections: max_connections?,
             max_in_flight: max_in_flight?,
+            max_tunnels: max_tunnels?,
         })
     }
 
@@ -302,7 +312,14 @@ impl Reader<'_> {
         let response = self.value("response-timeout", value::duration);
         let idle = self.value("idle-timeout", value::duration);
         let drain = self.value("drain-timeout", value::duration_or_zero);
-        Some(Timeouts { connect: connect?, response: response?, idle: idle?, drain: drain? })
+        let websocket_idle = self.value("websocket-idle-timeout", value::duration);
+        Some(Timeouts {
+            connect: connect?,
+            response: response?,
+            idle: idle?,
+            drain: drain?,
+            websocket_idle: websocket_idle?,
+        })
     }
 }
 

@@ -93,6 +93,10 @@ pub struct RouteRow {
     pub payload: &'static str,
     /// Where that came from.
     pub payload_origin: String,
+    /// Where WebSocket handshakes are signed.
+    pub websocket_signing: &'static str,
+    /// Where that came from.
+    pub websocket_signing_origin: String,
     /// The Host that is signed and sent, when it is not the upstream's.
     pub sign_host: Option<String>,
     /// What is removed from the front of paths.
@@ -132,6 +136,8 @@ impl Reader<'_> {
             settings.insert(name, derived(top.settings.region.as_str(), &top.region_origin));
             settings.insert("service", derived(&top.settings.service, &top.service_origin));
             settings.insert("payload", derived(top.settings.payload.as_str(), &top.payload_origin));
+            let signing = (top.settings.websocket_signing.as_str(), &top.websocket_signing_origin);
+            settings.insert("websocket-signing", derived(signing.0, signing.1));
         }
         let routes = routes.iter().map(|route| RouteRow::new(route, &self.forward_proxies)).collect();
         Effective {
@@ -201,6 +207,8 @@ impl RouteRow {
             service_origin: route.service_origin.clone(),
             payload: settings.payload.as_str(),
             payload_origin: route.payload_origin.clone(),
+            websocket_signing: settings.websocket_signing.as_str(),
+            websocket_signing_origin: route.websocket_signing_origin.clone(),
             sign_host: settings.sign_host.clone(),
             strip_prefix: settings.strip_prefix.clone(),
             set_header: settings.set_headers.iter().map(|(name, _)| name.to_string()).collect(),
@@ -283,6 +291,7 @@ impl RouteRow {
         }
         lines.push(line("service", &self.service, &self.service_origin));
         lines.push(line("payload", self.payload, &self.payload_origin));
+        lines.push(line("websocket-signing", self.websocket_signing, &self.websocket_signing_origin));
         lines.extend(self.sign_host.as_ref().map(|host| line("sign-host", host, "")));
         lines.extend(self.strip_prefix.as_ref().map(|prefix| line("strip-prefix", prefix, "")));
         lines.extend(

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     endpoint::{self, HostScope},
-    proxy::RouteSettings,
+    proxy::{RouteSettings, WebsocketSigning},
     signing::{Scope, SigningRegion},
 };
 
@@ -25,6 +25,7 @@ pub(super) struct Route {
     pub(super) region_origin: String,
     pub(super) service_origin: String,
     pub(super) payload_origin: String,
+    pub(super) websocket_signing_origin: String,
     /// Where it was given.
     pub(super) origin: Origin,
 }
@@ -76,7 +77,9 @@ impl Reader<'_> {
     /// The settings of the top level in the form of a `[[route]]` for `/`.
     fn top_level(&self) -> RawRoute {
         let mut keys = Layer::new();
-        for name in ["upstream", "region", "region-set", "service", "payload", "sign-host"] {
+        for name in
+            ["upstream", "region", "region-set", "service", "payload", "websocket-signing", "sign-host"]
+        {
             keys.extend(self.explicit(name).map(|given| (name, vec![given])));
         }
         keys.insert("path", vec![Given { text: "/".to_owned(), origin: Origin::Default }]);
@@ -91,7 +94,7 @@ impl Reader<'_> {
             }
         }
         let path = self.route_value(raw, "path", url::route_path);
-        let upstream = self.route_value(raw, "upstream", url::base_url);
+        let upstream = self.route_value(raw, "upstream", url::upstream);
         let sign_host = self.route_value(raw, "sign-host", url::host_and_port);
         let strip_prefix = self.route_value(raw, "strip-prefix", url::route_path);
         if let (Some(path), Some(prefix)) = (&path, &strip_prefix)
@@ -107,6 +110,7 @@ impl Reader<'_> {
         let ((region, region_origin), (service, service_origin)) = (region?, service?);
         let scope = Scope { region: region.clone(), service: service.clone() };
         let (payload, payload_origin) = self.payload(raw, &scope, upstream.as_ref());
+        let (websocket_signing, websocket_signing_origin) = self.websocket_signing(raw, &scope.service);
         let settings = RouteSettings {
             path: path?,
             upstream: upstream?,
@@ -116,8 +120,17 @@ impl Reader<'_> {
             strip_prefix,
             set_headers: merged(common, own),
             payload,
+            websocket_signing,
         };
-        Some(Route { settings, region_origin, service_origin, payload_origin, origin: raw.origin.clone() })
+        let origin = raw.origin.clone();
+        Some(Route {
+            settings,
+            region_origin,
+            service_origin,
+            payload_origin,
+            websocket_signing_origin,
+            origin,
+        })
     }
 
     /// The region or the set of regions to sign for: the route's own, the host's, the top level's, the SDKs' variable.
@@ -233,6 +246,18 @@ impl Reader<'_> {
             }
             _ => Some(("execute-api".to_owned(), "default".to_owned())),
         }
+    }
+
+    /// Where WebSocket handshakes are signed: by the route's own setting, the top level's, or what the service takes.
+    fn websocket_signing(&mut self, raw: &RawRoute, service: &str) -> Sourced<WebsocketSigning> {
+        let own = raw.keys.get("websocket-signing").and_then(|given| given.first().cloned());
+        let given = own.or_else(|| self.explicit("websocket-signing"));
+        given.and_then(|given| self.sourced(&given, value::websocket_signing)).unwrap_or_else(|| {
+            match WebsocketSigning::of_service(service) {
+                WebsocketSigning::Query => (WebsocketSigning::Query, format!("default for {service}")),
+                default @ WebsocketSigning::Headers => (default, "default".to_owned()),
+            }
+        })
     }
 
     fn sourced<T>(&mut self, given: &Given, parse: fn(&str) -> Parsed<T>) -> Option<Sourced<T>> {

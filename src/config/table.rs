@@ -143,6 +143,7 @@ pub(super) const ROUTE_KEYS: &[(&str, Kind)] = &[
     ("region-set", Kind::Text),
     ("service", Kind::Text),
     ("payload", Kind::Text),
+    ("websocket-signing", Kind::Text),
     ("sign-host", Kind::Text),
     ("strip-prefix", Kind::Text),
     ("set-header", Kind::List),

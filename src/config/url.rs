@@ -11,6 +11,18 @@ pub(super) fn base_url(text: &str) -> Parsed<Uri> {
     url("https://abc123.execute-api.eu-west-1.amazonaws.com/prod", is_loopback, text)
 }
 
+/// The base URL of an API. WebSocket APIs have URLs with schemes of their own for the same ports and the same TLS (RFC
+/// 6455 section 3).
+pub(super) fn upstream(text: &str) -> Parsed<Uri> {
+    let scheme = text.split("://").next().unwrap_or_default();
+    let http = match scheme.to_ascii_lowercase().as_str() {
+        "wss" => "https",
+        "ws" => "http",
+        _ => return base_url(text),
+    };
+    base_url(&format!("{http}{}", &text[scheme.len()..]))
+}
+
 /// A collector of OpenTelemetry's: as a base URL, and http to everywhere.
 #[cfg(feature = "otlp")]
 pub(super) fn collector(text: &str) -> Parsed<Uri> {

@@ -11,7 +11,7 @@ use crate::{
     downstream::listener::Listen,
     endpoint,
     inspector::Mode,
-    proxy::PayloadSigning,
+    proxy::{PayloadSigning, WebsocketSigning},
     signing::RegionSet,
     telemetry::LogFormat,
 };
@@ -251,6 +251,10 @@ pub(super) fn source(text: &str) -> Parsed<Source> {
 
 pub(super) fn payload(text: &str) -> Parsed<PayloadSigning> {
     choice(text, &[("hashed", PayloadSigning::Hashed), ("unsigned", PayloadSigning::Unsigned)])
+}
+
+pub(super) fn websocket_signing(text: &str) -> Parsed<WebsocketSigning> {
+    choice(text, &[("headers", WebsocketSigning::Headers), ("query", WebsocketSigning::Query)])
 }
 
 pub(super) fn auth_flow(text: &str) -> Parsed<AuthFlow> {

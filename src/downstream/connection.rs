@@ -1,10 +1,11 @@
 //! One connection of a client: serves its requests until it ends, is evicted, or the process drains.
 
-use std::{io, time::Duration};
+use std::{future::pending, io, pin::Pin, time::Duration};
 
+use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{task::JoinError, time::sleep};
+use tokio::{io::AsyncWriteExt, task::JoinError, time::sleep};
 use tracing::{debug, error};
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
         phase::{ConnectionPhase, EndedBy, PhaseService},
     },
     socket::Socket,
+    upgrade::{ClientStream, Upgrade, UpgradedClient},
 };
 use crate::{shutdown::Shutdown, telemetry::metrics::Limit};
 
@@ -65,7 +67,7 @@ async fn connection<S: HttpService>(
     service: S,
     slot: &ConnectionSlot,
     timeouts: Timeouts,
-    mut shutdown: Shutdown,
+    shutdown: Shutdown,
 ) -> CloseReason {
     let mut reset = ResetOnDrop(Some(socket.clone()));
     let phase = slot.phase().clone();
@@ -79,26 +81,6 @@ async fn connection<S: HttpService>(
         .max_buf_size(MAX_BUFFER)
         .half_close(true)
         .serve_connection(TokioIo::new(filter), service);
-    let connection = async {
-        tokio::pin!(connection);
-        tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            () = shutdown.requested() => {
-                if !phase.is_used() {
-                    tokio::select! {
-                        ended = connection.as_mut() => return Some(ended),
-                        () = sleep(FIRST_REQUEST_GRACE) => {}
-                    }
-                }
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    ended = connection.as_mut() => Some(ended),
-                    () = linger_elapsed(&phase) => Some(Ok(())),
-                    () = open_ended_elapsed(&phase), if shutdown.is_interactive() => None,
-                }
-            }
-        }
-    };
     let gone = async {
         socket.client_gone(&phase).await;
         // Must precede the drop of the connection: dropping the answer writes its log line, which says who ended it.
@@ -108,25 +90,28 @@ async fn connection<S: HttpService>(
     // being answered, which the other two branches read.
     let ended = tokio::select! {
         biased;
-        ended = connection => match ended {
-            Some(ended) => ended,
-            None => {
-                debug!("closing a connection whose answer has no declared length");
-                return CloseReason::Other;
-            }
-        },
+        ended = serve_http(connection, &phase, shutdown.clone()) => ended,
         () = gone => {
             debug!("client closed the connection before its answer was sent");
-            return CloseReason::Other;
+            HttpEnd::Cut
         }
         () = slot.evicted(|| socket.has_unread()) => {
             debug!("idle connection closed to make room for a new one");
-            Ok(())
+            HttpEnd::Closed
         }
     };
-    let Err(error) = ended else {
-        reset.0 = None;
-        return CloseReason::Other;
+    let error = match ended {
+        HttpEnd::Cut => return CloseReason::Other,
+        HttpEnd::Closed => {
+            reset.0 = None;
+            return CloseReason::Other;
+        }
+        HttpEnd::Upgraded(upgrade, held) => {
+            reset.0 = None;
+            run_upgrade(upgrade, ClientStream::new(socket.clone(), held), socket, &phase, shutdown).await;
+            return CloseReason::Other;
+        }
+        HttpEnd::Failed(error) => error,
     };
     debug!(error = %error, cause = crate::telemetry::causes(&error), "connection ended");
     if is_write_timeout(&error) {
@@ -138,6 +123,110 @@ async fn connection<S: HttpService>(
         reset.0 = None;
     }
     CloseReason::Other
+}
+
+/// A connection on which hyper answers requests.
+type HttpConnection<S> = http1::Connection<TokioIo<HeadFilter<Socket>>, PhaseService<S>>;
+
+/// How HTTP ends on a connection.
+enum HttpEnd {
+    /// After a whole answer, or between two.
+    Closed,
+    /// In the middle of an answer.
+    Cut,
+    Failed(hyper::Error),
+    /// With a 101, and with what the client has sent behind its request.
+    Upgraded(Upgrade, Bytes),
+}
+
+/// Answers requests until the connection ends, leaves HTTP, or has drained.
+async fn serve_http<S: HttpService>(
+    mut connection: HttpConnection<S>,
+    phase: &ConnectionPhase,
+    mut shutdown: Shutdown,
+) -> HttpEnd {
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = shutdown.requested() => match drain(&mut connection, phase, &shutdown).await {
+            Ok(ended) => ended,
+            Err(end) => return end,
+        }
+    };
+    if let Err(error) = ended {
+        return HttpEnd::Failed(error);
+    }
+    let mut filter = connection.into_parts().io.into_inner();
+    if let Some(upgrade) = phase.take_upgrade() {
+        return HttpEnd::Upgraded(upgrade, filter.into_held());
+    }
+    // hyper leaves the connection open after a request with `Upgrade`, whatever its answer was.
+    let lingered = async {
+        shutdown.requested().await;
+        linger_elapsed(phase).await;
+    };
+    tokio::select! {
+        // A client that has closed already has read its answer, or does not want it.
+        _ = filter.shutdown() => {}
+        () = lingered => {}
+    }
+    HttpEnd::Closed
+}
+
+/// Lets the current exchange end after shutdown was requested; how hyper ended, unless it was not waited for.
+async fn drain<S: HttpService>(
+    connection: &mut HttpConnection<S>,
+    phase: &ConnectionPhase,
+    shutdown: &Shutdown,
+) -> Result<Result<(), hyper::Error>, HttpEnd> {
+    let mut connection = Pin::new(connection);
+    if !phase.is_used() {
+        tokio::select! {
+            ended = connection.as_mut() => return Ok(ended),
+            () = sleep(FIRST_REQUEST_GRACE) => {}
+        }
+    }
+    // hyper would add `close` to the Connection of a 101. Every other answer to a handshake has it already.
+    if !phase.is_upgrade_offered() {
+        connection.as_mut().graceful_shutdown();
+    }
+    tokio::select! {
+        ended = connection => Ok(ended),
+        () = linger_elapsed(phase) => Err(HttpEnd::Closed),
+        () = open_ended_elapsed(phase), if shutdown.is_interactive() => {
+            debug!("closing a connection whose answer has no declared length");
+            Err(HttpEnd::Cut)
+        }
+    }
+}
+
+/// Runs what a connection is for after HTTP. It has the rest of `drain-timeout` after shutdown was requested, and only
+/// [`OPEN_ENDED_GRACE`] when a person waits.
+async fn run_upgrade(
+    upgrade: Upgrade,
+    stream: ClientStream,
+    socket: Socket,
+    phase: &ConnectionPhase,
+    mut shutdown: Shutdown,
+) {
+    // The connection is not idle, so that it is not evicted.
+    let _exchange = phase.exchange();
+    let (mut requested, of_socket) = (shutdown.clone(), phase.clone());
+    let client = UpgradedClient {
+        stream,
+        shutdown: Box::pin(async move { requested.requested().await }),
+        gone: Box::pin(async move { socket.client_gone(&of_socket).await }),
+    };
+    let interactive = async {
+        shutdown.requested().await;
+        if !shutdown.is_interactive() {
+            pending::<()>().await;
+        }
+        sleep(OPEN_ENDED_GRACE).await;
+    };
+    tokio::select! {
+        () = upgrade.run(client) => {}
+        () = interactive => debug!("closing a connection that has left HTTP"),
+    }
 }
 
 /// Waits until the client has had [`LINGER_GRACE`] to read its last answer.

@@ -17,7 +17,7 @@ use http::{HeaderValue, Method, header, request::Parts};
 use super::settings::GuardSettings;
 use crate::{
     downstream::{
-        HeadError,
+        HeadError, UpgradeOffer,
         listener::{Endpoints, Owner},
     },
     request_target::MAX_LENGTH,
@@ -66,7 +66,7 @@ pub enum Refusal {
     Tls,
     /// A transfer coding other than `chunked`.
     TransferCoding,
-    /// A protocol upgrade.
+    /// A WebSocket handshake, where there are no WebSockets.
     Upgrade,
     /// An expectation other than `100-continue`.
     Expectation,
@@ -144,7 +144,7 @@ impl fmt::Display for Refusal {
                 "The client began a TLS handshake, and this port speaks plain HTTP. Use http:// instead of https://.",
             ),
             Self::TransferCoding => f.write_str("The only transfer coding understood is one \"chunked\"."),
-            Self::Upgrade => f.write_str("Protocol upgrades such as WebSocket are not supported."),
+            Self::Upgrade => f.write_str("This listener has no WebSockets."),
             Self::Expectation => f.write_str("The only expectation understood is \"100-continue\"."),
             Self::UriTooLong => write!(f, "The request target is longer than {MAX_LENGTH} bytes."),
             Self::HeadTooLarge => f.write_str("The request head is longer than 64 KiB or has more than 100 fields."),
@@ -231,12 +231,13 @@ impl Guard {
         Audience { origin: site::allowed_origin(&parts.headers, &self.origins), ..Audience::default() }
     }
 
-    /// Whether a request that came over a connection with these endpoints is admitted.
+    /// Whether a request that came over a connection with these endpoints is admitted where there are no WebSockets.
     ///
     /// # Errors
     /// When it is not.
     pub fn check(&self, parts: &Parts, endpoints: &Endpoints) -> Result<(), Refusal> {
-        self.admit(parts, endpoints).map(drop)
+        self.admit(parts, endpoints)?;
+        if is_handshake(parts) { Err(Refusal::Upgrade) } else { Ok(()) }
     }
 
     /// Decides about a request that came over a connection with these endpoints.
@@ -247,6 +248,9 @@ impl Guard {
             self.check_host(authority, endpoints)?;
         }
         let origin = site::check(parts, authority.as_ref(), &self.origins)?;
+        if is_handshake(parts) {
+            site::check_handshake(parts, authority.as_ref(), &self.origins)?;
+        }
         let preflight = origin.is_some() && is_preflight(parts);
         // Browsers attach no credentials to a preflight (Fetch standard, "CORS protocol and credentials").
         match &self.token {
@@ -270,6 +274,11 @@ impl Guard {
 /// The hosts of the settings, which have been validated before.
 fn hosts(allowed: &[String]) -> Vec<Host> {
     allowed.iter().filter_map(|host| Host::parse(host)).collect()
+}
+
+/// Whether the request asks for a WebSocket, as the parser of its head has seen it.
+pub(super) fn is_handshake(parts: &Parts) -> bool {
+    parts.extensions.get::<UpgradeOffer>().is_some()
 }
 
 fn is_preflight(parts: &Parts) -> bool {

@@ -13,6 +13,7 @@ use super::{
     admission::Refusal,
     request::{aws_chunked::AwsChunkedError, bucket_host::UnclearBucket},
     response::{body::Body, proxy_status::PROXY_STATUS},
+    websocket::handshake::{AnswerError, HandshakeError, VERSION},
 };
 use crate::{
     credentials::channel::Unavailable, downstream, signing::TargetError, telemetry::metrics::Limit,
@@ -51,6 +52,10 @@ pub enum ProxyError {
     UnclearBucket(UnclearBucket),
     /// The signed chunks of the body are not what the request announced.
     AwsChunked(AwsChunkedError),
+    /// The request asks for a WebSocket, and is no valid handshake.
+    Handshake(HandshakeError),
+    /// The upstream's answer to a WebSocket handshake is not valid.
+    HandshakeAnswer(AnswerError),
     /// A mistake of the proxy's own; the message is for the log.
     Internal(Cow<'static, str>),
 }
@@ -100,7 +105,9 @@ impl ProxyError {
             | Self::BodyTimeout
             | Self::BodyIncomplete
             | Self::BodyTooLarge { .. }
-            | Self::AwsChunked(_) => true,
+            | Self::AwsChunked(_)
+            | Self::Handshake(_)
+            | Self::HandshakeAnswer(_) => true,
             Self::ChunkedSignature
             | Self::UnclearBucket(_)
             | Self::NoRoute
@@ -185,6 +192,10 @@ impl ProxyError {
                 HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
             );
         }
+        if kind.status == StatusCode::UPGRADE_REQUIRED {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+        }
         if self.closes() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -207,6 +218,7 @@ impl ProxyError {
                 let flag = match limit {
                     Limit::Connections => " (--max-connections)",
                     Limit::InFlight => " (--max-in-flight)",
+                    Limit::Tunnels => " (--max-tunnels)",
                     Limit::BodyMemory => " (--body-memory)",
                     _ => "",
                 };
@@ -223,6 +235,10 @@ impl ProxyError {
                 .into(),
             Self::UnclearBucket(unclear) => unclear.to_string().into(),
             Self::AwsChunked(error) => error.to_string().into(),
+            Self::Handshake(error) => error.to_string().into(),
+            Self::HandshakeAnswer(error) => {
+                format!("The upstream's answer to the WebSocket handshake is not valid: {error}.").into()
+            }
             Self::Internal(_) => "The proxy failed to handle this request.".into(),
         }
     }
@@ -279,6 +295,18 @@ impl From<UnclearBucket> for ProxyError {
 impl From<AwsChunkedError> for ProxyError {
     fn from(error: AwsChunkedError) -> Self {
         Self::AwsChunked(error)
+    }
+}
+
+impl From<HandshakeError> for ProxyError {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(error)
+    }
+}
+
+impl From<AnswerError> for ProxyError {
+    fn from(error: AnswerError) -> Self {
+        Self::HandshakeAnswer(error)
     }
 }
 

@@ -7,7 +7,7 @@
 //! 4. `Sender::send` signs and sends, again where another attempt is safe.
 //! 5. `response::rewrite` makes the upstream's answer one of the proxy's origin.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::{
-    admission::{Audience, BrowserPolicy, Guard, Refusal},
+    admission::{Audience, BrowserPolicy, Guard, Refusal, is_handshake},
     attempt::refusal_logger,
     error::{Client, ErrorFormat, ProxyError},
     meaning::Meaning,
@@ -44,10 +44,14 @@ const MAX_LOGGED_NAME: usize = 255;
 #[derive(Debug)]
 pub struct Proxy {
     guard: Arc<Guard>,
-    client: SigningClient,
+    pub(super) client: SigningClient,
     budget: Budget,
     /// Places for requests that wait for the upstream's answer, over all workers.
-    in_flight: Arc<Semaphore>,
+    pub(super) in_flight: Arc<Semaphore>,
+    /// Places for WebSockets, over all workers.
+    pub(super) tunnels: Arc<Semaphore>,
+    /// How long a WebSocket may be silent.
+    pub(super) websocket_idle: Duration,
     metrics: Arc<Metrics>,
 }
 
@@ -71,7 +75,7 @@ impl Proxy {
         id: &RequestId,
         mut outcome: Outcome,
     ) -> Exchange {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let (client, uri) = (Client::of(&parts), parts.uri.clone());
         let host = parts.headers.get(header::HOST).cloned();
         let (result, audience) = match self.guard.admit(&parts, endpoints) {
@@ -81,7 +85,17 @@ impl Proxy {
             }
             // Answered here: which pages may call the proxy is decided by its settings, not by the API.
             Ok(audience) if audience.preflight => (Ok(response::preflight(&parts.headers)), audience),
-            Ok(audience) => (self.forward(parts, body, id, &mut outcome).await, audience),
+            Ok(audience) => {
+                // Planning replaces Host by the upstream's; a redirect has to lead back to the name that the client
+                // used.
+                let client_host = client_host(&mut parts);
+                let result = if is_handshake(&parts) {
+                    self.websocket(parts, client_host.as_ref(), id, &mut outcome).await
+                } else {
+                    self.forward(parts, body, client_host.as_ref(), id, &mut outcome).await
+                };
+                (result, audience)
+            }
         };
         let format = match &result {
             Err(_) => ErrorFormat::of(self.client.planner.routes.protocol(uri.path(), host.as_ref()), client),
@@ -92,17 +106,12 @@ impl Proxy {
 
     async fn forward(
         &self,
-        mut parts: Parts,
+        parts: Parts,
         body: Incoming,
+        client_host: Option<&HeaderValue>,
         id: &RequestId,
         outcome: &mut Outcome,
     ) -> Result<Response<Body>, ProxyError> {
-        // HTTP/1.0 allows a target with an authority and no Host.
-        if let (None, Some(authority)) = (parts.headers.get(header::HOST), parts.uri.authority()) {
-            parts.headers.extend(HeaderValue::from_str(authority.as_str()).map(|host| (header::HOST, host)));
-        }
-        // Planning replaces Host by the upstream's; a redirect has to lead back to the name that the client used.
-        let client_host = parts.headers.get(header::HOST).cloned();
         let planner = &self.client.planner;
         let mut plan = planner.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
         let body = plan.client_body(body);
@@ -120,7 +129,7 @@ impl Proxy {
         let _place = self.in_flight.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
         let sent = self.client.sender.send(&ready, outcome).await?;
         let sent = refusal_logger::watch(sent, &ready, id.as_str(), outcome.recording.as_ref());
-        let mut response = response::rewrite(sent.response, &ready, client_host.as_ref());
+        let mut response = response::rewrite(sent.response, &ready, client_host);
         if ready.streamed.is_some() {
             response.extensions_mut().insert(BodyInUse);
         }
@@ -190,7 +199,10 @@ impl Proxy {
             guard: Arc::new(Guard::new(&settings.guard)),
             client: SigningClient::new(settings, credentials, clock, Arc::clone(&metrics))?,
             budget,
-            in_flight: Arc::new(Semaphore::new(settings.limits.max_in_flight.min(Semaphore::MAX_PERMITS))),
+            in_flight: Arc::new(places(settings.limits.max_in_flight)),
+            // Each is one of the connections.
+            tunnels: Arc::new(places(settings.limits.max_tunnels.min(settings.limits.max_connections))),
+            websocket_idle: settings.timeouts.websocket_idle,
             metrics,
         })
     }
@@ -206,6 +218,8 @@ impl Proxy {
             client: self.client.renewed(settings)?,
             budget: self.budget.with_max_body(settings.limits.max_body),
             in_flight: Arc::clone(&self.in_flight),
+            tunnels: Arc::clone(&self.tunnels),
+            websocket_idle: settings.timeouts.websocket_idle,
             metrics: Arc::clone(&self.metrics),
         })
     }
@@ -227,7 +241,21 @@ impl Proxy {
             client: self.client.sibling(),
             budget: self.budget.clone(),
             in_flight: Arc::clone(&self.in_flight),
+            tunnels: Arc::clone(&self.tunnels),
+            websocket_idle: self.websocket_idle,
             metrics: Arc::clone(&self.metrics),
         }
     }
+}
+
+/// The Host of a request, which may stand in its target alone: HTTP/1.0 allows an authority there and no Host.
+fn client_host(parts: &mut Parts) -> Option<HeaderValue> {
+    if let (None, Some(authority)) = (parts.headers.get(header::HOST), parts.uri.authority()) {
+        parts.headers.extend(HeaderValue::from_str(authority.as_str()).map(|host| (header::HOST, host)));
+    }
+    parts.headers.get(header::HOST).cloned()
+}
+
+fn places(limit: usize) -> Semaphore {
+    Semaphore::new(limit.min(Semaphore::MAX_PERMITS))
 }

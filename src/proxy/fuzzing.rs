@@ -3,4 +3,5 @@
 pub use super::{
     admission::fuzzing::{authority, is_origin},
     request::aws_chunked::fuzzing::decode_signed_chunks,
+    websocket::frame_reader::fuzzing::read_frames,
 };

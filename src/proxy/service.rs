@@ -97,6 +97,9 @@ fn report(error: &ProxyError, id: &RequestId, metrics: &Metrics) {
             let cause = (!cause.is_empty()).then_some(cause);
             warn!(request.id = id, error = %failure, cause, meaning = name, cure, "no response from upstream");
         }
+        ProxyError::HandshakeAnswer(error) => {
+            warn!(request.id = id, %error, meaning = name, cure, "no WebSocket from upstream");
+        }
         ProxyError::Internal(message) => warn!(request.id = id, error = %message, "internal error"),
         ProxyError::Target(_)
         | ProxyError::NoRoute
@@ -104,7 +107,8 @@ fn report(error: &ProxyError, id: &RequestId, metrics: &Metrics) {
         | ProxyError::Overloaded(_)
         | ProxyError::ChunkedSignature
         | ProxyError::UnclearBucket(_)
-        | ProxyError::AwsChunked(_) => {
+        | ProxyError::AwsChunked(_)
+        | ProxyError::Handshake(_) => {
             let (reason, cause) = (error.code(), meaning.cause);
             warn!(request.id = id, reason, detail = %error, meaning = name, cause, cure, "request refused");
         }

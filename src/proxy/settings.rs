@@ -68,6 +68,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Requests that wait for the upstream's answer.
     pub max_in_flight: usize,
+    /// WebSocket connections, which count among those of clients.
+    pub max_tunnels: usize,
 }
 
 /// How long the proxy waits.
@@ -81,6 +83,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// For requests in flight at shutdown.
     pub drain: Duration,
+    /// For a WebSocket on which nothing passes either way.
+    pub websocket_idle: Duration,
 }
 
 impl Timeouts {
@@ -110,6 +114,8 @@ pub struct RouteSettings {
     pub set_headers: Vec<(HeaderName, HeaderValue)>,
     /// How request bodies are signed.
     pub payload: PayloadSigning,
+    /// Where the signature of a WebSocket handshake goes.
+    pub websocket_signing: WebsocketSigning,
 }
 
 /// How request bodies are signed.
@@ -131,3 +137,32 @@ impl PayloadSigning {
         }
     }
 }
+
+/// Where the signature of a WebSocket handshake goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebsocketSigning {
+    /// Into headers, as for every other request.
+    Headers,
+    /// Into the query, as browsers sign that cannot set headers.
+    Query,
+}
+
+impl WebsocketSigning {
+    /// What a service takes unless a setting says otherwise: AWS IoT reads the query only.
+    #[must_use]
+    pub fn of_service(service: &str) -> Self {
+        if service == IOT { Self::Query } else { Self::Headers }
+    }
+
+    /// The value of the setting.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Headers => "headers",
+            Self::Query => "query",
+        }
+    }
+}
+
+/// The service that MQTT clients of AWS IoT sign for.
+pub(super) const IOT: &str = "iotdevicegateway";

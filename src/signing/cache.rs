@@ -87,16 +87,8 @@ impl SigningState {
         credentials: &Credentials,
         selected: &Selected<'_>,
     ) -> Result<Bytes, SigningError> {
-        let (Some(timestamp), Some(key)) = (&self.timestamp, &self.key) else {
-            return Err(SigningError::TimeOutOfRange);
-        };
-        let digest = hex_digits(&Sha256::digest(&self.canonical_request).into());
-        self.string_to_sign.clear();
-        for line in [key.algorithm(), timestamp.date_time(), key.scope()] {
-            self.string_to_sign.extend(line.as_bytes());
-            self.string_to_sign.push(b'\n');
-        }
-        self.string_to_sign.extend(digest);
+        self.write_string_to_sign()?;
+        let key = self.key.as_ref().ok_or(SigningError::TimeOutOfRange)?;
         let pieces = [
             key.algorithm(),
             " Credential=",
@@ -116,6 +108,39 @@ impl SigningState {
         key.push_signature(&mut self.header_values, &self.string_to_sign);
         // Splits the value off without a copy and leaves the rest of the allocation to the next request.
         Ok(self.header_values.split().freeze())
+    }
+
+    /// Computes the string to sign for the canonical request in the buffer, and its signature.
+    ///
+    /// # Errors
+    /// When nothing has been prepared.
+    pub(super) fn signature(&mut self) -> Result<Bytes, SigningError> {
+        self.write_string_to_sign()?;
+        let (_, key) = self.prepared()?;
+        let mut signature = BytesMut::new();
+        key.push_signature(&mut signature, &self.string_to_sign);
+        Ok(signature.freeze())
+    }
+
+    /// The time and the key of [`prepare`](Self::prepare).
+    ///
+    /// # Errors
+    /// When nothing has been prepared.
+    pub(super) fn prepared(&self) -> Result<(&Timestamp, &SigningKey), SigningError> {
+        self.timestamp.as_ref().zip(self.key.as_ref()).ok_or(SigningError::TimeOutOfRange)
+    }
+
+    fn write_string_to_sign(&mut self) -> Result<(), SigningError> {
+        let digest = hex_digits(&Sha256::digest(&self.canonical_request).into());
+        let (timestamp, key) =
+            self.timestamp.as_ref().zip(self.key.as_ref()).ok_or(SigningError::TimeOutOfRange)?;
+        self.string_to_sign.clear();
+        for line in [key.algorithm(), timestamp.date_time(), key.scope()] {
+            self.string_to_sign.extend(line.as_bytes());
+            self.string_to_sign.push(b'\n');
+        }
+        self.string_to_sign.extend(digest);
+        Ok(())
     }
 }
 

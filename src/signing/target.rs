@@ -107,6 +107,18 @@ impl WireTarget {
         &self.0
     }
 
+    /// The same target with further `parameters`, which are encoded. `None` when they are no query.
+    pub(super) fn with_parameters(&self, parameters: &[u8]) -> Option<Self> {
+        let mut wire = self.0.as_str().as_bytes().to_vec();
+        match self.0.query() {
+            None => wire.push(b'?'),
+            Some("") => {}
+            Some(_) => wire.push(b'&'),
+        }
+        wire.extend(parameters);
+        PathAndQuery::from_maybe_shared(bytes::Bytes::from(wire)).ok().map(Self)
+    }
+
     pub(super) fn path(&self) -> &str {
         self.0.path()
     }

@@ -175,6 +175,16 @@ impl Pool {
         Ok(Lease::new(sender, false, self.clone()))
     }
 
+    /// Starts HTTP/1.1 on a connection for one request, which may end HTTP on it.
+    pub(super) async fn handshake_alone(&self, connection: Connection) -> Result<Lease, SendError> {
+        let (alert, expires) = (connection.alert(), Instant::now());
+        let io = TokioIo::new(connection);
+        let (sender, driver) = http1::Builder::new().handshake(io).await.map_err(SendError::Http1)?;
+        let driver = self.0.tasks.spawn(async move { log_end(driver.with_upgrades().await) });
+        let sender = Sender::Http1(Http1 { sender, driver, alert, expires });
+        Ok(Lease::alone(sender, self.clone()))
+    }
+
     /// Starts the task that closes idle connections, unless it runs already. Without it they would stay open until the
     /// next request.
     fn ensure_sweeper(&self, connections: &mut Connections) {

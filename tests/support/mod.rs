@@ -7,6 +7,7 @@ pub(crate) mod program;
 pub(crate) mod sink;
 pub(crate) mod tls;
 pub(crate) mod upstream;
+pub(crate) mod websocket;
 
 use std::{
     future::Future,
@@ -30,6 +31,7 @@ use countersign::{
     inspector,
     proxy::{
         GuardSettings, Limits, PayloadSigning, Resolver, RouteSettings, Settings as ProxySettings, Timeouts,
+        WebsocketSigning,
     },
     sandbox::{self, Faults, Sandbox},
     shutdown::{self, Trigger},
@@ -314,6 +316,7 @@ fn settings(sandbox: &Sandbox) -> app::Settings {
                 body_memory: 64 << 20,
                 max_connections: 1024,
                 max_in_flight: 256,
+                max_tunnels: 256,
             },
             timeouts: Timeouts {
                 // Not the program's 3 s, within which a busy machine may fail to make many connections.
@@ -321,6 +324,7 @@ fn settings(sandbox: &Sandbox) -> app::Settings {
                 response: Duration::from_secs(60),
                 idle: Duration::from_secs(310),
                 drain: Duration::from_secs(25),
+                websocket_idle: Duration::from_secs(660),
             },
             routes: vec![RouteSettings {
                 path: "/".to_owned(),
@@ -331,6 +335,7 @@ fn settings(sandbox: &Sandbox) -> app::Settings {
                 strip_prefix: None,
                 set_headers: Vec::new(),
                 payload: PayloadSigning::Hashed,
+                websocket_signing: WebsocketSigning::Headers,
             }],
             strip_headers: Vec::new(),
             ca_files: Vec::new(),

@@ -136,6 +136,35 @@ impl Wire {
         let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 
+    /// So many bytes, behind a head.
+    pub(crate) async fn exactly(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        soon("bytes of the client", self.stream.read_exact(&mut bytes)).await.expect("as many bytes");
+        bytes
+    }
+
+    /// Everything to the end of the client's sending half; `None` when the connection breaks.
+    pub(crate) async fn rest(&mut self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        soon("the end of the client", self.stream.read_to_end(&mut bytes)).await.ok().map(|_| bytes)
+    }
+
+    /// Sends everything back until the client closes its sending half.
+    pub(crate) async fn echo(&mut self) {
+        let mut bytes = [0; 16 << 10];
+        while let Ok(read) = self.stream.read(&mut bytes).await
+            && read > 0
+        {
+            self.write(&bytes[..read]).await;
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) async fn finish_writing(&mut self) {
+        // A client that has gone away is for the test to notice.
+        let _ = self.stream.shutdown().await;
+    }
+
     /// Closes the connection and tells the test.
     pub(crate) fn close(self) {
         drop(self.stream);

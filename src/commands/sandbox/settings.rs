@@ -4,7 +4,7 @@ use crate::{
     app,
     config::{RouteAuthorization, SandboxClient, SandboxConfig, SandboxUser, SecondFactor},
     credentials::{self, AuthFlow, Cognito, IdentityPool, Login, RoleChoice, UserPool},
-    proxy::{PayloadSigning, RouteSettings},
+    proxy::{PayloadSigning, RouteSettings, WebsocketSigning},
     sandbox::{self, ApiRoute, AppClient, Authorization, Issuer, Mfa, PoolRules, Ports, Sandbox, Seed, User},
 };
 
@@ -131,6 +131,7 @@ pub(super) fn of_proxy(config: SandboxConfig, sandbox: &Sandbox) -> Result<app::
         strip_prefix: None,
         set_headers: config.set_headers,
         payload: PayloadSigning::Hashed,
+        websocket_signing: WebsocketSigning::Headers,
     }];
     Ok(app::Settings {
         listen: config.listen,

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 use tokio::{
     io::{AsyncRead, ReadBuf},
@@ -71,6 +71,7 @@ pub(in crate::downstream) struct HeadFilter<I> {
     /// Whether the client sends its body only after an interim response.
     waits_for_continue: bool,
     lingering_close: Option<LingeringClose>,
+    is_shut_down: bool,
 }
 
 impl<I> HeadFilter<I> {
@@ -87,7 +88,13 @@ impl<I> HeadFilter<I> {
             discarded_body: None,
             waits_for_continue: false,
             lingering_close: None,
+            is_shut_down: false,
         }
+    }
+
+    /// What the client has sent behind its handshake.
+    pub(in crate::downstream) fn into_held(self) -> Bytes {
+        self.buffered.freeze()
     }
 
     fn refuse(&mut self, error: HeadError) {
@@ -104,7 +111,7 @@ impl<I> HeadFilter<I> {
             Stage::Head => match head::scan(&self.buffered) {
                 Scan::Incomplete => {}
                 Scan::Refused(error) => self.refuse(error),
-                Scan::Complete { length, framing, expects_continue, encoding } => {
+                Scan::Complete { length, framing, expects_continue, offers_websocket, encoding } => {
                     self.waits_for_continue = expects_continue;
                     self.checked = length;
                     if let Some(TargetEncoding { range, text }) = encoding {
@@ -116,7 +123,11 @@ impl<I> HeadFilter<I> {
                     if framing != Framing::None {
                         self.phase.set_in_body(true);
                     }
+                    if offers_websocket {
+                        self.phase.set_upgrade_offered();
+                    }
                     self.stage = match framing {
+                        Framing::None if offers_websocket => Stage::Upgrade,
                         Framing::None => Stage::Head,
                         Framing::Length(length) => Stage::Length(length),
                         Framing::Chunked => Stage::Chunked(Chunked::default()),
@@ -127,7 +138,7 @@ impl<I> HeadFilter<I> {
                 self.checked = self.stage.advance(&self.buffered);
                 self.body_advanced();
             }
-            Stage::Broken | Stage::Refused => {}
+            Stage::Broken | Stage::Refused | Stage::Upgrade => {}
         }
     }
 
@@ -184,8 +195,8 @@ impl<I: AsyncRead + Unpin> HeadFilter<I> {
                 Stage::Length(_) | Stage::Chunked(_) => return self.poll_body(context, buffer),
                 // Nothing read means the end of input: hyper then ends the body with an error.
                 Stage::Broken => return Poll::Ready(Ok(())),
-                // hyper gets the replacement and nothing after it.
-                Stage::Refused => return Poll::Pending,
+                // hyper gets the replacement, or the handshake, and nothing after it.
+                Stage::Refused | Stage::Upgrade => return Poll::Pending,
             }
         }
         self.pass_checked(buffer);

@@ -52,6 +52,8 @@ pub(super) enum Scan {
         framing: Framing,
         /// Whether the client waits for an interim response before it sends the body.
         expects_continue: bool,
+        /// Whether the client asks for a WebSocket, so that what follows may be no HTTP.
+        offers_websocket: bool,
         /// What replaces a target with illegal bytes or with an empty path.
         encoding: Option<TargetEncoding>,
     },
@@ -81,9 +83,9 @@ pub(super) fn scan(bytes: &[u8]) -> Scan {
         None if has_too_many_lines(bytes) => Scan::Refused(HeadError::TooLarge),
         None => Scan::Incomplete,
         Some(end) => match validate(&bytes[start..start + end]) {
-            Ok(ValidHead { framing, expects_continue, encoding }) => {
+            Ok(ValidHead { framing, expects_continue, offers_websocket, encoding }) => {
                 let encoding = encoding.map(|encoding| encoding.offset_by(start));
-                Scan::Complete { length: start + end, framing, expects_continue, encoding }
+                Scan::Complete { length: start + end, framing, expects_continue, offers_websocket, encoding }
             }
             Err(error) => Scan::Refused(error),
         },
@@ -127,6 +129,7 @@ fn too_large(bytes: &[u8]) -> HeadError {
 struct ValidHead {
     framing: Framing,
     expects_continue: bool,
+    offers_websocket: bool,
     encoding: Option<TargetEncoding>,
 }
 
@@ -141,10 +144,16 @@ fn validate(head: &[u8]) -> Result<ValidHead, HeadError> {
         headers.add(line)?;
     }
     let framing = headers.framing(version)?;
+    // RFC 9110 section 7.8: a server ignores Upgrade in HTTP/1.0.
+    let offers_websocket = headers.offers_websocket && version == Version::Http11;
+    if offers_websocket && framing != Framing::None {
+        return Err(malformed("The request asks for a WebSocket and has a body"));
+    }
     // RFC 9110 section 10.1.1: no interim response goes to an HTTP/1.0 client, whatever it expects.
     Ok(ValidHead {
         framing,
         expects_continue: headers.expects_continue && version == Version::Http11,
+        offers_websocket,
         encoding,
     })
 }

@@ -12,6 +12,9 @@ pub(super) enum Stage {
     Broken,
     /// A head was refused. Nothing that follows it is a request.
     Refused,
+    /// A head asks for a WebSocket. What follows it is held until the answer is decided, and is never a request: bytes
+    /// that are HTTP to one parser and a WebSocket to another are what request smuggling needs (CVE-2026-2833).
+    Upgrade,
 }
 
 impl Stage {
@@ -24,7 +27,7 @@ impl Stage {
                 if *left == 0 { Progress::Ended(own) } else { Progress::Inside }
             }
             Self::Chunked(chunked) => chunked.advance(bytes),
-            Self::Head | Self::Broken | Self::Refused => return 0,
+            Self::Head | Self::Broken | Self::Refused | Self::Upgrade => return 0,
         };
         match progress {
             Progress::Inside => bytes.len(),

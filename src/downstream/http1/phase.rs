@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::refused_head::RefusedHead;
+use crate::downstream::upgrade::Upgrade;
 
 /// The phase of one connection, which its filter, its service and its socket share. Clones are the same phase.
 // A lock, since the acceptor reads it from another thread to choose a connection to evict.
@@ -57,6 +58,11 @@ pub struct ShortAnswer;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyInUse;
 
+/// An extension of requests that ask for a WebSocket. What follows one on its connection is held until its answer is
+/// decided: it goes to the [`Upgrade`] of that answer, and without one it is discarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpgradeOffer;
+
 /// How a client keeps its answer from being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::downstream) enum WriteStall {
@@ -90,6 +96,10 @@ struct State {
     open_ended_since: Option<Instant>,
     /// Since when the connection is only kept so that the client can read its last answer.
     lingering_since: Option<Instant>,
+    /// Whether the last request asks for a WebSocket.
+    is_upgrade_offered: bool,
+    /// What the connection is for after HTTP.
+    upgrade: Option<Upgrade>,
     /// Must be set before the exchange is dropped: that writes its log line, which names the cause.
     ended_by: Option<EndedBy>,
 }
@@ -108,6 +118,8 @@ impl Default for State {
             is_answer_short: false,
             open_ended_since: None,
             lingering_since: None,
+            is_upgrade_offered: false,
+            upgrade: None,
             ended_by: None,
         }
     }
@@ -201,6 +213,21 @@ impl ConnectionPhase {
         self.lock().lingering_since
     }
 
+    /// Notes that a request asks for a WebSocket. No other request follows it.
+    pub(in crate::downstream) fn set_upgrade_offered(&self) {
+        self.lock().is_upgrade_offered = true;
+    }
+
+    /// Whether a request asks for a WebSocket.
+    pub(in crate::downstream) fn is_upgrade_offered(&self) -> bool {
+        self.lock().is_upgrade_offered
+    }
+
+    /// What the connection is for after HTTP, if the last answer has left HTTP.
+    pub(in crate::downstream) fn take_upgrade(&self) -> Option<Upgrade> {
+        self.lock().upgrade.take()
+    }
+
     /// Notes what ends the connection. The first cause stays: a client that is cut off for not reading also seems to
     /// close.
     pub(in crate::downstream) fn end(&self, by: EndedBy) {
@@ -212,6 +239,12 @@ impl ConnectionPhase {
         state.is_answering = true;
         state.is_body_in_use = false;
         state.is_used = true;
+    }
+
+    /// Counts as answering until the guard is dropped.
+    pub(in crate::downstream) fn exchange(&self) -> ExchangeGuard {
+        self.begin_exchange();
+        ExchangeGuard(self.clone())
     }
 
     pub(in crate::downstream) fn end_exchange(&self) {
@@ -260,6 +293,9 @@ where
             }
             request.extensions_mut().insert(head);
         }
+        if self.phase.is_upgrade_offered() {
+            request.extensions_mut().insert(UpgradeOffer);
+        }
         let exchange = ExchangeGuard(self.phase.clone());
         ResponseFuture { response: self.inner.clone().oneshot(request), exchange: Some(exchange) }
     }
@@ -290,7 +326,11 @@ where
         exchange.0.set_open_ended(response.body().size_hint().exact().is_none());
         // The filter discards the rest of the body, and would discard a request behind it too: the client must not send
         // one. The same holds for the rest that a body in use has when the response ends.
-        if exchange.0.is_in_body() {
+        // So does what follows a handshake that has another answer than 101.
+        let upgrade = response.extensions_mut().remove::<Upgrade>();
+        let is_refused = exchange.0.is_upgrade_offered() && upgrade.is_none();
+        exchange.0.lock().upgrade = upgrade;
+        if exchange.0.is_in_body() || is_refused {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Poll::Ready(Ok(response.map(|body| ExchangeBody { body, _exchange: exchange })))
@@ -299,7 +339,7 @@ where
 
 /// Ends the exchange when it is dropped, also when hyper drops a response in the middle.
 #[derive(Debug)]
-struct ExchangeGuard(ConnectionPhase);
+pub(in crate::downstream) struct ExchangeGuard(ConnectionPhase);
 
 impl Drop for ExchangeGuard {
     fn drop(&mut self) {

@@ -73,6 +73,21 @@ pub(super) fn check(
     if passes { Ok(page.allowed_origin().cloned()) } else { page.across_sites().map(Some) }
 }
 
+/// Refuses a WebSocket handshake of a page that is neither the proxy's own nor of an allowed origin.
+///
+/// Browsers apply neither CORS nor a preflight to handshakes, so that Origin alone says which page opens the connection;
+/// clients that are no browsers send none. A dev server that passes handshakes on passes the Origin of its own page,
+/// without `Sec-Fetch-Site`.
+pub(super) fn check_handshake(
+    parts: &Parts,
+    authority: Option<&Authority>,
+    allowed: &[String],
+) -> Result<(), Refusal> {
+    let origin = single(&parts.headers, &header::ORIGIN, "There are several Origin headers")?;
+    let page = Page { origin, referrer: None, authority, allowed };
+    if page.names_no_other() { Ok(()) } else { page.across_sites().map(drop) }
+}
+
 /// The `Origin` of a request, if it is an allowed one, whatever else is wrong with the request.
 pub(super) fn allowed_origin(headers: &HeaderMap, allowed: &[String]) -> Option<HeaderValue> {
     let origin = single(headers, &header::ORIGIN, "").ok()?;

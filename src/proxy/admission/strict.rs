@@ -1,4 +1,4 @@
-//! Checks of a head that is well formed: targets, expectations, upgrades and hosts that are not forwarded.
+//! Checks of a head that is well formed: targets, expectations and hosts that are not forwarded.
 
 use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
 
@@ -15,7 +15,6 @@ pub(super) fn check(parts: &Parts) -> Result<Option<Authority>, Refusal> {
     }
     check_target(parts)?;
     check_expectation(&parts.headers)?;
-    check_upgrade(parts)?;
     authority(parts)
 }
 
@@ -37,27 +36,6 @@ fn check_target(parts: &Parts) -> Result<(), Refusal> {
 fn check_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
     let known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if headers.get_all(header::EXPECT).iter().all(known) { Ok(()) } else { Err(Refusal::Expectation) }
-}
-
-/// RFC 9110 section 7.8 lets a server ignore an offer. Clients that offer HTTP/2 or TLS continue without it; a client
-/// that asks for a WebSocket cannot use any other answer.
-fn check_upgrade(parts: &Parts) -> Result<(), Refusal> {
-    let items = |name| {
-        let values = parts.headers.get_all(name).iter();
-        values.flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
-    };
-    // Without this option, and in HTTP/1.0, Upgrade is no offer.
-    let offers = items(header::CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
-    if parts.version != Version::HTTP_11 || !offers {
-        return Ok(());
-    }
-    let protocols = items(header::UPGRADE);
-    let mut names = protocols.map(|protocol| protocol.split(|&byte| byte == b'/').next().unwrap_or_default());
-    if names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket")) {
-        Err(Refusal::Upgrade)
-    } else {
-        Ok(())
-    }
 }
 
 fn authority(parts: &Parts) -> Result<Option<Authority>, Refusal> {

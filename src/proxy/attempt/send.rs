@@ -100,7 +100,10 @@ impl Sender {
             let mut observed = Observed::begin(outcome.recording.as_ref());
             let timeline = observed.as_mut().map(Observed::timeline);
             let request = outgoing(signed, ready.streamed.clone());
-            let sent = upstream.send(request, attempts.needs_newer_than(), timeline).await;
+            let sent = match ready.handshake {
+                Some(_) => upstream.upgrade(request, timeline).await,
+                None => upstream.send(request, attempts.needs_newer_than(), timeline).await,
+            };
             if let Some(observed) = observed {
                 observed.end(sent.as_ref().err());
             }
@@ -179,8 +182,7 @@ impl Sender {
         if let Some((recording, reason)) = recording {
             return recorded::sign(ready, issued, time, recording, reason);
         }
-        let signed = ready.route.signer(&ready.unsigned).sign(&ready.unsigned, &issued.credentials, time);
-        signed.map_err(|error| ProxyError::Internal(error.to_string().into()))
+        ready.sign(&issued.credentials, time)
     }
 
     /// Learns the time from a gateway that refused a request for its signing time, and returns credentials that are

@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::ProxyError;
 use crate::{
     credentials::channel::Unavailable,
-    proxy::admission::Refusal,
+    proxy::{admission::Refusal, websocket::handshake::HandshakeError},
     signing::TargetError,
     tls::fault::TlsFault,
     upstream::{ProxyCause, UpstreamError},
@@ -80,6 +80,21 @@ impl ProxyError {
                 "proxy_configuration_error",
             ),
             Self::Upstream(error) => upstream_kind(error, kind),
+            Self::Handshake(HandshakeError::Version) => kind(
+                StatusCode::UPGRADE_REQUIRED,
+                "websocket-version",
+                "WebSocket version not supported",
+                "http_request_error",
+            ),
+            Self::Handshake(_) => {
+                kind(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "http_request_error")
+            }
+            Self::HandshakeAnswer(_) => kind(
+                StatusCode::BAD_GATEWAY,
+                "upstream-websocket",
+                "Upstream broke the WebSocket handshake",
+                "http_upgrade_failed",
+            ),
             Self::Internal(_) => {
                 kind(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", "proxy_internal_error")
             }

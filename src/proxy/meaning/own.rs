@@ -45,6 +45,10 @@ fn next_step(code: &str) -> &'static str {
         "expectation-failed" => "leave Expect out",
         "head-too-large" => "send fewer or shorter headers, cookies usually",
         "unsupported-transfer-coding" => "send the body chunked or with a Content-Length",
+        "websocket-version" => "use a client of RFC 6455, which sends Sec-WebSocket-Version: 13",
+        "upstream-websocket" => {
+            "check that the setting upstream is a WebSocket API, and what stands in front of it"
+        }
         "upgrade-not-supported" => "connect to that API directly",
         "upstream-dns" => "check the setting upstream, the network and the VPN",
         "upstream-refused" => "check the setting upstream and the firewalls on the way",

@@ -23,8 +23,9 @@ use crate::{
         headers,
         meaning::SignedFacts,
         settings::{PayloadSigning, Settings},
+        websocket::handshake::Handshake,
     },
-    signing::{Explanation, Payload, PayloadBuilder, Scope, SignedRequest, Unsigned, WireTarget},
+    signing::{Explanation, Payload, PayloadBuilder, QueryToken, Scope, SignedRequest, Unsigned, WireTarget},
 };
 
 /// Carries the API key of a usage plan.
@@ -59,6 +60,15 @@ pub struct Ready<'a> {
     pub(in crate::proxy) unsigned: Unsigned,
     /// The body, where it streams. The payload of `unsigned` is empty then.
     pub(in crate::proxy) streamed: Option<StreamedBody>,
+    /// How it is signed as a WebSocket handshake, if it is one.
+    pub(in crate::proxy) handshake: Option<HandshakeSigning>,
+}
+
+/// How a WebSocket handshake is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum HandshakeSigning {
+    Headers,
+    Query(QueryToken),
 }
 
 impl Planner {
@@ -143,7 +153,7 @@ impl<'a> Plan<'a> {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(payload.length()));
         }
         let unsigned = Unsigned { method, target, host: route.host.clone(), headers, payload };
-        Ready { route, bucket_mount, unsigned, streamed: None }
+        Ready { route, bucket_mount, unsigned, streamed: None, handshake: None }
     }
 
     /// The request with a body that streams.
@@ -159,7 +169,16 @@ impl<'a> Plan<'a> {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
         let unsigned = Unsigned { method, target, host: route.host.clone(), headers, payload };
-        Ready { route, bucket_mount, unsigned, streamed: Some(body) }
+        Ready { route, bucket_mount, unsigned, streamed: Some(body), handshake: None }
+    }
+
+    /// The request as a WebSocket handshake. What makes it one is not signed, so that a hop may replace it.
+    pub(in crate::proxy) fn with_handshake(mut self, handshake: &Handshake) -> Ready<'a> {
+        handshake.write(&mut self.headers);
+        let signing = self.route.handshake_token.map_or(HandshakeSigning::Headers, HandshakeSigning::Query);
+        let mut ready = self.with_payload(Payload::empty(), &HeaderMap::new());
+        ready.unsigned.headers.remove(header::CONTENT_LENGTH);
+        Ready { handshake: Some(signing), ..ready }
     }
 
     /// What the head says of a body of signed chunks, which is plain once they are decoded.
@@ -224,13 +243,32 @@ impl Ready<'_> {
         }
     }
 
+    /// Signs the request.
+    pub(in crate::proxy) fn sign(
+        &self,
+        credentials: &Credentials,
+        time: SystemTime,
+    ) -> Result<SignedRequest, ProxyError> {
+        match self.handshake {
+            Some(HandshakeSigning::Query(_)) => self.explain(credentials, time).map(|(signed, _)| signed),
+            Some(HandshakeSigning::Headers) | None => {
+                let signed = self.route.signer(&self.unsigned).sign(&self.unsigned, credentials, time);
+                signed.map_err(|error| ProxyError::Internal(error.to_string().into()))
+            }
+        }
+    }
+
     /// Signs without sending, and returns what was signed.
     pub(in crate::proxy) fn explain(
         &self,
         credentials: &Credentials,
         time: SystemTime,
     ) -> Result<(SignedRequest, Explanation), ProxyError> {
-        let explained = self.route.signer(&self.unsigned).sign_explained(&self.unsigned, credentials, time);
+        let (signer, unsigned) = (self.route.signer(&self.unsigned), &self.unsigned);
+        let explained = match self.handshake {
+            Some(HandshakeSigning::Query(token)) => signer.sign_query(unsigned, credentials, time, token),
+            Some(HandshakeSigning::Headers) | None => signer.sign_explained(unsigned, credentials, time),
+        };
         explained.map_err(|error| ProxyError::Internal(error.to_string().into()))
     }
 }

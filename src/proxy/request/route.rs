@@ -9,9 +9,9 @@ use crate::{
     endpoint::{self, Protocol},
     proxy::{
         error::ProxyError,
-        settings::{PayloadSigning, RouteSettings, Settings},
+        settings::{IOT, PayloadSigning, RouteSettings, Settings, WebsocketSigning},
     },
-    signing::{Scope, Signer, Unsigned},
+    signing::{QueryToken, Scope, Signer, Unsigned},
     upstream::{ConnectOptions, Connector, Trust, TrustError, Upstream},
 };
 
@@ -25,6 +25,8 @@ pub(in crate::proxy) struct Route {
     /// Headers set on the way up.
     pub(in crate::proxy) set_headers: Vec<(HeaderName, HeaderValue)>,
     pub(in crate::proxy) payload: PayloadSigning,
+    /// How WebSocket handshakes are signed in the query, unless they are signed in headers.
+    pub(super) handshake_token: Option<QueryToken>,
     signer: Signer,
     /// Signs what goes to version 2 of Amazon Location, on hosts that have both versions.
     location_version_2: Option<Signer>,
@@ -74,6 +76,11 @@ impl Route {
             },
             set_headers: settings.set_headers.clone(),
             payload: settings.payload,
+            handshake_token: match settings.websocket_signing {
+                WebsocketSigning::Headers => None,
+                WebsocketSigning::Query if settings.service == IOT => Some(QueryToken::Appended),
+                WebsocketSigning::Query => Some(QueryToken::Signed),
+            },
             location_version_2: scope.location_version_2(host).map(Signer::new),
             buckets: scope.is_s3().then(|| Addressing::of(&scope.service, host, base)),
             protocol: endpoint::protocol(&scope.service, host),

@@ -7,6 +7,8 @@ pub enum Limit {
     Connections,
     /// Requests that wait for the upstream at the same time.
     InFlight,
+    /// WebSocket connections at the same time.
+    Tunnels,
     /// The memory that all request bodies share.
     BodyMemory,
     /// The length of one request body.
@@ -28,6 +30,7 @@ impl Limit {
         match self {
             Self::Connections => "connections",
             Self::InFlight => "in-flight",
+            Self::Tunnels => "tunnels",
             Self::BodyMemory => "body-memory",
             Self::BodySize => "body-size",
             Self::BodyTime => "body-time",

@@ -16,6 +16,8 @@ pub(in crate::upstream) struct Lease {
     /// `None` once it has been returned.
     sender: Option<Sender>,
     reused: bool,
+    /// Whether the connection is closed instead of returned.
+    is_alone: bool,
     pool: Pool,
 }
 
@@ -34,7 +36,12 @@ pub(in crate::upstream) struct SendFailure {
 
 impl Lease {
     pub(super) fn new(sender: Sender, reused: bool, pool: Pool) -> Self {
-        Self { sender: Some(sender), reused, pool }
+        Self { sender: Some(sender), reused, is_alone: false, pool }
+    }
+
+    /// A new connection that is never returned.
+    pub(super) fn alone(sender: Sender, pool: Pool) -> Self {
+        Self { sender: Some(sender), reused: false, is_alone: true, pool }
     }
 
     /// Whether the connection came from the pool.
@@ -98,6 +105,9 @@ impl Lease {
 
     /// Returns the connection after the end of the response. An HTTP/2 connection has been in the pool all the time.
     pub(in crate::upstream) fn give_back(mut self) {
+        if self.is_alone {
+            return;
+        }
         if let Some(Sender::Http1(http1)) = self.sender.take()
             && !http1.sender.is_closed()
         {

@@ -118,17 +118,21 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadFilter<I> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.is_shut_down {
+            return Poll::Ready(Ok(()));
+        }
         if this.lingering_close.is_none() {
             ready!(Pin::new(&mut this.io).poll_shutdown(context))?;
         }
         // A client that has sent nothing more cannot lose its answer to a reset.
-        if matches!(this.stage, Stage::Head) && this.buffered.is_empty() {
-            return Poll::Ready(Ok(()));
+        if !matches!(this.stage, Stage::Head) || !this.buffered.is_empty() {
+            let lingering = this.lingering_close.get_or_insert_with(|| {
+                this.phase.linger();
+                LingeringClose::new(this.timeouts.discard, MAX_READ_SILENCE)
+            });
+            ready!(lingering.poll(Pin::new(&mut this.io), context, |_| ControlFlow::Continue(())));
         }
-        let lingering = this.lingering_close.get_or_insert_with(|| {
-            this.phase.linger();
-            LingeringClose::new(this.timeouts.discard, MAX_READ_SILENCE)
-        });
-        lingering.poll(Pin::new(&mut this.io), context, |_| ControlFlow::Continue(())).map(Ok)
+        this.is_shut_down = true;
+        Poll::Ready(Ok(()))
     }
 }

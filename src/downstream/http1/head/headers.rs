@@ -15,6 +15,9 @@ pub(super) struct BodyHeaders {
     chunked: bool,
     /// Set by any expectation: the service answers an unknown one with 417 before the body, too.
     pub(super) expects_continue: bool,
+    /// Whether `Upgrade` offers a WebSocket, in whatever form: the bytes that follow such a head are held, and the
+    /// service decides whether the request is a valid handshake.
+    pub(super) offers_websocket: bool,
 }
 
 impl BodyHeaders {
@@ -46,6 +49,8 @@ impl BodyHeaders {
             self.chunked = true;
         } else if name.eq_ignore_ascii_case(b"expect") {
             self.expects_continue = true;
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            self.offers_websocket |= names_websocket(value);
         } else if looks_like_framing(name) {
             return Err(malformed("A header's name is almost Content-Length or Transfer-Encoding"));
         }
@@ -78,6 +83,14 @@ impl BodyHeaders {
             (false, Some(length)) => Ok(Framing::Length(length)),
         }
     }
+}
+
+/// Whether a list of protocols has `websocket`, with or without a version.
+fn names_websocket(protocols: &[u8]) -> bool {
+    let mut names = protocols
+        .split(|&byte| byte == b',')
+        .map(|protocol| protocol.split(|&byte| byte == b'/').next().unwrap_or_default());
+    names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Whether a lenient server, one that maps hyphens and underscores to each other, may read the name as one that frames
