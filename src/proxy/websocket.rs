@@ -1,5 +1,6 @@
 //! WebSockets: the handshake (RFC 6455), which is a signed request, and the tunnel behind it.
 
+pub(in crate::proxy) mod client;
 pub(in crate::proxy) mod close_code;
 pub(in crate::proxy) mod close_frame;
 mod closing;
