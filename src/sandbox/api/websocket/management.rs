@@ -88,8 +88,11 @@ fn error(status: StatusCode, error_type: &'static str, body: &Value) -> Response
     response
 }
 
+/// A time to the millisecond.
 fn timestamp(time: SystemTime) -> String {
-    UtcDateTime::from(time).format(&Rfc3339).expect("the year has four digits")
+    let time = UtcDateTime::from(time);
+    let time = time.replace_millisecond(time.millisecond()).expect("a millisecond of that time");
+    time.format(&Rfc3339).expect("the year has four digits")
 }
 
 #[cfg(test)]
