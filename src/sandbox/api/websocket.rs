@@ -116,7 +116,13 @@ impl WebSocketApi {
         let integration = self.integration(opening, registration.id.clone());
         let chosen = match integration.connect().await {
             Ok(chosen) => chosen,
-            Err(status) => return refused(status),
+            Err(status) => {
+                tracing::warn!(
+                    status = status.as_u16(),
+                    "WebSocket connection refused: backend did not accept it"
+                );
+                return refused(status);
+            }
         };
         if matches!(opening.fault, Some(Fault::WrongAccept)) {
             handshake = handshake.with_wrong_accept();

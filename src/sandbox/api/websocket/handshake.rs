@@ -33,7 +33,10 @@ pub(super) enum Malformed {
 
 /// Whether a request asks for a WebSocket connection.
 pub(in crate::sandbox::api) fn is_asked<B>(request: &Request<B>) -> bool {
-    request.method() == Method::GET && has_token(request.headers(), header::UPGRADE, "websocket")
+    let headers = request.headers();
+    request.method() == Method::GET
+        && has_token(headers, header::UPGRADE, "websocket")
+        && has_token(headers, header::CONNECTION, "upgrade")
 }
 
 fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
