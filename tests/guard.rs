@@ -443,8 +443,8 @@ async fn requests_that_two_parsers_could_read_differently_are_refused() {
         (format!("POST /x HTTP/1.1\r\n{host}transfer-encoding: identity\r\n\r\n"), 501, coding),
         (
             format!("GET /x HTTP/1.1\r\n{host}connection: upgrade\r\nupgrade: websocket\r\n\r\n"),
-            501,
-            "upgrade-not-supported",
+            426,
+            "websocket-version",
         ),
         (format!("GET /x HTTP/1.1\r\n{host}expect: miracles\r\n\r\n"), 417, "expectation-failed"),
         (format!("TRACE /x HTTP/1.1\r\n{host}\r\n"), 405, "method-not-allowed"),
@@ -456,8 +456,8 @@ async fn requests_that_two_parsers_could_read_differently_are_refused() {
         ("\x05\x01\x00".to_owned(), 400, bad),
         (
             format!("GET /x HTTP/1.1\r\n{host}connection: upgrade\r\nupgrade: h2c, WebSocket/13\r\n\r\n"),
-            501,
-            "upgrade-not-supported",
+            400,
+            bad,
         ),
     ] {
         let mut connection = running.proxy.connect().await;

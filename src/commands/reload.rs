@@ -36,6 +36,7 @@ const UNTIL_RESTART: &[&str] = &[
     "login-provider",
     "max-connections",
     "max-in-flight",
+    "max-tunnels",
     "user-pool-id",
     "username",
 ];

@@ -6,6 +6,7 @@ mod hosts;
 mod mistakes;
 mod payload;
 mod sandbox;
+mod websocket;
 
 use std::{fs, path::Path, time::Duration};
 

@@ -1,5 +1,8 @@
 //! A WebSocket by hand: handshakes and frames as bytes.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use sha1::{Digest, Sha1};
+
 use super::{Connection, Proxy, http::Head, upstream::Wire};
 
 /// The key of every handshake, from RFC 6455 section 1.3, and what accepts it.
@@ -20,6 +23,15 @@ pub(crate) fn switching(more: &str) -> String {
         "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
          sec-websocket-accept: {ACCEPT}\r\n{more}\r\n"
     )
+}
+
+/// An answer that agrees to the handshake in `request`, whatever its key is.
+pub(crate) fn switching_for(request: &str) -> String {
+    let lines = request.lines().filter_map(|line| line.split_once(':'));
+    let mut keys = lines.filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
+    let key = keys.next().map_or("", |(_, key)| key.trim());
+    let accept = STANDARD.encode(Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
+    switching("").replace(ACCEPT, &accept)
 }
 
 /// A whole frame with a payload of at most 125 bytes.
@@ -46,23 +58,30 @@ pub(crate) fn is_going_away(received: &Received) -> bool {
     received.opcode == 8 && received.payload.starts_with(&1001_u16.to_be_bytes())
 }
 
-async fn received(mut exactly: impl AsyncFnMut(usize) -> Vec<u8>) -> Received {
-    let head = exactly(2).await;
+/// How many bytes follow the first two of a short frame.
+fn rest_of(head: &[u8]) -> usize {
+    usize::from(head[1] & 0x7F) + if head[1] & 0x80 != 0 { 4 } else { 0 }
+}
+
+fn received(head: &[u8], rest: &[u8]) -> Received {
     let is_masked = head[1] & 0x80 != 0;
-    let key = if is_masked { exactly(4).await } else { vec![0; 4] };
-    let payload = exactly(usize::from(head[1] & 0x7F)).await;
+    let (key, payload) = if is_masked { rest.split_at(4) } else { (&[0; 4][..], rest) };
     let payload = payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
     Received { opcode: head[0] & 0x0F, payload, is_masked }
 }
 
 /// The next frame for a client.
 pub(crate) async fn next_frame(client: &mut Connection) -> Received {
-    received(async |length| client.exactly(length).await).await
+    let head = client.exactly(2).await;
+    let rest = client.exactly(rest_of(&head)).await;
+    received(&head, &rest)
 }
 
 /// The next frame for an upstream.
 pub(crate) async fn next_frame_up(wire: &mut Wire) -> Received {
-    received(async |length| wire.exactly(length).await).await
+    let head = wire.exactly(2).await;
+    let rest = wire.exactly(rest_of(&head)).await;
+    received(&head, &rest)
 }
 
 /// A client that has sent a handshake, and the head of the answer.

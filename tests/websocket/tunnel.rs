@@ -1,21 +1,13 @@
 //! Bytes behind a 101.
 
-use crate::support::{
-    Setup, soon,
-    upstream::Upstream,
-    websocket::{handshake, open, switching},
+use crate::{
+    echo,
+    support::{
+        Setup, soon,
+        upstream::Upstream,
+        websocket::{handshake, open, switching},
+    },
 };
-
-/// An upstream that agrees to each handshake and sends everything back.
-async fn echo() -> Upstream {
-    Upstream::start(|_, mut wire| async move {
-        if wire.request().await.is_some() {
-            wire.write(switching("")).await;
-            wire.echo().await;
-        }
-    })
-    .await
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_pass_both_ways() {

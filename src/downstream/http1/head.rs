@@ -399,6 +399,27 @@ mod tests {
     }
 
     #[test]
+    fn an_offer_of_a_websocket_is_seen_in_every_form_and_has_no_body() {
+        for (head, expected) in [
+            ("GET / HTTP/1.1\r\nupgrade: websocket\r\n\r\n", true),
+            ("POST / HTTP/1.1\r\nUpgrade: h2c, WebSocket/13\r\ncontent-length: 0\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nupgrade: h2c\r\nupgrade:\twebsocket /x\r\n\r\n", true),
+            ("GET / HTTP/1.0\r\nupgrade: websocket\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nupgrade: websocket2, h2c\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nconnection: upgrade\r\n\r\n", false),
+        ] {
+            assert!(
+                matches!(scan(head.as_bytes()), Scan::Complete { offers_websocket, .. } if offers_websocket == expected),
+                "{head:?}"
+            );
+        }
+        for framing in ["content-length: 1", "transfer-encoding: chunked"] {
+            let head = format!("POST / HTTP/1.1\r\n{framing}\r\nupgrade: websocket\r\n\r\n");
+            assert!(matches!(scan(head.as_bytes()), Scan::Refused(HeadError::Malformed(_))), "{framing}");
+        }
+    }
+
+    #[test]
     fn a_first_byte_that_begins_no_request_is_refused_at_once() {
         assert_eq!(scan(b"\x16"), Scan::Refused(HeadError::Tls));
         assert_eq!(scan(b"\r\n\x16\x03\x01"), Scan::Refused(HeadError::Tls));

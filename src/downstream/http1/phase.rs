@@ -432,6 +432,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_handshake_is_marked_and_any_other_answer_than_101_ends_the_connection() {
+        for agrees in [true, false] {
+            let service = service_fn(move |request: Request<()>| async move {
+                let mut response = Response::new(Empty::<&[u8]>::new());
+                if agrees && request.extensions().get::<UpgradeOffer>().is_some() {
+                    response.extensions_mut().insert(Upgrade::new(async |_| {}));
+                }
+                Ok::<_, Infallible>(response)
+            });
+            let phase = ConnectionPhase::default();
+            phase.set_upgrade_offered();
+            let Ok(answer) = PhaseService::new(service, phase.clone()).call(Request::new(())).await;
+            assert_eq!(answer.headers().get("connection").is_some_and(|value| value == "close"), !agrees);
+            assert_eq!(phase.take_upgrade().is_some(), agrees);
+        }
+    }
+
+    #[tokio::test]
     async fn the_request_that_stands_for_a_refused_head_has_its_id() {
         let phase = ConnectionPhase::default();
         phase.refuse(RefusedHead::of(b"GET /a b HTTP/1.1\r\nx-request-id: 7\r\n\r\n", HeadError::Slow));

@@ -32,6 +32,15 @@ fn asked_of(guard: &Guard, method: &str, headers: &[(&str, &str)]) -> Result<Aud
     guard.admit(&parts(request), &own())
 }
 
+/// A request that asks for a WebSocket.
+fn offering(headers: &[(&str, &str)]) -> Parts {
+    let request = Request::get("/items").header("host", "localhost:8181");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let mut parts = parts(request);
+    parts.extensions.insert(UpgradeOffer);
+    parts
+}
+
 fn own() -> Endpoints {
     Endpoints { owner: Owner::Own, ..Endpoints::default() }
 }
@@ -355,9 +364,6 @@ fn requests_that_are_not_http_are_refused() {
     assert!(malformed(&[("host", "user@localhost")]));
     assert_eq!(asked(&[("expect", "200-ok")]), Err(Refusal::Expectation));
     assert_eq!(asked(&[("expect", "100-continue"), ("expect", "200-ok")]), Err(Refusal::Expectation));
-    let upgrade = |connection| asked(&[("connection", connection), ("upgrade", "h2c, WebSocket/13")]);
-    assert_eq!(upgrade("keep-alive, Upgrade"), Err(Refusal::Upgrade));
-    assert_eq!(upgrade("keep-alive"), Ok(plain()), "no offer without the option");
     assert_eq!(asked(&[("upgrade", "h2c"), ("expect", "100-Continue")]), Ok(plain()));
     for method in ["CONNECT", "TRACE"] {
         assert_eq!(asked_of(&guard(), method, &[]), Err(Refusal::Method));
@@ -390,4 +396,45 @@ fn http_1_0_needs_no_host_unless_a_browser_speaks_it() {
         let admitted = admit(Request::builder().header(name, value));
         assert!(matches!(admitted, Err(Refusal::Malformed(_))), "{name}: {admitted:?}");
     }
+}
+
+#[test]
+fn a_handshake_names_no_page_or_one_that_may_call_the_proxy() {
+    let asked = |fields: &[(&str, &str)]| guard().admit(&offering(fields), &own()).map(drop);
+    for sound in [
+        &[][..],
+        &[("origin", "http://localhost:8181")],
+        &[("origin", "HTTP://LOCALHOST:8181")],
+        &[("origin", DEV)],
+        &[("origin", DEV), ("sec-fetch-site", "cross-site")],
+        &[("origin", "http://localhost:8181"), ("sec-fetch-site", "same-origin")],
+    ] {
+        assert_eq!(asked(sound), Ok(()), "{sound:?}");
+    }
+    for (origin, site) in [
+        ("null", None),
+        ("null", Some("same-origin")),
+        ("", None),
+        ("http://evil.test", None),
+        ("http://evil.test", Some("same-origin")),
+        ("http://evil.test", Some("none")),
+        ("http://localhost:8182", Some("same-site")),
+        ("http://localhost:8182", Some("same-origin")),
+        ("https://localhost:8181", None),
+        ("ws://localhost:8181", None),
+        ("http://localhost:8181.evil.test", None),
+        ("http://localhost:5173/", None),
+        ("http://localhost:8181, http://evil.test", None),
+        ("file://", None),
+        ("chrome-extension://abcdefgh", None),
+    ] {
+        let mut fields = vec![("origin", origin)];
+        fields.extend(site.map(|site| ("sec-fetch-site", site)));
+        assert!(matches!(asked(&fields), Err(Refusal::CrossSite { .. })), "{fields:?}");
+    }
+}
+
+#[test]
+fn where_there_are_no_websockets_a_handshake_is_refused() {
+    assert_eq!(guard().check(&offering(&[]), &own()), Err(Refusal::Upgrade));
 }

@@ -39,7 +39,17 @@ impl ProxyError {
                 "Request target too long",
                 "http_request_error",
             ),
-            Self::Target(_) | Self::BodyIncomplete | Self::UnclearBucket(_) | Self::AwsChunked(_) => {
+            Self::Handshake(HandshakeError::Version) => kind(
+                StatusCode::UPGRADE_REQUIRED,
+                "websocket-version",
+                "WebSocket version not supported",
+                "http_request_error",
+            ),
+            Self::Target(_)
+            | Self::BodyIncomplete
+            | Self::UnclearBucket(_)
+            | Self::AwsChunked(_)
+            | Self::Handshake(_) => {
                 kind(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "http_request_error")
             }
             Self::ChunkedSignature => kind(
@@ -80,15 +90,6 @@ impl ProxyError {
                 "proxy_configuration_error",
             ),
             Self::Upstream(error) => upstream_kind(error, kind),
-            Self::Handshake(HandshakeError::Version) => kind(
-                StatusCode::UPGRADE_REQUIRED,
-                "websocket-version",
-                "WebSocket version not supported",
-                "http_request_error",
-            ),
-            Self::Handshake(_) => {
-                kind(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "http_request_error")
-            }
             Self::HandshakeAnswer(_) => kind(
                 StatusCode::BAD_GATEWAY,
                 "upstream-websocket",

@@ -49,7 +49,7 @@ fn next_step(code: &str) -> &'static str {
         "upstream-websocket" => {
             "check that the setting upstream is a WebSocket API, and what stands in front of it"
         }
-        "upgrade-not-supported" => "connect to that API directly",
+        "upgrade-not-supported" => "connect to the listener for clients",
         "upstream-dns" => "check the setting upstream, the network and the VPN",
         "upstream-refused" => "check the setting upstream and the firewalls on the way",
         "upstream-tls" => "check the certificate of the upstream, or name its authority with ca-file",

@@ -4,7 +4,7 @@ use proptest::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use super::*;
@@ -71,6 +71,22 @@ async fn a_refused_head_is_replaced_and_nothing_behind_it_is_a_request() {
     let (read, error) = read_through(&[sound, smuggled]).await;
     assert_eq!(read, [&sound[..], REPLACEMENT].concat());
     assert!(matches!(error, Some(HeadError::Malformed(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_a_handshake_is_held_and_is_no_request() {
+    let (mut client, server) = tokio::io::duplex(1024);
+    let phase = ConnectionPhase::default();
+    let mut filter = HeadFilter::new(server, phase.clone(), TIMEOUTS);
+    let head = b"GET / HTTP/1.1\r\nupgrade: websocket\r\n\r\n";
+    let behind = b"GET /x HTTP/1.1\r\n\r\n";
+    client.write_all(&[&head[..], behind].concat()).await.expect("room");
+    let mut read = [0; 1024];
+    let length = filter.read(&mut read).await.expect("no error");
+    assert_eq!(&read[..length], head);
+    assert!(phase.is_upgrade_offered());
+    assert!(timeout(TIMEOUTS.head * 2, filter.read(&mut read)).await.is_err(), "nothing more is read");
+    assert_eq!(filter.into_held(), &behind[..]);
 }
 
 #[tokio::test]
