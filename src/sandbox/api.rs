@@ -138,9 +138,6 @@ impl Api {
                     let opening = Opening { received, path, caller, peer, fault };
                     return Ok(self.websocket.open(&opening, upgrade).await);
                 }
-                if let Some(id) = websocket::connection_id(&path) {
-                    return Ok(self.websocket.manage(&received, &id));
-                }
                 let integrated = self.integrate(&received, &path, &caller, peer, ids);
                 tokio::time::timeout(INTEGRATION_TIMEOUT, integrated)
                     .await
@@ -181,6 +178,9 @@ impl Api {
         peer: SocketAddr,
         ids: &RequestIds,
     ) -> Result<Response<Body>, Hangup> {
+        if let Some(id) = websocket::connection_id(path) {
+            return Ok(self.websocket.manage(received, &id));
+        }
         if let Some(backend) = &self.backend {
             return Ok(Form::Gateway.with_request_id(backend.forward(received, path, caller, ids).await));
         }

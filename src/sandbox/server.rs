@@ -24,16 +24,19 @@ pub(super) type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Bod
 /// What a listener does with a request; `Err` closes the connection without an answer.
 pub(super) type Handler = Arc<dyn Fn(Request<Incoming>, SocketAddr) -> ResponseFuture + Send + Sync>;
 
-/// What goes on with a connection after its 101, in the extensions of that response.
+/// What goes on with a connection after its 101.
+type Session = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A session in the extensions of a 101, which are shared: it can be taken once.
 #[derive(Clone)]
-pub(super) struct AfterUpgrade(Arc<Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>);
+pub(super) struct AfterUpgrade(Arc<Mutex<Option<Session>>>);
 
 impl AfterUpgrade {
     pub(super) fn new(session: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(Some(Box::pin(session)))))
     }
 
-    fn take(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+    fn take(&self) -> Option<Session> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -33,7 +33,7 @@ use crate::{
         server::AfterUpgrade,
     },
 };
-use connections::Connections;
+use connections::{Connections, Registration};
 use event::ConnectionFacts;
 use handshake::Handshake;
 pub(super) use handshake::is_asked;
@@ -108,11 +108,7 @@ impl WebSocketApi {
             Ok(handshake) => handshake,
             Err(malformed) => return malformed.response(),
         };
-        let user_agent = opening.received.header("user-agent").map(str::to_owned);
-        let now = self.clock.now();
-        let Some(registration) = self.connections.register(opening.peer.ip(), user_agent, now) else {
-            return gateway_error::THROTTLED.response();
-        };
+        let Some(registration) = self.register(opening) else { return gateway_error::THROTTLED.response() };
         let integration = self.integration(opening, registration.id.clone());
         let chosen = match integration.connect().await {
             Ok(chosen) => chosen,
@@ -154,6 +150,11 @@ impl WebSocketApi {
     pub(super) async fn close(&self) {
         let frame = CloseFrame { code: CloseCode::Away, reason: "Going away".into() };
         self.connections.close_all(&frame, MAX_SHUTDOWN).await;
+    }
+
+    fn register(&self, opening: &Opening<'_>) -> Option<Registration> {
+        let user_agent = opening.received.header("user-agent").map(str::to_owned);
+        self.connections.register(opening.peer.ip(), user_agent, self.clock.now())
     }
 
     fn integration(&self, opening: &Opening<'_>, connection_id: String) -> Integration {

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use super::connections::{Command, Connections, Unreached, is_id};
+use super::connections::{Activity, Command, Connections, Unreached, is_id};
 use crate::sandbox::{
     answer::{Body, Form},
     api::received::Received,
@@ -40,28 +40,12 @@ pub(super) fn answer(
             let body = json!({ "message": "Message too long" });
             return error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeException", &body);
         }
-        "POST" => {
-            // The gateway sends text. What is no text can only go as it is.
-            let message = match std::str::from_utf8(&received.body) {
-                Ok(text) => Message::text(text),
-                Err(_) => Message::Binary(received.body.clone()),
-            };
-            connections.command(id, Command::Send(message)).map(|()| empty(StatusCode::OK))
-        }
+        "POST" => connections.command(id, Command::Send(message(received))).map(|()| empty(StatusCode::OK)),
         "DELETE" => {
             let frame = CloseFrame { code: CloseCode::Normal, reason: "Connection Closed Normally".into() };
             connections.command(id, Command::Close(frame)).map(|()| empty(StatusCode::NO_CONTENT))
         }
-        "GET" | "HEAD" => connections.activity(id).map(|activity| {
-            Form::Gateway.ok(&json!({
-                "connectedAt": timestamp(activity.connected_at),
-                "identity": {
-                    "sourceIp": activity.source_ip.to_string(),
-                    "userAgent": activity.user_agent,
-                },
-                "lastActiveAt": timestamp(activity.last_active_at()),
-            }))
-        }),
+        "GET" | "HEAD" => connections.activity(id).map(|activity| Form::Gateway.ok(&description(&activity))),
         _ => {
             let body = json!({ "message": "Forbidden" });
             return error(StatusCode::FORBIDDEN, "ForbiddenException", &body);
@@ -73,6 +57,22 @@ pub(super) fn answer(
             let body = json!({ "message": "Limit Exceeded" });
             error(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException", &body)
         }
+    })
+}
+
+/// The gateway sends text. What is no text can only go as it is.
+fn message(received: &Received) -> Message {
+    match std::str::from_utf8(&received.body) {
+        Ok(text) => Message::text(text),
+        Err(_) => Message::Binary(received.body.clone()),
+    }
+}
+
+fn description(activity: &Activity) -> Value {
+    json!({
+        "connectedAt": timestamp(activity.connected_at),
+        "identity": { "sourceIp": activity.source_ip.to_string(), "userAgent": activity.user_agent },
+        "lastActiveAt": timestamp(activity.last_active_at()),
     })
 }
 

@@ -57,6 +57,16 @@ enum Ending {
     Lost,
 }
 
+/// What follows from one event of a connection.
+enum Step {
+    /// Nothing, as if it had not been.
+    Ignore,
+    /// Nothing is sent, and the connection was active.
+    Active,
+    Send(Message),
+    End(Ending),
+}
+
 impl Session {
     pub(super) async fn run(mut self, upgrade: OnUpgrade) {
         let (code, reason) = match upgrade.await {
@@ -93,54 +103,66 @@ impl Session {
             {
                 return planned_end(code);
             }
-            let outgoing = tokio::select! {
-                received = socket.next(), if integrations.len() < MAX_CONCURRENT => match received {
-                    Some(Ok(Message::Text(text))) => {
-                        messages += 1;
-                        match self.route(&text, &mut integrations) {
-                            Some(Reply::Close(frame)) => return Ending::ByApi(frame),
-                            Some(Reply::Text(text)) => Some(Message::text(text)),
-                            None => None,
-                        }
-                    }
-                    Some(Ok(Message::Binary(_))) => {
-                        return closing(CloseCode::Unsupported, "Unsupported Data");
-                    }
-                    Some(Ok(Message::Close(frame))) => return Ending::ByClient(frame),
-                    // Pings are answered by the library. The gateway's idle timeout counts messages alone.
-                    Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-                    Some(Err(error)) => return of_error(&error),
-                    None => return Ending::Lost,
-                },
-                command = self.registration.commands.recv() => match command {
-                    Some(Command::Send(message)) => Some(message),
-                    Some(Command::Close(frame)) => return Ending::ByApi(frame),
-                    None => return Ending::Lost,
-                },
-                Some(answered) = integrations.join_next() => {
-                    answered.ok().flatten().map(Message::text)
+            let step = tokio::select! {
+                received = socket.next(), if integrations.len() < MAX_CONCURRENT => {
+                    let step = self.received(received, &mut integrations);
+                    messages += u32::from(matches!(step, Step::Send(_) | Step::Active));
+                    step
                 }
-                () = &mut idle => return closing(CloseCode::Away, "Going away"),
-                () = &mut end_of_life => return closing(CloseCode::Away, "Going away"),
+                command = self.registration.commands.recv() => of_command(command),
+                Some(answer) = integrations.join_next() => {
+                    answer.ok().flatten().map_or(Step::Active, |text| Step::Send(Message::text(text)))
+                }
+                () = &mut idle => Step::End(closing(CloseCode::Away, "Going away")),
+                () = &mut end_of_life => Step::End(closing(CloseCode::Away, "Going away")),
             };
-            if let Some(message) = outgoing
-                && !send(socket, message).await
-            {
-                return Ending::Lost;
+            match step {
+                Step::Ignore => continue,
+                Step::Active => {}
+                Step::Send(message) if send(socket, message).await => {}
+                Step::Send(_) => return Ending::Lost,
+                Step::End(ending) => return ending,
             }
             self.registration.activity.touch(self.clock.now());
             idle.as_mut().reset(Instant::now() + self.limits.idle_timeout);
         }
     }
 
-    /// Gives a message to its route. The backend's answer comes out of `integrations`.
-    fn route(&self, text: &Utf8Bytes, integrations: &mut JoinSet<Option<String>>) -> Option<Reply> {
-        if self.integration.backend.is_none() {
-            return Some(self.integration.own_reply(text));
+    fn received(
+        &self,
+        received: Option<tungstenite::Result<Message>>,
+        integrations: &mut JoinSet<Option<String>>,
+    ) -> Step {
+        match received {
+            Some(Ok(Message::Text(text))) => self.route(text, integrations),
+            Some(Ok(Message::Binary(_))) => Step::End(closing(CloseCode::Unsupported, "Unsupported Data")),
+            Some(Ok(Message::Close(frame))) => Step::End(Ending::ByClient(frame)),
+            // Pings are answered by the library. The gateway's idle timeout counts messages alone.
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Step::Ignore,
+            Some(Err(error)) => Step::End(of_error(&error)),
+            None => Step::End(Ending::Lost),
         }
-        let (integration, text) = (self.integration.clone(), text.clone());
+    }
+
+    /// Gives a message to its route. The backend's answer comes out of `integrations`.
+    fn route(&self, text: Utf8Bytes, integrations: &mut JoinSet<Option<String>>) -> Step {
+        if self.integration.backend.is_none() {
+            return match self.integration.own_reply(&text) {
+                Reply::Text(text) => Step::Send(Message::text(text)),
+                Reply::Close(frame) => Step::End(Ending::ByApi(frame)),
+            };
+        }
+        let integration = self.integration.clone();
         integrations.spawn(async move { integration.message(&text).await });
-        None
+        Step::Active
+    }
+}
+
+fn of_command(command: Option<Command>) -> Step {
+    match command {
+        Some(Command::Send(message)) => Step::Send(message),
+        Some(Command::Close(frame)) => Step::End(Ending::ByApi(frame)),
+        None => Step::End(Ending::Lost),
     }
 }
 
