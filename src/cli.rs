@@ -61,6 +61,13 @@ pub enum Command {
         /// The settings.
         settings: Arguments,
     },
+    /// Talks over a WebSocket.
+    WebSocket {
+        /// The handshake.
+        request: WebSocket,
+        /// The settings.
+        settings: Arguments,
+    },
     /// Shows how a request is signed, without sending it.
     Explain {
         /// The request.
@@ -172,6 +179,30 @@ impl fmt::Debug for Call {
     }
 }
 
+/// The handshake of `ws`, as typed, and how it is waited for messages.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct WebSocket {
+    /// The path below the upstream, perhaps with a query.
+    pub path: String,
+    /// `Name: value`.
+    pub headers: Vec<String>,
+    /// `name=value`, to be encoded and added to the query.
+    pub query: Vec<String>,
+    /// The subprotocols to offer.
+    pub protocols: Vec<String>,
+    /// How long to wait for another message once the input has ended; `None` for the default.
+    pub wait: Option<Duration>,
+    /// Whether a refused handshake is explained.
+    pub verbose: bool,
+}
+
+/// A header may be secret.
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 /// Parses the arguments of the process, its name first.
 ///
 /// The error is clap's: it prints itself, and says which exit code it has (0 for help, 2 for wrong usage).
@@ -199,6 +230,9 @@ where
         "whoami" => Command::Whoami { json: matches.get_flag("json"), settings: settings(matches) },
         "credentials" => Command::Credentials(settings(matches)),
         "call" => Command::Call { request: call(matches)?, settings: settings(matches) },
+        "ws" => {
+            Command::WebSocket { request: request::parse_websocket(matches), settings: settings(matches) }
+        }
         "explain" => Command::Explain {
             request: request::parse(matches)?,
             compare: matches.get_one("compare").cloned(),
@@ -279,6 +313,7 @@ mod tests {
             "logout",
             "whoami --json",
             "call GET /x",
+            "ws /x?y=z -H x-a:1 --query a=b --protocol mqtt --protocol chat --wait 5s -v",
             "explain GET /x --compare - --upstream https://a.example",
             "init --from a.json --from b.json --force --client-id x",
             "check --online --json --upstream https://a.example",

@@ -24,6 +24,7 @@ mod sign_in;
 mod typed_request;
 mod user_session;
 mod wait;
+mod websocket;
 mod whoami;
 
 use std::{
@@ -85,6 +86,7 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Whoami { json, settings } => whoami::run(&settings, &environment, json).await,
         Command::Credentials(arguments) => credentials::run(&arguments, &environment).await,
         Command::Call { request, settings } => call::run(request, &settings, &environment).await,
+        Command::WebSocket { request, settings } => websocket::run(&request, &settings, &environment).await,
         Command::Explain { request, compare, online, settings } => {
             explain::run(request, compare.as_deref(), online, &settings, &environment).await
         }

@@ -40,6 +40,7 @@ pub use settings::{
     GuardSettings, Limits, PayloadSigning, RouteSettings, Settings, Timeouts, WebsocketSigning,
 };
 pub use signing_client::SigningClient;
+pub(crate) use websocket::client::{ApiEnd, ClientHandshake, Connected};
 pub use worker_proxies::{ProxyHandle, WorkerProxies};
 
 pub use crate::upstream::{Resolver, TrustError};

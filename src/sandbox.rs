@@ -33,7 +33,7 @@ mod xml;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::clock::Clock;
@@ -42,11 +42,14 @@ use api::Api;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use api::fuzzing;
-pub use api::{ApiRoute, Authorization, GatewayError, NO_RESPONSE_FROM_BACKEND, Received, Verdict, fixtures};
+pub use api::{
+    ApiRoute, Authorization, GatewayError, NO_RESPONSE_FROM_BACKEND, Received, Verdict, WebSocketLimits,
+    fixtures,
+};
 use control::Control;
 use cors::Cors;
 use credential_store::CredentialStore;
-pub use faults::{Calls, Fault, Faults, INVOKE};
+pub use faults::{CONNECT, Calls, Fault, Faults, INVOKE};
 pub use handle::Sandbox;
 use identity_pool::IdentityPool;
 use paced::Hangup;
@@ -201,7 +204,10 @@ impl Services {
             tracing::warn!(%error, "sandbox state not saved; the next change is saved with it");
         }
         let mut response = answered?;
-        if let Some(cors) = cors {
+        // A 101 is no answer that a page reads.
+        if let Some(cors) = cors
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        {
             cors.mark(response.headers_mut());
         }
         Ok(response)

@@ -53,6 +53,14 @@ pub(super) fn of(command: &str) -> Option<String> {
                 "a JSON body, and the response head as well",
             ),
         ],
+        "ws" => &[
+            ("countersign ws", "the API itself; type lines, and Ctrl-D to end"),
+            (
+                "countersign ws /chat --protocol chat < messages.txt",
+                "sends each line of a file, and prints the answers",
+            ),
+            ("countersign ws --wait 2h < /dev/null", "prints what the API sends, until it closes"),
+        ],
         "explain" => &[
             ("countersign explain GET /orders", "with example credentials"),
             (
@@ -105,7 +113,8 @@ mod tests {
             let lines = text.lines().filter_map(|line| line.strip_prefix("  countersign "));
             for line in lines {
                 // What belongs to the shell ends the command.
-                let words = line.split_whitespace().take_while(|word| !matches!(*word, "|" | "&&" | ">"));
+                let words =
+                    line.split_whitespace().take_while(|word| !matches!(*word, "|" | "&&" | ">" | "<"));
                 let parsed = parse(["countersign"].into_iter().chain(words));
                 assert!(parsed.is_ok(), "{line:?}: {parsed:?}");
             }

@@ -1,15 +1,13 @@
-//! The request of `call` and `explain` on the command line, and the same in the words of `apig-test`.
+//! The request of `call`, `explain` and `ws` on the command line, and the same in the words of `apig-test`.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 use serde_json::{Map, Value};
 
-use super::Call;
+use super::{Call, WebSocket};
+use crate::config;
 
 /// The arguments that say what is sent.
 pub(super) fn arguments(command: Command) -> Command {
-    let option = |name: &'static str, value_name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value_name).help(help).allow_hyphen_values(true)
-    };
     let positional = |name: &'static str, value_name: &'static str, help: &'static str| {
         Arg::new(name)
             .value_name(value_name)
@@ -21,9 +19,35 @@ pub(super) fn arguments(command: Command) -> Command {
         .arg(positional("method", "METHOD", "GET, POST and so on"))
         .arg(positional("path", "PATH", "Path below the upstream's, with or without a query"))
         .arg(option("data", "DATA", "Body of the request; @FILE reads a file, @- standard input").short('d'))
-        .arg(option("header", "NAME: VALUE", "Header of the request").short('H').action(ArgAction::Append))
-        .arg(option("query", "NAME=VALUE", "Parameter to add to the query").action(ArgAction::Append))
+        .args(head())
         .args(former())
+}
+
+/// The arguments of a WebSocket handshake.
+pub(super) fn websocket_arguments(command: Command) -> Command {
+    let path = Arg::new("path")
+        .value_name("PATH")
+        .help("Path below the upstream's, with or without a query")
+        .default_value("/");
+    let wait = option("wait", "DURATION", "After the end of the input, time to wait for another message")
+        .value_parser(config::duration);
+    command
+        .arg(path)
+        .args(head())
+        .arg(option("protocol", "NAME", "Subprotocol to offer").action(ArgAction::Append))
+        .arg(wait)
+}
+
+/// The arguments for headers and query.
+fn head() -> [Arg; 2] {
+    [
+        option("header", "NAME: VALUE", "Header of the request").short('H').action(ArgAction::Append),
+        option("query", "NAME=VALUE", "Parameter to add to the query").action(ArgAction::Append),
+    ]
+}
+
+fn option(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value_name).help(help).allow_hyphen_values(true)
 }
 
 /// What `apig-test` calls the same things.
@@ -48,6 +72,19 @@ pub(super) fn former_name(setting: &str) -> Option<&'static str> {
         "region" => Some("api-gateway-region"),
         "client-id" => Some("app-client-id"),
         _ => None,
+    }
+}
+
+/// The handshake as typed.
+pub(super) fn parse_websocket(matches: &ArgMatches) -> WebSocket {
+    let many = |name: &str| matches.get_many::<String>(name).into_iter().flatten().cloned().collect();
+    WebSocket {
+        path: matches.get_one::<String>("path").cloned().unwrap_or_default(),
+        headers: many("header"),
+        query: many("query"),
+        protocols: many("protocol"),
+        wait: matches.get_one("wait").copied(),
+        verbose: matches.get_flag("verbose"),
     }
 }
 

@@ -31,6 +31,7 @@ pub fn tree() -> Command {
             Use::Credentials,
         ),
         with_settings(call(), Use::Call),
+        with_settings(websocket(), Use::Call),
         with_settings(explain(), Use::Call),
         with_settings(check(), Use::Serve),
         with_settings(
@@ -192,15 +193,29 @@ fn login() -> Command {
     )
 }
 
+fn switch(name: &'static str, short: char, help: &'static str) -> Arg {
+    Arg::new(name).long(name).short(short).action(ArgAction::SetTrue).help(help)
+}
+
 fn call() -> Command {
-    let switch = |name: &'static str, short: char, help: &'static str| {
-        Arg::new(name).long(name).short(short).action(ArgAction::SetTrue).help(help)
-    };
     let about = "Send one signed request and print the response body";
     request::arguments(command("call", about))
         .after_help("The exit code is 0 for a 2xx or 3xx answer and 22 for a 4xx or 5xx one.")
         .arg(switch("include", 'i', "Print the response head as well"))
         .arg(switch("verbose", 'v', "Explain the signature when the answer is a 4xx or 5xx one"))
+}
+
+fn websocket() -> Command {
+    let about = "Open a WebSocket: each line of the input is sent as a message, and each message is printed";
+    request::websocket_arguments(command("ws", about))
+        .after_help(
+            "After the end of the input (Ctrl-D at a terminal), the connection stays open as long as messages come \
+             within --wait of each other, 2s if the input is no terminal and 0s if it is one. Then it is closed \
+             with 1000. A binary message is printed as base64 behind \"binary: \".\n\n\
+             The exit code is 0 when the connection ends with 1000, 1001 or no code, 1 when it ends otherwise, \
+             and 22 when the API refuses the handshake.",
+        )
+        .arg(switch("verbose", 'v', "Explain the signature when the handshake is refused"))
 }
 
 fn explain() -> Command {

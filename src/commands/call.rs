@@ -19,12 +19,12 @@ use crate::{
     clock::Clock,
     config::{Arguments, CallConfig, Config, Environment},
     credentials::{channel, provider::IssuedCredentials},
-    proxy::{AnswerHead, Body, MAX_READ, Meaning, ProxyError, Ready, SigningClient},
+    proxy::{AnswerHead, Body, MAX_READ, Meaning, ProxyError, Ready, Sent, SigningClient},
     telemetry::{self, metrics::Metrics},
 };
 
 /// As curl ends with `--fail-with-body`.
-const REFUSED: u8 = 22;
+pub(super) const REFUSED: u8 = 22;
 
 pub(super) async fn run(
     request: cli::Call,
@@ -52,17 +52,27 @@ async fn exchange(
     request: &cli::Call,
 ) -> Result<ExitCode, Failure> {
     let sent = pipeline.call(ready).await.map_err(|error| unanswered(&error))?;
-    let refusal = AnswerHead::of(&sent.response);
-    let status = sent.response.status();
-    let failed = status.is_client_error() || status.is_server_error();
     if request.include {
         print_aside(head(&sent.response)).await?;
     }
+    print_answer(pipeline, ready, sent, request.verbose).await
+}
+
+/// Prints the body of an answer to stdout, and what a refusal means to stderr; with `verbose` also what was signed.
+pub(super) async fn print_answer(
+    pipeline: &SigningClient,
+    ready: &Ready<'_>,
+    sent: Sent,
+    verbose: bool,
+) -> Result<ExitCode, Failure> {
+    let refusal = AnswerHead::of(&sent.response);
+    let status = sent.response.status();
+    let failed = status.is_client_error() || status.is_server_error();
     let beginning = print_body(sent.response.into_body()).await?;
-    if refusal.is_some() || failed && request.verbose {
+    if refusal.is_some() || failed && verbose {
         let explained = pipeline.explain(ready, &sent.issued.credentials, sent.signed_at);
         let (signed, explained) = explained.map_err(Failure::runtime)?;
-        if failed && request.verbose {
+        if failed && verbose {
             let text = explanation::of(ready, &signed, &explained, &sent.issued.credentials);
             telemetry::say(&format!("\n{text}\n"));
         }
@@ -76,7 +86,7 @@ async fn exchange(
 }
 
 /// Why there is no answer, and what to do about it.
-fn unanswered(error: &ProxyError) -> Failure {
+pub(super) fn unanswered(error: &ProxyError) -> Failure {
     let meaning = Meaning::of_error(error);
     let causes = telemetry::causes(error);
     let causes = if causes.is_empty() { String::new() } else { format!(": {causes}") };

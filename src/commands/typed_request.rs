@@ -13,7 +13,7 @@ use super::Failure;
 use crate::{
     cli::{self, request::encoded},
     config,
-    proxy::{Ready, RouteSettings, Settings, SigningClient},
+    proxy::{ClientHandshake, Ready, RouteSettings, Settings, SigningClient},
 };
 
 /// Characters of what was typed that a message repeats.
@@ -43,11 +43,48 @@ pub(super) fn prepare<'a>(
     plan.with_body(body).map_err(Failure::runtime)
 }
 
+/// Decides where a WebSocket handshake goes.
+///
+/// # Errors
+/// When no handshake can be made of what was typed.
+pub(super) fn prepare_handshake<'a>(
+    pipeline: &'a SigningClient,
+    typed: &cli::WebSocket,
+    settings: &Settings,
+) -> Result<ClientHandshake<'a>, Failure> {
+    let below = below_upstream(&typed.path, &settings.routes).map_err(Failure::Usage)?;
+    let mut headers = headers(&typed.headers)?;
+    for name in &typed.protocols {
+        let value = HeaderValue::try_from(name).ok().filter(|_| is_token(name));
+        let value = value.ok_or_else(|| {
+            Failure::Usage(format!("--protocol: {:?} is not a name such as mqtt", short(name)))
+        })?;
+        headers.append(header::SEC_WEBSOCKET_PROTOCOL, value);
+    }
+    let (path, query) = target(&below, &typed.query);
+    ClientHandshake::plan(pipeline, &path, query.as_deref(), headers).map_err(Failure::runtime)
+}
+
+/// Whether `text` is a token of RFC 9110 section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_of_token)
+}
+
+/// The scheme of HTTP for a URL's scheme, which may be the one of WebSocket for the same port.
+fn http_scheme(scheme: &str) -> Option<&str> {
+    match scheme {
+        "http" | "ws" => Some("http"),
+        "https" | "wss" => Some("https"),
+        _ => None,
+    }
+}
+
 /// What was typed as a path for the proxy; of a whole URL, what comes behind the upstream of a route.
 ///
 /// The words say what is wrong: a URL elsewhere is refused, since only configured upstreams get requests.
 fn below_upstream<'a>(typed: &'a str, routes: &[RouteSettings]) -> Result<Cow<'a, str>, String> {
-    if !typed.starts_with("http://") && !typed.starts_with("https://") {
+    if typed.split_once("://").and_then(|(scheme, _)| http_scheme(scheme)).is_none() {
         return Ok(Cow::Borrowed(typed));
     }
     // The longest path comes first among the routes, as it does when a request is routed.
@@ -68,9 +105,9 @@ fn below(typed: &str, route: &RouteSettings) -> Option<String> {
     let (scheme, rest) = typed.split_once("://")?;
     let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let authority: Authority = authority.to_ascii_lowercase().parse().ok()?;
-    let default_port = if scheme == "https" { 443 } else { 80 };
+    let default_port = if http_scheme(scheme) == Some("https") { 443 } else { 80 };
     let upstream = &route.upstream;
-    let is_same = upstream.scheme_str() == Some(scheme)
+    let is_same = upstream.scheme_str() == http_scheme(scheme)
         && upstream.host() == Some(authority.host())
         && !authority.as_str().contains('@')
         && upstream.port_u16().unwrap_or(default_port) == authority.port_u16().unwrap_or(default_port);
@@ -175,6 +212,9 @@ mod tests {
             ("/orders?x=https://a.example", Some("/orders?x=https://a.example")),
             ("https://a.example/prod/orders?x=1", Some("/orders?x=1")),
             ("https://A.example:443/prod", Some("/")),
+            ("wss://a.example/prod/chat", Some("/chat")),
+            ("ws://a.example/prod", None),
+            ("ftp://a.example/prod", Some("ftp://a.example/prod")),
             ("https://a.example/prod?x=1", Some("/?x=1")),
             ("https://b.example/v1/c/d", Some("/b/c/d")),
             ("https://b.example/v1/d", None),

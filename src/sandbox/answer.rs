@@ -136,8 +136,14 @@ impl Form {
         faults: &Faults,
         operation: &str,
     ) -> Result<Option<Response<Body>>, Hangup> {
-        Ok(Some(match faults.take(operation) {
-            None => return Ok(None),
+        self.carry_out(faults.take(operation)).await
+    }
+
+    /// Carries out a fault; `None` if the call gets its usual response.
+    pub(super) async fn carry_out(self, fault: Option<Fault>) -> Result<Option<Response<Body>>, Hangup> {
+        Ok(Some(match fault {
+            // Those of a WebSocket connection come with its 101 or after it.
+            None | Some(Fault::WrongAccept | Fault::CloseAfter { .. }) => return Ok(None),
             Some(Fault::Page(status, title)) => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
                 plain(status, "text/html", format!("<html><head><title>{title}</title></head></html>"))

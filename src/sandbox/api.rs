@@ -1,4 +1,5 @@
-//! The API: a REST API of API Gateway, with IAM authorisation on every route that is not set to another.
+//! The API: a REST API and a WebSocket API of API Gateway on one stage, with IAM authorisation on every route that is
+//! not set to another.
 //!
 //! Authorised requests are echoed as the event of a Lambda proxy integration, answered by one of the
 //! special paths of [`fixtures`], or forwarded to a local backend.
@@ -15,6 +16,7 @@ mod gateway_error;
 mod received;
 mod recording;
 mod verifier;
+mod websocket;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,7 +26,7 @@ use hyper::body::Incoming;
 use super::{
     answer::{AwsError, Body, Form, REQUEST_ID, RequestIds, plain},
     credential_store::CredentialStore,
-    faults::{Calls, Faults, INVOKE},
+    faults::{CONNECT, Calls, Faults, INVOKE},
     paced::Hangup,
     settings::Settings,
     user_pool::Location,
@@ -39,6 +41,9 @@ use received::Unreadable;
 pub use received::{Received, Verdict};
 use recording::Recording;
 use verifier::Scope;
+pub use websocket::WebSocketLimits;
+pub(super) use websocket::{ABNORMAL, is_sendable};
+use websocket::{Opening, WebSocketApi};
 
 /// The only stage; its name is the first segment of every path.
 pub(super) const STAGE: &str = "prod";
@@ -49,7 +54,8 @@ const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(29);
 pub(super) struct Api {
     region: String,
     authorizer: Authorizer,
-    backend: Option<Backend>,
+    backend: Option<Arc<Backend>>,
+    websocket: WebSocketApi,
     recording: Recording,
     store: Arc<CredentialStore>,
     clock: Clock,
@@ -67,7 +73,9 @@ impl Api {
         calls: Calls,
     ) -> Self {
         let region = settings.region.clone();
+        let backend = settings.backend.clone().map(|base| Arc::new(Backend::new(base)));
         Self {
+            websocket: WebSocketApi::new(region.clone(), settings.websocket, backend.clone(), clock.clone()),
             authorizer: Authorizer {
                 routes: settings.api_routes.clone(),
                 scope: Scope { region: region.clone(), service: "execute-api".to_owned() },
@@ -75,7 +83,7 @@ impl Api {
                 clients: settings.clients.iter().map(|client| client.id.clone()).collect(),
             },
             region,
-            backend: settings.backend.clone().map(Backend::new),
+            backend,
             recording: Recording::new(settings.recorded_requests),
             store,
             clock,
@@ -100,17 +108,20 @@ impl Api {
 
     async fn respond(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: SocketAddr,
         ids: &RequestIds,
     ) -> Result<Response<Body>, Hangup> {
         self.calls.add(INVOKE);
+        let upgrade = websocket::is_asked(&request).then(|| hyper::upgrade::on(&mut request));
         let mut received = match Received::read(request).await {
             Ok(received) => received,
             Err(Unreadable::Broken) => return Err(Hangup),
             Err(Unreadable::TooLarge) => return Ok(too_large()),
         };
-        match Form::Gateway.disturbed(&self.faults, INVOKE).await {
+        let of_connect = upgrade.as_ref().and_then(|_| self.faults.take(CONNECT));
+        let fault = of_connect.or_else(|| self.faults.take(INVOKE));
+        match Form::Gateway.carry_out(fault.clone()).await {
             Ok(None) => {}
             disturbed => {
                 self.recording.add(&received);
@@ -122,6 +133,11 @@ impl Api {
         self.recording.add(&received);
         match checked {
             Ok((path, caller)) => {
+                if let Some(upgrade) = upgrade {
+                    let (received, path, caller) = (&received, path.as_str(), &caller);
+                    let opening = Opening { received, path, caller, peer, fault };
+                    return Ok(self.websocket.open(&opening, upgrade).await);
+                }
                 let integrated = self.integrate(&received, &path, &caller, peer, ids);
                 tokio::time::timeout(INTEGRATION_TIMEOUT, integrated)
                     .await
@@ -129,6 +145,11 @@ impl Api {
             }
             Err(error) => Ok(Form::Gateway.error(&error)),
         }
+    }
+
+    /// Closes the WebSocket connections.
+    pub(super) async fn close_connections(&self) {
+        self.websocket.close().await;
     }
 
     /// The latest requests, oldest first.
@@ -157,6 +178,9 @@ impl Api {
         peer: SocketAddr,
         ids: &RequestIds,
     ) -> Result<Response<Body>, Hangup> {
+        if let Some(id) = websocket::connection_id(path) {
+            return Ok(self.websocket.manage(received, &id));
+        }
         if let Some(backend) = &self.backend {
             return Ok(Form::Gateway.with_request_id(backend.forward(received, path, caller, ids).await));
         }

@@ -10,6 +10,8 @@ use super::{Service, api::GatewayError};
 
 /// The name under which the API's requests are counted and disturbed.
 pub const INVOKE: &str = "Invoke";
+/// The name under which handshakes of WebSocket connections are disturbed, before the faults of [`INVOKE`].
+pub const CONNECT: &str = "$connect";
 
 /// How a call fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,16 @@ pub enum Fault {
     Truncate,
     /// A 200 with truncated JSON.
     MalformedJson,
+    /// A 101 for another key than the client's. Changes nothing where no WebSocket connection is opened.
+    WrongAccept,
+    /// A WebSocket connection that closes after so many messages of the client; with 1006, without a Close frame.
+    /// Changes nothing where none is opened.
+    CloseAfter {
+        /// Messages that are still answered.
+        messages: u32,
+        /// The code of the Close frame.
+        code: u16,
+    },
 }
 
 /// The planned faults, which can change at run time; clones share them.

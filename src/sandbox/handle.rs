@@ -203,8 +203,12 @@ impl Sandbox {
         self.services.user_pool.location().issuer()
     }
 
-    /// Closes a service's listener and connections, until [`Sandbox::restart`].
+    /// Closes a service's listener and connections, until [`Sandbox::restart`]. WebSocket connections of the API get a
+    /// Close frame before.
     pub async fn stop(&self, service: Service) {
+        if service == Service::Api {
+            self.services.api.close_connections().await;
+        }
         self.servers.of(service).stop().await;
     }
 

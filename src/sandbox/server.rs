@@ -24,6 +24,23 @@ pub(super) type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Bod
 /// What a listener does with a request; `Err` closes the connection without an answer.
 pub(super) type Handler = Arc<dyn Fn(Request<Incoming>, SocketAddr) -> ResponseFuture + Send + Sync>;
 
+/// What goes on with a connection after its 101.
+type Session = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A session in the extensions of a 101, which are shared: it can be taken once.
+#[derive(Clone)]
+pub(super) struct AfterUpgrade(Arc<Mutex<Option<Session>>>);
+
+impl AfterUpgrade {
+    pub(super) fn new(session: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::pin(session)))))
+    }
+
+    fn take(&self) -> Option<Session> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 pub(super) struct Server {
     address: SocketAddr,
     handler: Handler,
@@ -124,17 +141,27 @@ async fn serve(stream: TcpStream, peer: SocketAddr, handler: Handler, clock: Clo
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "sandbox connection without nodelay");
     }
+    let upgraded = Mutex::default();
     let service = service_fn(|request| {
         let response = handler(request, peer);
-        let clock = &clock;
+        let (clock, upgraded) = (&clock, &upgraded);
         async move {
             let mut response = response.await?;
             response.headers_mut().insert(header::DATE, date(clock));
+            if let Some(session) = response.extensions_mut().remove::<AfterUpgrade>() {
+                *upgraded.lock().unwrap_or_else(PoisonError::into_inner) = session.take();
+            }
             Ok::<_, Hangup>(response)
         }
     });
-    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.with_upgrades().await {
         tracing::debug!(%error, "sandbox connection ended");
+    }
+    // In this task, so that stopping the server ends the session, too.
+    let session = upgraded.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(session) = session {
+        session.await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    api::ApiRoute,
+    api::{ApiRoute, WebSocketLimits},
     people::{AppClient, User},
     pool_rules::PoolRules,
     seed::Seed,
@@ -50,6 +50,8 @@ pub struct Settings {
     pub backend: Option<http::Uri>,
     /// The routes of the API that authorise by something else than a signature.
     pub api_routes: Vec<ApiRoute>,
+    /// The limits of WebSocket connections to the API.
+    pub websocket: WebSocketLimits,
     /// What the token key, `sub` and identity ids are derived from, the same for all sandboxes of a process; `None` for
     /// the one that is stored in `state_dir`, else the default.
     pub seed: Option<Seed>,
@@ -89,6 +91,7 @@ impl Default for Settings {
             ports: Ports::default(),
             backend: None,
             api_routes: Vec::new(),
+            websocket: WebSocketLimits::default(),
             seed: None,
             state_dir: None,
             recorded_requests: 1000,

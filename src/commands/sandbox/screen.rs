@@ -58,6 +58,9 @@ impl fmt::Display for Screen<'_> {
             "\n  Countersign sandbox: Cognito and an API with IAM authorisation, all on this machine\n"
         )?;
         writeln!(f, "  Proxy          {}", self.url)?;
+        if let Some(address) = self.url.strip_prefix("http://") {
+            writeln!(f, "  WebSocket      ws://{address}  (npx wscat -c ws://{address})")?;
+        }
         if let Some(inspector) = self.inspector {
             writeln!(f, "  Inspector      {inspector}")?;
         }

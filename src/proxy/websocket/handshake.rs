@@ -103,6 +103,12 @@ impl fmt::Display for AnswerError {
 impl std::error::Error for AnswerError {}
 
 impl Handshake {
+    /// A handshake of this process itself.
+    pub(super) fn with_random_key() -> Self {
+        let key = STANDARD.encode(rand::random::<[u8; KEY_LENGTH]>());
+        Self { key: HeaderValue::try_from(key).expect("base64 is visible ASCII") }
+    }
+
     /// Checks a request that asks for a WebSocket. Its Host and its framing have been checked before.
     ///
     /// # Errors
@@ -183,6 +189,11 @@ impl Agreement {
     /// How the frames of the tunnel differ from those without extensions.
     pub(super) fn extensions(&self) -> Extensions {
         Extensions::accepted(self.extensions.iter().filter_map(|value| value.to_str().ok()))
+    }
+
+    /// The subprotocol that the upstream has chosen.
+    pub(super) fn protocol(&self) -> Option<&str> {
+        self.protocol.as_ref().and_then(|name| name.to_str().ok())
     }
 
     /// Writes the agreement into the headers of the answer to the client.

@@ -1,17 +1,34 @@
-//! Parses the Authorization header of a signed request, with the gateway's error messages.
+//! Parses what a request says of its signature, in the Authorization header or in the query, with the gateway's error
+//! messages.
+
+mod presigned;
+
+use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::received::Received;
-use crate::sandbox::{answer::AwsError, digest::sha256};
+use crate::sandbox::{answer::AwsError, digest::sha256, percent::Pairs};
 
-/// A parsed Authorization header.
+/// What a request says of its signature.
 pub(super) struct Claim<'a> {
-    pub(super) algorithm: &'a str,
-    pub(super) credential: &'a str,
-    pub(super) signed_headers: Vec<&'a str>,
-    pub(super) signature: &'a str,
-    pub(super) timestamp: &'a str,
+    pub(super) algorithm: Cow<'a, str>,
+    pub(super) credential: Cow<'a, str>,
+    /// Names with semicolons between them.
+    pub(super) signed_headers: Cow<'a, str>,
+    pub(super) signature: Cow<'a, str>,
+    pub(super) timestamp: Cow<'a, str>,
+    pub(super) session_token: Option<Cow<'a, str>>,
+    pub(super) place: Place,
+}
+
+/// Where a signature stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the Authorization header.
+    Header,
+    /// In the query, and valid for so many seconds.
+    Query { expires: u64 },
 }
 
 /// The parts of `Credential`.
@@ -25,25 +42,34 @@ pub(super) struct Credential<'a> {
 
 impl<'a> Claim<'a> {
     pub(super) fn parse(received: &'a Received) -> Result<Self, AwsError> {
-        let missing = || AwsError::new("MissingAuthenticationTokenException", "Missing Authentication Token");
-        let header = received.header("authorization").ok_or_else(missing)?;
-        let presigned = received.query().is_some_and(|query| query.contains("X-Amz-Algorithm="));
-        if presigned {
-            return Err(incomplete(
-                "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
-            ));
-        }
+        let query = Pairs::parse(received.query().unwrap_or_default());
+        let is_presigned = query.get("X-Amz-Algorithm").is_some();
+        let header = match received.header("authorization") {
+            Some(_) if is_presigned => {
+                return Err(incomplete(
+                    "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
+                ));
+            }
+            Some(header) => header,
+            None if is_presigned => return presigned::claim(&query),
+            None => {
+                let message = "Missing Authentication Token";
+                return Err(AwsError::new("MissingAuthenticationTokenException", message));
+            }
+        };
         let (algorithm, rest) = header.split_once(' ').unwrap_or((header, ""));
         let parameters = parameters(rest)?;
         let find = |name: &str| parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         let timestamp = received.header("x-amz-date").or_else(|| received.header("date"));
         match (find("Credential"), find("SignedHeaders"), find("Signature"), timestamp) {
             (Some(credential), Some(signed_headers), Some(signature), Some(timestamp)) => Ok(Self {
-                algorithm,
-                credential,
-                signed_headers: signed_headers.split(';').collect(),
-                signature,
-                timestamp,
+                algorithm: algorithm.into(),
+                credential: credential.into(),
+                signed_headers: signed_headers.into(),
+                signature: signature.into(),
+                timestamp: timestamp.into(),
+                session_token: received.header("x-amz-security-token").map(Cow::Borrowed),
+                place: Place::Header,
             }),
             (credential, signed_headers, signature, timestamp) => Err(incomplete(requirements(
                 [credential.is_some(), signature.is_some(), signed_headers.is_some(), timestamp.is_some()],

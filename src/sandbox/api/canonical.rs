@@ -3,27 +3,35 @@
 //! Written from the specification alone and sharing nothing with the signer, so that neither can
 //! hide a mistake of the other.
 
-use super::received::Received;
+use super::{
+    authorization::{Claim, Place},
+    received::Received,
+};
 use crate::sandbox::{
     digest::{hex, sha256},
     percent::{decode, encode},
 };
 
 /// The canonical request over the headers that the client says it has signed.
-pub(super) fn request(received: &Received, signed_headers: &[&str]) -> Vec<u8> {
+pub(super) fn request(received: &Received, claim: &Claim<'_>) -> Vec<u8> {
     let mut canonical = Vec::new();
-    for line in [&received.method, &path(received.path()), &query(received.query().unwrap_or_default())] {
+    let raw = received.query().unwrap_or_default();
+    let query = match claim.place {
+        Place::Header => query(raw),
+        Place::Query { .. } => query(&without_signature(raw)),
+    };
+    for line in [&received.method, &path(received.path()), &query] {
         canonical.extend_from_slice(line.as_bytes());
         canonical.push(b'\n');
     }
-    for name in signed_headers {
+    for name in claim.signed_headers.split(';') {
         canonical.extend_from_slice(name.as_bytes());
         canonical.push(b':');
         canonical.extend_from_slice(&header(received, name));
         canonical.push(b'\n');
     }
     canonical.push(b'\n');
-    canonical.extend_from_slice(signed_headers.join(";").as_bytes());
+    canonical.extend_from_slice(claim.signed_headers.as_bytes());
     canonical.push(b'\n');
     canonical.extend_from_slice(hex(&sha256(&[&received.body])).as_bytes());
     canonical
@@ -52,6 +60,12 @@ pub(super) fn path(raw: &str) -> String {
         canonical.push('/');
     }
     canonical
+}
+
+/// The query without the one parameter that cannot be signed.
+fn without_signature(raw: &str) -> String {
+    let kept = raw.split('&').filter(|part| part.split('=').next() != Some("X-Amz-Signature"));
+    kept.collect::<Vec<_>>().join("&")
 }
 
 /// The parameters decoded, encoded, and sorted by encoded name and then by encoded value.

@@ -78,7 +78,8 @@ fn authorizer(caller: &Caller) -> Value {
     json!({ "claims": claims.map(|(name, value)| (name.clone(), text(value).into())).collect::<Map<_, Value>>() })
 }
 
-fn identity(received: &Received, sender: &Sender<'_>) -> Value {
+/// Who sent a request, as events have it.
+pub(super) fn identity(received: &Received, sender: &Sender<'_>) -> Value {
     let Sender { caller, peer, region } = sender;
     let mut identity = json!({
         "accessKey": null,
@@ -120,7 +121,7 @@ fn identity(received: &Received, sender: &Sender<'_>) -> Value {
 const NOT_IN_EVENT: [&str; 3] = ["authorization", "x-amz-security-token", "x-forwarded-for"];
 
 /// The client's fields and those that the gateway adds.
-fn headers(received: &Received, peer: SocketAddr) -> Vec<(String, String)> {
+pub(super) fn headers(received: &Received, peer: SocketAddr) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = received
         .headers
         .iter()
@@ -143,12 +144,12 @@ fn body(received: &Received) -> (Option<String>, bool) {
     }
 }
 
-fn last_values(pairs: &[(String, String)]) -> Option<Map<String, Value>> {
+pub(super) fn last_values(pairs: &[(String, String)]) -> Option<Map<String, Value>> {
     let values = pairs.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     (!pairs.is_empty()).then_some(values)
 }
 
-fn all_values(pairs: &[(String, String)]) -> Option<Map<String, Value>> {
+pub(super) fn all_values(pairs: &[(String, String)]) -> Option<Map<String, Value>> {
     let mut values = Map::new();
     for (name, value) in pairs {
         let list = values.entry(name.clone()).or_insert_with(|| json!([]));

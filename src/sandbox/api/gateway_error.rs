@@ -21,7 +21,7 @@ const ERRORS: &[GatewayError] = &[
     error("wrong-stage", StatusCode::FORBIDDEN, Some("ForbiddenException"), "Forbidden"),
     error("waf", StatusCode::FORBIDDEN, Some("ForbiddenException"), "Forbidden"),
     error("api-key", StatusCode::FORBIDDEN, Some("ForbiddenException"), "Forbidden"),
-    error("throttled", StatusCode::TOO_MANY_REQUESTS, Some("TooManyRequestsException"), "Too Many Requests"),
+    THROTTLED,
     error("quota", StatusCode::TOO_MANY_REQUESTS, Some("LimitExceededException"), "Limit Exceeded"),
     error("too-large", StatusCode::PAYLOAD_TOO_LARGE, Some("RequestTooLargeException"), "Request Too Long"),
     error(
@@ -32,6 +32,10 @@ const ERRORS: &[GatewayError] = &[
     ),
     INTEGRATION_TIMEOUT,
 ];
+
+/// What the gateway answers above its rate, and above the number of WebSocket connections.
+pub(super) const THROTTLED: GatewayError =
+    error("throttled", StatusCode::TOO_MANY_REQUESTS, Some("TooManyRequestsException"), "Too Many Requests");
 
 /// What the gateway answers when an integration takes longer than 29 s.
 pub(super) const INTEGRATION_TIMEOUT: GatewayError =

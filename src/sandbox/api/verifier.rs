@@ -7,7 +7,7 @@ use time::{
 };
 
 use super::{
-    authorization::{Claim, Credential, incomplete},
+    authorization::{Claim, Credential, Place, incomplete},
     canonical,
     received::Received,
 };
@@ -36,17 +36,17 @@ impl Scope {
         now: SystemTime,
     ) -> Result<Issued, AwsError> {
         let claim = Claim::parse(received)?;
-        let time = check_time(claim.timestamp, now)?;
-        if !claim.signed_headers.contains(&"host") {
+        let time = check_time(&claim, now)?;
+        if !claim.signed_headers.split(';').any(|name| name == "host") {
             let message = "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.";
             return Err(mismatch(message));
         }
         if claim.algorithm != ALGORITHM {
             return Err(incomplete(format!("Unsupported AWS 'algorithm': '{}'.", claim.algorithm)));
         }
-        let credential = Credential::parse(claim.credential)?;
+        let credential = Credential::parse(&claim.credential)?;
         self.check_scope(&credential, &time)?;
-        let issued = check_key(&credential, received, store, now)?;
+        let issued = check_key(&credential, &claim, store, now)?;
         check_signature(&claim, &credential, &issued, received, &time)?;
         Ok(issued)
     }
@@ -77,19 +77,26 @@ impl Scope {
     }
 }
 
-/// The timestamp in ISO 8601's basic form, if it is within the tolerance around `now`.
-fn check_time(text: &str, now: SystemTime) -> Result<String, AwsError> {
+/// The timestamp in ISO 8601's basic form, if it is within the tolerance around `now`, or if the signature of a query
+/// has not expired.
+fn check_time(claim: &Claim<'_>, now: SystemTime) -> Result<String, AwsError> {
+    let text = &*claim.timestamp;
     let parsed = parse_time(text).ok_or_else(|| {
         incomplete(format!(
             "Date must be in ISO-8601 'basic format'. Got '{text}'. See http://en.wikipedia.org/wiki/ISO_8601"
         ))
     })?;
     let (signed, server) = (basic(parsed), basic(now));
-    let (earliest, latest) = (now - TOLERANCE, now + TOLERANCE);
+    let lifetime = match claim.place {
+        Place::Header => TOLERANCE,
+        Place::Query { expires } => Duration::from_secs(expires),
+    };
+    let (earliest, latest) = (now - lifetime, now + TOLERANCE);
     if parsed < earliest {
         let earliest = basic(earliest);
+        let minutes = lifetime.as_secs().div_ceil(60);
         return Err(mismatch(format!(
-            "Signature expired: {signed} is now earlier than {earliest} ({server} - 5 min.)"
+            "Signature expired: {signed} is now earlier than {earliest} ({server} - {minutes} min.)"
         )));
     }
     if parsed > latest {
@@ -112,7 +119,7 @@ fn basic(time: SystemTime) -> String {
 
 fn check_key(
     credential: &Credential<'_>,
-    received: &Received,
+    claim: &Claim<'_>,
     store: &CredentialStore,
     now: SystemTime,
 ) -> Result<Issued, AwsError> {
@@ -121,7 +128,7 @@ fn check_key(
         AwsError::new("UnrecognizedClientException", message)
     };
     let issued = store.find(credential.access_key).filter(|issued| issued.valid).ok_or_else(invalid)?;
-    if issued.session_token.as_deref() != received.header("x-amz-security-token") {
+    if issued.session_token.as_deref() != claim.session_token.as_deref() {
         return Err(invalid());
     }
     if now >= issued.expires {
@@ -139,7 +146,7 @@ fn check_signature(
     time: &str,
 ) -> Result<(), AwsError> {
     let Credential { date, region, service, terminator, .. } = credential;
-    let canonical = canonical::request(received, &claim.signed_headers);
+    let canonical = canonical::request(received, claim);
     let hash = hex(&sha256(&[&canonical]));
     let to_sign = format!("{ALGORITHM}\n{time}\n{date}/{region}/{service}/{terminator}\n{hash}");
     let secret = format!("AWS4{}", issued.secret_key);

@@ -7,12 +7,18 @@ use serde_json::{Value, json};
 
 use crate::sandbox::{
     Service,
-    api::GatewayError,
-    faults::{Calling, Fault, INVOKE, Planned},
+    api::{ABNORMAL, GatewayError, is_sendable},
+    faults::{CONNECT, Calling, Fault, INVOKE, Planned},
 };
 
 /// A later answer would come after every client has given up.
 const MAX_DELAY: Duration = Duration::from_secs(10 * 60);
+
+/// The kinds that concern WebSocket connections alone.
+const CLOSE: &str = "close";
+const WRONG_ACCEPT: &str = "wrong-accept";
+/// The code of a gateway that goes away.
+const DEFAULT_CLOSE_CODE: u16 = 1001;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +37,10 @@ struct Asked {
     /// How long a delay is, or by how much the clock is ahead.
     by: Option<String>,
     times: Option<Times>,
+    /// After how many messages a WebSocket connection closes.
+    after: Option<u32>,
+    /// The code that it closes with.
+    code: Option<u16>,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +60,9 @@ pub(super) fn parse(body: &[u8]) -> Result<Plan, String> {
     let fault = fault(&asked, service)?;
     if asked.by.is_some() && asked.kind != "delay" {
         return Err(format!("by belongs to delay and skew, not to {}", asked.kind));
+    }
+    if (asked.after.is_some() || asked.code.is_some()) && asked.kind != CLOSE {
+        return Err(format!("after and code belong to close, not to {}", asked.kind));
     }
     let times = match &asked.times {
         None => Some(1),
@@ -95,11 +108,14 @@ fn service(asked: &Asked) -> Result<Option<Service>, String> {
 
 fn calling(asked: &Asked, service: Option<Service>) -> Result<Calling, String> {
     match (&asked.operation, service) {
-        (Some(operation), Some(Service::Api)) if operation != INVOKE => {
-            Err("the API has no operations: leave operation out".to_owned())
+        (Some(operation), Some(Service::Api)) if operation != INVOKE && operation != CONNECT => {
+            Err("the API has no operations but $connect: leave operation out".to_owned())
         }
         (Some(operation), _) if operation.is_empty() => Err("operation is empty".to_owned()),
         (Some(operation), _) => Ok(Calling::Operation(operation.clone())),
+        (None, Some(Service::Api)) if is_of_connections(&asked.kind) => {
+            Ok(Calling::Operation(CONNECT.to_owned()))
+        }
         (None, Some(Service::Api)) => Ok(Calling::Operation(INVOKE.to_owned())),
         (None, Some(service)) => Ok(Calling::Service(service)),
         (None, None) => Err("needs a service or an operation, such as \"InitiateAuth\"".to_owned()),
@@ -107,7 +123,8 @@ fn calling(asked: &Asked, service: Option<Service>) -> Result<Calling, String> {
 }
 
 fn fault(asked: &Asked, service: Option<Service>) -> Result<Fault, String> {
-    let is_api = service == Some(Service::Api) || asked.operation.as_deref() == Some(INVOKE);
+    let is_api =
+        service == Some(Service::Api) || matches!(asked.operation.as_deref(), Some(INVOKE | CONNECT));
     let operation = asked.operation.as_deref().unwrap_or_default();
     let oauth = operation.starts_with("oauth2/");
     let token = if is_refresh(operation) { "Refresh Token" } else { "Access Token" };
@@ -118,6 +135,10 @@ fn fault(asked: &Asked, service: Option<Service>) -> Result<Fault, String> {
     Ok(match asked.kind.as_str() {
         "429" if is_api => gateway("throttled")?,
         "429" => Fault::throttled(),
+        WRONG_ACCEPT if is_api => Fault::WrongAccept,
+        CLOSE if is_api => {
+            Fault::CloseAfter { messages: asked.after.unwrap_or(0), code: close_code(asked.code)? }
+        }
         "500" => Fault::Status(500),
         "503" => Fault::Status(503),
         "delay" => Fault::Delay(delay(asked)?),
@@ -146,9 +167,23 @@ fn unknown_kind(kind: &str) -> String {
     let of_api: Vec<_> = GatewayError::names().collect();
     format!(
         "{kind:?} is not a kind: write 429, 500, 503, delay, hang, disconnect, expired-token, revoked or skew; for \
-         the api also {}",
+         the api also {CLOSE}, {WRONG_ACCEPT}, {}",
         of_api.join(", ")
     )
+}
+
+fn is_of_connections(kind: &str) -> bool {
+    matches!(kind, CLOSE | WRONG_ACCEPT)
+}
+
+fn close_code(asked: Option<u16>) -> Result<u16, String> {
+    let code = asked.unwrap_or(DEFAULT_CLOSE_CODE);
+    if code == ABNORMAL || is_sendable(code) {
+        return Ok(code);
+    }
+    Err(format!(
+        "{code} cannot close a connection: write 1000 to 1003, 1007 to 1014, 3000 to 4999, or 1006 for none"
+    ))
 }
 
 /// Whether the operation takes a refresh token, and not an access token.
@@ -179,6 +214,8 @@ fn words(fault: &Fault) -> String {
         Fault::Disconnect => "disconnect".to_owned(),
         Fault::Truncate => "truncated body".to_owned(),
         Fault::MalformedJson => "malformed JSON".to_owned(),
+        Fault::WrongAccept => "wrong Sec-WebSocket-Accept".to_owned(),
+        Fault::CloseAfter { messages, code } => format!("close with {code} after {messages} messages"),
     }
 }
 
@@ -231,6 +268,17 @@ mod tests {
                 operation("GetId"),
                 Fault::Delay(Duration::from_secs(2)),
             ),
+            (
+                json!({ "service": "api", "kind": "close", "after": 2, "code": 1006 }),
+                operation(CONNECT),
+                Fault::CloseAfter { messages: 2, code: 1006 },
+            ),
+            (json!({ "service": "api", "kind": "wrong-accept" }), operation(CONNECT), Fault::WrongAccept),
+            (
+                json!({ "service": "api", "operation": "$connect", "kind": "hang" }),
+                operation(CONNECT),
+                Fault::Hang,
+            ),
         ] {
             assert_eq!(planned(&body), Ok((calling, fault, Some(1))), "{body}");
         }
@@ -266,6 +314,9 @@ mod tests {
             (json!({ "kind": "500", "service": "api", "by": "1s" }), "by belongs to"),
             (json!({ "kind": "500", "service": "api", "operation": "GetId" }), "the API has no operations"),
             (json!({ "kind": "500", "service": "api", "time": 2 }), "unknown field `time`"),
+            (json!({ "kind": "close", "service": "user-pool" }), "\"close\" is not a kind"),
+            (json!({ "kind": "close", "service": "api", "code": 1005 }), "1005 cannot close a connection"),
+            (json!({ "kind": "hang", "service": "api", "after": 1 }), "after and code belong to close"),
             (json!({ "kind": "skew", "by": "1s", "times": 1 }), "skew takes nothing but by"),
         ] {
             let error = parse(body.to_string().as_bytes()).expect_err("a mistake");
