@@ -34,7 +34,7 @@ struct NoTerminal;
 
 /// Whether `error` says that the process has no terminal.
 pub(crate) fn is_absence_of_terminal(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|error| error.is::<NoTerminal>())
+    error.get_ref().and_then(|error| error.downcast_ref::<NoTerminal>()).is_some()
 }
 
 fn open() -> io::Result<File> {

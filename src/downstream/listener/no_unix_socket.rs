@@ -54,6 +54,7 @@ impl StdUnixStream {
 }
 
 impl UnixStream {
+    #[expect(clippy::needless_pass_by_value, reason = "tokio's function takes the stream")]
     pub(crate) fn from_std(stream: StdUnixStream) -> io::Result<Self> {
         match stream {}
     }
