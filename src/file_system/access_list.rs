@@ -57,13 +57,13 @@ impl<'a> AccessList<'a> {
         if list.starts_with("NO_ACCESS_CONTROL") {
             return true;
         }
-        let list = list.split_once("S:(").map_or(list, |(list, _)| list);
         list.split('(').skip(1).any(|entry| {
-            let fields: Vec<&str> = entry.trim_end_matches(')').split(';').collect();
+            let entry = entry.split(')').next().unwrap_or_default();
+            let fields: Vec<&str> = entry.split(';').collect();
+            // What is not understood, as a condition, counts as open.
             let [kind, flags, rights, _, _, trustee, ..] = fields[..] else { return true };
-            // Others than `A` deny or audit, except those with a condition, or of an object, which files do not have.
-            let allows = matches!(kind, "A" | "OA" | "XA" | "ZA");
-            allows
+            // The others deny or audit.
+            matches!(kind, "A" | "OA" | "XA" | "ZA")
                 && !pairs(flags).any(|flag| flag == "IO")
                 && trustee != user
                 && !TRUSTED.contains(&trustee)
@@ -101,7 +101,7 @@ mod tests {
             ("D:(A;;WD;;;S-1-5-21-1-2-3-1002)", true, true),
             ("D:(A;OICIIO;FA;;;CO)", false, false),
             ("D:(D;;FA;;;WD)", false, false),
-            ("D:(XA;;FR;;;WD;(Member_of {SID(BA)}))", true, false),
+            ("D:(XA;;FR;;;WD;(Member_of {SID(BA)}))", true, true),
             ("D:P", false, false),
             ("D:P(A;;FA;;;SY)S:(ML;;NW;;;ME)", false, false),
             ("D:NO_ACCESS_CONTROL", true, true),
