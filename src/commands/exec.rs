@@ -125,7 +125,7 @@ fn url(listen: &Listen) -> String {
 }
 
 /// Waits for the first credentials; the error says why there are none, or what to do.
-async fn signed_in(mut credentials: Receiver) -> Result<(), String> {
+pub(super) async fn signed_in(mut credentials: Receiver) -> Result<(), String> {
     let mut last = "no response".to_owned();
     let attempts = async {
         while !credentials.is_usable() {
