@@ -32,6 +32,15 @@ lint:
     cargo clippy --locked --all-targets --no-default-features -- -D warnings
     cargo clippy --locked --features otlp --lib --bins --test otlp -- -D warnings
 
+# Lints for the other systems of a release, without linking; takes targets: just targets aarch64-apple-darwin
+targets *targets:
+    tests/targets/run {{ targets }}
+
+# The program for Windows, built by mingw's tools and tried under wine; takes unittest's names
+windows *tests:
+    cargo build --locked --target x86_64-pc-windows-gnu
+    COUNTERSIGN_EXE="${CARGO_TARGET_DIR:-target}/x86_64-pc-windows-gnu/debug/countersign.exe" tests/windows/run {{ tests }}
+
 # The documentation of the code
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps

@@ -9,7 +9,7 @@ mod servers;
 use std::{num::NonZeroUsize, sync::Arc};
 
 use tokio::{sync::mpsc, task::JoinSet};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 #[cfg(feature = "otlp")]
 use crate::telemetry::spans::{self, Export};
@@ -325,11 +325,16 @@ fn attainable_connections(wanted: usize) -> usize {
     connections
 }
 
-/// Warns where the kernel does not say which user a connection belongs to: without a client token, every client is then
-/// refused.
+/// Says where nobody knows which user a connection belongs to. Where the kernel could say and does not, every client is
+/// refused without a client token.
 fn warn_of_unknown_owners(data: &[Listener]) {
     let asks_the_kernel = data.iter().any(|listener| matches!(listener, Listener::Tcp(_)));
-    if asks_the_kernel && !peer::kernel_tells_owners().unwrap_or(false) {
+    if asks_the_kernel && !peer::TELLS_OWNERS {
+        info!(
+            "this system does not say which user a connection belongs to: programs of all users of this machine may \
+             use the proxy; set bearer-token-file to admit those that present a token"
+        );
+    } else if asks_the_kernel && !peer::kernel_tells_owners().unwrap_or(false) {
         warn!(
             "this system does not say which user a connection belongs to: all clients are refused unless \
              bearer-token-file or allow-other-users is set, or listen is a unix socket"

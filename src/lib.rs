@@ -14,6 +14,7 @@ mod cooperative_yield;
 pub mod credentials;
 pub mod downstream;
 pub mod endpoint;
+mod file_system;
 pub mod forward_proxy;
 pub mod inspector;
 pub mod process;

@@ -1,10 +1,13 @@
 //! Notifications for the service manager, usually systemd: ready, status, reloading, stopping. Without a service
 //! manager nothing is sent.
 
-use sd_notify::NotifyState;
-use tracing::debug;
+#[cfg_attr(not(unix), path = "service_manager/no_systemd.rs")]
+mod systemd;
 
 use crate::credentials::channel::{Receiver, State};
+
+/// Whether this system can have a service manager that is notified.
+pub const IS_AVAILABLE: bool = systemd::IS_AVAILABLE;
 
 /// Sends "ready" as soon as the first attempt to obtain credentials has ended, and the status whenever it changes.
 ///
@@ -16,7 +19,7 @@ pub async fn keep_informed(url: String, mut credentials: Receiver) {
         let status = status(&url, &credentials.state());
         if status != sent {
             if let Some(status) = &status {
-                notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+                systemd::ready(Some(status));
             }
             sent = status;
         }
@@ -40,24 +43,15 @@ fn status(url: &str, state: &State) -> Option<String> {
 
 /// Sends that the configuration is read again; [`reloaded`] follows.
 pub fn reloading() {
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => notify(&[NotifyState::Reloading, now]),
-        Err(error) => debug!(%error, "cannot read the monotonic clock for the service manager"),
-    }
+    systemd::reloading();
 }
 
 /// Sends that the configuration has been read again, well or not.
 pub fn reloaded() {
-    notify(&[NotifyState::Ready]);
+    systemd::ready(None);
 }
 
 /// Sends that the process is about to end.
 pub fn stopping() {
-    notify(&[NotifyState::Stopping]);
-}
-
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        debug!(%error, "cannot notify the service manager");
-    }
+    systemd::stopping();
 }

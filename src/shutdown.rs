@@ -1,20 +1,28 @@
 //! Shutdown of the process: requested by a signal or by an HTTP request, observed by every task.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::{
     fmt,
-    future::{pending, ready},
+    future::ready,
     io::{self, IsTerminal},
     process::exit,
     time::Duration,
 };
 
-use tokio::{
-    signal::unix::{self, SignalKind},
-    sync::watch,
-    time::sleep,
-};
+use tokio::{sync::watch, time::sleep};
 
-use crate::{process, runtime_thread};
+use crate::runtime_thread;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
+
+pub use system::{ReloadRequests, Signals};
 
 /// How long the process may take to end by itself after a second signal, so that it can write its log.
 const SECOND_SIGNAL_GRACE: Duration = Duration::from_secs(1);
@@ -96,16 +104,16 @@ impl Shutdown {
 /// The signals that end the process, or the program that it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGINT.
+    /// SIGINT; on Windows Ctrl-C.
     Interrupt,
-    /// SIGTERM.
+    /// SIGTERM; on Windows Ctrl-Break, or the end of the user's session or of Windows.
     Terminate,
-    /// SIGHUP.
+    /// SIGHUP; on Windows the end of the console.
     Hangup,
 }
 
 impl Signal {
-    /// 128 plus the number of the signal, as in shells.
+    /// 128 plus the number of the signal, as in shells; on Windows the same numbers.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
@@ -125,25 +133,13 @@ impl Signal {
 
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Interrupt => "SIGINT",
-            Self::Terminate => "SIGTERM",
-            Self::Hangup => "SIGHUP",
-        })
+        f.write_str(system::name(*self))
     }
 }
 
-/// Receives the signals of this process from its creation on.
-#[derive(Debug)]
-pub struct Signals {
-    interrupt: Option<unix::Signal>,
-    terminate: Option<unix::Signal>,
-    hangup: Option<unix::Signal>,
-}
-
 impl Signals {
-    /// Handles SIGINT and SIGTERM. The second signal ends the process within a second, even if something hangs, with
-    /// the exit code of the first.
+    /// Handles SIGINT and SIGTERM, or what takes their place. The second signal ends the process within a second, even
+    /// if something hangs, with the exit code of the first.
     ///
     /// # Errors
     /// When the system refuses a signal handler or a thread.
@@ -162,40 +158,6 @@ impl Signals {
     ) -> io::Result<Self> {
         end_at_second_signal(exit_code, settled)?;
         Self::take_over()
-    }
-
-    fn take_over() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: Some(unix::signal(SignalKind::interrupt())?),
-            terminate: Some(unix::signal(SignalKind::terminate())?),
-            hangup: None,
-        })
-    }
-
-    /// Handles SIGINT, SIGTERM and SIGHUP for another program that this one runs, except those that this process
-    /// inherited as ignored: under `nohup`, the other program must ignore SIGHUP as well.
-    ///
-    /// # Errors
-    /// When the system refuses a signal handler.
-    pub fn listen_beside_another() -> io::Result<Self> {
-        let listen = |kind: SignalKind| match process::ignores(kind.as_raw_value()) {
-            true => Ok(None),
-            false => unix::signal(kind).map(Some),
-        };
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for the next signal.
-    pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            () = received(&mut self.interrupt) => Signal::Interrupt,
-            () = received(&mut self.terminate) => Signal::Terminate,
-            () = received(&mut self.hangup) => Signal::Hangup,
-        }
     }
 }
 
@@ -217,13 +179,4 @@ fn end_at_second_signal(
         })
     })?;
     Ok(())
-}
-
-async fn received(signal: &mut Option<unix::Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => pending().await,
-    }
 }

@@ -34,6 +34,12 @@ use sink::Sink;
 pub use sink::{Log, flush, open_log, say};
 use text::Text;
 
+/// Whether a terminal shows colours; that of Windows has to be asked to.
+#[must_use]
+pub fn enable_colours() -> bool {
+    anstyle_query::windows::enable_ansi_colors().unwrap_or(true)
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {

@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("cooperative_yield", &[]),
     ("endpoint", &[]),
+    ("file_system", &[]),
     ("forward_proxy", &[]),
     ("regular_file", &[]),
     ("request_target", &[]),
@@ -27,7 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // The wire towards clients: it knows nothing of signing, credentials or policy.
     ("downstream", &["forward_proxy", "request_target", "runtime_thread", "shutdown", "telemetry"]),
     ("signing", &["request_target"]),
-    ("credentials", &["aws_http", "clock", "downstream", "regular_file", "shutdown"]),
+    ("credentials", &["aws_http", "clock", "downstream", "file_system", "regular_file", "shutdown"]),
     // It is told what happens, and knows nothing of how.
     ("inspector", &["clock"]),
     (
@@ -49,7 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("admin", &["clock", "credentials", "downstream", "inspector", "proxy", "shutdown", "telemetry"]),
     ("service_manager", &["credentials"]),
-    ("sandbox", &["clock", "endpoint", "regular_file"]),
+    ("sandbox", &["clock", "endpoint", "file_system", "regular_file"]),
     // It depends on the settings of the components, never the reverse.
     (
         "config",
@@ -58,6 +59,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "credentials",
             "downstream",
             "endpoint",
+            "file_system",
             "forward_proxy",
             "inspector",
             "proxy",
@@ -95,6 +97,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "credentials",
             "downstream",
+            "file_system",
             "inspector",
             "process",
             "proxy",

@@ -13,7 +13,8 @@ use crate::{
 pub enum Access {
     /// Anyone who reaches the listener: probes and scrapers.
     Anyone,
-    /// This process's user, root, and clients that present the admin token.
+    /// This process's user, root, and clients that present the admin token. Where the system does not say whose a
+    /// connection is: without a token all on this machine, with a token those who present it.
     Operators,
 }
 
@@ -52,7 +53,13 @@ impl AdminGuard {
 
     fn check(&self, parts: &Parts, endpoints: &Endpoints, access: Access) -> Result<(), Refusal> {
         self.guard.check(parts, endpoints)?;
-        if access == Access::Anyone || endpoints.owner == Owner::Own {
+        let is_operator = match endpoints.owner {
+            Owner::Own => true,
+            // Only the token tells operators from other users, where there is one.
+            Owner::OnThisMachine => self.token.is_none(),
+            Owner::Other(_) | Owner::Remote | Owner::Gone | Owner::Unknown => false,
+        };
+        if access == Access::Anyone || is_operator {
             return Ok(());
         }
         match &self.token {
@@ -93,5 +100,14 @@ mod tests {
                 assert_eq!(asked(guard, owner, Access::Operators, token), expected, "{owner:?} {token:?}");
             }
         }
+    }
+
+    #[test]
+    fn where_users_are_unknown_the_token_alone_makes_an_operator() {
+        let (open, guarded) = (AdminGuard::new(&[], None), AdminGuard::new(&[], Some(&"s3cret".into())));
+        let ask = |guard, token| asked(guard, Owner::OnThisMachine, Access::Operators, token);
+        assert_eq!(ask(&open, None), Ok(()));
+        assert_eq!(ask(&guarded, None), Err(Refusal::NotOperator));
+        assert_eq!(ask(&guarded, Some("s3cret")), Ok(()));
     }
 }

@@ -2,13 +2,11 @@
 
 use std::{error::Error, io};
 
-use rustix::io::Errno;
-
 use super::Failure;
 use crate::{
     credentials::{
         AuthFlow, UserPool,
-        user_pool::{self, Cause},
+        user_pool::{self, Cause, is_absence_of_terminal},
     },
     telemetry,
 };
@@ -57,8 +55,7 @@ pub(super) fn with_doubt_of_pool(advice: &str, error: &(dyn Error + 'static), po
 fn lacks_terminal(error: &(dyn Error + 'static)) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
-        let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-        if code == Some(Errno::NXIO.raw_os_error()) {
+        if error.downcast_ref::<io::Error>().is_some_and(is_absence_of_terminal) {
             return true;
         }
         cause = error.source();

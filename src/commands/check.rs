@@ -14,6 +14,9 @@ use crate::{
     clock::Clock,
     config::{Arguments, Config, Effective, Environment},
     credentials::provider::IssuedCredentials,
+    downstream::{listener, peer},
+    service_manager,
+    shutdown::ReloadRequests,
 };
 
 /// The configuration for programs.
@@ -22,6 +25,8 @@ struct Report<'a> {
     #[serde(flatten)]
     effective: &'a Effective,
     warnings: &'a [String],
+    /// What this system lacks.
+    unavailable: &'a [&'a str],
 }
 
 pub(super) async fn run(
@@ -33,7 +38,7 @@ pub(super) async fn run(
     let effective = &config.effective;
     let warnings = [config.warnings.clone(), config.doubts()].concat();
     let text = if options.json {
-        let report = Report { effective, warnings: &warnings };
+        let report = Report { effective, warnings: &warnings, unavailable: &unavailable() };
         serde_json::to_string_pretty(&report).map_err(Failure::runtime)? + "\n"
     } else if options.all {
         effective.to_string()
@@ -49,9 +54,33 @@ pub(super) async fn run(
         tracing::info!("{}", signed_in(&issued, &clock));
     }
     if !options.json {
+        print(of_system(&unavailable()).as_bytes())?;
         print(verdict(warnings.len(), options.online).as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the proxy does elsewhere and cannot do on this system, with what takes its place.
+fn unavailable() -> Vec<&'static str> {
+    let features = [
+        (
+            peer::TELLS_OWNERS,
+            "does not say which user a connection belongs to: programs of all users of this machine may use the proxy, \
+             unless bearer-token-file is set",
+        ),
+        (listener::HAS_UNIX_SOCKETS, "has no unix sockets: listen on localhost"),
+        (ReloadRequests::ARE_POSSIBLE, "has no SIGHUP: restart the proxy to change its configuration"),
+        (
+            service_manager::IS_AVAILABLE,
+            "has no systemd: no service manager is notified, and none passes sockets",
+        ),
+    ];
+    features.into_iter().filter(|(is_available, _)| !is_available).map(|(_, text)| text).collect()
+}
+
+fn of_system(unavailable: &[&str]) -> String {
+    let lines: String = unavailable.iter().map(|text| format!("  {text}\n")).collect();
+    if lines.is_empty() { lines } else { format!("\nThis system ({}):\n{lines}", std::env::consts::OS) }
 }
 
 fn verdict(warnings: usize, online: bool) -> String {

@@ -1,19 +1,21 @@
 //! `countersign exec`: a program beside a proxy that only it uses.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::{
-    fs::File,
     io,
-    os::unix::process::ExitStatusExt,
     process::{ExitCode, ExitStatus},
     time::Duration,
 };
 
-use rustix::process::Pid;
 use tokio::{
     process::{Child, Command},
     time::timeout,
 };
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::{Failure, serve};
 use crate::{
@@ -23,9 +25,14 @@ use crate::{
     credentials::channel::Receiver,
     downstream::listener::{Listen, Passed, reachable},
     process,
-    shutdown::{self, Shutdown, Signal, Signals, Trigger},
+    shutdown::{self, Shutdown, Signals, Trigger},
     telemetry,
 };
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 /// Where the program finds the proxy.
 const URL: &str = "COUNTERSIGN_URL";
@@ -93,14 +100,14 @@ fn work(
             return Err(Failure::runtime(format!("{name} was not started: {obstacle}")));
         }
         match process::with_inherited_open_files(|| command.spawn()) {
-            Ok(child) => Ok(exit_code(attend(child, signals, shutdown).await?)),
+            Ok(child) => Ok(system::exit_code(attend(child, signals, shutdown).await?)),
             Err(error) => Ok(not_run(&name, &error)),
         }
     }
 }
 
 fn command(program: &Program, url: &str) -> Command {
-    let mut command = Command::new(&program.name);
+    let mut command = Command::new(system::program(&program.name));
     command.args(&program.arguments).env(URL, url).kill_on_drop(true);
     for secret in table::secret_variables() {
         command.env_remove(secret);
@@ -118,7 +125,7 @@ fn url(listen: &Listen) -> String {
 }
 
 /// Waits for the first credentials; the error says why there are none, or what to do.
-async fn signed_in(mut credentials: Receiver) -> Result<(), String> {
+pub(super) async fn signed_in(mut credentials: Receiver) -> Result<(), String> {
     let mut last = "no response".to_owned();
     let attempts = async {
         while !credentials.is_usable() {
@@ -146,44 +153,13 @@ async fn attend(mut child: Child, mut signals: Signals, mut shutdown: Shutdown) 
     loop {
         tokio::select! {
             status = child.wait() => return status,
-            signal = signals.next() => forward(&child, signal),
+            signal = signals.next() => system::forward(&child, signal),
             () = shutdown.requested(), if !asked_to_quit => {
                 asked_to_quit = true;
-                forward(&child, Signal::Terminate);
+                system::ask_to_end(&mut child);
             }
         }
     }
-}
-
-fn forward(child: &Child, signal: Signal) {
-    // The id is gone once the program's end has been seen, and may be another's then.
-    let Some(program) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) else { return };
-    if signal == Signal::Interrupt && gets_signals_of_the_terminal(program) {
-        debug!("the terminal has told the program as well");
-        return;
-    }
-    let signal = match signal {
-        Signal::Interrupt => rustix::process::Signal::INT,
-        Signal::Terminate => rustix::process::Signal::TERM,
-        Signal::Hangup => rustix::process::Signal::HUP,
-    };
-    if let Err(error) = rustix::process::kill_process(program, signal) {
-        debug!(%error, "the signal cannot be sent to the program");
-    }
-}
-
-/// Whether Ctrl-C at the terminal reaches `program` as it reaches this process: a second SIGINT would
-/// be taken for impatience.
-fn gets_signals_of_the_terminal(program: Pid) -> bool {
-    let group = rustix::process::getpgrp();
-    let foreground = File::open("/dev/tty").ok().and_then(|tty| rustix::termios::tcgetpgrp(tty).ok());
-    foreground == Some(group) && rustix::process::getpgid(Some(program)) == Ok(group)
-}
-
-/// As shells have it.
-fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 /// As shells have it.

@@ -17,11 +17,11 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
     time::timeout,
 };
 
-use crate::downstream::listener::{Listen, reachable};
+use crate::downstream::listener::{Listen, UnixStream, reachable};
 
 /// Bytes of an answer that are read.
 const MAX_ANSWER: usize = 1024 * 1024;

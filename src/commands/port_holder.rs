@@ -4,11 +4,13 @@ use std::{
     error::Error,
     fs, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
-    os::unix::net::UnixStream,
 };
 
 use super::Failure;
-use crate::{app::StartError, downstream::listener::Listen};
+use crate::{
+    app::StartError,
+    downstream::listener::{Listen, StdUnixStream},
+};
 
 /// The error in words for the user: for an address that is taken, who has it, and the flag that chooses another.
 pub(super) fn explained(error: StartError, listen: &Listen, admin: Option<&Listen>) -> Failure {
@@ -41,7 +43,7 @@ fn is_taken(listen: &Listen) -> bool {
             is_taken((Ipv4Addr::LOCALHOST, *port).into()) || is_taken((Ipv6Addr::LOCALHOST, *port).into())
         }
         Listen::Address(address) => is_taken(*address),
-        Listen::Unix(path) => UnixStream::connect(path).is_ok(),
+        Listen::Unix(path) => StdUnixStream::connect(path).is_ok(),
     }
 }
 

@@ -1,15 +1,15 @@
 //! SIGHUP while `serve` runs: the configuration is read again, and put into effect if it is valid.
 
-use std::{fs::File, io};
+use std::io;
 
-use tokio::signal::unix::{self, SignalKind};
 use tracing::{error, info, warn};
 
 use crate::{
     app::{App, Reload},
     config::{Arguments, Config, Effective, Environment},
     downstream::listener::Listen,
-    process, service_manager,
+    service_manager,
+    shutdown::ReloadRequests,
     telemetry::causes,
 };
 
@@ -51,9 +51,7 @@ pub(super) struct Reloader<'a> {
     /// These, and the admin listener's.
     own_addresses: Vec<Listen>,
     reload: Reload,
-    hangup: Option<unix::Signal>,
-    /// The process was started from a terminal, so that SIGHUP may mean the terminal is gone.
-    has_terminal: bool,
+    requests: ReloadRequests,
 }
 
 impl<'a> Reloader<'a> {
@@ -67,25 +65,18 @@ impl<'a> Reloader<'a> {
         arguments: &'a Arguments,
         environment: &'a Environment,
     ) -> io::Result<Self> {
-        let kind = SignalKind::hangup();
-        let hangup = if process::ignores(kind.as_raw_value()) { None } else { Some(unix::signal(kind)?) };
+        let requests = ReloadRequests::listen()?;
         let (addresses, own_addresses, reload) = (app.addresses(), app.own_addresses(), app.reload());
-        let has_terminal = has_terminal();
-        Ok(Self { arguments, environment, started, addresses, own_addresses, reload, hangup, has_terminal })
+        Ok(Self { arguments, environment, started, addresses, own_addresses, reload, requests })
     }
 
     /// Reloads until the terminal is gone from which the process was started, if ever.
     pub(super) async fn run(mut self) {
-        while let Some(hangup) = &mut self.hangup {
-            hangup.recv().await;
-            if self.has_terminal && !has_terminal() {
-                return;
-            }
+        while let Some(()) = self.requests.next().await {
             service_manager::reloading();
             self.reload();
             service_manager::reloaded();
         }
-        std::future::pending::<()>().await;
     }
 
     fn reload(&mut self) {
@@ -117,8 +108,4 @@ impl<'a> Reloader<'a> {
             Err(error) => error!(error = causes(&error), "keeping the previous configuration"),
         }
     }
-}
-
-fn has_terminal() -> bool {
-    File::open("/dev/tty").is_ok()
 }

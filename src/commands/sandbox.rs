@@ -10,7 +10,7 @@ use http::{StatusCode, Uri};
 use secrecy::ExposeSecret;
 use tracing::warn;
 
-use super::{Failure, local_http, port_holder, print_aside, serve::until_signal};
+use super::{Failure, exec::signed_in, local_http, port_holder, print_aside, serve::until_signal};
 use crate::{
     app::App,
     clock::Clock,
@@ -71,7 +71,8 @@ async fn introduce(
     credentials: Receiver,
     written: Option<Vec<&'static str>>,
 ) -> Result<(), Failure> {
-    credentials.valid().await.map_err(Failure::runtime)?;
+    // A slow machine takes longer for a sign-in than a request would wait.
+    signed_in(credentials).await.map_err(Failure::runtime)?;
     let journey = if client.needs_token { None } else { Some(client.journey(sandbox).await?) };
     let screen = Screen {
         url,

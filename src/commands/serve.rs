@@ -15,7 +15,10 @@ use crate::{
     clock::Clock,
     config::{Arguments, Config, Environment},
     credentials::session,
-    downstream::listener::{Listen, Passed},
+    downstream::{
+        listener::{Listen, Passed},
+        peer,
+    },
     proxy::GuardSettings,
     service_manager,
     shutdown::{self, Shutdown, Signal, Signals, Trigger},
@@ -106,7 +109,8 @@ pub(super) fn start(config: &Config, passed: Passed) -> Result<App, Failure> {
 /// Who may act as the user, in the words of the log.
 fn exposure(addresses: &[Listen], guard: &GuardSettings) -> &'static str {
     let on_this_machine = !addresses.iter().any(Listen::is_open);
-    match (on_this_machine, guard.bearer_token.is_some(), guard.allow_other_users) {
+    let knows_users = peer::TELLS_OWNERS || addresses.iter().all(|listen| matches!(listen, Listen::Unix(_)));
+    match (on_this_machine, guard.bearer_token.is_some(), guard.allow_other_users || !knows_users) {
         (_, true, _) => "clients that present the token",
         (true, false, false) => "programs of this user on this machine",
         (true, false, true) => "every program on this machine",

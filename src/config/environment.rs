@@ -1,5 +1,7 @@
 //! What the process stands in: variables, current folder, standard input. Tests bring their own.
 
+mod user_folder;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -16,7 +18,14 @@ use super::{
     source::{Given, Layer, Origin},
     table::{self, Kind, SETTINGS, Setting},
 };
-use crate::regular_file::{BYTE_ORDER_MARK, RegularFile, read_up_to};
+use crate::{
+    regular_file::{BYTE_ORDER_MARK, RegularFile, read_up_to},
+    telemetry,
+};
+
+pub(super) use user_folder::UserFolder;
+
+use user_folder::System;
 
 /// Bytes of a configuration or a secret; a larger file is a mistake.
 pub(super) const MAX_FILE: u64 = 1024 * 1024;
@@ -36,8 +45,10 @@ impl Environment {
     /// The environment of this process.
     #[must_use]
     pub fn process() -> Self {
+        // On Windows, names that differ only in case are the same variable.
+        let name = |name: String| if cfg!(windows) { name.to_ascii_uppercase() } else { name };
         let variables = std::env::vars_os()
-            .filter_map(|(name, value)| name.into_string().ok().map(|name| (name, value)))
+            .filter_map(|(text, value)| text.into_string().ok().map(|text| (name(text), value)))
             .collect();
         Self {
             variables,
@@ -78,12 +89,9 @@ impl Environment {
         self.variables.get(name).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
-    /// The folder that an XDG variable names, else `fallback` below the home folder.
-    ///
-    /// The base directory specification has relative paths ignored.
-    pub(super) fn base_folder(&self, variable: &str, fallback: &str) -> Option<PathBuf> {
-        let absolute = |name| self.path_variable(name).filter(|path| path.is_absolute());
-        absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(fallback)))
+    /// The folder of this user for files of this kind.
+    pub(super) fn user_folder(&self, kind: UserFolder) -> Option<PathBuf> {
+        kind.find(System::THIS, |name| self.path_variable(name).filter(|path| path.is_absolute()))
     }
 
     /// The names of the sockets that a service manager has passed; empty when none was.
@@ -93,7 +101,7 @@ impl Environment {
     }
 
     pub(crate) fn colour(&self) -> bool {
-        self.stderr_is_terminal && self.variable("NO_COLOR").is_none()
+        self.stderr_is_terminal && self.variable("NO_COLOR").is_none() && telemetry::enable_colours()
     }
 
     /// `path` as this process can open it.

@@ -6,7 +6,7 @@ mod unnamed;
 use std::path::{Path, PathBuf};
 
 use super::{
-    environment::{Environment, MAX_FILE, read_text},
+    environment::{Environment, MAX_FILE, UserFolder, read_text},
     problem::Problem,
     source::{Layer, Origin},
 };
@@ -75,7 +75,7 @@ fn unnamed(path: PathBuf, environment: &Environment) -> Option<(PathBuf, Result<
 
 /// Where the file is looked for when nothing names it.
 fn usual_files(environment: &Environment) -> impl Iterator<Item = PathBuf> {
-    let of_user = environment.base_folder("XDG_CONFIG_HOME", ".config");
+    let of_user = environment.user_folder(UserFolder::Configuration);
     std::iter::once(PathBuf::from("countersign.toml"))
         .chain(of_user.map(|folder| folder.join("countersign/config.toml")))
 }

@@ -1,10 +1,6 @@
 //! Secrets: from a file, from standard input or from a variable, never from a flag or the configuration file.
 
-use std::{
-    fs::Metadata,
-    io::{self, ErrorKind},
-    os::unix::fs::MetadataExt,
-};
+use std::io::{self, ErrorKind};
 
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -16,7 +12,10 @@ use super::{
     table,
     value::{self, Parsed},
 };
-use crate::regular_file::{BYTE_ORDER_MARK, RegularFile};
+use crate::{
+    file_system,
+    regular_file::{BYTE_ORDER_MARK, RegularFile},
+};
 
 impl Reader<'_> {
     /// The secret of the file setting `name` or of the variable named after the secret itself.
@@ -83,8 +82,10 @@ impl Reader<'_> {
                 return None;
             }
         };
-        if is_open_to_others(opened.metadata()) {
-            self.warnings.push(format!("{}: {shown} can be read by other users; chmod 600 it", given.origin));
+        // Where the system does not say who may read the file, reading it will say what is wrong.
+        if file_system::is_readable_by_others(opened.file()).unwrap_or(false) {
+            let how = file_system::HOW_TO_PROTECT;
+            self.warnings.push(format!("{}: {shown} can be read by other users; {how}", given.origin));
         }
         let read = opened.read(MAX_FILE);
         self.read_or_problem(given, &format!("cannot read {shown}"), read)
@@ -126,36 +127,9 @@ fn one_line(text: &str) -> Result<&str, &'static str> {
     }
 }
 
-fn is_open_to_others(metadata: &Metadata) -> bool {
-    admits_others(metadata.mode(), metadata.uid(), rustix::process::geteuid().as_raw())
-}
-
-/// A file of root's that another user is let read by its group was handed out to that user: so Kubernetes
-/// gives secrets to a pod's `fsGroup`, with mode 0440.
-fn admits_others(mode: u32, owner: u32, own_user: u32) -> bool {
-    let handed_out = owner == 0 && own_user != 0;
-    mode & 0o004 != 0 || (mode & 0o040 != 0 && !handed_out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_file_of_roots_may_be_read_by_its_group() {
-        let (root, other) = (0, 65_532);
-        for (mode, owner, own_user, open) in [
-            (0o400, root, other, false),
-            (0o440, root, other, false),
-            (0o444, root, other, true),
-            (0o440, root, root, true),
-            (0o440, other, other, true),
-            (0o600, other, other, false),
-            (0o604, other, other, true),
-        ] {
-            assert_eq!(admits_others(mode, owner, own_user), open, "{mode:o} of {owner} for {own_user}");
-        }
-    }
 
     #[test]
     fn a_secret_is_one_line_that_nothing_was_added_to() {

@@ -5,6 +5,7 @@ use std::{fs, io::ErrorKind, path::PathBuf};
 use http::Uri;
 
 use super::{
+    environment::UserFolder,
     reader::Reader,
     source::{Given, Origin},
     url,
@@ -208,7 +209,7 @@ impl Reader<'_> {
     /// The folder of stored sessions; `None` where this user cannot look into it, so that no session of this user can
     /// be there: a container often runs with the HOME of another user.
     fn state_dir(&self) -> Option<PathBuf> {
-        let folder = self.environment.base_folder("XDG_STATE_HOME", ".local/state")?.join("countersign");
+        let folder = self.environment.user_folder(UserFolder::State)?.join("countersign");
         match fs::symlink_metadata(&folder) {
             Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotADirectory) => {
                 None

@@ -36,6 +36,7 @@ pub use operation::Operation;
 pub use refusal::{Cause, Refusal};
 pub use srp::InvalidServerValue;
 pub use terminal::Terminal;
+pub(crate) use terminal::is_absence_of_terminal;
 pub use tokens::{Claims, InvalidToken, Tokens};
 pub use unattended::{InvalidTotpSecret, Unattended};
 pub use verdict::Verdict;

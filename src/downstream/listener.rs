@@ -2,24 +2,29 @@
 
 mod address;
 mod loop_check;
+mod options;
+#[cfg_attr(not(unix), path = "listener/no_passed.rs")]
 mod passed;
+#[cfg_attr(not(unix), path = "listener/no_unix_socket.rs")]
 mod unix_socket;
 
 use std::{
     fmt, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
-    os::unix::net::UnixStream,
     path::Path,
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 
 pub use address::{InvalidListen, Listen, reachable};
 pub use passed::{Passed, PassedError};
-pub use unix_socket::SocketFile;
+pub use unix_socket::{SocketFile, StdUnixStream, UnixListener, UnixStream};
 
 pub use super::peer::Owner;
+
+/// Whether this system has unix sockets that the proxy can listen on.
+pub const HAS_UNIX_SOCKETS: bool = unix_socket::IS_AVAILABLE;
 
 /// How many established connections the kernel queues while the accept loop is busy.
 const BACKLOG: i32 = 1_024;
@@ -53,7 +58,7 @@ pub enum Accepted {
     /// TCP.
     Tcp(TcpStream, Endpoints),
     /// A unix socket.
-    Unix(UnixStream, Endpoints),
+    Unix(StdUnixStream, Endpoints),
 }
 
 impl Accepted {
@@ -151,7 +156,7 @@ fn bind_localhost(port: u16) -> Result<Vec<Listener>, BindError> {
 fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
         || error.kind() == io::ErrorKind::Unsupported
-        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+        || error.raw_os_error() == Some(options::NO_SUCH_FAMILY)
 }
 
 fn tcp(address: SocketAddr) -> Result<Listener, BindError> {
@@ -161,7 +166,7 @@ fn tcp(address: SocketAddr) -> Result<Listener, BindError> {
             // Otherwise [::] would also take the IPv4 port.
             socket.set_only_v6(true)?;
         }
-        socket.set_reuse_address(true)?;
+        options::allow_quick_restart(&socket)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
@@ -194,11 +199,8 @@ impl Listener {
                 Ok(Accepted::Tcp(stream.into_std()?, endpoints))
             }
             Self::Unix(listener, _) => {
-                let (stream, _) = listener.accept().await?;
-                // The file's mode keeps other users out, but a service manager may have made the socket with another
-                // mode.
-                let owner = Owner::of_user(stream.peer_cred()?.uid());
-                Ok(Accepted::Unix(stream.into_std()?, Endpoints { owner, ..Endpoints::default() }))
+                let (stream, owner) = unix_socket::accept(listener).await?;
+                Ok(Accepted::Unix(stream, Endpoints { owner, ..Endpoints::default() }))
             }
         }
     }
@@ -208,10 +210,7 @@ impl Listener {
     pub fn listen(&self) -> Option<Listen> {
         match self {
             Self::Tcp(listener) => listener.local_addr().ok().map(Listen::Address),
-            Self::Unix(listener, _) => {
-                let address = listener.local_addr().ok()?;
-                address.as_pathname().map(|path| Listen::Unix(path.to_owned()))
-            }
+            Self::Unix(listener, _) => unix_socket::path(listener).map(Listen::Unix),
         }
     }
 

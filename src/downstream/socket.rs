@@ -17,12 +17,15 @@ use std::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
     time::{Instant, sleep},
 };
 
 use super::http1::phase::ConnectionPhase;
-use super::{listener::Accepted, peer};
+use super::{
+    listener::{Accepted, UnixStream},
+    peer,
+};
 
 /// How often the client's end is checked while a request is being answered. On a timer, so that the connection's task
 /// does not check at each of its wake-ups.

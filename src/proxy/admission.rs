@@ -215,7 +215,7 @@ impl Guard {
             return Ok(());
         }
         match owner {
-            Owner::Own | Owner::Remote => Ok(()),
+            Owner::Own | Owner::OnThisMachine | Owner::Remote => Ok(()),
             Owner::Other(_) => Err(Refusal::OtherUser),
             Owner::Gone | Owner::Unknown => Err(Refusal::UnknownUser),
         }

@@ -4,9 +4,8 @@
 //! that is killed loses nothing that a client has been promised. It holds passwords in the clear, as the sandbox does.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io::{self, ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -14,7 +13,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{credential_store::Issued, identity_pool::KnownIdentities, seed::Seed, user_pool};
-use crate::regular_file::RegularFile;
+use crate::{
+    file_system::{self, Readers},
+    regular_file::RegularFile,
+};
 
 const FILE: &str = "sandbox.json";
 const NEW_FILE: &str = "sandbox.json.new";
@@ -72,7 +74,7 @@ impl State {
     ///
     /// When another sandbox uses the folder, or its file cannot be read. Each error names the path.
     pub(super) fn open(folder: &Path) -> io::Result<(Self, Option<Stored>)> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| at(folder, &error))?;
+        file_system::create_folder(folder).map_err(|error| at(folder, &error))?;
         let lock_file = folder.join(LOCK_FILE);
         let lock =
             RegularFile::open_or_create(&lock_file).map_err(|error| at(&lock_file, &error))?.into_file();
@@ -118,13 +120,10 @@ impl State {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(at(&new, &error)),
             Ok(()) | Err(_) => {}
         }
-        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
-        let mut file = created.map_err(|error| at(&new, &error))?;
+        let mut file = file_system::create(&new, Readers::OnlyUser).map_err(|error| at(&new, &error))?;
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| at(&new, &error))?;
         fs::rename(&new, &path).map_err(|error| at(&path, &error))?;
-        File::open(&self.folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| at(&self.folder, &error))
+        file_system::sync_folder(&self.folder).map_err(|error| at(&self.folder, &error))
     }
 }
 

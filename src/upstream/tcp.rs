@@ -1,8 +1,18 @@
 //! Connects to the first of several addresses that accepts (RFC 8305, Happy Eyeballs).
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::{error::Error, fmt, io, net::SocketAddr, time::Duration};
 
 use tokio::{net::TcpStream, task::JoinSet, time::sleep};
+
+#[cfg(unix)]
+use unix::SHORTAGES;
+#[cfg(windows)]
+use windows::SHORTAGES;
 
 /// How long an address is tried before the next one joins in (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -43,13 +53,7 @@ pub(super) async fn connect(addresses: &[SocketAddr], timeout: Duration) -> Resu
 
 /// Whether this machine lacks something for a connection or for a lookup thread. The upstream is not to blame then.
 pub(super) fn is_shortage(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(
-        errno,
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::AGAIN | Errno::ADDRNOTAVAIL)
-    )
+    error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&code))
 }
 
 impl ConnectError {

@@ -17,13 +17,13 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
     time::timeout,
 };
 
 use super::{Inspection, answer::problem, unknown};
 use crate::{
-    downstream::listener::{Listen, reachable},
+    downstream::listener::{Listen, UnixStream, reachable},
     inspector::RecordedRequest,
 };
 

@@ -1,13 +1,13 @@
 //! The file that `init` writes.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
 use super::{Chosen, report::printable};
+use crate::file_system::{self, Readers};
 
 /// The name under which every command finds it.
 pub(super) const FILE: &str = "countersign.toml";
@@ -29,7 +29,7 @@ pub(super) fn write(chosen: &[Chosen], replace: bool) -> io::Result<()> {
 
 /// It has no secrets, so that others may read it; a file that others may write would not be used.
 fn create(path: &Path, chosen: &[Chosen]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+    let mut file = file_system::create(path, Readers::Everyone)?;
     file.write_all(text(chosen).as_bytes())
 }
 

@@ -1,16 +1,21 @@
 //! `--write DIR`: the files by which an application and the other commands find the sandbox.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::{commands::Failure, config::SecondFactor, regular_file::RegularFile, sandbox::Sandbox};
+use crate::{
+    commands::Failure,
+    config::SecondFactor,
+    file_system::{self, Readers},
+    regular_file::RegularFile,
+    sandbox::Sandbox,
+};
 
 const AMPLIFY_OUTPUTS: &str = "amplify_outputs.json";
 const AWS_EXPORTS: &str = "aws-exports.js";
@@ -27,9 +32,6 @@ const MARKED: [&str; 4] = [AMPLIFY_OUTPUTS, AWS_EXPORTS, ENVIRONMENT, CONFIGURAT
 
 /// A file with more has not been written here.
 const MAX_FILE: u64 = 64 * 1024;
-/// Only this user reads what has a password in it.
-const PRIVATE: u32 = 0o600;
-const PUBLIC: u32 = 0o644;
 
 /// The folder that `--write` names.
 pub(super) struct Folder {
@@ -65,17 +67,19 @@ impl Folder {
     ) -> Result<Vec<&'static str>, Failure> {
         let totp = sandbox.authenticator_secret();
         let mut files = vec![
-            (AMPLIFY_OUTPUTS, PUBLIC, amplify_outputs(sandbox, factor)),
-            (AWS_EXPORTS, PUBLIC, aws_exports(sandbox)),
-            (ENVIRONMENT, PUBLIC, environment(sandbox, proxy)),
-            (PASSWORD, PRIVATE, format!("{}\n", sandbox.password().expose_secret())),
+            (AMPLIFY_OUTPUTS, Readers::Everyone, amplify_outputs(sandbox, factor)),
+            (AWS_EXPORTS, Readers::Everyone, aws_exports(sandbox)),
+            (ENVIRONMENT, Readers::Everyone, environment(sandbox, proxy)),
+            (PASSWORD, Readers::OnlyUser, format!("{}\n", sandbox.password().expose_secret())),
         ];
-        files.extend(totp.map(|secret| (TOTP_SECRET, PRIVATE, format!("{}\n", secret.expose_secret()))));
+        files.extend(
+            totp.map(|secret| (TOTP_SECRET, Readers::OnlyUser, format!("{}\n", secret.expose_secret()))),
+        );
         // The last one names the others.
-        files.push((CONFIGURATION, PUBLIC, configuration(sandbox)));
-        for (name, mode, text) in &files {
+        files.push((CONFIGURATION, Readers::Everyone, configuration(sandbox)));
+        for (name, readers, text) in &files {
             let path = self.path.join(name);
-            replace(&path, *mode, text).map_err(|error| failure(&path, &error))?;
+            replace(&path, *readers, text).map_err(|error| failure(&path, &error))?;
         }
         Ok(files.into_iter().map(|(name, _, _)| name).collect())
     }
@@ -97,10 +101,10 @@ fn failure(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// Replaces a file as a whole: a dev server that watches it never reads half of it.
-fn replace(path: &Path, mode: u32, text: &str) -> io::Result<()> {
+fn replace(path: &Path, readers: Readers, text: &str) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+    let mut file = file_system::create(new.as_ref(), readers)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&new, path));
     written.inspect_err(|_| drop(fs::remove_file(&new)))
 }
@@ -181,7 +185,7 @@ fn environment(sandbox: &Sandbox, proxy: &str) -> String {
         ("PROXY_URL", proxy.to_owned()),
     ];
     let mut text = format!("# {MARK}.\n");
-    for prefix in ["VITE", "NEXT_PUBLIC", "REACT_APP"] {
+    for prefix in ["VITE", "NEXT_Readers::Everyone", "REACT_APP"] {
         for (name, value) in &values {
             text.push_str(&format!("{prefix}_{name}={value}\n"));
         }
@@ -239,11 +243,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("file");
         fs::write(&path, "old").expect("written");
-        replace(&path, PRIVATE, "new").expect("replaced");
+        replace(&path, Readers::OnlyUser, "new").expect("replaced");
         assert_eq!(fs::read_to_string(&path).expect("text"), "new");
-        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, PRIVATE);
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
         fs::create_dir(folder.path().join("taken")).expect("a folder");
-        assert!(replace(&folder.path().join("taken"), PUBLIC, "new").is_err());
+        assert!(replace(&folder.path().join("taken"), Readers::Everyone, "new").is_err());
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2);
     }
 }

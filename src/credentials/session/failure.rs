@@ -3,7 +3,7 @@
 use std::{error, fmt, io, path::PathBuf};
 
 use super::wait::Holder;
-use crate::credentials::user_pool;
+use crate::{credentials::user_pool, file_system};
 
 /// Why a stored session cannot be used or written.
 #[derive(Debug)]
@@ -23,12 +23,15 @@ impl Error {
     ///
     /// It names no path, since clients see it.
     #[must_use]
-    pub fn remedy(&self) -> Option<&'static str> {
+    pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::Exposed(_) => Some("make the stored session private with chmod 600, or sign in again"),
-            Self::Foreign(_) => {
-                Some("the stored session belongs to another user; sign in with `countersign login`")
-            }
+            Self::Exposed(_) => Some(format!(
+                "make the stored session private with {}, or sign in again",
+                file_system::PROTECTING_TOOL
+            )),
+            Self::Foreign(_) => Some(
+                "the stored session belongs to another user; sign in with `countersign login`".to_owned(),
+            ),
             Self::Busy(..) | Self::Io(..) => None,
         }
     }
@@ -83,8 +86,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exposed(path) => {
-                let path = path.display();
-                write!(f, "others may read the session in {path}; run chmod 600 {path}, or sign in again")
+                let command = file_system::protecting_command(path);
+                write!(
+                    f,
+                    "others may read the session in {}; run {command}, or sign in again",
+                    path.display()
+                )
             }
             Self::Foreign(path) => {
                 write!(f, "the session in {} belongs to another user", path.display())

@@ -1,15 +1,12 @@
 //! Private files that are replaced atomically, and the lock file beside them.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io::{self, Seek, Write},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
-
-#[cfg(unix)]
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 
 use tokio::{
     task::spawn_blocking,
@@ -21,7 +18,10 @@ use super::{
     Error,
     wait::{CurrentWait, Holder, Wait},
 };
-use crate::regular_file::RegularFile;
+use crate::{
+    file_system::{Exposure, Readers, create, create_folder, exposure, is_at, sync_folder, time_of_change},
+    regular_file::RegularFile,
+};
 
 /// How long to wait for the lock. A renewal holds it for at most two calls of ten seconds.
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(30);
@@ -140,7 +140,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::Io(path.to_owned(), error)),
     };
-    refuse_unless_private(path, file.metadata())?;
+    refuse_unless_private(path, file.file())?;
     file.read(MAX_FILE).map(Some).map_err(|error| Error::Io(path.to_owned(), error))
 }
 
@@ -162,7 +162,7 @@ pub(super) fn read_replacement(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>
 
 /// Renames the file that [`read_replacement`] has read.
 pub(super) fn finish_replacement(path: &Path) -> Result<(), Error> {
-    let renamed = fs::rename(temporary(path), path).and_then(|()| sync_folder(path));
+    let renamed = fs::rename(temporary(path), path).and_then(|()| sync_names(path));
     renamed.map_err(|error| Error::Io(path.to_owned(), error))
 }
 
@@ -190,7 +190,7 @@ impl Replacement {
         path.parent().map_or(Ok(()), create_folder)?;
         // Left behind by a crash. No process uses it, since this one holds the lock.
         remove_if_there(&temporary)?;
-        private(OpenOptions::new().write(true).create_new(true)).open(&temporary)
+        create(&temporary, Readers::OnlyUser)
     }
 
     /// Writes, syncs and renames, in this order: a reader, or a process after a crash, finds either the old content or
@@ -207,7 +207,7 @@ impl Replacement {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "the new file has been deleted"));
             }
             fs::rename(temporary(&path), &path)?;
-            sync_folder(&path)
+            sync_names(&path)
         };
         commit().map_err(|error| Error::Io(path.clone(), error))
     }
@@ -237,6 +237,11 @@ pub(super) fn changed_at(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).ok().and_then(|metadata| time_of_change(&metadata))
 }
 
+/// Puts the name of the file at `path` on the disk.
+fn sync_names(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
 fn temporary(path: &Path) -> PathBuf {
     path.with_extension("new")
 }
@@ -248,77 +253,11 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The time of the last change, by ctime: `chmod 600` must count as a change too, since it may make the session usable.
-#[cfg(unix)]
-fn time_of_change(metadata: &fs::Metadata) -> Option<SystemTime> {
-    let seconds = Duration::from_secs(metadata.ctime().try_into().ok()?);
-    let nanoseconds = Duration::from_nanos(metadata.ctime_nsec().try_into().ok()?);
-    Some(SystemTime::UNIX_EPOCH + seconds + nanoseconds)
-}
-
-/// Whether `path` still names the open `file`.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(open), Ok(named)) => identity(open) == identity(named),
-        _ => false,
+fn refuse_unless_private(path: &Path, file: &File) -> Result<(), Error> {
+    match exposure(file) {
+        Ok(None) => Ok(()),
+        Ok(Some(Exposure::Shared)) => Err(Error::Exposed(path.to_owned())),
+        Ok(Some(Exposure::Foreign)) => Err(Error::Foreign(path.to_owned())),
+        Err(error) => Err(Error::Io(path.to_owned(), error)),
     }
-}
-
-#[cfg(unix)]
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    options.mode(0o600)
-}
-
-#[cfg(unix)]
-fn create_folder(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-}
-
-#[cfg(unix)]
-fn refuse_unless_private(path: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
-    if metadata.mode() & 0o077 != 0 {
-        return Err(Error::Exposed(path.to_owned()));
-    }
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(Error::Foreign(path.to_owned()));
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn time_of_change(metadata: &fs::Metadata) -> Option<SystemTime> {
-    metadata.modified().ok()
-}
-
-#[cfg(not(unix))]
-fn is_at(_: &File, path: &Path) -> bool {
-    path.exists()
-}
-
-#[cfg(not(unix))]
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    options
-}
-
-#[cfg(not(unix))]
-fn create_folder(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).create(folder)
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// The folder is in the user's profile, which other users cannot read.
-#[cfg(not(unix))]
-fn refuse_unless_private(_: &Path, _: &fs::Metadata) -> Result<(), Error> {
-    Ok(())
 }

@@ -1,11 +1,12 @@
 //! Asks the person at the terminal.
 //!
-//! Prompts go to stderr, since stdout is for data. Answers come from `/dev/tty`, so that stdin and stdout may be
+//! Prompts go to stderr, since stdout is for data. Answers come from the terminal itself, so that stdin and stdout may be
 //! redirected.
 
 mod prompt;
 
 use std::{
+    error::Error,
     fmt,
     fs::File,
     io::{self, BufRead, BufReader, Write},
@@ -21,7 +22,35 @@ use super::{
 };
 use prompt::{Echo, Prompt};
 
-const TERMINAL: &str = "/dev/tty";
+/// The terminal of the process.
+const TERMINAL: &str = if cfg!(windows) { "CONIN$" } else { "/dev/tty" };
+
+/// Errors of opening it that say that there is none: ENXIO; on Windows ERROR_FILE_NOT_FOUND and ERROR_INVALID_HANDLE.
+const NO_TERMINAL: &[i32] = if cfg!(windows) { &[2, 6] } else { &[6] };
+
+/// The process has no terminal.
+#[derive(Debug)]
+struct NoTerminal;
+
+/// Whether `error` says that the process has no terminal.
+pub(crate) fn is_absence_of_terminal(error: &io::Error) -> bool {
+    error.get_ref().and_then(|error| error.downcast_ref::<NoTerminal>()).is_some()
+}
+
+fn open() -> io::Result<File> {
+    File::open(TERMINAL).map_err(|error| match error.raw_os_error() {
+        Some(code) if NO_TERMINAL.contains(&code) => io::Error::other(NoTerminal),
+        _ => error,
+    })
+}
+
+impl fmt::Display for NoTerminal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no terminal to ask on")
+    }
+}
+
+impl Error for NoTerminal {}
 
 /// Asks the person at the terminal what [`Unattended`] cannot answer.
 ///
@@ -44,7 +73,7 @@ impl Terminal {
         let prompt = Prompt::for_question(&question);
         let asked = spawn_blocking(move || {
             // Fails without a terminal, before a prompt is written that no person would see.
-            File::open(TERMINAL)?;
+            open()?;
             prompt.ask(&mut write, &mut read)
         })
         .await;
@@ -77,7 +106,7 @@ fn read(echo: Echo) -> io::Result<String> {
         }
         Echo::On => {
             let mut line = String::new();
-            match BufReader::new(File::open(TERMINAL)?).read_line(&mut line)? {
+            match BufReader::new(open()?).read_line(&mut line)? {
                 0 => Err(io::ErrorKind::UnexpectedEof.into()),
                 _ => Ok(line.trim().to_owned()),
             }

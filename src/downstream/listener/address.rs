@@ -6,6 +6,8 @@ use std::{
     path::PathBuf,
 };
 
+use super::unix_socket;
+
 /// A listen address as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
@@ -28,6 +30,8 @@ pub enum InvalidListen {
     Host,
     /// `unix:` without an absolute path.
     UnixPath,
+    /// `unix:` on a system without unix sockets.
+    NoUnixSockets,
 }
 
 impl std::str::FromStr for Listen {
@@ -35,6 +39,9 @@ impl std::str::FromStr for Listen {
 
     fn from_str(text: &str) -> Result<Self, InvalidListen> {
         if let Some(path) = text.strip_prefix("unix:") {
+            if !unix_socket::IS_AVAILABLE {
+                return Err(InvalidListen::NoUnixSockets);
+            }
             // Also the form of a URL, unix:///path.
             let path = path.strip_prefix("//").unwrap_or(path);
             let named = path.starts_with('/') && !path.ends_with('/') && !path.contains('\0');
@@ -108,6 +115,7 @@ impl fmt::Display for InvalidListen {
             Self::Port => "the port is not a number from 0 to 65535",
             Self::Host => "only localhost, an IP address or unix:/path can be listened on",
             Self::UnixPath => "unix: is followed by an absolute path, unix:/run/countersign.sock",
+            Self::NoUnixSockets => "this system has no unix sockets; write localhost:8181",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! A unix socket and its file: only this user may connect, and no file of another program is removed.
+//! Unix sockets and their files: only this user may connect, and no file of another program is removed.
 
 use std::{
     fs::{self, Metadata},
@@ -9,7 +9,13 @@ use std::{
 
 use rustix::fs::Mode;
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::net::UnixListener;
+pub use std::os::unix::net::UnixStream as StdUnixStream;
+pub use tokio::net::{UnixListener, UnixStream};
+
+use super::Owner;
+
+/// Whether this system has unix sockets that the proxy can use.
+pub(super) const IS_AVAILABLE: bool = true;
 
 /// Binds a unix socket at `path`, in the place of one that a program left behind.
 pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
@@ -19,6 +25,19 @@ pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let listener = UnixListener::bind(path);
     rustix::process::umask(before);
     Ok((listener?, SocketFile::made_at(path)?))
+}
+
+/// Waits for the next connection, and tells who made it.
+pub(super) async fn accept(listener: &UnixListener) -> io::Result<(StdUnixStream, Owner)> {
+    let (stream, _) = listener.accept().await?;
+    // The file's mode keeps other users out, but a service manager may have made the socket with another mode.
+    let owner = Owner::of_user(stream.peer_cred()?.uid());
+    Ok((stream.into_std()?, owner))
+}
+
+/// The path that a socket is bound to.
+pub(super) fn path(listener: &UnixListener) -> Option<PathBuf> {
+    listener.local_addr().ok()?.as_pathname().map(Path::to_owned)
 }
 
 /// The file of a unix socket that this process made. Dropping it removes the file.

@@ -324,6 +324,7 @@ fn connections_are_decided_about_by_their_owner_where_no_token_is_asked_for() {
     let open = Guard::new(&GuardSettings { allow_other_users: true, ..GuardSettings::default() });
     for (owner, decision) in [
         (Owner::Own, Ok(())),
+        (Owner::OnThisMachine, Ok(())),
         (Owner::Remote, Ok(())),
         (Owner::Other(1001), Err(Refusal::OtherUser)),
         (Owner::Gone, Err(Refusal::UnknownUser)),

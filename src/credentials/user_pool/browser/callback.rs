@@ -127,7 +127,7 @@ fn settings() -> downstream::Settings {
         write: WRITE_TIMEOUT,
         discard: MAX_DISCARD,
         admission: Some(Admission::new(move |owner| match owner {
-            Owner::Own | Owner::Unknown => Ok(()),
+            Owner::Own | Owner::OnThisMachine | Owner::Unknown => Ok(()),
             Owner::Other(_) | Owner::Remote | Owner::Gone => Err(foreign.clone()),
         })),
         full: downstream::serialized(&full),

@@ -1,5 +1,10 @@
 //! Opens a page in the user's browser.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::{
     ffi::OsStr,
     io,
@@ -7,34 +12,11 @@ use std::{
 };
 
 #[cfg(unix)]
-use std::os::unix::process::CommandExt;
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
-#[cfg(target_os = "macos")]
-const OPENER: &str = "open";
-#[cfg(not(target_os = "macos"))]
-const OPENER: &str = "xdg-open";
-
-/// The environment that a browser needs for its display, profile and language. Other variables may hold secrets.
-const KEPT_VARIABLES: [&str; 18] = [
-    "BROWSER",
-    "DBUS_SESSION_BUS_ADDRESS",
-    "DESKTOP_SESSION",
-    "DISPLAY",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "LOGNAME",
-    "PATH",
-    "USER",
-    "WAYLAND_DISPLAY",
-    "XAUTHORITY",
-    "XDG_CONFIG_DIRS",
-    "XDG_CURRENT_DESKTOP",
-    "XDG_DATA_DIRS",
-    "XDG_DATA_HOME",
-    "XDG_RUNTIME_DIR",
-    "XDG_SESSION_TYPE",
-];
+use system::KEPT_VARIABLES;
 
 /// Starts the opener and does not wait for it.
 pub(crate) fn open(url: &str) -> io::Result<()> {
@@ -42,18 +24,14 @@ pub(crate) fn open(url: &str) -> io::Result<()> {
 }
 
 fn command(url: &str) -> Command {
-    let kept = |name: &OsStr| KEPT_VARIABLES.iter().any(|kept| name == *kept);
-    let mut command = Command::new(OPENER);
+    let kept = |name: &OsStr| KEPT_VARIABLES.iter().any(|kept| name.eq_ignore_ascii_case(kept));
+    let mut command = system::opener(url);
     command
-        .arg(url)
         .env_clear()
         .envs(std::env::vars_os().filter(|(name, _)| kept(name)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    // An interrupt at the terminal must not close a browser that has just been started.
-    #[cfg(unix)]
-    command.process_group(0);
     command
 }
 

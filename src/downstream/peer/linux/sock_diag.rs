@@ -41,9 +41,6 @@ static SOCKET: Mutex<Option<Socket>> = Mutex::new(None);
 
 /// Looks for the socket at `local` that is connected to `remote`.
 pub(super) fn look_up(local: SocketAddr, remote: SocketAddr) -> Lookup {
-    if !cfg!(target_os = "linux") {
-        return Lookup::Unknown;
-    }
     let mut answer = [0; HEADER_LEN + MESSAGE_LEN];
     match exchange(&request(local, remote), &mut answer) {
         Ok(length) => read(answer.get(..length).unwrap_or_default()),
