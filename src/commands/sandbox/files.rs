@@ -10,7 +10,7 @@ use std::{
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::{commands::Failure, config::SecondFactor, regular_file::RegularFile, sandbox::Sandbox};
+use crate::{commands::Failure, regular_file::RegularFile, sandbox::Sandbox};
 
 const AMPLIFY_OUTPUTS: &str = "amplify_outputs.json";
 const AWS_EXPORTS: &str = "aws-exports.js";
@@ -57,15 +57,10 @@ impl Folder {
     }
 
     /// Writes the files; `proxy` is the URL of the proxy. Gives their names.
-    pub(super) fn write(
-        &self,
-        sandbox: &Sandbox,
-        proxy: &str,
-        factor: Option<SecondFactor>,
-    ) -> Result<Vec<&'static str>, Failure> {
+    pub(super) fn write(&self, sandbox: &Sandbox, proxy: &str) -> Result<Vec<&'static str>, Failure> {
         let totp = sandbox.authenticator_secret();
         let mut files = vec![
-            (AMPLIFY_OUTPUTS, PUBLIC, amplify_outputs(sandbox, factor)),
+            (AMPLIFY_OUTPUTS, PUBLIC, amplify_outputs(sandbox)),
             (AWS_EXPORTS, PUBLIC, aws_exports(sandbox)),
             (ENVIRONMENT, PUBLIC, environment(sandbox, proxy)),
             (PASSWORD, PRIVATE, format!("{}\n", sandbox.password().expose_secret())),
@@ -105,12 +100,7 @@ fn replace(path: &Path, mode: u32, text: &str) -> io::Result<()> {
     written.inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
-fn amplify_outputs(sandbox: &Sandbox, factor: Option<SecondFactor>) -> String {
-    let methods: &[&str] = match factor {
-        None | Some(SecondFactor::Email) => &[],
-        Some(SecondFactor::Totp) => &["TOTP"],
-        Some(SecondFactor::Sms) => &["SMS"],
-    };
+fn amplify_outputs(sandbox: &Sandbox) -> String {
     let api = json!({ "endpoint": sandbox.api_url(), "region": sandbox.region(), "apiName": "sandbox" });
     let outputs = json!({
         "version": "1.3",
@@ -121,7 +111,8 @@ fn amplify_outputs(sandbox: &Sandbox, factor: Option<SecondFactor>) -> String {
             "identity_pool_id": sandbox.identity_pool_id(),
             "username_attributes": ["username"],
             "user_verification_types": ["email"],
-            "standard_required_attributes": [],
+            // What the Authenticator's form asks for; without an address, there is no code that confirms the sign-up.
+            "standard_required_attributes": ["email"],
             "password_policy": {
                 "min_length": 8,
                 "require_lowercase": true,
@@ -129,8 +120,8 @@ fn amplify_outputs(sandbox: &Sandbox, factor: Option<SecondFactor>) -> String {
                 "require_numbers": true,
                 "require_symbols": true,
             },
-            "mfa_configuration": if factor.is_some() { "OPTIONAL" } else { "NONE" },
-            "mfa_methods": methods,
+            "mfa_configuration": "OPTIONAL",
+            "mfa_methods": ["SMS", "TOTP"],
             "unauthenticated_identities_enabled": true,
         },
         "custom": {
@@ -157,6 +148,8 @@ fn aws_exports(sandbox: &Sandbox) -> String {
             "userPoolClientId": sandbox.client_id(),
             "identityPoolId": sandbox.identity_pool_id(),
             "allowGuestAccess": true,
+            "loginWith": { "username": true },
+            "userAttributes": { "email": { "required": true } },
             "userPoolEndpoint": sandbox.user_pool_endpoint(),
             "identityPoolEndpoint": sandbox.identity_pool_endpoint(),
         } },
