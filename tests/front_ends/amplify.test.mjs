@@ -1,32 +1,37 @@
-// A Vite app with Amplify's Authenticator: its configuration is the amplify_outputs.json that the sandbox wrote.
+// A Vite app with Amplify's Authenticator: its configuration is the amplify_outputs.json that the sandbox wrote, read by
+// the code that docs/sandbox.md has for it.
 
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Page, Running, Sandbox, copyOf, launch, remove, require, totp } from './harness.mjs';
+import { Page, Running, Sandbox, copyOf, launch, remove, require, stopAll, totp } from './harness.mjs';
 
 const USER = 'ann';
 const EMAIL = 'ann@example.org';
 const PASSWORDS = ['First-password-1', 'Second-password-2', 'Third-password-3'];
 
+const DOCUMENT = new URL('../../docs/sandbox.md', import.meta.url);
+const [, CONFIGURATION] = readFileSync(DOCUMENT, 'utf8').match(/```js\n(import \{ Amplify \}.*?)```/s);
+
 let folder;
 let sandbox;
-let vite;
 let browser;
 let page;
 
 before(async () => {
   folder = copyOf('amplify');
+  writeFileSync(join(folder, 'src/amplify.js'), CONFIGURATION);
   sandbox = await Sandbox.start(folder);
-  vite = new Running([process.execPath, join(require.resolve('vite/package.json'), '../bin/vite.js'), '--port', '0', '--host', '127.0.0.1'], { cwd: folder });
+  const program = join(require.resolve('vite/package.json'), '../bin/vite.js');
+  const vite = new Running([process.execPath, program, '--port', '0', '--host', '127.0.0.1'], { cwd: folder });
   const [, url] = await vite.saw(/Local: +(http:\S+)/);
   browser = await launch();
   page = await Page.open(browser, url);
 });
 after(async () => {
   await browser?.close();
-  await vite?.stop();
-  await sandbox?.stop();
+  await stopAll();
   if (folder) remove(folder);
 });
 

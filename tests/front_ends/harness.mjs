@@ -27,6 +27,13 @@ export async function until(what, probe) {
   throw new Error(`waited in vain for ${what}`);
 }
 
+const processes = [];
+
+/** Ends the processes that are still running, the latest first. */
+export async function stopAll() {
+  while (processes.length > 0) await processes.pop().stop();
+}
+
 /** A process whose output is kept. */
 export class Running {
   text = '';
@@ -37,6 +44,7 @@ export class Running {
       stream.on('data', (piece) => (this.text += piece));
     }
     this.ended = new Promise((done) => this.child.once('exit', done));
+    processes.push(this);
   }
 
   /** Waits for a line of the output. */

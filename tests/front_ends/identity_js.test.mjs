@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Page, Sandbox, copyOf, launch, listen, remove, require, totp } from './harness.mjs';
+import { Page, Sandbox, copyOf, launch, listen, remove, require, stopAll, totp } from './harness.mjs';
 
 const { build } = require('esbuild');
 
@@ -40,7 +40,7 @@ before(async () => {
 });
 after(async () => {
   await browser?.close();
-  await sandbox?.stop();
+  await stopAll();
   server?.close();
   if (folder) remove(folder);
 });

@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Page, Running, Sandbox, copyOf, launch, listen, remove, require } from './harness.mjs';
+import { Page, Running, Sandbox, copyOf, launch, listen, remove, require, stopAll } from './harness.mjs';
 
 const EMAIL = 'demo@example.com';
 const NEXT = require.resolve('next/dist/bin/next');
 
 let folder;
 let server;
-let sandbox;
+let credentials;
 let browser;
 let page;
 
@@ -18,7 +18,9 @@ before(async () => {
   folder = copyOf('oidc');
   let handle;
   server = await listen((request, response) => handle(request, response));
-  sandbox = await Sandbox.start(folder, '--issuer', 'local', '--callback-url', `${server.url}/callback`, '--callback-url', `${server.url}/`);
+  const urls = ['/callback', '/'].flatMap((path) => ['--callback-url', `${server.url}${path}`]);
+  const sandbox = await Sandbox.start(folder, '--issuer', 'local', ...urls);
+  credentials = await sandbox.saw(/Signed in as +(?<username>\S+), password (?<password>\S+)/);
   const building = new Running([process.execPath, NEXT, 'build'], { cwd: folder });
   assert.equal(await building.ended, 0, building.text);
   const application = require('next')({ dev: false, dir: folder, hostname: 'localhost', port: server.address().port });
@@ -29,15 +31,16 @@ before(async () => {
 });
 after(async () => {
   await browser?.close();
-  await sandbox?.stop();
+  await stopAll();
   server?.close();
   if (folder) remove(folder);
 });
 
 async function logIn() {
   await page.press('Sign in');
-  await page.fill('input[name=username]', 'demo');
-  await page.fill('input[name=password]', 'Sandbox-password-1');
+  const { username, password } = credentials.groups;
+  await page.fill('input[name=username]', username);
+  await page.fill('input[name=password]', password);
   await page.press('Sign in');
   await page.shows(new RegExp(`^${EMAIL}$`), 'h1');
 }
