@@ -69,6 +69,10 @@ fuzz seconds="60":
 browser:
     tests/browser/run
 
+# Front ends with Amplify, amazon-cognito-identity-js and oidc-client-ts against the sandbox, in headless Chromium
+front-ends *files:
+    tests/front_ends/run {{ files }}
+
 # What other users of the machine can do to a proxy that is not theirs; needs Linux and root
 other-users *tests:
     tests/other_users/run {{ tests }}

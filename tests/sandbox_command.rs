@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::Value;
 use support::{
-    http::Head,
-    program::{Ended, Program, ask, command, folder, run},
+    http::{Connection, Head},
+    program::{Ended, Program, address, ask, command, folder, run},
     upstream::Upstream,
 };
 
@@ -170,6 +170,38 @@ async fn the_other_commands_work_beside_it_with_the_written_file_alone() {
     for name in ["amplify_outputs.json", "aws-exports.js", ".env.local", "countersign.toml"] {
         assert!(ended.stdout.contains(name) && folder.path().join(name).exists(), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_sign_up_with_what_amplify_outputs_requires_gets_a_code() {
+    let folder = folder();
+    let program = started(&["--write", "."], folder.path());
+    program.stdout_line("Ctrl-C").await;
+    let outputs = std::fs::read_to_string(folder.path().join("amplify_outputs.json")).expect("written");
+    let outputs: Value = serde_json::from_str(&outputs).expect("JSON");
+    let auth = &outputs["auth"];
+    let required = auth["standard_required_attributes"].as_array().expect("a list");
+    let attributes: Vec<Value> = required
+        .iter()
+        .map(|name| serde_json::json!({ "Name": name, "Value": "bert@example.org" }))
+        .collect();
+    let body = serde_json::json!({
+        "ClientId": auth["user_pool_client_id"],
+        "Username": "bert",
+        "Password": "Sandbox-password-2",
+        "UserAttributes": attributes,
+    });
+    let endpoint = &outputs["custom"]["countersign_sandbox"]["userPoolEndpoint"];
+    let mut connection = Connection::open(address(endpoint.as_str().expect("a URL"))).await;
+    let body = body.to_string();
+    let head = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-amz-json-1.1\r\n\
+                x-amz-target: AWSCognitoIdentityProviderService.SignUp\r\n";
+    connection.write(format!("{head}content-length: {}\r\n\r\n{body}", body.len())).await;
+    let (_, answer) = connection.answer().await;
+    let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+    assert_eq!(answer["CodeDeliveryDetails"]["DeliveryMedium"], "EMAIL", "{answer}");
+    program.signal("INT").await;
+    program.ended().await;
 }
 
 #[tokio::test]

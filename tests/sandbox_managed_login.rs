@@ -134,6 +134,25 @@ async fn only_a_registered_redirect_uri_is_ever_redirected_to() {
 }
 
 #[tokio::test]
+async fn the_page_of_an_unlisted_uri_names_it_and_the_flag_that_lists_it() {
+    let sandbox = start().await;
+    let url = authorization(&sandbox, sandbox.client_id(), "").replace("callback", "%3Cb%3E");
+    let log_out = format!(
+        "{}/logout?client_id={}&logout_uri=http%3A%2F%2Flocalhost%3A8976%2F%3Cb%3E",
+        sandbox.user_pool_endpoint(),
+        sandbox.client_id(),
+    );
+    for (url, parameter) in [(url, "redirect_uri"), (log_out, "logout_uri")] {
+        let page = exchange(get(&url)).await;
+        let text = String::from_utf8_lossy(&page.body);
+        let uri = "http://localhost:8976/&lt;b&gt;";
+        for words in [format!("the {parameter} {uri}."), format!("--callback-url {uri} ")] {
+            assert!(text.contains(&words), "{words}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn mistakes_of_the_request_come_back_by_redirect() {
     let sandbox = start().await;
     let url = authorization(&sandbox, sandbox.client_id(), "&scope=openid");

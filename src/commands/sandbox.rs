@@ -41,7 +41,6 @@ pub(super) async fn run(
         warn!("{warning}");
     }
     let folder = write.map(|path| Folder::open(path, force)).transpose()?;
-    let factor = config.services.second_factor;
     let sandbox = sandbox::start(settings::of_sandbox(&config)).await.map_err(explained)?;
     let exit_zero_on_sigterm = config.exit_zero_on_sigterm;
     let (backend, needs_token) = (config.backend.clone(), config.proxy.guard.bearer_token.is_some());
@@ -50,7 +49,7 @@ pub(super) async fn run(
         .map_err(|error| port_holder::explained(error, &listen, admin_listen.as_ref()))?;
     let (url, inspector, credentials) = (app.url(), app.inspector_url(), app.credentials());
     let client = Client { listen: app.data_listen(), backend, needs_token };
-    let written = folder.map(|folder| folder.write(&sandbox, &url, factor)).transpose()?;
+    let written = folder.map(|folder| folder.write(&sandbox, &url)).transpose()?;
     let running = until_signal(app, shutdown::channel(), exit_zero_on_sigterm);
     let introduction = introduce(&sandbox, &client, (&url, inspector.as_deref()), credentials, written);
     tokio::pin!(running);

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::{
     commands::Failure,
-    config::SecondFactor,
     file_system::{self, Readers},
     regular_file::RegularFile,
     sandbox::Sandbox,
@@ -59,15 +58,10 @@ impl Folder {
     }
 
     /// Writes the files; `proxy` is the URL of the proxy. Gives their names.
-    pub(super) fn write(
-        &self,
-        sandbox: &Sandbox,
-        proxy: &str,
-        factor: Option<SecondFactor>,
-    ) -> Result<Vec<&'static str>, Failure> {
+    pub(super) fn write(&self, sandbox: &Sandbox, proxy: &str) -> Result<Vec<&'static str>, Failure> {
         let totp = sandbox.authenticator_secret();
         let mut files = vec![
-            (AMPLIFY_OUTPUTS, Readers::Everyone, amplify_outputs(sandbox, factor)),
+            (AMPLIFY_OUTPUTS, Readers::Everyone, amplify_outputs(sandbox)),
             (AWS_EXPORTS, Readers::Everyone, aws_exports(sandbox)),
             (ENVIRONMENT, Readers::Everyone, environment(sandbox, proxy)),
             (PASSWORD, Readers::OnlyUser, format!("{}\n", sandbox.password().expose_secret())),
@@ -100,8 +94,12 @@ fn failure(path: &Path, error: &io::Error) -> Failure {
     Failure::runtime(format!("cannot write {}: {error}", path.display()))
 }
 
-/// Replaces a file as a whole: a dev server that watches it never reads half of it.
+/// Replaces a file as a whole: a dev server that watches it never reads half of it. A file that has the text already
+/// stays, because a dev server restarts or reloads its page for every file that is new.
 fn replace(path: &Path, readers: Readers, text: &str) -> io::Result<()> {
+    if has_text(path, readers, text) {
+        return Ok(());
+    }
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}", std::process::id()));
     let mut file = file_system::create(new.as_ref(), readers)?;
@@ -109,12 +107,14 @@ fn replace(path: &Path, readers: Readers, text: &str) -> io::Result<()> {
     written.inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
-fn amplify_outputs(sandbox: &Sandbox, factor: Option<SecondFactor>) -> String {
-    let methods: &[&str] = match factor {
-        None | Some(SecondFactor::Email) => &[],
-        Some(SecondFactor::Totp) => &["TOTP"],
-        Some(SecondFactor::Sms) => &["SMS"],
-    };
+/// Whether the file is what would be written, and private where it would be.
+fn has_text(path: &Path, readers: Readers, text: &str) -> bool {
+    let Ok(file) = RegularFile::open(path) else { return false };
+    let is_closed = readers == Readers::Everyone || matches!(file_system::exposure(file.file()), Ok(None));
+    is_closed && file.read(MAX_FILE).is_ok_and(|bytes| *bytes == text.as_bytes())
+}
+
+fn amplify_outputs(sandbox: &Sandbox) -> String {
     let api = json!({ "endpoint": sandbox.api_url(), "region": sandbox.region(), "apiName": "sandbox" });
     let outputs = json!({
         "version": "1.3",
@@ -125,7 +125,8 @@ fn amplify_outputs(sandbox: &Sandbox, factor: Option<SecondFactor>) -> String {
             "identity_pool_id": sandbox.identity_pool_id(),
             "username_attributes": ["username"],
             "user_verification_types": ["email"],
-            "standard_required_attributes": [],
+            // What the Authenticator's form asks for; without an address, there is no code that confirms the sign-up.
+            "standard_required_attributes": ["email"],
             "password_policy": {
                 "min_length": 8,
                 "require_lowercase": true,
@@ -133,8 +134,8 @@ fn amplify_outputs(sandbox: &Sandbox, factor: Option<SecondFactor>) -> String {
                 "require_numbers": true,
                 "require_symbols": true,
             },
-            "mfa_configuration": if factor.is_some() { "OPTIONAL" } else { "NONE" },
-            "mfa_methods": methods,
+            "mfa_configuration": "OPTIONAL",
+            "mfa_methods": ["SMS", "TOTP"],
             "unauthenticated_identities_enabled": true,
         },
         "custom": {
@@ -161,6 +162,8 @@ fn aws_exports(sandbox: &Sandbox) -> String {
             "userPoolClientId": sandbox.client_id(),
             "identityPoolId": sandbox.identity_pool_id(),
             "allowGuestAccess": true,
+            "loginWith": { "username": true },
+            "userAttributes": { "email": { "required": true } },
             "userPoolEndpoint": sandbox.user_pool_endpoint(),
             "identityPoolEndpoint": sandbox.identity_pool_endpoint(),
         } },
@@ -184,8 +187,11 @@ fn environment(sandbox: &Sandbox, proxy: &str) -> String {
         ("API_URL", sandbox.api_url()),
         ("PROXY_URL", proxy.to_owned()),
     ];
-    let mut text = format!("# {MARK}.\n");
-    for prefix in ["VITE", "NEXT_Readers::Everyone", "REACT_APP"] {
+    let mut text = format!(
+        "# {MARK}.\n# Tokens name USER_POOL_ISSUER. Clients of OpenID Connect that look there for endpoints and keys \
+         find\n# those of this sandbox when it runs with --issuer local.\n"
+    );
+    for prefix in ["VITE", "NEXT_PUBLIC", "REACT_APP"] {
         for (name, value) in &values {
             text.push_str(&format!("{prefix}_{name}={value}\n"));
         }
@@ -220,7 +226,7 @@ fn configuration(sandbox: &Sandbox) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, symlink};
 
     use super::*;
 
@@ -236,6 +242,23 @@ mod tests {
         assert!(error.contains(ENVIRONMENT) && error.contains(AMPLIFY_OUTPUTS), "{error}");
         assert!(!error.contains(CONFIGURATION) && !error.contains(AWS_EXPORTS), "{error}");
         assert!(Folder::open(folder.path(), true).is_ok());
+    }
+
+    #[test]
+    fn a_file_that_has_the_text_and_the_mode_is_not_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let written = |readers, text| {
+            replace(&path, readers, text).expect("written");
+            fs::metadata(&path).expect("a file").ino()
+        };
+        let first = written(Readers::OnlyUser, "text");
+        assert_eq!(written(Readers::OnlyUser, "text"), first);
+        assert_eq!(written(Readers::Everyone, "text"), first, "closed to others does no harm");
+        assert_ne!(written(Readers::OnlyUser, "other"), first);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
+        written(Readers::OnlyUser, "other");
+        assert_eq!(fs::metadata(&path).expect("a file").mode() & 0o777, 0o600);
     }
 
     #[test]

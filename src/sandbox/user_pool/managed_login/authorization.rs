@@ -7,7 +7,7 @@ use http::{Response, StatusCode, header};
 use super::{
     PageRequest,
     codes::AuthorizationCode,
-    page::{error_page, redirection},
+    page::{error_page, redirection, unlisted},
 };
 use crate::sandbox::{
     answer::Body,
@@ -56,7 +56,7 @@ impl UserPool {
             return error_page("invalid_client", "No app client has this client_id.");
         };
         if !client.redirect_uris.iter().any(|known| known == redirect_uri) {
-            return error_page("redirect_mismatch", "The app client does not list this redirect_uri.");
+            return unlisted("redirect_uri", redirect_uri);
         }
         let authorization = Authorization { client, redirect_uri, query };
         match authorization.problem() {

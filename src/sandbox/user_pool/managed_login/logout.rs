@@ -4,7 +4,7 @@ use http::{Response, StatusCode, header};
 
 use super::{
     PageRequest,
-    page::{error_page, redirection},
+    page::{error_page, redirection, unlisted},
 };
 use crate::sandbox::{answer::Body, people::AppClient, percent::encode, user_pool::UserPool};
 
@@ -29,7 +29,8 @@ impl UserPool {
                 let message = "The request needs logout_uri, or redirect_uri and response_type.";
                 return error_page("invalid_request", message);
             }
-            _ => return error_page("redirect_mismatch", "The app client does not list this URI."),
+            (Some(uri), _) => return unlisted("logout_uri", uri),
+            (None, Some(uri)) => return unlisted("redirect_uri", uri),
         };
         let cookie = self.browser_sessions.end(request.headers);
         response.headers_mut().insert(header::SET_COOKIE, cookie);

@@ -145,6 +145,18 @@ pub(super) fn error_page(error: &str, message: &str) -> Response<Body> {
     page.response()
 }
 
+/// The page of a request that names a URI that the app client does not list.
+pub(super) fn unlisted(parameter: &str, uri: &str) -> Response<Body> {
+    let message = if uri.is_empty() {
+        format!("The request has no {parameter}.")
+    } else {
+        format!(
+            "The app client does not list the {parameter} {uri}. Start the sandbox with --callback-url {uri} to add it."
+        )
+    };
+    error_page("redirect_mismatch", &message)
+}
+
 pub(super) fn redirection(status: StatusCode, location: &str) -> Response<Body> {
     match HeaderValue::try_from(location) {
         Ok(location) => {
