@@ -28,6 +28,7 @@ mod skew;
 mod state;
 mod token_key;
 mod tokens;
+mod trigger_hooks;
 mod user_pool;
 mod xml;
 
@@ -62,6 +63,7 @@ use server::{Handler, Server};
 pub use settings::{Ports, Settings};
 use skew::Skew;
 use state::{State, Stored};
+pub use trigger_hooks::{TokenEventVersion, Trigger, TriggerHooks};
 use user_pool::UserPool;
 pub use user_pool::{Message, Purpose};
 

@@ -144,7 +144,7 @@ impl Schema {
 }
 
 /// The last value of each name counts.
-fn values(given: &[Attribute]) -> BTreeMap<String, String> {
+pub(super) fn values(given: &[Attribute]) -> BTreeMap<String, String> {
     given.iter().map(|Attribute { name, value }| (name.clone(), value.clone().unwrap_or_default())).collect()
 }
 
