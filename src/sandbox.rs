@@ -56,7 +56,7 @@ pub use people::{
     AppClient, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, CustomChallenge, Flow, Medium, Mfa,
     PUBLIC_CLIENT_ID, ROTATING_CLIENT_ID, User, UserState,
 };
-pub use pool_rules::{Group, Issuer, PasswordPolicy, PoolRules, Usernames};
+pub use pool_rules::{AttributeKind, CustomAttribute, Group, Issuer, PasswordPolicy, PoolRules, Usernames};
 pub use seed::Seed;
 pub use server::PortTaken;
 use server::{Handler, Server};

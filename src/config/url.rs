@@ -11,6 +11,11 @@ pub(super) fn base_url(text: &str) -> Parsed<Uri> {
     url("https://abc123.execute-api.eu-west-1.amazonaws.com/prod", is_loopback, text)
 }
 
+/// A hook of the sandbox: as a base URL, and http to everywhere.
+pub(super) fn hook(text: &str) -> Parsed<Uri> {
+    url("http://localhost:9000/pre-sign-up", |_| true, text)
+}
+
 /// A collector of OpenTelemetry's: as a base URL, and http to everywhere.
 #[cfg(feature = "otlp")]
 pub(super) fn collector(text: &str) -> Parsed<Uri> {

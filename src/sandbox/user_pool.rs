@@ -133,15 +133,15 @@ impl UserPool {
             directory: Directory::new(
                 POOL_NAME,
                 settings.seed().as_str(),
-                rules.usernames,
+                &rules,
                 &settings.users,
                 clock.now(),
             ),
+            verification: VerificationCodes::new(rules.max_attempts),
             rules,
             groups,
             sessions: Sessions::default(),
             outbox: Outbox::default(),
-            verification: VerificationCodes::default(),
             codes: AuthorizationCodes::default(),
             browser_sessions: BrowserSessions::default(),
             triggers: Triggers::new(&settings.triggers, &settings.region, pool_id(&settings.region)),
@@ -181,6 +181,10 @@ impl UserPool {
             Ok(value) => Form::Cognito.ok(&value),
             Err(error) => Form::Cognito.error(&error),
         })
+    }
+
+    pub(super) fn rules(&self) -> &PoolRules {
+        &self.rules
     }
 
     /// Codes that were sent, oldest first.

@@ -10,7 +10,12 @@ use std::{
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::{commands::Failure, config::SecondFactor, regular_file::RegularFile, sandbox::Sandbox};
+use crate::{
+    commands::Failure,
+    config::SecondFactor,
+    regular_file::RegularFile,
+    sandbox::{Sandbox, Usernames},
+};
 
 const AMPLIFY_OUTPUTS: &str = "amplify_outputs.json";
 const AWS_EXPORTS: &str = "aws-exports.js";
@@ -111,6 +116,7 @@ fn amplify_outputs(sandbox: &Sandbox, factor: Option<SecondFactor>) -> String {
         Some(SecondFactor::Totp) => &["TOTP"],
         Some(SecondFactor::Sms) => &["SMS"],
     };
+    let rules = sandbox.rules();
     let api = json!({ "endpoint": sandbox.api_url(), "region": sandbox.region(), "apiName": "sandbox" });
     let outputs = json!({
         "version": "1.3",
@@ -119,15 +125,15 @@ fn amplify_outputs(sandbox: &Sandbox, factor: Option<SecondFactor>) -> String {
             "user_pool_id": sandbox.user_pool_id(),
             "user_pool_client_id": sandbox.client_id(),
             "identity_pool_id": sandbox.identity_pool_id(),
-            "username_attributes": ["username"],
+            "username_attributes": username_attributes(rules.usernames),
             "user_verification_types": ["email"],
-            "standard_required_attributes": [],
+            "standard_required_attributes": rules.required_attributes,
             "password_policy": {
-                "min_length": 8,
-                "require_lowercase": true,
-                "require_uppercase": true,
-                "require_numbers": true,
-                "require_symbols": true,
+                "min_length": rules.passwords.min_length,
+                "require_lowercase": rules.passwords.lowercase,
+                "require_uppercase": rules.passwords.uppercase,
+                "require_numbers": rules.passwords.digit,
+                "require_symbols": rules.passwords.symbol,
             },
             "mfa_configuration": if factor.is_some() { "OPTIONAL" } else { "NONE" },
             "mfa_methods": methods,
@@ -139,6 +145,15 @@ fn amplify_outputs(sandbox: &Sandbox, factor: Option<SecondFactor>) -> String {
         },
     });
     format!("{outputs:#}\n")
+}
+
+fn username_attributes(usernames: Usernames) -> &'static [&'static str] {
+    match usernames {
+        Usernames::Chosen | Usernames::ChosenWithAliases => &["username"],
+        Usernames::Email => &["email"],
+        Usernames::Phone => &["phone_number"],
+        Usernames::EmailOrPhone => &["email", "phone_number"],
+    }
 }
 
 /// The keys by which Amplify's library finds services that are not AWS's.

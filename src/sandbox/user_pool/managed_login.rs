@@ -4,6 +4,7 @@ mod authorization;
 mod browser_sessions;
 mod challenges;
 mod codes;
+mod form_pages;
 mod forms;
 mod logout;
 mod page;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     UserPool,
     account::Account,
-    attributes::{Attribute, Writer, is_email},
+    attributes::{Attribute, Writer, is_email, is_phone_number},
     clients::check_secret_hash,
     outbox::Purpose,
     sessions::{Attempt, Step},
@@ -103,11 +103,16 @@ impl UserPool {
                     "Username cannot be of email format, since user pool is configured for email alias.";
                 return Err(AwsError::invalid_parameter(message));
             }
-            Usernames::Chosen | Usernames::ChosenWithAliases => {}
-            Usernames::Email if is_email(username) => {
-                attributes.insert("email".to_owned(), username.to_owned());
+            Usernames::ChosenWithAliases if is_phone_number(username) => {
+                let message = "Username cannot be of phone number format, since user pool is configured for \
+                               phone number alias.";
+                return Err(AwsError::invalid_parameter(message));
             }
-            Usernames::Email => return Err(AwsError::invalid_parameter("Username should be an email.")),
+            Usernames::Chosen | Usernames::ChosenWithAliases => {}
+            Usernames::Email | Usernames::Phone | Usernames::EmailOrPhone => {
+                let name = self.address_name(username)?.attribute();
+                attributes.insert(name.to_owned(), username.to_owned());
+            }
         }
         attributes.retain(|_, value| !value.is_empty());
         for medium in [Medium::Email, Medium::Sms] {
@@ -117,6 +122,22 @@ impl UserPool {
             }
         }
         Ok(User { attributes, state: UserState::Unconfirmed, ..User::new(username, "") })
+    }
+
+    /// What kind of address a user name is, where it must be one.
+    fn address_name(&self, username: &str) -> Result<Medium, AwsError> {
+        let is_valid = |medium: &Medium| match medium {
+            Medium::Email => is_email(username),
+            Medium::Sms => is_phone_number(username),
+        };
+        let allowed = self.rules.usernames.addresses();
+        allowed.iter().copied().find(is_valid).ok_or_else(|| {
+            AwsError::invalid_parameter(match allowed {
+                [Medium::Email] => "Username should be an email.",
+                [Medium::Sms] => "Username should be a phone number.",
+                _ => "Username should be either an email or a phone number.",
+            })
+        })
     }
 
     pub(super) async fn confirm_sign_up(&self, request: &ConfirmSignUp) -> Result<Value, AwsError> {

@@ -11,7 +11,7 @@ use aws_smithy_types::body::SdkBody;
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use crate::{
@@ -53,8 +53,9 @@ pub(super) struct Event<'a> {
 
 /// The event that a hook returns, of which only the response counts.
 #[derive(Deserialize)]
-struct Output<T> {
-    response: T,
+struct Output {
+    // A struct would be read from an array as well.
+    response: Map<String, Value>,
 }
 
 /// The form in which Lambda's runtimes report that a function has failed.
@@ -163,8 +164,11 @@ fn response<T: DeserializeOwned>(output: &Response<Vec<u8>>) -> Result<T, HookEr
     if !status.is_success() {
         return Err(HookError::Failed(format!("HTTP {status}")));
     }
-    let output: Result<Output<T>, _> = serde_json::from_slice(body);
-    output.map(|output| output.response).map_err(|error| HookError::Unrecognizable(error.to_string()))
+    let event: Result<Map<String, Value>, _> = serde_json::from_slice(body);
+    event
+        .and_then(|event| Output::deserialize(Value::Object(event)))
+        .and_then(|output| T::deserialize(Value::Object(output.response)))
+        .map_err(|error| HookError::Unrecognizable(error.to_string()))
 }
 
 impl HookError {
@@ -246,6 +250,8 @@ mod tests {
             (200, "", unrecognizable.to_owned()),
             (200, "null", unrecognizable.to_owned()),
             (200, "{}", unrecognizable.to_owned()),
+            (200, r#"[{"autoConfirmUser":true}]"#, unrecognizable.to_owned()),
+            (200, r#"{"response":[true]}"#, unrecognizable.to_owned()),
             (200, "<html>", unrecognizable.to_owned()),
             (200, r#"{"errorMessage":"No.","errorType":"Error"}"#, format!("{failed} No..")),
             (500, r#"{"errorMessage":"not here"}"#, format!("{failed} not here.")),

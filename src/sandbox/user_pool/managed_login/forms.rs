@@ -210,9 +210,12 @@ impl UserPool {
 
     /// The attributes that the form for sign-up asks for.
     fn sign_up_attributes(&self) -> Vec<String> {
-        let usernames_are_addresses = self.rules.usernames == crate::sandbox::pool_rules::Usernames::Email;
+        let usernames_are_addresses = !self.rules.usernames.addresses().is_empty();
         let mut names = self.rules.required_attributes.clone();
-        names.retain(|name| !(usernames_are_addresses && name == "email"));
+        // The user name fills in its own attribute.
+        if let [only] = self.rules.usernames.addresses() {
+            names.retain(|name| name != only.attribute());
+        }
         if !usernames_are_addresses && !names.iter().any(|name| name == "email") {
             names.insert(0, "email".to_owned());
         }
@@ -253,60 +256,6 @@ impl Authorization<'_> {
             client_id: self.client.id.clone(),
             secret_hash: secret_hash(self.client, username),
             username: username.to_owned(),
-        }
-    }
-
-    pub(super) fn login_page(&self, notice: &str, problem: &str) -> Page {
-        Page {
-            title: "Sign in",
-            notice: notice.to_owned(),
-            problem: problem.to_owned(),
-            action: self.path("login"),
-            fields: vec![
-                Field::username(self.query.get("login_hint").unwrap_or_default()),
-                Field::password(),
-            ],
-            button: "Sign in",
-            links: vec![
-                (self.path("forgotPassword"), "Forgot your password?"),
-                (self.path("signup"), "Sign up"),
-            ],
-        }
-    }
-
-    fn forgot_password_page(&self, problem: &str) -> Page {
-        Page {
-            title: "Forgot your password?",
-            problem: problem.to_owned(),
-            action: self.path("forgotPassword"),
-            fields: vec![Field::username("")],
-            button: "Send a code",
-            links: vec![(self.path("login"), "Sign in")],
-            ..Page::default()
-        }
-    }
-
-    fn confirm_page(&self, username: &str, notice: &str, problem: &str) -> Page {
-        Page {
-            title: "Confirm your sign-up",
-            notice: notice.to_owned(),
-            problem: problem.to_owned(),
-            action: self.path("confirmUser"),
-            fields: vec![Field::username(username), Field::code()],
-            button: "Confirm",
-            links: vec![(self.path("login"), "Sign in")],
-        }
-    }
-
-    fn reset_page(&self, username: &str, notice: &str, problem: &str) -> Page {
-        Page {
-            title: "Choose a new password",
-            notice: notice.to_owned(),
-            problem: problem.to_owned(),
-            action: self.path("confirmForgotPassword"),
-            fields: vec![Field::username(username), Field::code(), Field::new_password()],
-            button: "Change the password",
-            links: vec![(self.path("login"), "Sign in")],
         }
     }
 }
