@@ -580,3 +580,29 @@ async fn a_new_password_is_named_as_the_source_of_tokens() {
     assert!(has_tokens(&answer));
     assert_eq!(hook.sources(), ["TokenGeneration_NewPasswordChallenge"]);
 }
+
+#[tokio::test]
+async fn the_token_endpoint_is_named_as_the_source_of_tokens() {
+    let hook = Hook::start(async |event| json_answer(200, &event)).await;
+    let triggers = [Trigger::PreAuthentication, Trigger::PostAuthentication, Trigger::PreTokenGeneration];
+    let sandbox = hook.sandbox(&triggers).await;
+    let (endpoint, client) = (sandbox.user_pool_endpoint(), sandbox.client_id());
+    let post = async |path: &str, form: String| {
+        let request = http::Request::post(format!("{endpoint}{path}"))
+            .header("content-type", "application/x-www-form-urlencoded");
+        sandbox_client::exchange(request.body(form.into()).expect("a request")).await
+    };
+    let uri = "http%3A%2F%2Flocalhost%3A8976%2F";
+    let path = format!("/login?response_type=code&client_id={client}&redirect_uri={uri}");
+    let signed_in = post(&path, format!("username=ann&password={PASSWORD}")).await;
+    let code = signed_in.header("location").split_once("code=").expect("a code").1;
+    let exchange = format!("grant_type=authorization_code&client_id={client}&redirect_uri={uri}&code={code}");
+    let answer = post("/oauth2/token", exchange).await;
+    assert!(answer.json()["id_token"].is_string());
+    let sources = [
+        "PreAuthentication_Authentication",
+        "PostAuthentication_Authentication",
+        "TokenGeneration_HostedAuth",
+    ];
+    assert_eq!(hook.sources(), sources);
+}
