@@ -14,7 +14,9 @@ use axum::{
     response::Response,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use countersign::sandbox::{Sandbox, Settings, TokenEventVersion, Trigger, TriggerHooks, User, UserState};
+use countersign::sandbox::{
+    PoolRules, Sandbox, Settings, TokenEventVersion, Trigger, TriggerHooks, User, UserState, Usernames,
+};
 use sandbox_client::{
     Answer, Srp, answer, error, has_tokens, identity, idp, initiate, json_request, respond, srp_sign_in,
     start_with,
@@ -182,6 +184,20 @@ async fn a_hook_refuses_a_sign_up_in_its_own_words() {
     assert_eq!(hook.sources(), ["PreSignUp_SignUp", "PreSignUp_AdminCreateUser"]);
     let bob = json!({ "UserPoolId": sandbox.user_pool_id(), "Username": "bob" });
     assert_eq!(idp(&sandbox, "AdminGetUser", bob).await.error().0, "UserNotFoundException");
+}
+
+#[tokio::test]
+async fn the_event_has_the_internal_name_where_users_sign_up_by_address() {
+    let hook = Hook::start(async |event| json_answer(200, &event)).await;
+    let rules = PoolRules { usernames: Usernames::Email, ..PoolRules::default() };
+    let triggers = hook.hooks(&[Trigger::PreSignUp]);
+    let sandbox = start_with(Settings { rules, triggers, ..Settings::default() }).await;
+    let request = json!({
+        "ClientId": sandbox.client_id(), "Username": "bob@example.com", "Password": PASSWORD,
+    });
+    let answer = idp(&sandbox, "SignUp", request).await.json();
+    assert_eq!(hook.events()[0]["userName"], answer["UserSub"]);
+    assert_eq!(hook.events()[0]["request"]["userAttributes"], json!({ "email": "bob@example.com" }));
 }
 
 #[tokio::test]

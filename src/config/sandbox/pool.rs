@@ -175,7 +175,7 @@ fn required_attribute(text: &str) -> Parsed<String> {
     if text.starts_with("custom:") {
         return Err(format!("{text:?} is a custom attribute, and a pool can require standard ones only"));
     }
-    let near = nearest(text, STANDARD_ATTRIBUTES.into_iter());
+    let near = nearest(text, STANDARD_ATTRIBUTES);
     let meant = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     Err(format!("{text:?} is not a standard attribute such as given_name{meant}"))
 }

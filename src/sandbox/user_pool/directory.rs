@@ -142,6 +142,15 @@ impl Directory {
         Ok(account)
     }
 
+    /// The internal name that a new user will have.
+    pub(super) fn internal_name(&self, username: &str) -> String {
+        if self.usernames.addresses().is_empty() {
+            return username.to_owned();
+        }
+        let generation = self.lock().generations.get(&username.to_ascii_lowercase()).copied();
+        subject(&self.seed, username, generation.unwrap_or_default())
+    }
+
     pub(super) fn remove(&self, username: &str) {
         self.lock().accounts.retain(|account| account.user.username != username);
     }

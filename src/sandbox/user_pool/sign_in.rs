@@ -55,7 +55,8 @@ impl UserPool {
         require_flow(client, flow)?;
         match &request.session {
             Some(session) if flow == Flow::UserAuth => {
-                self.sign_in_after_sign_up(client, session, parameters).await
+                let validation_data = request.client_metadata.as_ref();
+                self.sign_in_after_sign_up(client, session, parameters, validation_data).await
             }
             _ => self.begin_sign_in(client, flow, request).await,
         }
@@ -67,6 +68,7 @@ impl UserPool {
         client: &AppClient,
         session: &str,
         parameters: &Parameters,
+        validation_data: Option<&Metadata>,
     ) -> Result<Value, AwsError> {
         let username = parameters.required("USERNAME")?;
         check_secret_hash(client, username, parameters.get("SECRET_HASH"))?;
@@ -77,6 +79,7 @@ impl UserPool {
             return Err(invalid_session());
         }
         account.admit()?;
+        self.before_authentication(&attempt, Some(&account), validation_data).await?;
         self.after_first_factor(&attempt, &account).await
     }
 

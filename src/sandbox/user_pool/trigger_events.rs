@@ -73,7 +73,7 @@ impl UserPool {
         let request = json!({ "userAttributes": attributes, "validationData": validation });
         let event = Event {
             source: pending.source,
-            username: &user.username,
+            username: &self.directory.internal_name(&user.username),
             client_id: pending.client_id,
             request: with_metadata(request, pending.metadata),
             response: json!({ "autoConfirmUser": false, "autoVerifyEmail": false, "autoVerifyPhone": false }),
@@ -81,7 +81,7 @@ impl UserPool {
         Ok(self.triggers.call(Trigger::PreSignUp, event).await?.unwrap_or_default())
     }
 
-    /// `what` is ConfirmSignUp or ConfirmForgotPassword. The user stays confirmed when the trigger fails.
+    /// The user stays confirmed, and the password changed, when the trigger fails.
     pub(super) async fn after_confirmation(
         &self,
         username: &str,
@@ -155,15 +155,9 @@ impl UserPool {
         scope: &str,
         metadata: Option<&Metadata>,
     ) -> Result<TokenChanges, AwsError> {
-        let (roles, preferred) = self.groups.roles(account);
-        let mut request = json!({
-            "userAttributes": user_attributes(account),
-            "groupConfiguration": {
-                "groupsToOverride": account.user.groups,
-                "iamRolesToOverride": roles,
-                "preferredRole": preferred,
-            },
-        });
+        let configuration = self.group_configuration(account);
+        let mut request =
+            json!({ "userAttributes": user_attributes(account), "groupConfiguration": configuration });
         let version = self.triggers.token_event();
         let (trigger, mut response) = (Trigger::PreTokenGeneration, json!({ "claimsOverrideDetails": null }));
         if version == TokenEventVersion::V2 {
@@ -184,6 +178,15 @@ impl UserPool {
             TokenEventVersion::V2 => {
                 self.triggers.call::<SecondVersion>(trigger, event).await?.unwrap_or_default().into()
             }
+        })
+    }
+
+    fn group_configuration(&self, account: &Account) -> Value {
+        let (roles, preferred) = self.groups.roles(account);
+        json!({
+            "groupsToOverride": account.user.groups,
+            "iamRolesToOverride": roles,
+            "preferredRole": preferred,
         })
     }
 

@@ -103,7 +103,7 @@ impl Triggers {
         event: Event<'_>,
     ) -> Result<Option<T>, AwsError> {
         let Some(url) = self.hooks.urls.get(&trigger) else { return Ok(None) };
-        let event = self.event(trigger, event);
+        let event = self.event(trigger, &event);
         let output = timeout(TIMEOUT, self.post(url, &event)).await.unwrap_or(Err(HookError::TimedOut));
         output.and_then(|output| response(&output)).map(Some).map_err(|error| {
             // In the message, since the log at a terminal shows no fields.
@@ -112,7 +112,7 @@ impl Triggers {
         })
     }
 
-    fn event(&self, trigger: Trigger, event: Event<'_>) -> Value {
+    fn event(&self, trigger: Trigger, event: &Event<'_>) -> Value {
         let is_second = trigger == Trigger::PreTokenGeneration && self.token_event() == TokenEventVersion::V2;
         json!({
             "version": if is_second { "2" } else { "1" },
