@@ -39,8 +39,9 @@ pub use effective::{Effective, RouteRow, Row, Shown};
 pub use environment::Environment;
 pub use problem::{ConfigError, Problem};
 pub use sandbox::{
-    RouteAuthorization, SandboxClient, SandboxConfig, SandboxRoute, SandboxServices, SandboxUser,
-    SecondFactor,
+    PasswordClasses, RouteAuthorization, SandboxAttribute, SandboxAttributeKind, SandboxClient,
+    SandboxConfig, SandboxPool, SandboxRoute, SandboxServices, SandboxTrigger, SandboxTriggers, SandboxUser,
+    SandboxUsernames, SecondFactor,
 };
 pub use source::Arguments;
 

@@ -28,6 +28,7 @@ mod skew;
 mod state;
 mod token_key;
 mod tokens;
+mod trigger_hooks;
 mod user_pool;
 mod xml;
 
@@ -58,13 +59,14 @@ pub use people::{
     AppClient, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, CustomChallenge, Flow, Medium, Mfa,
     PUBLIC_CLIENT_ID, ROTATING_CLIENT_ID, User, UserState,
 };
-pub use pool_rules::{Group, Issuer, PasswordPolicy, PoolRules, Usernames};
+pub use pool_rules::{AttributeKind, CustomAttribute, Group, Issuer, PasswordPolicy, PoolRules, Usernames};
 pub use seed::Seed;
 pub use server::PortTaken;
 use server::{Handler, Server};
 pub use settings::{Ports, Settings};
 use skew::Skew;
 use state::{State, Stored};
+pub use trigger_hooks::{TokenEventVersion, Trigger, TriggerHooks};
 use user_pool::UserPool;
 pub use user_pool::{Message, Purpose};
 

@@ -50,7 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("admin", &["clock", "credentials", "downstream", "inspector", "proxy", "shutdown", "telemetry"]),
     ("service_manager", &["credentials"]),
-    ("sandbox", &["clock", "endpoint", "file_system", "regular_file"]),
+    ("sandbox", &["aws_http", "clock", "endpoint", "file_system", "regular_file"]),
     // It depends on the settings of the components, never the reverse.
     (
         "config",

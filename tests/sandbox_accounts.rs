@@ -6,8 +6,8 @@ mod sandbox_client;
 use std::time::{Duration, UNIX_EPOCH};
 
 use countersign::sandbox::{
-    CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, Medium, PoolRules, Purpose, Sandbox, Settings, User,
-    UserState, Usernames,
+    AttributeKind, CONFIDENTIAL_CLIENT_ID, CONFIDENTIAL_CLIENT_SECRET, CustomAttribute, Medium, PoolRules,
+    Purpose, Sandbox, Settings, User, UserState, Usernames,
 };
 use sandbox_client::{
     Answer, error, has_tokens, idp, initiate, secret_hash, start, start_with, start_with_users,
@@ -146,7 +146,7 @@ async fn a_password_must_keep_to_the_policy_wherever_it_is_set() {
 async fn attributes_must_exist_be_writable_and_have_their_form() {
     let rules = PoolRules {
         required_attributes: vec!["name".to_owned()],
-        custom_attributes: Some(vec!["custom:plan".to_owned()]),
+        custom_attributes: Some(vec![CustomAttribute::text("custom:plan")]),
         ..PoolRules::default()
     };
     let sandbox = start_with_rules(rules).await;
@@ -617,4 +617,80 @@ async fn passkeys_are_refused_by_name() {
     );
     let listed = own(&sandbox, "ListWebAuthnCredentials", &tokens, json!({})).await.json();
     assert_eq!(listed, json!({ "Credentials": [] }));
+}
+
+#[tokio::test]
+async fn custom_attributes_have_their_type_and_may_be_fixed() {
+    let attribute = |name: &str, kind| CustomAttribute { kind, ..CustomAttribute::text(name) };
+    let rules = PoolRules {
+        custom_attributes: Some(vec![
+            attribute("custom:level", AttributeKind::Number),
+            attribute("custom:staff", AttributeKind::Boolean),
+            attribute("custom:since", AttributeKind::DateTime),
+            CustomAttribute { mutable: false, ..CustomAttribute::text("custom:tenant") },
+        ]),
+        ..PoolRules::default()
+    };
+    let sandbox = start_with_rules(rules).await;
+    let with = |name: &str, value: &str| json!([{ "Name": name, "Value": value }]);
+    for (name, wrong, right, kind) in [
+        ("custom:level", "high", "-3", "number"),
+        ("custom:staff", "yes", "true", "boolean"),
+        ("custom:since", "2026-11-29", "2026-11-29T01:00:00Z", "datetime"),
+    ] {
+        let refused = sign_up(&sandbox, "bob", with(name, wrong)).await.error();
+        assert_eq!(
+            refused,
+            error("InvalidParameterException", &format!("user.{name}: Invalid {kind} value\n"))
+        );
+        assert_eq!(sign_up(&sandbox, kind, with(name, right)).await.status, 200);
+    }
+    assert_eq!(sign_up(&sandbox, "bob", with("custom:tenant", "acme")).await.status, 200);
+    let pool = sandbox.user_pool_id();
+    for value in ["other", ""] {
+        let attributes = with("custom:tenant", value);
+        let update = json!({ "UserPoolId": pool, "Username": "bob", "UserAttributes": attributes });
+        let message = "user.custom:tenant: Attribute cannot be updated.\n";
+        let refused = idp(&sandbox, "AdminUpdateUserAttributes", update).await.error();
+        assert_eq!(refused, error("InvalidParameterException", message));
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_either_kind_is_the_user_name_where_the_pool_says_so() {
+    let rules = PoolRules { usernames: Usernames::EmailOrPhone, ..PoolRules::default() };
+    let sandbox = start_with_rules(rules).await;
+    let refused = sign_up(&sandbox, "bob", json!([])).await.error();
+    let message = "Username should be either an email or a phone number.";
+    assert_eq!(refused, error("InvalidParameterException", message));
+    for (name, attribute) in [("bob@example.com", "email"), ("+12025550123", "phone_number")] {
+        let answer = sign_up(&sandbox, name, json!([])).await.json();
+        assert_eq!(answer["CodeDeliveryDetails"]["AttributeName"], attribute);
+        let again = sign_up(&sandbox, name, json!([])).await.error();
+        let message = format!("An account with the given {attribute} already exists.");
+        assert_eq!(again, error("UsernameExistsException", &message));
+        let user = json!({ "UserPoolId": sandbox.user_pool_id(), "Username": name });
+        assert_eq!(idp(&sandbox, "AdminGetUser", user).await.json()["Username"], answer["UserSub"]);
+    }
+}
+
+#[tokio::test]
+async fn codes_expire_and_attempts_run_out_as_the_pool_says() {
+    let lifetime = std::time::Duration::from_secs(60);
+    let rules = PoolRules { code_lifetime: Some(lifetime), max_attempts: 2, ..PoolRules::default() };
+    let sandbox = start_with_rules(rules).await;
+    let email = json!([{ "Name": "email", "Value": "bob@example.com" }]);
+    assert_eq!(sign_up(&sandbox, "bob", email).await.status, 200);
+    for expected in ["CodeMismatchException", "CodeMismatchException", "LimitExceededException"] {
+        let confirm = json!({
+            "ClientId": sandbox.client_id(), "Username": "bob", "ConfirmationCode": "wrong",
+        });
+        assert_eq!(idp(&sandbox, "ConfirmSignUp", confirm).await.error().0, expected);
+    }
+    let email = json!([{ "Name": "email", "Value": "eve@example.com" }]);
+    assert_eq!(sign_up(&sandbox, "eve", email).await.status, 200);
+    let code = sandbox.messages().pop().expect("a message").code;
+    sandbox.set_clock_skew(61_000);
+    let confirm = json!({ "ClientId": sandbox.client_id(), "Username": "eve", "ConfirmationCode": code });
+    assert_eq!(idp(&sandbox, "ConfirmSignUp", confirm).await.error().0, "ExpiredCodeException");
 }

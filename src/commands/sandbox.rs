@@ -44,11 +44,12 @@ pub(super) async fn run(
     let sandbox = sandbox::start(settings::of_sandbox(&config)).await.map_err(explained)?;
     let exit_zero_on_sigterm = config.exit_zero_on_sigterm;
     let (backend, needs_token) = (config.backend.clone(), config.proxy.guard.bearer_token.is_some());
+    let has_hooks = !config.services.triggers.hooks.is_empty();
     let (listen, admin_listen) = (config.listen.clone(), config.admin_listen.clone());
     let app = App::bind(settings::of_proxy(config, &sandbox)?, Clock::system())
         .map_err(|error| port_holder::explained(error, &listen, admin_listen.as_ref()))?;
     let (url, inspector, credentials) = (app.url(), app.inspector_url(), app.credentials());
-    let client = Client { listen: app.data_listen(), backend, needs_token };
+    let client = Client { listen: app.data_listen(), backend, needs_token, has_hooks };
     let written = folder.map(|folder| folder.write(&sandbox, &url)).transpose()?;
     let running = until_signal(app, shutdown::channel(), exit_zero_on_sigterm);
     let introduction = introduce(&sandbox, &client, (&url, inspector.as_deref()), credentials, written);
@@ -71,8 +72,14 @@ async fn introduce(
     written: Option<Vec<&'static str>>,
 ) -> Result<(), Failure> {
     // A slow machine takes longer for a sign-in than a request would wait.
-    signed_in(credentials).await.map_err(Failure::runtime)?;
-    let journey = if client.needs_token { None } else { Some(client.journey(sandbox).await?) };
+    let sign_in_problem = match signed_in(credentials).await {
+        Ok(_) => None,
+        // A hook that is started later, or refuses this user, leaves the sandbox running for others.
+        Err(error) if client.has_hooks => Some(error),
+        Err(error) => return Err(Failure::runtime(error)),
+    };
+    let sends = sign_in_problem.is_none() && !client.needs_token;
+    let journey = if sends { Some(client.journey(sandbox).await?) } else { None };
     let screen = Screen {
         url,
         inspector,
@@ -85,6 +92,7 @@ async fn introduce(
         identity_pool: Service { id: sandbox.identity_pool_id(), endpoint: sandbox.identity_pool_endpoint() },
         api_url: sandbox.api_url(),
         written: written.unwrap_or_default(),
+        sign_in_problem,
         journey,
     };
     // Printed on another thread: while nobody reads stdout, this one still accepts connections and signals.
@@ -106,6 +114,8 @@ struct Client {
     listen: Listen,
     backend: Option<Uri>,
     needs_token: bool,
+    /// Whether hooks of triggers decide about the proxy's sign-in.
+    has_hooks: bool,
 }
 
 impl Client {

@@ -1,7 +1,9 @@
 //! The configuration of the sandbox, which brings its own upstream and its own user.
 
 mod people;
+mod pool;
 mod services;
+mod triggers;
 
 use std::time::Duration;
 
@@ -13,7 +15,9 @@ use crate::telemetry::spans;
 use crate::{downstream::listener::Listen, inspector, proxy, telemetry};
 
 pub use people::{SandboxClient, SandboxUser, SecondFactor};
+pub use pool::{PasswordClasses, SandboxAttribute, SandboxAttributeKind, SandboxPool, SandboxUsernames};
 pub use services::{RouteAuthorization, SandboxRoute, SandboxServices};
+pub use triggers::{SandboxTrigger, SandboxTriggers};
 
 /// What `sandbox` needs.
 #[derive(Clone, Debug)]

@@ -23,6 +23,11 @@ pub(super) fn upstream(text: &str) -> Parsed<Uri> {
     base_url(&format!("{http}{}", &text[scheme.len()..]))
 }
 
+/// A hook of the sandbox: as a base URL, and http to everywhere.
+pub(super) fn hook(text: &str) -> Parsed<Uri> {
+    url("http://localhost:9000/pre-sign-up", |_| true, text)
+}
+
 /// A collector of OpenTelemetry's: as a base URL, and http to everywhere.
 #[cfg(feature = "otlp")]
 pub(super) fn collector(text: &str) -> Parsed<Uri> {

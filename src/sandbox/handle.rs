@@ -13,6 +13,7 @@ use super::{
     faults::{Calls, Faults},
     identity_pool,
     people::{AppClient, Mfa, User, UserState},
+    pool_rules::PoolRules,
     skew::Skew,
     tokens::{self, epoch},
     user_pool::{self, Message},
@@ -68,6 +69,12 @@ impl Sandbox {
     #[must_use]
     pub fn identity_pool_id(&self) -> String {
         identity_pool::pool_id(&self.region)
+    }
+
+    /// The rules of the user pool.
+    #[must_use]
+    pub fn rules(&self) -> &PoolRules {
+        self.services.user_pool.rules()
     }
 
     /// The first app client, which by default has no secret.

@@ -1,5 +1,7 @@
 //! The rules of the user pool: sign-up, names, attributes, passwords, groups, and the issuer of its tokens.
 
+use std::time::Duration;
+
 use super::people::Medium;
 
 const MAX_PASSWORD: usize = 256;
@@ -17,12 +19,16 @@ pub struct PoolRules {
     pub verified_by: Vec<Medium>,
     /// The attributes that a sign-up must fill in, `name` for example.
     pub required_attributes: Vec<String>,
-    /// The custom attributes, with `custom:` in front; `None` allows any.
-    pub custom_attributes: Option<Vec<String>>,
+    /// The custom attributes; `None` allows any, as text.
+    pub custom_attributes: Option<Vec<CustomAttribute>>,
     /// What a password must have.
     pub passwords: PasswordPolicy,
     /// Whether errors leave open if a user exists, as `PreventUserExistenceErrors` has it when it is enabled.
     pub hide_unknown_users: bool,
+    /// How long codes last that confirm something; `None` for a day, and an hour for a forgotten password.
+    pub code_lifetime: Option<Duration>,
+    /// Wrong passwords before each further one locks the user out for longer, and wrong codes within an hour.
+    pub max_attempts: usize,
     /// The groups, besides those that users of the settings are in.
     pub groups: Vec<Group>,
     /// The issuer that tokens name.
@@ -38,6 +44,34 @@ pub enum Usernames {
     ChosenWithAliases,
     /// The e-mail address; the internal user name is the `sub`.
     Email,
+    /// The phone number; the internal user name is the `sub`.
+    Phone,
+    /// The e-mail address or the phone number; the internal user name is the `sub`.
+    EmailOrPhone,
+}
+
+/// A custom attribute of the pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomAttribute {
+    /// The name, with `custom:` in front.
+    pub name: String,
+    /// What its values are.
+    pub kind: AttributeKind,
+    /// Whether it may be changed after the user was created.
+    pub mutable: bool,
+}
+
+/// What the values of a custom attribute are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttributeKind {
+    /// Any text.
+    String,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    /// A date with time, as ISO 8601 has it.
+    DateTime,
 }
 
 /// What a password must have.
@@ -83,11 +117,33 @@ impl Default for PoolRules {
             verified_by: vec![Medium::Email, Medium::Sms],
             required_attributes: Vec::new(),
             custom_attributes: None,
+            code_lifetime: None,
+            max_attempts: 5,
             passwords: PasswordPolicy::default(),
             hide_unknown_users: true,
             groups: Vec::new(),
             issuer: Issuer::Aws,
         }
+    }
+}
+
+impl Usernames {
+    /// The addresses that are user names; none where users choose a name.
+    pub(super) fn addresses(self) -> &'static [Medium] {
+        match self {
+            Self::Chosen | Self::ChosenWithAliases => &[],
+            Self::Email => &[Medium::Email],
+            Self::Phone => &[Medium::Sms],
+            Self::EmailOrPhone => &[Medium::Email, Medium::Sms],
+        }
+    }
+}
+
+impl CustomAttribute {
+    /// An attribute whose values may be any text, and may change.
+    #[must_use]
+    pub fn text(name: &str) -> Self {
+        Self { name: name.to_owned(), kind: AttributeKind::String, mutable: true }
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     people::{AppClient, User},
     pool_rules::PoolRules,
     seed::Seed,
+    trigger_hooks::TriggerHooks,
 };
 use crate::clock::Clock;
 
@@ -25,6 +26,8 @@ pub struct Settings {
     pub clients: Vec<AppClient>,
     /// The user pool's rules for sign-up, names, passwords and tokens.
     pub rules: PoolRules,
+    /// The hooks of the user pool's triggers.
+    pub triggers: TriggerHooks,
     /// Whether users without a second factor must set one up at sign-in.
     pub mfa_required: bool,
     /// Whether the user pool tracks devices, and refreshes only for those that were confirmed.
@@ -79,6 +82,7 @@ impl Default for Settings {
             users: vec![User::new("demo", "Sandbox-password-1")],
             clients: vec![AppClient::public(), AppClient::confidential(), AppClient::rotating()],
             rules: PoolRules::default(),
+            triggers: TriggerHooks::default(),
             mfa_required: false,
             device_tracking: false,
             guests: true,

@@ -4,6 +4,7 @@ mod account;
 mod administration;
 mod attributes;
 mod clients;
+mod custom_auth;
 mod devices;
 mod directory;
 mod discovery;
@@ -26,6 +27,9 @@ mod sign_up;
 mod srp;
 mod stored;
 mod timestamp;
+mod token_changes;
+mod trigger_events;
+mod triggers;
 mod user_list;
 mod verification;
 
@@ -55,8 +59,9 @@ use groups::Groups;
 use managed_login::{AuthorizationCodes, BrowserSessions};
 use outbox::Outbox;
 pub use outbox::{Message, Purpose};
-use sessions::Sessions;
+use sessions::{Sessions, TokenSource};
 pub(super) use stored::Stored;
+use triggers::{Metadata, Triggers};
 use verification::VerificationCodes;
 
 /// The pool's name, which SRP hashes.
@@ -78,6 +83,7 @@ pub(super) struct UserPool {
     codes: AuthorizationCodes,
     browser_sessions: BrowserSessions,
     grants: Grants,
+    triggers: Triggers,
     clock: Clock,
     faults: Faults,
     calls: Calls,
@@ -90,6 +96,7 @@ struct GetTokensFromRefreshToken {
     client_id: String,
     client_secret: Option<String>,
     device_key: Option<String>,
+    client_metadata: Option<Metadata>,
 }
 
 #[derive(Deserialize)]
@@ -126,17 +133,18 @@ impl UserPool {
             directory: Directory::new(
                 POOL_NAME,
                 settings.seed().as_str(),
-                rules.usernames,
+                &rules,
                 &settings.users,
                 clock.now(),
             ),
+            verification: VerificationCodes::new(rules.max_attempts),
             rules,
             groups,
             sessions: Sessions::default(),
             outbox: Outbox::default(),
-            verification: VerificationCodes::default(),
             codes: AuthorizationCodes::default(),
             browser_sessions: BrowserSessions::default(),
+            triggers: Triggers::new(&settings.triggers, &settings.region, pool_id(&settings.region)),
             clock,
             faults,
             calls,
@@ -165,7 +173,7 @@ impl UserPool {
         {
             return Ok(disturbed);
         }
-        let answer = self.perform(&operation, &body);
+        let answer = self.perform(&operation, &body).await;
         tokio::time::sleep(lateness.unwrap_or_default()).await;
         Ok(match answer {
             // Operations without an output, DeleteUser for example.
@@ -173,6 +181,10 @@ impl UserPool {
             Ok(value) => Form::Cognito.ok(&value),
             Err(error) => Form::Cognito.error(&error),
         })
+    }
+
+    pub(super) fn rules(&self) -> &PoolRules {
+        &self.rules
     }
 
     /// Codes that were sent, oldest first.
@@ -196,26 +208,38 @@ impl UserPool {
         }
     }
 
-    fn get_tokens_from_refresh_token(&self, request: &GetTokensFromRefreshToken) -> Result<Value, AwsError> {
+    async fn get_tokens_from_refresh_token(
+        &self,
+        request: &GetTokensFromRefreshToken,
+    ) -> Result<Value, AwsError> {
         let client = self.clients.find(&request.client_id)?;
         check_secret(client, request.client_secret.as_deref())?;
         let grant = self.grants.find(&request.refresh_token, client, self.clock.now())?;
-        let result = self.refreshed(&request.refresh_token, &grant, client, request.device_key.as_deref())?;
+        let device_key = request.device_key.as_deref();
+        let metadata = request.client_metadata.as_ref();
+        let result = self.refreshed(&request.refresh_token, &grant, client, device_key, metadata).await?;
         Ok(json!({ "AuthenticationResult": result }))
     }
 
     /// AuthenticationResult of a refresh.
-    fn refreshed(
+    async fn refreshed(
         &self,
         token: &str,
         grant: &Grant,
         client: &AppClient,
         device_key: Option<&str>,
+        metadata: Option<&Metadata>,
     ) -> Result<Value, AwsError> {
         let account = self.directory.account(&grant.username).ok_or_else(invalid_refresh_token)?;
         account.admit()?;
         self.require_device_of(grant, &account, device_key)?;
-        Ok(self.grants.refresh(token, grant, &account, client, self.clock.now()))
+        let source = TokenSource::Refresh;
+        let changes = self.token_changes(&account, &client.id, source, &grant.scope, metadata).await?;
+        // While the trigger ran, the token may have been revoked or used, and the user changed.
+        let grant = self.grants.find(token, client, self.clock.now())?;
+        let account = self.directory.account(&grant.username).ok_or_else(invalid_refresh_token)?;
+        account.admit()?;
+        Ok(self.grants.refresh(token, &grant, &account, &changes, client, self.clock.now()))
     }
 
     fn revoke_token(&self, request: &RevokeToken) -> Result<Value, AwsError> {

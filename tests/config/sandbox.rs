@@ -1,6 +1,9 @@
 //! The settings of the sandbox, and the endpoints by which other commands find one.
 
-use countersign::config::{RouteAuthorization, SandboxRoute, SecondFactor};
+use countersign::config::{
+    PasswordClasses, RouteAuthorization, SandboxAttribute, SandboxAttributeKind, SandboxRoute,
+    SandboxTrigger, SandboxUsernames, SecondFactor,
+};
 use secrecy::ExposeSecret;
 
 use super::{Run, cognito, problems};
@@ -56,6 +59,48 @@ fn users_clients_and_routes_are_the_same_as_flags_and_in_a_file() {
 }
 
 #[test]
+fn rules_of_the_pool_and_hooks_are_the_same_as_flags_and_in_a_file() {
+    let flags = Run::empty()
+        .flag("usernames", &["email-or-phone"])
+        .flag("password-min-length", &["12"])
+        .flag("password-requires", &["lowercase, digit"])
+        .flag("required-attribute", &["given_name"])
+        .flag("custom-attribute", &["plan", "custom:level:number:immutable"])
+        .flag("code-lifetime", &["5m"])
+        .flag("max-attempts", &["2"])
+        .flag("unknown-users", &["named"])
+        .flag("pre-sign-up", &["http://lambda:8080/2015-03-31/functions/function/invocations"])
+        .flag("pre-token-generation-version", &["V2_0"]);
+    let file = Run::empty().file(
+        "usernames = \"email-or-phone\"\npassword-min-length = 12\npassword-requires = \"lowercase, digit\"\n\
+         required-attribute = [\"given_name\"]\n\
+         custom-attribute = [\"plan\", \"custom:level:number:immutable\"]\ncode-lifetime = \"5m\"\n\
+         max-attempts = 2\nunknown-users = \"named\"\n\
+         pre-sign-up = \"http://lambda:8080/2015-03-31/functions/function/invocations\"\n\
+         pre-token-generation-version = \"V2_0\"\n",
+    );
+    for run in [flags, file] {
+        let services = run.sandbox().unwrap_or_else(|error| panic!("{error}")).services;
+        let pool = services.pool;
+        assert_eq!(pool.usernames, SandboxUsernames::EmailOrPhone);
+        let classes = PasswordClasses { lowercase: true, digit: true, ..PasswordClasses::default() };
+        assert_eq!((pool.password_min_length, pool.password_classes), (12, classes));
+        assert_eq!(pool.required_attributes, ["given_name"]);
+        let attribute = |name: &str, kind, mutable| SandboxAttribute { name: name.to_owned(), kind, mutable };
+        let expected = [
+            attribute("custom:plan", SandboxAttributeKind::String, true),
+            attribute("custom:level", SandboxAttributeKind::Number, false),
+        ];
+        assert_eq!(pool.custom_attributes, expected);
+        assert_eq!(pool.code_lifetime, Some(std::time::Duration::from_secs(300)));
+        assert!(pool.max_attempts == 2 && !pool.hide_unknown_users);
+        let hook = "http://lambda:8080/2015-03-31/functions/function/invocations";
+        assert_eq!(services.triggers.hooks, [(SandboxTrigger::PreSignUp, hook.parse().expect("a URL"))]);
+        assert!(services.triggers.second_token_event);
+    }
+}
+
+#[test]
 fn mistakes_name_the_value_and_no_password() {
     for (flag, value, words) in [
         ("user", ":secret-1", "is not NAME or NAME:PASSWORD"),
@@ -77,6 +122,21 @@ fn mistakes_name_the_value_and_no_password() {
         ("port-base", "65534", "is not a port from 1 to 65533"),
         ("port-base", "8180", "listen has port 8181, and the sandbox's services have 8180 to 8182"),
         ("issuer", "me", "\"me\" is neither aws nor local"),
+        ("usernames", "mail", "\"mail\" is not chosen, aliases, email, phone or email-or-phone"),
+        ("password-min-length", "5", "\"5\" is not a length from 6 to 99"),
+        ("password-requires", "lower", "\"lower\" is not uppercase, lowercase, digit or symbol"),
+        ("required-attribute", "given-name", "did you mean given_name?"),
+        ("required-attribute", "custom:plan", "a pool can require standard ones only"),
+        ("custom-attribute", "plan:int", "\"int\" is not string, number, boolean or datetime"),
+        ("custom-attribute", "plan:number:fixed", "ends with \"fixed\"; write :immutable or nothing there"),
+        ("custom-attribute", "", "is not NAME[:TYPE[:immutable]]"),
+        ("max-attempts", "0", "\"0\" is not a whole number from 1"),
+        ("code-lifetime", "5", "5"),
+        ("unknown-users", "shown", "\"shown\" is neither hidden nor named"),
+        ("pre-sign-up", "localhost:9000", "lacks http://; write http://localhost:9000"),
+        ("pre-sign-up", "ftp://localhost/", "has the scheme ftp"),
+        ("create-auth-challenge", "http://localhost:9000", "is never called without define-auth-challenge"),
+        ("pre-token-generation-version", "2", "\"2\" is neither V1_0 nor V2_0"),
     ] {
         let problems = problems(Run::empty().flag(flag, &[value]).sandbox());
         let all = problems.join("\n");

@@ -13,7 +13,7 @@ use crate::{
     commands::Failure,
     file_system::{self, Readers},
     regular_file::RegularFile,
-    sandbox::Sandbox,
+    sandbox::{PoolRules, Sandbox, Usernames},
 };
 
 const AMPLIFY_OUTPUTS: &str = "amplify_outputs.json";
@@ -115,6 +115,7 @@ fn has_text(path: &Path, readers: Readers, text: &str) -> bool {
 }
 
 fn amplify_outputs(sandbox: &Sandbox) -> String {
+    let rules = sandbox.rules();
     let api = json!({ "endpoint": sandbox.api_url(), "region": sandbox.region(), "apiName": "sandbox" });
     let outputs = json!({
         "version": "1.3",
@@ -123,16 +124,16 @@ fn amplify_outputs(sandbox: &Sandbox) -> String {
             "user_pool_id": sandbox.user_pool_id(),
             "user_pool_client_id": sandbox.client_id(),
             "identity_pool_id": sandbox.identity_pool_id(),
-            "username_attributes": ["username"],
+            "username_attributes": username_attributes(rules.usernames),
             "user_verification_types": ["email"],
             // What the Authenticator's form asks for; without an address, there is no code that confirms the sign-up.
-            "standard_required_attributes": ["email"],
+            "standard_required_attributes": form_attributes(rules),
             "password_policy": {
-                "min_length": 8,
-                "require_lowercase": true,
-                "require_uppercase": true,
-                "require_numbers": true,
-                "require_symbols": true,
+                "min_length": rules.passwords.min_length,
+                "require_lowercase": rules.passwords.lowercase,
+                "require_uppercase": rules.passwords.uppercase,
+                "require_numbers": rules.passwords.digit,
+                "require_symbols": rules.passwords.symbol,
             },
             "mfa_configuration": "OPTIONAL",
             "mfa_methods": ["SMS", "TOTP"],
@@ -144,6 +145,24 @@ fn amplify_outputs(sandbox: &Sandbox) -> String {
         },
     });
     format!("{outputs:#}\n")
+}
+
+/// What Amplify's sign-up form asks for: what the pool requires, and the address that codes go to.
+fn form_attributes(rules: &PoolRules) -> Vec<&str> {
+    let mut names: Vec<&str> = rules.required_attributes.iter().map(String::as_str).collect();
+    if !names.contains(&"email") {
+        names.push("email");
+    }
+    names
+}
+
+fn username_attributes(usernames: Usernames) -> &'static [&'static str] {
+    match usernames {
+        Usernames::Chosen | Usernames::ChosenWithAliases => &["username"],
+        Usernames::Email => &["email"],
+        Usernames::Phone => &["phone_number"],
+        Usernames::EmailOrPhone => &["email", "phone_number"],
+    }
 }
 
 /// The keys by which Amplify's library finds services that are not AWS's.

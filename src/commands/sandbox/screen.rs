@@ -21,6 +21,8 @@ pub(super) struct Screen<'a> {
     pub(super) api_url: String,
     /// The files that were written.
     pub(super) written: Vec<&'static str>,
+    /// Why the proxy has not signed in, where hooks decide about that.
+    pub(super) sign_in_problem: Option<String>,
     /// The request that was sent; nothing where the proxy wants a token, which the screen does not show.
     pub(super) journey: Option<Journey<'a>>,
 }
@@ -64,7 +66,8 @@ impl fmt::Display for Screen<'_> {
         if let Some(inspector) = self.inspector {
             writeln!(f, "  Inspector      {inspector}")?;
         }
-        writeln!(f, "  Signed in as   {}, password {}", self.username, self.password)?;
+        let label = if self.sign_in_problem.is_some() { "User" } else { "Signed in as" };
+        writeln!(f, "  {label:<13}  {}, password {}", self.username, self.password)?;
         if let Some(secret) = self.authenticator_secret {
             writeln!(f, "  Authenticator  {secret}")?;
         }
@@ -76,6 +79,10 @@ impl fmt::Display for Screen<'_> {
             writeln!(f, "  {:<13}  {name}", if index == 0 { "Written" } else { "" })?;
         }
         writeln!(f, "\n  Try it:\n\n    {}\n", self.curl)?;
+        if let Some(problem) = &self.sign_in_problem {
+            writeln!(f, "  The proxy has not signed in, which a trigger may prevent; the log has more:\n")?;
+            writeln!(f, "    {problem}\n")?;
+        }
         if let Some(journey) = &self.journey {
             writeln!(f, "{journey}")?;
         }
@@ -147,6 +154,7 @@ mod tests {
             },
             api_url: "http://127.0.0.1:41043/prod".to_owned(),
             written: vec!["amplify_outputs.json", ".countersign-sandbox-password"],
+            sign_in_problem: None,
             journey: Some(Journey {
                 target,
                 signed_as: Some((identity_id.to_owned(), user_arn.to_owned())),

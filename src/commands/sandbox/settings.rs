@@ -2,10 +2,17 @@
 
 use crate::{
     app,
-    config::{RouteAuthorization, SandboxClient, SandboxConfig, SandboxUser, SecondFactor},
+    config::{
+        RouteAuthorization, SandboxAttributeKind, SandboxClient, SandboxConfig, SandboxPool, SandboxTrigger,
+        SandboxTriggers, SandboxUser, SandboxUsernames, SecondFactor,
+    },
     credentials::{self, AuthFlow, Cognito, IdentityPool, Login, RoleChoice, UserPool},
     proxy::{PayloadSigning, RouteSettings, WebsocketSigning},
-    sandbox::{self, ApiRoute, AppClient, Authorization, Issuer, Mfa, PoolRules, Ports, Sandbox, Seed, User},
+    sandbox::{
+        self, ApiRoute, AppClient, AttributeKind, Authorization, CustomAttribute, Issuer, Mfa,
+        PasswordPolicy, PoolRules, Ports, Sandbox, Seed, TokenEventVersion, Trigger, TriggerHooks, User,
+        Usernames,
+    },
 };
 
 use crate::commands::Failure;
@@ -49,8 +56,9 @@ pub(super) fn of_sandbox(config: &SandboxConfig) -> sandbox::Settings {
         rules: PoolRules {
             self_sign_up: services.self_sign_up,
             issuer: if services.local_issuer { Issuer::Local } else { Issuer::Aws },
-            ..PoolRules::default()
+            ..rules(&services.pool)
         },
+        triggers: triggers(&services.triggers),
         credentials_lifetime: config.credentials_lifetime,
         token_lifetime: services.token_lifetime,
         ports: Ports { user_pool, identity_pool, api },
@@ -59,6 +67,62 @@ pub(super) fn of_sandbox(config: &SandboxConfig) -> sandbox::Settings {
         seed: services.seed.as_deref().map(Seed::new),
         state_dir: services.state_dir.clone(),
         ..defaults
+    }
+}
+
+fn rules(pool: &SandboxPool) -> PoolRules {
+    let classes = pool.password_classes;
+    let attributes = pool.custom_attributes.iter().map(|attribute| CustomAttribute {
+        name: attribute.name.clone(),
+        kind: match attribute.kind {
+            SandboxAttributeKind::String => AttributeKind::String,
+            SandboxAttributeKind::Number => AttributeKind::Number,
+            SandboxAttributeKind::Boolean => AttributeKind::Boolean,
+            SandboxAttributeKind::DateTime => AttributeKind::DateTime,
+        },
+        mutable: attribute.mutable,
+    });
+    PoolRules {
+        usernames: match pool.usernames {
+            SandboxUsernames::Chosen => Usernames::Chosen,
+            SandboxUsernames::Aliases => Usernames::ChosenWithAliases,
+            SandboxUsernames::Email => Usernames::Email,
+            SandboxUsernames::Phone => Usernames::Phone,
+            SandboxUsernames::EmailOrPhone => Usernames::EmailOrPhone,
+        },
+        passwords: PasswordPolicy {
+            min_length: pool.password_min_length,
+            uppercase: classes.uppercase,
+            lowercase: classes.lowercase,
+            digit: classes.digit,
+            symbol: classes.symbol,
+        },
+        required_attributes: pool.required_attributes.clone(),
+        custom_attributes: (!pool.custom_attributes.is_empty()).then(|| attributes.collect()),
+        code_lifetime: pool.code_lifetime,
+        max_attempts: pool.max_attempts,
+        hide_unknown_users: pool.hide_unknown_users,
+        ..PoolRules::default()
+    }
+}
+
+fn triggers(triggers: &SandboxTriggers) -> TriggerHooks {
+    let trigger = |trigger| match trigger {
+        SandboxTrigger::PreSignUp => Trigger::PreSignUp,
+        SandboxTrigger::PostConfirmation => Trigger::PostConfirmation,
+        SandboxTrigger::PreAuthentication => Trigger::PreAuthentication,
+        SandboxTrigger::PostAuthentication => Trigger::PostAuthentication,
+        SandboxTrigger::PreTokenGeneration => Trigger::PreTokenGeneration,
+        SandboxTrigger::DefineAuthChallenge => Trigger::DefineAuthChallenge,
+        SandboxTrigger::CreateAuthChallenge => Trigger::CreateAuthChallenge,
+        SandboxTrigger::VerifyAuthChallengeResponse => Trigger::VerifyAuthChallengeResponse,
+    };
+    TriggerHooks {
+        urls: triggers.hooks.iter().map(|(name, url)| (trigger(*name), url.clone())).collect(),
+        token_event: match triggers.second_token_event {
+            true => TokenEventVersion::V2,
+            false => TokenEventVersion::V1,
+        },
     }
 }
 

@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::people::{SandboxClient, SandboxUser, SecondFactor, client, second_factor};
+use super::{
+    people::{SandboxClient, SandboxUser, SecondFactor, client, second_factor},
+    pool::SandboxPool,
+    triggers::SandboxTriggers,
+};
 use crate::{
     config::{
         reader::Reader,
@@ -28,6 +32,10 @@ pub struct SandboxServices {
     pub second_factor: Option<SecondFactor>,
     /// Whether users may sign up.
     pub self_sign_up: bool,
+    /// The other rules of the user pool.
+    pub pool: SandboxPool,
+    /// The hooks of the user pool's triggers.
+    pub triggers: SandboxTriggers,
     /// Whether tokens name the sandbox's own address as their issuer.
     pub local_issuer: bool,
     /// The routes of the API that do not authorise by a signature.
@@ -75,6 +83,8 @@ impl Reader<'_> {
         let callback_urls = self.values("callback-url", callback_url);
         let second_factor = self.value("mfa", second_factor);
         let self_sign_up = self.value("signup", sign_up);
+        let pool = self.sandbox_pool();
+        let triggers = self.sandbox_triggers();
         let local_issuer = self.value("issuer", issuer);
         let api_routes = self.values("api-route", api_route);
         let token_lifetime = self.value("token-lifetime", value::duration);
@@ -87,6 +97,8 @@ impl Reader<'_> {
             callback_urls,
             second_factor,
             self_sign_up: self_sign_up?,
+            pool: pool?,
+            triggers: triggers?,
             local_issuer: local_issuer?,
             api_routes,
             token_lifetime: token_lifetime?,

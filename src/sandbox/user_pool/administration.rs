@@ -10,6 +10,8 @@ use super::{
     account::{Account, timestamp},
     attributes::{Attribute, Writer},
     outbox::Purpose,
+    trigger_events::PendingSignUp,
+    triggers::Metadata,
 };
 use crate::sandbox::{
     answer::AwsError,
@@ -25,6 +27,14 @@ pub(super) struct OfUser {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
+pub(super) struct AdminConfirmSignUp {
+    #[serde(flatten)]
+    user: OfUser,
+    client_metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct AdminCreateUser {
     user_pool_id: String,
     username: String,
@@ -35,7 +45,10 @@ pub(super) struct AdminCreateUser {
     #[serde(default)]
     user_attributes: Vec<Attribute>,
     #[serde(default)]
+    validation_data: Vec<Attribute>,
+    #[serde(default)]
     desired_delivery_mediums: Vec<DeliveryMedium>,
+    client_metadata: Option<Metadata>,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -71,7 +84,7 @@ pub(super) struct AdminUpdateUserAttributes {
 }
 
 impl UserPool {
-    pub(super) fn admin_create_user(&self, request: &AdminCreateUser) -> Result<Value, AwsError> {
+    pub(super) async fn admin_create_user(&self, request: &AdminCreateUser) -> Result<Value, AwsError> {
         self.require_pool(&request.user_pool_id)?;
         if let Some(password) = &request.temporary_password {
             self.check_policy(password)?;
@@ -85,7 +98,15 @@ impl UserPool {
             let required_attributes = self.schema.missing(&user.attributes).cloned().collect();
             user.state = UserState::TemporaryPassword { required_attributes };
             user.password = password.clone();
-            self.create_user(user, request.force_alias_creation)?
+            let pending = PendingSignUp {
+                source: "PreSignUp_AdminCreateUser",
+                client_id: None,
+                validation_data: &request.validation_data,
+                metadata: request.client_metadata.as_ref(),
+            };
+            // Cognito ignores whom the trigger confirms: the user is to replace the temporary password.
+            self.before_sign_up(&user, pending).await?;
+            self.create_user(user, request.force_alias_creation).map_err(as_user_account)?
         };
         if request.message_action != Some(MessageAction::Suppress) {
             for medium in delivery_media(request, &account) {
@@ -95,12 +116,9 @@ impl UserPool {
         Ok(json!({ "User": described(&account, "Attributes") }))
     }
 
-    fn create_user(&self, user: User, force_alias: bool) -> Result<Account, AwsError> {
-        let created = self.directory.create(user, self.clock.now());
-        let account = created.map_err(|error| match error.message.as_str() {
-            "User already exists" => AwsError::new(&error.code, "User account already exists"),
-            _ => error,
-        })?;
+    /// Adds a user, whose verified addresses become sign-in names.
+    pub(super) fn create_user(&self, user: User, force_alias: bool) -> Result<Account, AwsError> {
+        let account = self.directory.create(user, self.clock.now())?;
         let username = &account.user.username;
         for medium in [Medium::Email, Medium::Sms].into_iter().filter(|medium| account.is_verified(*medium)) {
             if let Err(error) = self.directory.claim_alias(username, medium, force_alias) {
@@ -152,9 +170,15 @@ impl UserPool {
         Ok(json!({}))
     }
 
-    pub(super) fn admin_confirm_sign_up(&self, request: &OfUser) -> Result<Value, AwsError> {
-        let account = self.administered(request)?;
-        self.confirm(&account.user.username, None)?;
+    pub(super) async fn admin_confirm_sign_up(
+        &self,
+        request: &AdminConfirmSignUp,
+    ) -> Result<Value, AwsError> {
+        let account = self.administered(&request.user)?;
+        let username = &account.user.username;
+        self.confirm(username, None)?;
+        let metadata = request.client_metadata.as_ref();
+        self.after_confirmation(username, "PostConfirmation_ConfirmSignUp", None, metadata).await?;
         Ok(json!({}))
     }
 
@@ -254,6 +278,14 @@ fn delivery_media(request: &AdminCreateUser, account: &Account) -> Vec<Medium> {
         return [Medium::Email, Medium::Sms].into_iter().find(has_address).into_iter().collect();
     }
     wanted.filter(has_address).collect()
+}
+
+/// The error as AdminCreateUser words it.
+fn as_user_account(error: AwsError) -> AwsError {
+    match error.message.as_str() {
+        "User already exists" => AwsError::new(&error.code, "User account already exists"),
+        _ => error,
+    }
 }
 
 /// Has every kind of character that a policy may demand.

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::sandbox::{answer::AwsError, people::Medium, pool_rules::PoolRules};
+use crate::sandbox::{
+    answer::AwsError,
+    people::Medium,
+    pool_rules::{AttributeKind, CustomAttribute, PoolRules},
+};
 
 const MAX_VALUE: usize = 2048;
 const CUSTOM: &str = "custom:";
@@ -56,7 +60,7 @@ pub(super) enum Writer {
 /// The attributes that users of the pool may have.
 pub(super) struct Schema {
     required: Vec<String>,
-    custom: Option<Vec<String>>,
+    custom: Option<Vec<CustomAttribute>>,
 }
 
 impl Schema {
@@ -83,7 +87,7 @@ impl Schema {
             let message = format!("Attributes did not conform to the schema: {}", problems.concat());
             return Err(AwsError::invalid_parameter(message));
         }
-        check_values(&values, writer)?;
+        self.check_values(&values, writer)?;
         Ok(values)
     }
 
@@ -93,9 +97,19 @@ impl Schema {
         given: &[Attribute],
         writer: Writer,
     ) -> Result<BTreeMap<String, String>, AwsError> {
+        let values = self.checked(given, writer)?;
+        let mut custom = self.custom.iter().flatten();
+        if let Some(fixed) = custom.find(|custom| !custom.mutable && values.contains_key(&custom.name)) {
+            let message = format!("user.{}: Attribute cannot be updated.\n", fixed.name);
+            return Err(AwsError::invalid_parameter(message));
+        }
+        Ok(values)
+    }
+
+    fn checked(&self, given: &[Attribute], writer: Writer) -> Result<BTreeMap<String, String>, AwsError> {
         self.require_known(given.iter().map(|attribute| attribute.name.as_str()))?;
         let values = values(given);
-        check_values(&values, writer)?;
+        self.check_values(&values, writer)?;
         Ok(values)
     }
 
@@ -107,13 +121,18 @@ impl Schema {
     ) -> Result<BTreeMap<String, String>, AwsError> {
         let given = given.filter(|(name, _)| !name.ends_with("_verified"));
         let given: Vec<Attribute> = given.map(|(name, value)| Attribute::new(name, value)).collect();
-        self.of_change(&given, Writer::Client)
+        self.checked(&given, Writer::Client)
     }
 
     /// Refuses to delete what does not exist, and what every user must have.
     pub(super) fn check_deletion(&self, names: &[String]) -> Result<(), AwsError> {
         self.require_known(names.iter().map(String::as_str))?;
-        let kept = names.iter().find(|name| self.required.contains(name) || *name == "sub");
+        let is_fixed = |name: &String| {
+            self.custom.iter().flatten().any(|custom| custom.name == *name && !custom.mutable)
+        };
+        let mut kept =
+            names.iter().filter(|name| self.required.contains(name) || *name == "sub" || is_fixed(name));
+        let kept = kept.next();
         kept.map_or(Ok(()), |name| {
             Err(AwsError::invalid_parameter(format!("user.{name}: Attribute cannot be deleted.\n")))
         })
@@ -134,38 +153,53 @@ impl Schema {
         })
     }
 
+    fn check_values(&self, values: &BTreeMap<String, String>, writer: Writer) -> Result<(), AwsError> {
+        for (name, value) in values {
+            let unwritable = match name.as_str() {
+                "sub" => {
+                    return Err(AwsError::invalid_parameter("Cannot modify the non-mutable attribute sub"));
+                }
+                "email_verified" | "phone_number_verified" => writer == Writer::Client,
+                _ => false,
+            };
+            if unwritable {
+                let message = "A client attempted to write unauthorized attribute";
+                return Err(AwsError::not_authorized(message));
+            }
+            if value.chars().count() > MAX_VALUE {
+                let message = format!("user.{name}: String must be no longer than {MAX_VALUE} characters\n");
+                return Err(AwsError::invalid_parameter(message));
+            }
+            check_format(name, value)?;
+            self.check_kind(name, value)?;
+        }
+        Ok(())
+    }
+
+    fn check_kind(&self, name: &str, value: &str) -> Result<(), AwsError> {
+        let custom = self.custom.iter().flatten().find(|custom| custom.name == name);
+        let problem = match custom.map(|custom| custom.kind) {
+            _ if value.is_empty() => return Ok(()),
+            Some(AttributeKind::Number) if value.parse::<i64>().is_err() => "number",
+            Some(AttributeKind::Boolean) if !matches!(value, "true" | "false") => "boolean",
+            Some(AttributeKind::DateTime) if !is_date_time(value) => "datetime",
+            _ => return Ok(()),
+        };
+        Err(AwsError::invalid_parameter(format!("user.{name}: Invalid {problem} value\n")))
+    }
+
     fn has(&self, name: &str) -> bool {
         match (&self.custom, name.strip_prefix(CUSTOM)) {
             (_, None) => STANDARD.contains(&name),
             (None, Some(rest)) => !rest.is_empty(),
-            (Some(listed), Some(_)) => listed.iter().any(|known| known == name),
+            (Some(listed), Some(_)) => listed.iter().any(|known| known.name == name),
         }
     }
 }
 
 /// The last value of each name counts.
-fn values(given: &[Attribute]) -> BTreeMap<String, String> {
+pub(super) fn values(given: &[Attribute]) -> BTreeMap<String, String> {
     given.iter().map(|Attribute { name, value }| (name.clone(), value.clone().unwrap_or_default())).collect()
-}
-
-fn check_values(values: &BTreeMap<String, String>, writer: Writer) -> Result<(), AwsError> {
-    for (name, value) in values {
-        let unwritable = match name.as_str() {
-            "sub" => return Err(AwsError::invalid_parameter("Cannot modify the non-mutable attribute sub")),
-            "email_verified" | "phone_number_verified" => writer == Writer::Client,
-            _ => false,
-        };
-        if unwritable {
-            let message = "A client attempted to write unauthorized attribute";
-            return Err(AwsError::not_authorized(message));
-        }
-        if value.chars().count() > MAX_VALUE {
-            let message = format!("user.{name}: String must be no longer than {MAX_VALUE} characters\n");
-            return Err(AwsError::invalid_parameter(message));
-        }
-        check_format(name, value)?;
-    }
-    Ok(())
 }
 
 fn check_format(name: &str, value: &str) -> Result<(), AwsError> {
@@ -191,8 +225,16 @@ pub(super) fn is_email(text: &str) -> bool {
     })
 }
 
+/// A date, with the time after a `T`.
+fn is_date_time(text: &str) -> bool {
+    let Some((date, time)) = text.split_once('T') else { return false };
+    let are_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts: Vec<&str> = date.split('-').collect();
+    parts.len() == 3 && parts.into_iter().all(are_digits) && time.starts_with(|c: char| c.is_ascii_digit())
+}
+
 /// E.164, which has at most 15 digits.
-fn is_phone_number(text: &str) -> bool {
+pub(super) fn is_phone_number(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or_default();
     (2..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -11,7 +11,7 @@ use super::{
     first_factor::{claim_is_right, invalid_srp_a, public_values},
     grants::{Grant, invalid_refresh_token},
     parameters::Parameters,
-    sessions::{Attempt, Step},
+    sessions::{Attempt, Step, TokenSource},
     srp::{Handshake, Prover, Verifier},
 };
 use crate::sandbox::answer::AwsError;
@@ -181,14 +181,14 @@ impl UserPool {
     }
 
     /// What follows a first factor that counts as both.
-    pub(super) fn after_first_factor_without_mfa(
+    pub(super) async fn after_first_factor_without_mfa(
         &self,
         attempt: &Attempt,
         account: &Account,
     ) -> Result<Value, AwsError> {
         match self.challenge_device(attempt, account)? {
             Some(challenge) => Ok(challenge),
-            None => self.complete(attempt),
+            None => self.complete(attempt).await,
         }
     }
 
@@ -220,7 +220,7 @@ impl UserPool {
         Ok(json!({ "ChallengeName": name, "ChallengeParameters": parameters }))
     }
 
-    pub(super) fn check_device_claim(
+    pub(super) async fn check_device_claim(
         &self,
         attempt: &Attempt,
         responses: &Parameters,
@@ -238,7 +238,11 @@ impl UserPool {
                 device.authenticated = now;
             }
         });
-        self.complete(attempt)
+        let tokens_for = match attempt.tokens_for {
+            TokenSource::Hosted => TokenSource::Hosted,
+            _ => TokenSource::Device,
+        };
+        self.complete(&Attempt { tokens_for, ..attempt.clone() }).await
     }
 
     /// Whether the device of a sign-in allows a refresh: it must be confirmed, and be named.

@@ -18,11 +18,9 @@ use crate::sandbox::{
     answer::AwsError,
     digest::hmac,
     people::{Medium, User},
-    pool_rules::Usernames,
+    pool_rules::{PoolRules, Usernames},
 };
 
-/// Wrong passwords that are allowed before each further one locks the user out for longer.
-const FORGIVEN: u32 = 5;
 const MAX_LOCKOUT: Duration = Duration::from_secs(15 * 60);
 
 pub(super) struct Directory {
@@ -30,6 +28,8 @@ pub(super) struct Directory {
     /// What every `sub` is derived from.
     seed: String,
     usernames: Usernames,
+    /// Wrong passwords that are allowed before each further one locks the user out for longer.
+    max_attempts: usize,
     users: Mutex<Users>,
     /// The seed for the salts of users that do not exist, so that each gets the same one at every attempt.
     decoy_key: [u8; 32],
@@ -47,14 +47,15 @@ impl Directory {
     pub(super) fn new(
         pool_name: &str,
         seed: &str,
-        usernames: Usernames,
+        rules: &PoolRules,
         users: &[User],
         now: SystemTime,
     ) -> Self {
         let directory = Self {
             pool_name: pool_name.to_owned(),
             seed: seed.to_owned(),
-            usernames,
+            usernames: rules.usernames,
+            max_attempts: rules.max_attempts,
             users: Mutex::default(),
             decoy_key: rand::random(),
         };
@@ -125,19 +126,29 @@ impl Directory {
         if users.accounts.iter().any(|account| account.is_called(&user.username)) {
             return Err(AwsError::new(
                 "UsernameExistsException",
-                match self.usernames {
-                    Usernames::Email => "An account with the given email already exists.",
-                    Usernames::Chosen | Usernames::ChosenWithAliases => "User already exists",
+                match self.usernames.addresses().iter().find(|medium| medium.is_address(&user.username)) {
+                    Some(Medium::Email) => "An account with the given email already exists.",
+                    Some(Medium::Sms) => "An account with the given phone_number already exists.",
+                    None => "User already exists",
                 },
             ));
         }
         let sub = users.next_sub(&self.seed, &user.username);
-        if self.usernames == Usernames::Email {
+        if !self.usernames.addresses().is_empty() {
             user.aliases.push(std::mem::replace(&mut user.username, sub.clone()));
         }
         let account = Account::new(user, sub, now);
         users.accounts.push(account.clone());
         Ok(account)
+    }
+
+    /// The internal name that a new user will have.
+    pub(super) fn internal_name(&self, username: &str) -> String {
+        if self.usernames.addresses().is_empty() {
+            return username.to_owned();
+        }
+        let generation = self.lock().generations.get(&username.to_ascii_lowercase()).copied();
+        subject(&self.seed, username, generation.unwrap_or_default())
     }
 
     pub(super) fn remove(&self, username: &str) {
@@ -211,7 +222,7 @@ impl Directory {
             return Ok(account.clone());
         }
         account.wrong_passwords += 1;
-        account.locked_until = now + lock_after(account.wrong_passwords);
+        account.locked_until = now + lock_after(account.wrong_passwords, self.max_attempts);
         Err(wrong_password())
     }
 
@@ -245,8 +256,8 @@ pub(super) fn no_such_user() -> AwsError {
     AwsError::new("UserNotFoundException", "User does not exist.")
 }
 
-fn lock_after(wrong_passwords: u32) -> Duration {
-    match wrong_passwords.checked_sub(FORGIVEN) {
+fn lock_after(wrong_passwords: u32, max_attempts: usize) -> Duration {
+    match wrong_passwords.checked_sub(u32::try_from(max_attempts).unwrap_or(u32::MAX)) {
         None => Duration::ZERO,
         Some(further) => Duration::from_secs(1 << further.min(10)).min(MAX_LOCKOUT),
     }
@@ -258,7 +269,7 @@ mod tests {
 
     #[test]
     fn the_lock_doubles_after_five_wrong_passwords() {
-        let locks: Vec<u64> = [1, 4, 5, 6, 8, 14, 15, 40].map(|n| lock_after(n).as_secs()).to_vec();
+        let locks: Vec<u64> = [1, 4, 5, 6, 8, 14, 15, 40].map(|n| lock_after(n, 5).as_secs()).to_vec();
         assert_eq!(locks, [0, 0, 1, 2, 8, 512, 900, 900]);
     }
 

@@ -1,4 +1,4 @@
-//! First factors: passwords in the clear and by SRP, the choice among factors, custom challenges.
+//! First factors: passwords in the clear and by SRP, and the choice among factors.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::{
     account::Account,
     directory::wrong_password,
     parameters::Parameters,
-    sessions::{Attempt, Factor, Step, invalid_session},
+    sessions::{Attempt, Factor, Step, TokenSource, invalid_session},
     srp::{Handshake, Prover},
     timestamp,
 };
@@ -17,12 +17,10 @@ use crate::sandbox::{
     people::{Flow, Medium, UserState},
 };
 
-const FORGIVEN_CUSTOM_ANSWERS: u32 = 2;
-
 impl UserPool {
-    pub(super) fn prove_password(&self, attempt: Attempt, password: &str) -> Result<Value, AwsError> {
+    pub(super) async fn prove_password(&self, attempt: Attempt, password: &str) -> Result<Value, AwsError> {
         let account = self.directory.check_password(&attempt.username, password, self.clock.now())?;
-        self.after_password(attempt, &account)
+        self.after_password(attempt, &account).await
     }
 
     pub(super) fn challenge_password(&self, attempt: Attempt, srp_a: &str) -> Result<Value, AwsError> {
@@ -43,7 +41,7 @@ impl UserPool {
         Ok(challenge)
     }
 
-    pub(super) fn check_claim(
+    pub(super) async fn check_claim(
         &self,
         attempt: Attempt,
         responses: &Parameters,
@@ -53,16 +51,20 @@ impl UserPool {
         self.require_known_device(&attempt)?;
         let right = claim_is_right(responses, prover, handshake)?;
         let account = self.directory.judge(&attempt.username, right, self.clock.now())?;
-        self.after_password(attempt, &account)
+        self.after_password(attempt, &account).await
     }
 
     /// USER_AUTH: the factor that the client prefers, or a choice.
-    pub(super) fn begin_choice(&self, attempt: Attempt, parameters: &Parameters) -> Result<Value, AwsError> {
+    pub(super) async fn begin_choice(
+        &self,
+        attempt: Attempt,
+        parameters: &Parameters,
+    ) -> Result<Value, AwsError> {
         let available = self.first_factors(&attempt);
         if let Some(preferred) = parameters.get("PREFERRED_CHALLENGE")
             && available.contains(&preferred.as_str())
         {
-            return self.choose(attempt, preferred, parameters);
+            return self.choose(attempt, preferred, parameters).await;
         }
         let mut challenge = self.challenge(attempt, Step::SelectChallenge, &json!({}));
         challenge["AvailableChallenges"] = available.into();
@@ -70,7 +72,7 @@ impl UserPool {
     }
 
     /// Begins with one of the first factors; if the request has its answer already, that is checked at once.
-    pub(super) fn choose(
+    pub(super) async fn choose(
         &self,
         attempt: Attempt,
         choice: &str,
@@ -83,7 +85,7 @@ impl UserPool {
         }
         let code = |medium| self.challenge_code(attempt.clone(), medium, Factor::First);
         match (choice, parameters.get("PASSWORD"), parameters.get("SRP_A")) {
-            ("PASSWORD", Some(password), _) => self.prove_password(attempt, password),
+            ("PASSWORD", Some(password), _) => self.prove_password(attempt, password).await,
             ("PASSWORD", None, _) => Ok(self.challenge(attempt, Step::Password, &json!({}))),
             ("PASSWORD_SRP", _, Some(srp_a)) => self.challenge_password(attempt, srp_a),
             ("PASSWORD_SRP", _, None) => Ok(self.challenge(attempt, Step::PasswordSrp, &json!({}))),
@@ -95,52 +97,6 @@ impl UserPool {
                 Ok(self.challenge(attempt, Step::Passkey, &parameters))
             }
         }
-    }
-
-    /// CUSTOM_AUTH: with the password first where the client asks for that.
-    pub(super) fn begin_custom(&self, attempt: Attempt, parameters: &Parameters) -> Result<Value, AwsError> {
-        if parameters.get("CHALLENGE_NAME").is_some_and(|name| name == "SRP_A") {
-            return self.challenge_password(attempt, parameters.required("SRP_A")?);
-        }
-        let account = self.directory.account(&attempt.username).ok_or_else(wrong_password)?;
-        account.admit()?;
-        self.custom_round(attempt, &account, 0)
-    }
-
-    pub(super) fn custom_round(
-        &self,
-        attempt: Attempt,
-        account: &Account,
-        round: usize,
-    ) -> Result<Value, AwsError> {
-        let challenges = &account.user.custom_challenges;
-        if challenges.is_empty() {
-            let message = "Custom auth lambda trigger is not configured for the user pool.";
-            return Err(AwsError::invalid_parameter(message));
-        }
-        if round == challenges.len() {
-            return self.after_first_factor_without_mfa(&attempt, account);
-        }
-        Ok(self.challenge_custom(attempt, account, round, 0))
-    }
-
-    pub(super) fn check_custom(
-        &self,
-        attempt: Attempt,
-        responses: &Parameters,
-        round: usize,
-        wrong: u32,
-    ) -> Result<Value, AwsError> {
-        let account = self.directory.existing(&attempt.username)?;
-        let answer = responses.required("ANSWER")?;
-        let expected = account.user.custom_challenges.get(round).map(|challenge| &challenge.answer);
-        if expected == Some(answer) {
-            return self.custom_round(attempt, &account, round + 1);
-        }
-        if wrong == FORGIVEN_CUSTOM_ANSWERS {
-            return Err(wrong_password());
-        }
-        Ok(self.challenge_custom(attempt, &account, round, wrong + 1))
     }
 
     pub(super) fn challenge_new_password(
@@ -159,9 +115,9 @@ impl UserPool {
         self.challenge(attempt, Step::NewPassword { required_attributes }, &parameters)
     }
 
-    pub(super) fn set_new_password(
+    pub(super) async fn set_new_password(
         &self,
-        attempt: Attempt,
+        mut attempt: Attempt,
         responses: &Parameters,
         required_attributes: &[String],
     ) -> Result<Value, AwsError> {
@@ -185,16 +141,10 @@ impl UserPool {
             account.set_attributes(&attributes, now);
             Ok(account.clone())
         })?;
-        self.after_password(attempt, &account)
-    }
-
-    fn challenge_custom(&self, attempt: Attempt, account: &Account, round: usize, wrong: u32) -> Value {
-        let shown = account.user.custom_challenges.get(round).map(|challenge| &challenge.parameters);
-        let mut parameters = json!({ "USERNAME": account.user.username });
-        for (name, value) in shown.into_iter().flatten() {
-            parameters[name.as_str()] = value.clone().into();
+        if attempt.tokens_for == TokenSource::Authentication {
+            attempt.tokens_for = TokenSource::NewPassword;
         }
-        self.challenge(attempt, Step::Custom { round, wrong }, &parameters)
+        self.after_password(attempt, &account).await
     }
 
     /// The factors in the order in which Cognito lists them.

@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{account::Account, discovery::Location, groups::Groups};
+use super::{account::Account, discovery::Location, groups::Groups, token_changes::TokenChanges};
 use crate::sandbox::{
     answer::AwsError,
     people::AppClient,
@@ -78,8 +78,14 @@ impl Grants {
     }
 
     /// AuthenticationResult of a complete sign-in.
-    pub(super) fn issue(&self, grant: Grant, account: &Account, now: SystemTime) -> Value {
-        let mut result = self.tokens(&grant, account, now);
+    pub(super) fn issue(
+        &self,
+        grant: Grant,
+        account: &Account,
+        changes: &TokenChanges,
+        now: SystemTime,
+    ) -> Value {
+        let mut result = self.tokens(&grant, account, changes, now);
         result["RefreshToken"] = self.keep(Grant { nonce: None, ..grant }).into();
         result
     }
@@ -106,10 +112,11 @@ impl Grants {
         token: &str,
         grant: &Grant,
         account: &Account,
+        changes: &TokenChanges,
         client: &AppClient,
         now: SystemTime,
     ) -> Value {
-        let mut result = self.tokens(grant, account, now);
+        let mut result = self.tokens(grant, account, changes, now);
         if let Some(grace) = client.rotation {
             if let Some(old) = self.lock().get_mut(token)
                 && old.state == State::Live
@@ -192,10 +199,14 @@ impl Grants {
         token
     }
 
-    fn tokens(&self, grant: &Grant, account: &Account, now: SystemTime) -> Value {
+    fn tokens(&self, grant: &Grant, account: &Account, changes: &TokenChanges, now: SystemTime) -> Value {
+        let (mut access, mut id) =
+            (self.access_claims(grant, account, now), self.id_claims(grant, account, now));
+        changes.apply_to_access(&mut access);
+        changes.apply_to_id(&mut id);
         json!({
-            "AccessToken": tokens::sign(&self.access_claims(grant, account, now)),
-            "IdToken": tokens::sign(&self.id_claims(grant, account, now)),
+            "AccessToken": tokens::sign(&access),
+            "IdToken": tokens::sign(&id),
             "ExpiresIn": self.token_lifetime.as_secs(),
             "TokenType": "Bearer",
         })

@@ -4,6 +4,7 @@ mod authorization;
 mod browser_sessions;
 mod challenges;
 mod codes;
+mod form_pages;
 mod forms;
 mod logout;
 mod page;
@@ -76,17 +77,13 @@ impl UserPool {
         let page = PageRequest { headers: &headers, query: &query, form: &form };
         Ok(match operation {
             "oauth2/authorize" => self.authorize(&page),
-            "oauth2/token" => oauth_answer(self.token(&headers, &form)),
+            "oauth2/token" => oauth_answer(self.token(&headers, &form).await),
             "oauth2/revoke" => oauth_answer(self.revoke(&headers, &form)),
             "oauth2/userInfo" => self.user_info(&headers),
             "logout" => self.log_out(&page),
-            "login" if sent => self.log_in(&page),
-            "signup" if sent => self.sign_up_by_form(&page),
             "forgotPassword" if sent => self.forgot_password_by_form(&page),
-            "mfa" => self.answer_challenge_by_form(&page),
-            "confirmUser" => self.confirm_by_form(&page),
             "resendcode" => self.resend_by_form(&page),
-            "confirmForgotPassword" => self.reset_password_by_form(&page),
+            form if sent => self.answer_form(form, &page).await,
             page_name => self.empty_form(page_name, &page),
         })
     }

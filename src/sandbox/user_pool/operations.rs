@@ -11,7 +11,10 @@ const CLIENT_USER: [&str; 2] = ["ClientId", "Username"];
 const POOL_USER: [&str; 2] = ["UserPoolId", "Username"];
 
 impl UserPool {
-    pub(super) fn perform(&self, operation: &str, body: &[u8]) -> Result<Value, AwsError> {
+    pub(super) async fn perform(&self, operation: &str, body: &[u8]) -> Result<Value, AwsError> {
+        if let Some(answer) = self.triggering_operation(operation, body).await? {
+            return Ok(answer);
+        }
         self.client_operation(operation, body)
             .or_else(|| self.user_operation(operation, body))
             .or_else(|| self.factor_operation(operation, body))
@@ -20,31 +23,47 @@ impl UserPool {
             .unwrap_or_else(|| Err(json_protocol::unknown_operation()))
     }
 
-    /// Operations that name an app client and take no access token.
-    fn client_operation(&self, operation: &str, body: &[u8]) -> Option<Result<Value, AwsError>> {
-        Some(match operation {
-            "InitiateAuth" => run(body, &["AuthFlow", "ClientId"], |request| self.initiate_auth(request)),
+    /// Operations that may call triggers; `None` for the others.
+    async fn triggering_operation(&self, operation: &str, body: &[u8]) -> Result<Option<Value>, AwsError> {
+        let answered = match operation {
+            "InitiateAuth" => self.initiate_auth(&read(body, &["AuthFlow", "ClientId"])?).await,
             "RespondToAuthChallenge" => {
-                run(body, &["ClientId", "ChallengeName"], |request| self.respond_to_auth_challenge(request))
+                self.respond_to_auth_challenge(&read(body, &["ClientId", "ChallengeName"])?).await
             }
             "GetTokensFromRefreshToken" => {
-                let required = ["RefreshToken", "ClientId"];
-                run(body, &required, |request| self.get_tokens_from_refresh_token(request))
+                self.get_tokens_from_refresh_token(&read(body, &["RefreshToken", "ClientId"])?).await
             }
-            "RevokeToken" => run(body, &["Token", "ClientId"], |request| self.revoke_token(request)),
-            "SignUp" => run(body, &CLIENT_USER, |request| self.sign_up(request)),
+            "SignUp" => self.sign_up(&read(body, &CLIENT_USER)?).await,
             "ConfirmSignUp" => {
                 let required = ["ClientId", "Username", "ConfirmationCode"];
-                run(body, &required, |request| self.confirm_sign_up(request))
+                self.confirm_sign_up(&read(body, &required)?).await
             }
+            "ConfirmForgotPassword" => {
+                let required = ["ClientId", "Username", "ConfirmationCode", "Password"];
+                self.confirm_forgot_password(&read(body, &required)?).await
+            }
+            "AdminInitiateAuth" => {
+                self.admin_initiate_auth(&read(body, &["UserPoolId", "ClientId", "AuthFlow"])?).await
+            }
+            "AdminRespondToAuthChallenge" => {
+                let required = ["UserPoolId", "ClientId", "ChallengeName"];
+                self.respond_to_auth_challenge(&read(body, &required)?).await
+            }
+            "AdminCreateUser" => self.admin_create_user(&read(body, &POOL_USER)?).await,
+            "AdminConfirmSignUp" => self.admin_confirm_sign_up(&read(body, &POOL_USER)?).await,
+            _ => return Ok(None),
+        };
+        answered.map(Some)
+    }
+
+    /// Operations that name an app client, take no access token and call no trigger.
+    fn client_operation(&self, operation: &str, body: &[u8]) -> Option<Result<Value, AwsError>> {
+        Some(match operation {
+            "RevokeToken" => run(body, &["Token", "ClientId"], |request| self.revoke_token(request)),
             "ResendConfirmationCode" => {
                 run(body, &CLIENT_USER, |request| self.resend_confirmation_code(request))
             }
             "ForgotPassword" => run(body, &CLIENT_USER, |request| self.forgot_password(request)),
-            "ConfirmForgotPassword" => {
-                let required = ["ClientId", "Username", "ConfirmationCode", "Password"];
-                run(body, &required, |request| self.confirm_forgot_password(request))
-            }
             _ => return None,
         })
     }
@@ -115,15 +134,6 @@ impl UserPool {
 
     fn administrator_operation(&self, operation: &str, body: &[u8]) -> Option<Result<Value, AwsError>> {
         Some(match operation {
-            "AdminInitiateAuth" => {
-                let required = ["UserPoolId", "ClientId", "AuthFlow"];
-                run(body, &required, |request| self.admin_initiate_auth(request))
-            }
-            "AdminRespondToAuthChallenge" => {
-                let required = ["UserPoolId", "ClientId", "ChallengeName"];
-                run(body, &required, |request| self.respond_to_auth_challenge(request))
-            }
-            "AdminCreateUser" => run(body, &POOL_USER, |request| self.admin_create_user(request)),
             "AdminSetUserPassword" => {
                 let required = ["UserPoolId", "Username", "Password"];
                 run(body, &required, |request| self.admin_set_user_password(request))
@@ -132,7 +142,6 @@ impl UserPool {
                 let required = ["UserPoolId", "Username", "UserAttributes"];
                 run(body, &required, |request| self.admin_update_user_attributes(request))
             }
-            "AdminConfirmSignUp" => run(body, &POOL_USER, |request| self.admin_confirm_sign_up(request)),
             "AdminGetUser" => run(body, &POOL_USER, |request| self.admin_get_user(request)),
             "AdminResetUserPassword" => {
                 run(body, &POOL_USER, |request| self.admin_reset_user_password(request))

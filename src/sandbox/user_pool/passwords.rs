@@ -10,6 +10,7 @@ use super::{
     clients::check_secret_hash,
     outbox::Purpose,
     sign_up::RequestCode,
+    triggers::Metadata,
     verification::{code_mismatch, limit_exceeded},
 };
 use crate::sandbox::{
@@ -25,6 +26,7 @@ pub(super) struct ConfirmForgotPassword {
     pub(super) username: String,
     pub(super) confirmation_code: String,
     pub(super) password: SecretString,
+    pub(super) client_metadata: Option<Metadata>,
 }
 
 #[derive(Deserialize)]
@@ -71,7 +73,10 @@ impl UserPool {
         self.send_verification(account, Purpose::ForgotPassword, medium)
     }
 
-    pub(super) fn confirm_forgot_password(&self, request: &ConfirmForgotPassword) -> Result<Value, AwsError> {
+    pub(super) async fn confirm_forgot_password(
+        &self,
+        request: &ConfirmForgotPassword,
+    ) -> Result<Value, AwsError> {
         let client = self.clients.find(&request.client_id)?;
         check_secret_hash(client, &request.username, request.secret_hash.as_ref())?;
         self.check_policy(&request.password)?;
@@ -89,6 +94,8 @@ impl UserPool {
                 Ok(())
             })
         })?;
+        let (source, metadata) = ("PostConfirmation_ConfirmForgotPassword", request.client_metadata.as_ref());
+        self.after_confirmation(username, source, Some(&client.id), metadata).await?;
         Ok(json!({}))
     }
 

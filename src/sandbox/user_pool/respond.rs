@@ -9,6 +9,7 @@ use super::{
     directory::wrong_password,
     parameters::Parameters,
     sessions::{Attempt, Open, Step, invalid_session},
+    triggers::Metadata,
 };
 use crate::sandbox::{
     answer::AwsError,
@@ -23,10 +24,11 @@ pub(super) struct RespondToAuthChallenge {
     pub(super) session: Option<String>,
     #[serde(default)]
     pub(super) challenge_responses: Parameters,
+    pub(super) client_metadata: Option<Metadata>,
 }
 
 impl UserPool {
-    pub(super) fn respond_to_auth_challenge(
+    pub(super) async fn respond_to_auth_challenge(
         &self,
         request: &RespondToAuthChallenge,
     ) -> Result<Value, AwsError> {
@@ -35,7 +37,7 @@ impl UserPool {
         let taken = self.sessions.take(&id, self.clock.now());
         let claim = request.challenge_name == "PASSWORD_VERIFIER";
         let open = taken.map_err(|error| if claim { wrong_password() } else { error })?;
-        let outcome = self.judge(client, request, &open);
+        let outcome = self.judge_answer(client, request, &open).await;
         if outcome.as_ref().is_err_and(is_correctable) {
             self.sessions.put_back(&id, open);
         }
@@ -78,6 +80,7 @@ impl UserPool {
         }
         check_secret_hash(client, &attempt.username, responses.get("SECRET_HASH"))?;
         let mut attempt = attempt.clone();
+        attempt.metadata.clone_from(&request.client_metadata);
         let device_key = responses.get("DEVICE_KEY").cloned();
         // A claim that names no device drops the device that the sign-in began with.
         if device_key.is_some() || matches!(step, Step::PasswordVerifier { .. }) {
@@ -86,7 +89,7 @@ impl UserPool {
         Ok(attempt)
     }
 
-    fn judge(
+    async fn judge_answer(
         &self,
         client: &AppClient,
         request: &RespondToAuthChallenge,
@@ -101,24 +104,30 @@ impl UserPool {
                 if attempt.flow != Flow::UserSrp && request.session.is_none() {
                     return Err(invalid_session());
                 }
-                self.check_claim(attempt, responses, prover, handshake)
+                self.check_claim(attempt, responses, prover, handshake).await
             }
             Step::NewPassword { required_attributes } => {
-                self.set_new_password(attempt, responses, required_attributes)
+                self.set_new_password(attempt, responses, required_attributes).await
             }
-            Step::SelectChallenge => self.choose(attempt, responses.required("ANSWER")?, responses),
-            Step::Password => self.prove_password(attempt, responses.required("PASSWORD")?),
+            Step::SelectChallenge => self.choose(attempt, responses.required("ANSWER")?, responses).await,
+            Step::Password => self.prove_password(attempt, responses.required("PASSWORD")?).await,
             Step::PasswordSrp => self.challenge_password(attempt, responses.required("SRP_A")?),
             Step::ConfirmedSignUp => Err(invalid_session()),
             Step::Passkey => Err(AwsError::not_authorized("Invalid passkey credential.")),
-            Step::Code { factor, code, .. } => self.check_code(&attempt, step, responses, *factor, code),
+            Step::Code { factor, code, .. } => {
+                self.check_code(&attempt, step, responses, *factor, code).await
+            }
             Step::SelectMfa => self.select_mfa(attempt, responses.required("ANSWER")?),
-            Step::Authenticator { secret } => self.check_authenticator(&attempt, responses, secret),
-            Step::MfaSetup { verified, .. } => self.finish_mfa_setup(&attempt, *verified),
-            Step::Custom { round, wrong } => self.check_custom(attempt, responses, *round, *wrong),
+            Step::Authenticator { secret } => self.check_authenticator(&attempt, responses, secret).await,
+            Step::MfaSetup { verified, .. } => self.finish_mfa_setup(&attempt, *verified).await,
+            Step::Custom { round, wrong } => self.check_custom(attempt, responses, *round, *wrong).await,
+            Step::Triggered { private_parameters, challenge_metadata } => {
+                let metadata = challenge_metadata.as_ref();
+                self.check_triggered(attempt, responses, private_parameters, metadata).await
+            }
             Step::DeviceSrp { device_key } => self.begin_device_claim(attempt, responses, device_key),
             Step::DeviceVerifier { device_key, prover, handshake } => {
-                self.check_device_claim(&attempt, responses, device_key, prover, handshake)
+                self.check_device_claim(&attempt, responses, device_key, prover, handshake).await
             }
         }
     }
@@ -133,5 +142,6 @@ fn is_correctable(error: &AwsError) -> bool {
             | "InvalidParameterException"
             | "InvalidPasswordException"
             | "ResourceNotFoundException"
+            | "UnexpectedLambdaException"
     )
 }

@@ -79,7 +79,7 @@ impl UserPool {
         Ok(self.send_code(attempt, &account, medium, factor))
     }
 
-    pub(super) fn check_code(
+    pub(super) async fn check_code(
         &self,
         attempt: &Attempt,
         step: &Step,
@@ -95,12 +95,12 @@ impl UserPool {
         let account = self.directory.existing(&attempt.username)?;
         account.admit()?;
         match factor {
-            Factor::First => self.after_first_factor_without_mfa(attempt, &account),
-            Factor::Second => self.complete(attempt),
+            Factor::First => self.after_first_factor_without_mfa(attempt, &account).await,
+            Factor::Second => self.complete(attempt).await,
         }
     }
 
-    pub(super) fn check_authenticator(
+    pub(super) async fn check_authenticator(
         &self,
         attempt: &Attempt,
         responses: &Parameters,
@@ -116,7 +116,7 @@ impl UserPool {
             return Err(AwsError::new("ExpiredCodeException", message));
         }
         self.directory.update(&attempt.username, |account| account.spent_step = Some(step));
-        self.complete(attempt)
+        self.complete(attempt).await
     }
 
     pub(super) fn associate_software_token(
@@ -175,9 +175,13 @@ impl UserPool {
         Ok(json!({ "Status": "SUCCESS" }))
     }
 
-    pub(super) fn finish_mfa_setup(&self, attempt: &Attempt, verified: bool) -> Result<Value, AwsError> {
+    pub(super) async fn finish_mfa_setup(
+        &self,
+        attempt: &Attempt,
+        verified: bool,
+    ) -> Result<Value, AwsError> {
         if verified {
-            return self.complete(attempt);
+            return self.complete(attempt).await;
         }
         Err(AwsError::invalid_parameter("Software token has not been verified."))
     }

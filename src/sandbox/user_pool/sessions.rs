@@ -8,8 +8,12 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::SecretString;
+use serde::Serialize;
 
-use super::srp::{Handshake, Prover};
+use super::{
+    srp::{Handshake, Prover},
+    triggers::Metadata,
+};
 use crate::sandbox::{
     answer::AwsError,
     people::{Flow, Medium},
@@ -31,6 +35,35 @@ pub(super) struct Attempt {
     pub(super) flow: Flow,
     /// The device that the client says it is.
     pub(super) device_key: Option<String>,
+    /// What the client tells the triggers.
+    pub(super) metadata: Option<Metadata>,
+    /// The challenges of CUSTOM_AUTH so far, as triggers get to know them.
+    pub(super) challenge_results: Vec<ChallengeResult>,
+    /// Where the tokens at the end come from.
+    pub(super) tokens_for: TokenSource,
+}
+
+/// A challenge of CUSTOM_AUTH that has been answered.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ChallengeResult {
+    pub(super) challenge_name: &'static str,
+    pub(super) challenge_result: bool,
+    pub(super) challenge_metadata: Option<String>,
+}
+
+/// What leads to tokens, as the trigger before their generation names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenSource {
+    /// A sign-in by InitiateAuth.
+    Authentication,
+    /// A sign-in that has replaced a temporary password.
+    NewPassword,
+    /// A sign-in that a device has completed.
+    Device,
+    /// Managed login, where the token endpoint issues the tokens.
+    Hosted,
+    Refresh,
 }
 
 /// What the client has to answer.
@@ -55,8 +88,10 @@ pub(super) enum Step {
     Authenticator { secret: SecretString },
     /// MFA_SETUP, with the secret that is being set up.
     MfaSetup { secret: Option<SecretString>, verified: bool },
-    /// CUSTOM_CHALLENGE, and how often it was answered wrongly.
+    /// CUSTOM_CHALLENGE of a user who has questions, and how often it was answered wrongly.
     Custom { round: usize, wrong: u32 },
+    /// CUSTOM_CHALLENGE of the triggers, with what only they get to see.
+    Triggered { private_parameters: Metadata, challenge_metadata: Option<String> },
     /// DEVICE_SRP_AUTH.
     DeviceSrp { device_key: String },
     /// Nothing: the sign-up has just been confirmed, which a sign-in by USER_AUTH may follow.
@@ -84,6 +119,32 @@ pub(super) struct Open {
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<HashMap<String, Open>>);
 
+impl Attempt {
+    pub(super) fn new(username: &str, client_id: &str, flow: Flow) -> Self {
+        Self {
+            username: username.to_owned(),
+            client_id: client_id.to_owned(),
+            flow,
+            device_key: None,
+            metadata: None,
+            challenge_results: Vec::new(),
+            tokens_for: TokenSource::Authentication,
+        }
+    }
+}
+
+impl TokenSource {
+    pub(super) fn trigger_source(self) -> &'static str {
+        match self {
+            Self::Authentication => "TokenGeneration_Authentication",
+            Self::NewPassword => "TokenGeneration_NewPasswordChallenge",
+            Self::Device => "TokenGeneration_AuthenticateDevice",
+            Self::Hosted => "TokenGeneration_HostedAuth",
+            Self::Refresh => "TokenGeneration_RefreshTokens",
+        }
+    }
+}
+
 impl Step {
     pub(super) fn challenge_name(&self) -> &'static str {
         match self {
@@ -99,7 +160,7 @@ impl Step {
             Self::SelectMfa => "SELECT_MFA_TYPE",
             Self::Authenticator { .. } => "SOFTWARE_TOKEN_MFA",
             Self::MfaSetup { .. } => "MFA_SETUP",
-            Self::Custom { .. } => "CUSTOM_CHALLENGE",
+            Self::Custom { .. } | Self::Triggered { .. } => "CUSTOM_CHALLENGE",
             Self::DeviceSrp { .. } => "DEVICE_SRP_AUTH",
             Self::ConfirmedSignUp => "CONFIRM_SIGN_UP",
             Self::DeviceVerifier { .. } => "DEVICE_PASSWORD_VERIFIER",

@@ -8,8 +8,10 @@ use super::{
     account::Account,
     clients::{check_secret_hash, require_flow},
     directory::no_such_user,
+    grants::ADMIN_SCOPE,
     parameters::Parameters,
-    sessions::{Attempt, Open, Step, invalid_session},
+    sessions::{Attempt, Open, Step, TokenSource, invalid_session},
+    triggers::Metadata,
 };
 use crate::sandbox::{
     answer::AwsError,
@@ -25,6 +27,7 @@ pub(super) struct InitiateAuth {
     session: Option<String>,
     #[serde(default)]
     auth_parameters: Parameters,
+    client_metadata: Option<Metadata>,
 }
 
 #[derive(Deserialize)]
@@ -36,7 +39,7 @@ pub(super) struct AdminInitiateAuth {
 }
 
 impl UserPool {
-    pub(super) fn initiate_auth(&self, request: &InitiateAuth) -> Result<Value, AwsError> {
+    pub(super) async fn initiate_auth(&self, request: &InitiateAuth) -> Result<Value, AwsError> {
         let client = self.clients.find(&request.client_id)?;
         let parameters = &request.auth_parameters;
         let flow = match request.auth_flow.as_str() {
@@ -44,24 +47,28 @@ impl UserPool {
             "USER_PASSWORD_AUTH" => Flow::UserPassword,
             "USER_AUTH" => Flow::UserAuth,
             "CUSTOM_AUTH" => Flow::Custom,
-            "REFRESH_TOKEN_AUTH" | "REFRESH_TOKEN" => return self.refresh_token_auth(client, parameters),
+            "REFRESH_TOKEN_AUTH" | "REFRESH_TOKEN" => {
+                return self.refresh_token_auth(client, parameters).await;
+            }
             other => return Err(not_in_enumeration(other, "authFlow")),
         };
         require_flow(client, flow)?;
         match &request.session {
             Some(session) if flow == Flow::UserAuth => {
-                self.sign_in_after_sign_up(client, session, parameters)
+                let validation_data = request.client_metadata.as_ref();
+                self.sign_in_after_sign_up(client, session, parameters, validation_data).await
             }
-            _ => self.begin(client, flow, parameters),
+            _ => self.begin_sign_in(client, flow, request).await,
         }
     }
 
     /// The sign-in of a user who has just confirmed the sign-up, and is asked for nothing.
-    fn sign_in_after_sign_up(
+    async fn sign_in_after_sign_up(
         &self,
         client: &AppClient,
         session: &str,
         parameters: &Parameters,
+        validation_data: Option<&Metadata>,
     ) -> Result<Value, AwsError> {
         let username = parameters.required("USERNAME")?;
         check_secret_hash(client, username, parameters.get("SECRET_HASH"))?;
@@ -72,70 +79,96 @@ impl UserPool {
             return Err(invalid_session());
         }
         account.admit()?;
-        self.after_first_factor(&attempt, &account)
+        self.before_authentication(&attempt, Some(&account), validation_data).await?;
+        self.after_first_factor(&attempt, &account).await
     }
 
     /// AdminInitiateAuth, which needs no flow of the client for a password in the clear.
-    pub(super) fn admin_initiate_auth(&self, request: &AdminInitiateAuth) -> Result<Value, AwsError> {
+    pub(super) async fn admin_initiate_auth(&self, request: &AdminInitiateAuth) -> Result<Value, AwsError> {
         self.require_pool(&request.user_pool_id)?;
-        let InitiateAuth { auth_flow, client_id, auth_parameters, .. } = &request.request;
+        let InitiateAuth { auth_flow, client_id, .. } = &request.request;
         if !matches!(auth_flow.as_str(), "ADMIN_USER_PASSWORD_AUTH" | "ADMIN_NO_SRP_AUTH") {
-            return self.initiate_auth(&request.request);
+            return self.initiate_auth(&request.request).await;
         }
-        self.begin(self.clients.find(client_id)?, Flow::UserPassword, auth_parameters)
+        self.begin_sign_in(self.clients.find(client_id)?, Flow::UserPassword, &request.request).await
     }
 
-    fn begin(&self, client: &AppClient, flow: Flow, parameters: &Parameters) -> Result<Value, AwsError> {
+    async fn begin_sign_in(
+        &self,
+        client: &AppClient,
+        flow: Flow,
+        request: &InitiateAuth,
+    ) -> Result<Value, AwsError> {
+        let parameters = &request.auth_parameters;
         let username = parameters.required("USERNAME")?;
         check_secret_hash(client, username, parameters.get("SECRET_HASH"))?;
         let known = self.directory.account(username);
         if known.is_none() && !self.rules.hide_unknown_users {
             return Err(no_such_user());
         }
+        let internal_name = known.as_ref().map_or(username, |account| &account.user.username);
         let attempt = Attempt {
-            username: known.map_or_else(|| username.clone(), |account| account.user.username),
-            client_id: client.id.clone(),
-            flow,
             device_key: parameters.get("DEVICE_KEY").cloned(),
+            ..Attempt::new(internal_name, &client.id, flow)
         };
+        let validation_data = request.client_metadata.as_ref();
+        self.before_authentication(&attempt, known.as_ref(), validation_data).await?;
         match flow {
             Flow::UserSrp => self.challenge_password(attempt, parameters.required("SRP_A")?),
-            Flow::UserPassword => self.prove_password(attempt, parameters.required("PASSWORD")?),
-            Flow::UserAuth => self.begin_choice(attempt, parameters),
-            Flow::Custom => self.begin_custom(attempt, parameters),
+            Flow::UserPassword => self.prove_password(attempt, parameters.required("PASSWORD")?).await,
+            Flow::UserAuth => self.begin_choice(attempt, parameters).await,
+            Flow::Custom => self.begin_custom(attempt, parameters).await,
         }
     }
 
     /// What follows a right password.
-    pub(super) fn after_password(&self, attempt: Attempt, account: &Account) -> Result<Value, AwsError> {
+    pub(super) async fn after_password(
+        &self,
+        attempt: Attempt,
+        account: &Account,
+    ) -> Result<Value, AwsError> {
         account.admit()?;
         if let UserState::TemporaryPassword { required_attributes } = &account.user.state {
             let required_attributes = required_attributes.clone();
             return Ok(self.challenge_new_password(attempt, account, required_attributes));
         }
         if attempt.flow == Flow::Custom {
-            return self.custom_round(attempt, account, 0);
+            return self.custom_after_password(attempt, account).await;
         }
-        self.after_first_factor(&attempt, account)
+        self.after_first_factor(&attempt, account).await
     }
 
     /// What follows the first factor: a tracked device, a second factor, or tokens.
-    pub(super) fn after_first_factor(&self, attempt: &Attempt, account: &Account) -> Result<Value, AwsError> {
+    pub(super) async fn after_first_factor(
+        &self,
+        attempt: &Attempt,
+        account: &Account,
+    ) -> Result<Value, AwsError> {
         if let Some(challenge) = self.challenge_device(attempt, account)? {
             return Ok(challenge);
         }
         match self.challenge_second_factor(attempt, account) {
             Some(challenge) => Ok(challenge),
-            None => self.complete(attempt),
+            None => self.complete(attempt).await,
         }
     }
 
-    /// The tokens, and a device key if the device has none.
-    pub(super) fn complete(&self, attempt: &Attempt) -> Result<Value, AwsError> {
+    /// The tokens, and a device key if the device has none. At managed login the token endpoint issues the tokens.
+    pub(super) async fn complete(&self, attempt: &Attempt) -> Result<Value, AwsError> {
         let account = self.directory.existing(&attempt.username)?;
         // The user may have been disabled since the first factor was proven.
         account.admit()?;
         let client = self.clients.find(&attempt.client_id)?;
+        self.after_authentication(attempt, &account).await?;
+        if attempt.tokens_for == TokenSource::Hosted {
+            return Ok(json!({}));
+        }
+        // A trigger may have changed the user.
+        let account = self.directory.existing(&attempt.username)?;
+        let (source, metadata) = (attempt.tokens_for, attempt.metadata.as_ref());
+        let changes = self.token_changes(&account, &client.id, source, ADMIN_SCOPE, metadata).await?;
+        let account = self.directory.existing(&attempt.username)?;
+        account.admit()?;
         let now = self.clock.now();
         let mut grant = self.grants.begin(&account, client, now);
         let new_device = self.register_device(attempt, &account);
@@ -143,7 +176,7 @@ impl UserPool {
             Some(device) => device["DeviceKey"].as_str().map(str::to_owned),
             None => attempt.device_key.clone().filter(|_| self.device_tracking),
         };
-        let mut result = self.grants.issue(grant, &account, now);
+        let mut result = self.grants.issue(grant, &account, &changes, now);
         if let Some(device) = new_device {
             result["NewDeviceMetadata"] = device;
         }
@@ -157,7 +190,11 @@ impl UserPool {
         json!({ "ChallengeName": name, "ChallengeParameters": parameters, "Session": session })
     }
 
-    fn refresh_token_auth(&self, client: &AppClient, parameters: &Parameters) -> Result<Value, AwsError> {
+    async fn refresh_token_auth(
+        &self,
+        client: &AppClient,
+        parameters: &Parameters,
+    ) -> Result<Value, AwsError> {
         if client.rotation.is_some() {
             let message = "REFRESH_TOKEN_AUTH flow not enabled for this client";
             return Err(AwsError::invalid_parameter(message));
@@ -173,7 +210,7 @@ impl UserPool {
             }
         })?;
         let device_key = parameters.get("DEVICE_KEY").map(String::as_str);
-        let result = self.refreshed(token, &grant, client, device_key)?;
+        let result = self.refreshed(token, &grant, client, device_key, None).await?;
         Ok(json!({ "AuthenticationResult": result, "ChallengeParameters": {} }))
     }
 }

@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 use super::{
     UserPool,
     account::Account,
-    attributes::{Attribute, Writer, is_email},
+    attributes::{Attribute, Writer, is_email, is_phone_number},
     clients::check_secret_hash,
     outbox::Purpose,
     sessions::{Attempt, Step},
+    trigger_events::PendingSignUp,
+    triggers::Metadata,
     verification::{delivery_details, expired_code},
 };
 use crate::sandbox::{
@@ -29,6 +31,9 @@ pub(super) struct SignUp {
     pub(super) password: Option<SecretString>,
     #[serde(default)]
     pub(super) user_attributes: Vec<Attribute>,
+    #[serde(default)]
+    pub(super) validation_data: Vec<Attribute>,
+    pub(super) client_metadata: Option<Metadata>,
 }
 
 #[derive(Deserialize)]
@@ -40,6 +45,7 @@ pub(super) struct ConfirmSignUp {
     pub(super) confirmation_code: String,
     #[serde(default)]
     pub(super) force_alias_creation: bool,
+    pub(super) client_metadata: Option<Metadata>,
 }
 
 /// ResendConfirmationCode and ForgotPassword.
@@ -52,7 +58,7 @@ pub(super) struct RequestCode {
 }
 
 impl UserPool {
-    pub(super) fn sign_up(&self, request: &SignUp) -> Result<Value, AwsError> {
+    pub(super) async fn sign_up(&self, request: &SignUp) -> Result<Value, AwsError> {
         let client = self.clients.find(&request.client_id)?;
         check_secret_hash(client, &request.username, request.secret_hash.as_ref())?;
         if !self.rules.self_sign_up {
@@ -63,9 +69,21 @@ impl UserPool {
         }
         let mut user = self.new_user(&request.username, &request.user_attributes, Writer::Client)?;
         user.password = request.password.clone().unwrap_or_else(|| "".into());
-        let account = self.directory.create(user, self.clock.now())?;
-        let mut answer = json!({ "UserConfirmed": false, "UserSub": account.sub });
-        if let Some(medium) = self.verifying_medium(&account) {
+        let (client_id, metadata) = (Some(client.id.as_str()), request.client_metadata.as_ref());
+        let pending = PendingSignUp {
+            source: "PreSignUp_SignUp",
+            client_id,
+            validation_data: &request.validation_data,
+            metadata,
+        };
+        self.before_sign_up(&user, pending).await?.apply(&mut user)?;
+        let account = self.create_user(user, false)?;
+        let confirmed = account.user.state == UserState::Confirmed;
+        let mut answer = json!({ "UserConfirmed": confirmed, "UserSub": account.sub });
+        if confirmed {
+            let username = &account.user.username;
+            self.after_confirmation(username, "PostConfirmation_ConfirmSignUp", client_id, metadata).await?;
+        } else if let Some(medium) = self.verifying_medium(&account) {
             answer["CodeDeliveryDetails"] = self.send_verification(&account, Purpose::SignUp, medium)?;
         }
         Ok(answer)
@@ -85,11 +103,16 @@ impl UserPool {
                     "Username cannot be of email format, since user pool is configured for email alias.";
                 return Err(AwsError::invalid_parameter(message));
             }
-            Usernames::Chosen | Usernames::ChosenWithAliases => {}
-            Usernames::Email if is_email(username) => {
-                attributes.insert("email".to_owned(), username.to_owned());
+            Usernames::ChosenWithAliases if is_phone_number(username) => {
+                let message = "Username cannot be of phone number format, since user pool is configured for \
+                               phone number alias.";
+                return Err(AwsError::invalid_parameter(message));
             }
-            Usernames::Email => return Err(AwsError::invalid_parameter("Username should be an email.")),
+            Usernames::Chosen | Usernames::ChosenWithAliases => {}
+            Usernames::Email | Usernames::Phone | Usernames::EmailOrPhone => {
+                let name = self.address_name(username)?.attribute();
+                attributes.insert(name.to_owned(), username.to_owned());
+            }
         }
         attributes.retain(|_, value| !value.is_empty());
         for medium in [Medium::Email, Medium::Sms] {
@@ -101,7 +124,23 @@ impl UserPool {
         Ok(User { attributes, state: UserState::Unconfirmed, ..User::new(username, "") })
     }
 
-    pub(super) fn confirm_sign_up(&self, request: &ConfirmSignUp) -> Result<Value, AwsError> {
+    /// What kind of address a user name is, where it must be one.
+    fn address_name(&self, username: &str) -> Result<Medium, AwsError> {
+        let is_valid = |medium: &Medium| match medium {
+            Medium::Email => is_email(username),
+            Medium::Sms => is_phone_number(username),
+        };
+        let allowed = self.rules.usernames.addresses();
+        allowed.iter().copied().find(is_valid).ok_or_else(|| {
+            AwsError::invalid_parameter(match allowed {
+                [Medium::Email] => "Username should be an email.",
+                [Medium::Sms] => "Username should be a phone number.",
+                _ => "Username should be either an email or a phone number.",
+            })
+        })
+    }
+
+    pub(super) async fn confirm_sign_up(&self, request: &ConfirmSignUp) -> Result<Value, AwsError> {
         let client = self.clients.find(&request.client_id)?;
         check_secret_hash(client, &request.username, request.secret_hash.as_ref())?;
         let account = self.directory.account(&request.username);
@@ -113,15 +152,12 @@ impl UserPool {
             self.directory.claim_alias(username, medium, force)?;
             self.confirm(username, Some(medium))
         })?;
+        let (source, metadata) = ("PostConfirmation_ConfirmSignUp", request.client_metadata.as_ref());
+        self.after_confirmation(username, source, Some(&client.id), metadata).await?;
         if !client.flows.contains(&Flow::UserAuth) {
             return Ok(json!({}));
         }
-        let attempt = Attempt {
-            username: username.clone(),
-            client_id: client.id.clone(),
-            flow: Flow::UserAuth,
-            device_key: None,
-        };
+        let attempt = Attempt::new(username, &client.id, Flow::UserAuth);
         let session = self.sessions.open(attempt, Step::ConfirmedSignUp, self.clock.now());
         Ok(json!({ "Session": session }))
     }

@@ -17,8 +17,6 @@ use crate::sandbox::{answer::AwsError, people::Medium};
 
 /// Codes of one kind that a user may ask for within [`WINDOW`].
 const MAX_SENT: usize = 20;
-/// Wrong codes that a user may give within [`WINDOW`].
-const MAX_WRONG: usize = 5;
 const WINDOW: Duration = Duration::from_secs(3600);
 
 /// What the code is for, and by whom.
@@ -44,10 +42,17 @@ struct Current {
     expires: SystemTime,
 }
 
-#[derive(Default)]
-pub(super) struct VerificationCodes(Mutex<HashMap<Key, Record>>);
+pub(super) struct VerificationCodes {
+    records: Mutex<HashMap<Key, Record>>,
+    /// Wrong codes that a user may give within [`WINDOW`].
+    max_wrong: usize,
+}
 
 impl VerificationCodes {
+    pub(super) fn new(max_wrong: usize) -> Self {
+        Self { records: Mutex::default(), max_wrong }
+    }
+
     /// Checks a code and carries out what it allows, with the medium that it was sent by. It is valid once, and stays
     /// valid if `accept` fails.
     pub(super) fn redeem(
@@ -62,7 +67,7 @@ impl VerificationCodes {
         let mut records = self.lock();
         let record = records.entry(Key { username, purpose, address }).or_default();
         record.wrong.retain(|time| is_recent(*time, now));
-        if record.wrong.len() >= MAX_WRONG {
+        if record.wrong.len() >= self.max_wrong {
             return Err(limit_exceeded());
         }
         let current = record.current.take().filter(|current| now < current.expires);
@@ -88,7 +93,7 @@ impl VerificationCodes {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Record>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,7 +118,8 @@ impl UserPool {
         let address = account.address(medium).unwrap_or_default().to_owned();
         let details = delivery_details(medium, &address);
         let code = self.outbox.send_code(account, medium, purpose);
-        record.current = Some(Current { code, medium, address, expires: now + lifetime(purpose) });
+        let lifetime = self.rules.code_lifetime.unwrap_or_else(|| default_lifetime(purpose));
+        record.current = Some(Current { code, medium, address, expires: now + lifetime });
         Ok(details)
     }
 
@@ -131,7 +137,7 @@ pub(super) fn delivery_details(medium: Medium, address: &str) -> Value {
     })
 }
 
-fn lifetime(purpose: Purpose) -> Duration {
+fn default_lifetime(purpose: Purpose) -> Duration {
     match purpose {
         Purpose::ForgotPassword => Duration::from_secs(3600),
         _ => Duration::from_secs(24 * 3600),

@@ -47,7 +47,7 @@ pub enum Cause {
     Trigger,
     /// A web ACL in front of the pool refused.
     Firewall,
-    /// Throttled, or an error inside Cognito.
+    /// Throttled, or an error inside Cognito, or a Lambda trigger that did not run.
     Unavailable,
     /// A parameter is not acceptable.
     InvalidParameter,
@@ -74,9 +74,9 @@ impl Cause {
             "TooManyFailedAttemptsException" => Self::LockedOut,
             "InvalidParameterException" => Self::of_invalid_parameter(message),
             "ResourceNotFoundException" => Self::of_not_found(message),
-            "UserLambdaValidationException"
-            | "UnexpectedLambdaException"
-            | "InvalidLambdaResponseException" => Self::Trigger,
+            "UserLambdaValidationException" | "InvalidLambdaResponseException" => Self::Trigger,
+            // The function did not run to its end, so that it has refused nothing.
+            "UnexpectedLambdaException" => Self::Unavailable,
             "TooManyRequestsException" | "LimitExceededException" | "InternalErrorException" => {
                 Self::Unavailable
             }

@@ -47,6 +47,7 @@ fn codes_and_messages_have_causes() {
         ("ResourceNotFoundException", "User pool eu-west-1_A does not exist.", Cause::PoolUnknown),
         ("ResourceNotFoundException", "Device does not exist.", Cause::DeviceUnknown),
         ("UserLambdaValidationException", "PreTokenGeneration failed", Cause::Trigger),
+        ("UnexpectedLambdaException", "PreTokenGeneration invocation failed", Cause::Unavailable),
         ("TooManyRequestsException", "Rate exceeded", Cause::Unavailable),
         ("ThrottlingException", "Rate exceeded", Cause::Unavailable),
         ("TooManyFailedAttemptsException", "", Cause::LockedOut),

@@ -44,24 +44,33 @@ impl UserPool {
         })
     }
 
-    /// Answers a request that is in order with `answer`. Only where a client has registered may
-    /// anything be sent back by redirect.
+    /// Answers a request that is in order with `answer`.
     pub(super) fn answer_authorization(
         &self,
         query: &Pairs,
         answer: impl FnOnce(&Authorization<'_>) -> Response<Body>,
     ) -> Response<Body> {
+        self.authorization(query).map_or_else(|refusal| *refusal, |authorization| answer(&authorization))
+    }
+
+    /// The authorisation request, or the answer to one that is not in order. Only where a client has registered may
+    /// anything be sent back by redirect.
+    pub(super) fn authorization<'a>(
+        &'a self,
+        query: &'a Pairs,
+    ) -> Result<Authorization<'a>, Box<Response<Body>>> {
+        let refused = |error: &str, description: &str| Err(Box::new(error_page(error, description)));
         let redirect_uri = query.get("redirect_uri").unwrap_or_default();
         let Ok(client) = self.clients.find(query.get("client_id").unwrap_or_default()) else {
-            return error_page("invalid_client", "No app client has this client_id.");
+            return refused("invalid_client", "No app client has this client_id.");
         };
         if !client.redirect_uris.iter().any(|known| known == redirect_uri) {
-            return unlisted("redirect_uri", redirect_uri);
+            return Err(Box::new(unlisted("redirect_uri", redirect_uri)));
         }
         let authorization = Authorization { client, redirect_uri, query };
         match authorization.problem() {
-            Some(problem) => authorization.refuse(problem),
-            None => answer(&authorization),
+            Some(problem) => Err(Box::new(authorization.refuse(problem))),
+            None => Ok(authorization),
         }
     }
 

@@ -64,20 +64,22 @@ impl UserPool {
         Ok((text("SecretCode"), text("Session")))
     }
 
-    pub(super) fn answer_challenge_by_form(&self, request: &PageRequest<'_>) -> Response<Body> {
-        self.answer_authorization(request.query, |authorization| {
-            let username = request.field("username");
-            match self.answer_challenge(authorization, request) {
-                Ok(step) => self.next_step(authorization, username, &step),
-                Err(error) if self.sessions.is_open(request.field("session")) => {
-                    authorization.repeated_challenge(request, &error.message).response()
-                }
-                Err(error) => authorization.login_page("", &error.message).response(),
+    pub(super) async fn answer_challenge_by_form(
+        &self,
+        authorization: &Authorization<'_>,
+        request: &PageRequest<'_>,
+    ) -> Response<Body> {
+        let username = request.field("username");
+        match self.answer_challenge(authorization, request).await {
+            Ok(step) => self.next_step(authorization, username, &step),
+            Err(error) if self.sessions.is_open(request.field("session")) => {
+                authorization.repeated_challenge(request, &error.message).response()
             }
-        })
+            Err(error) => authorization.login_page("", &error.message).response(),
+        }
     }
 
-    fn answer_challenge(
+    async fn answer_challenge(
         &self,
         authorization: &Authorization<'_>,
         request: &PageRequest<'_>,
@@ -112,7 +114,9 @@ impl UserPool {
             client_id: authorization.client.id.clone(),
             session: Some(session),
             challenge_responses: responses,
+            client_metadata: None,
         })
+        .await
     }
 }
 

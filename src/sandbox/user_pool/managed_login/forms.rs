@@ -16,7 +16,7 @@ use crate::sandbox::{
         attributes::Attribute,
         clients::secret_hash,
         passwords::ConfirmForgotPassword,
-        sessions::Attempt,
+        sessions::{Attempt, TokenSource},
         sign_up::{ConfirmSignUp, RequestCode, SignUp},
     },
 };
@@ -31,22 +31,38 @@ impl UserPool {
         })
     }
 
-    pub(super) fn log_in(&self, request: &PageRequest<'_>) -> Response<Body> {
-        self.answer_authorization(request.query, |authorization| {
-            let (username, password) = (request.field("username"), request.field("password"));
-            let known = self.directory.account(username);
-            let attempt = Attempt {
-                username: known.map_or_else(|| username.to_owned(), |account| account.user.username),
-                client_id: authorization.client.id.clone(),
-                flow: Flow::UserPassword,
-                device_key: None,
-            };
-            let internal_name = attempt.username.clone();
-            match self.prove_password(attempt, password) {
-                Ok(step) => self.next_step(authorization, &internal_name, &step),
-                Err(error) => self.sign_in_problem(authorization, username, &error),
-            }
-        })
+    /// Answers a form that was sent.
+    pub(super) async fn answer_form(&self, name: &str, request: &PageRequest<'_>) -> Response<Body> {
+        let authorization = match self.authorization(request.query) {
+            Ok(authorization) => authorization,
+            Err(refusal) => return *refusal,
+        };
+        match name {
+            "login" => self.log_in(&authorization, request).await,
+            "signup" => self.sign_up_by_form(&authorization, request).await,
+            "confirmUser" => self.confirm_by_form(&authorization, request).await,
+            "confirmForgotPassword" => self.reset_password_by_form(&authorization, request).await,
+            _ => self.answer_challenge_by_form(&authorization, request).await,
+        }
+    }
+
+    async fn log_in(&self, authorization: &Authorization<'_>, request: &PageRequest<'_>) -> Response<Body> {
+        let (username, password) = (request.field("username"), request.field("password"));
+        let known = self.directory.account(username);
+        let internal_name =
+            known.as_ref().map_or_else(|| username.to_owned(), |account| account.user.username.clone());
+        let attempt = Attempt {
+            tokens_for: TokenSource::Hosted,
+            ..Attempt::new(&internal_name, &authorization.client.id, Flow::UserPassword)
+        };
+        let outcome = match self.before_authentication(&attempt, known.as_ref(), None).await {
+            Ok(()) => self.prove_password(attempt, password).await,
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(step) => self.next_step(authorization, &internal_name, &step),
+            Err(error) => self.sign_in_problem(authorization, username, &error),
+        }
     }
 
     /// A code for the client, or the page of the challenge that comes next.
@@ -83,46 +99,60 @@ impl UserPool {
         }
     }
 
-    pub(super) fn sign_up_by_form(&self, request: &PageRequest<'_>) -> Response<Body> {
-        self.answer_authorization(request.query, |authorization| {
-            let username = request.field("username");
-            let names = self.sign_up_attributes();
-            let attributes = names.iter().map(|name| Attribute::new(name, request.field(name)));
-            let outcome = self.sign_up(&SignUp {
+    async fn sign_up_by_form(
+        &self,
+        authorization: &Authorization<'_>,
+        request: &PageRequest<'_>,
+    ) -> Response<Body> {
+        let username = request.field("username");
+        let names = self.sign_up_attributes();
+        let attributes = names.iter().map(|name| Attribute::new(name, request.field(name)));
+        let outcome = self
+            .sign_up(&SignUp {
                 client_id: authorization.client.id.clone(),
                 secret_hash: secret_hash(authorization.client, username),
                 username: username.to_owned(),
                 password: Some(request.field("password").into()),
                 user_attributes: attributes.collect(),
-            });
-            match outcome {
-                Ok(answer) if answer["CodeDeliveryDetails"].is_object() => {
-                    authorization.confirm_page(username, &sent_to(&answer), "").response()
-                }
-                Ok(_) => {
-                    let notice = "You have signed up. An administrator must confirm it.";
-                    authorization.login_page(notice, "").response()
-                }
-                Err(error) => self.sign_up_page(authorization, &error.message).response(),
+                validation_data: Vec::new(),
+                client_metadata: None,
+            })
+            .await;
+        match outcome {
+            Ok(answer) if answer["CodeDeliveryDetails"].is_object() => {
+                authorization.confirm_page(username, &sent_to(&answer), "").response()
             }
-        })
+            Ok(answer) if answer["UserConfirmed"] == true => {
+                authorization.login_page("You have signed up. Sign in.", "").response()
+            }
+            Ok(_) => {
+                let notice = "You have signed up. An administrator must confirm it.";
+                authorization.login_page(notice, "").response()
+            }
+            Err(error) => self.sign_up_page(authorization, &error.message).response(),
+        }
     }
 
-    pub(super) fn confirm_by_form(&self, request: &PageRequest<'_>) -> Response<Body> {
-        self.answer_authorization(request.query, |authorization| {
-            let username = request.field("username");
-            let outcome = self.confirm_sign_up(&ConfirmSignUp {
+    async fn confirm_by_form(
+        &self,
+        authorization: &Authorization<'_>,
+        request: &PageRequest<'_>,
+    ) -> Response<Body> {
+        let username = request.field("username");
+        let outcome = self
+            .confirm_sign_up(&ConfirmSignUp {
                 client_id: authorization.client.id.clone(),
                 secret_hash: secret_hash(authorization.client, username),
                 username: username.to_owned(),
                 confirmation_code: request.field("code").to_owned(),
                 force_alias_creation: false,
-            });
-            match outcome {
-                Ok(_) => authorization.login_page("Your sign-up is confirmed. Sign in.", "").response(),
-                Err(error) => authorization.confirm_page(username, "", &error.message).response(),
-            }
-        })
+                client_metadata: None,
+            })
+            .await;
+        match outcome {
+            Ok(_) => authorization.login_page("Your sign-up is confirmed. Sign in.", "").response(),
+            Err(error) => authorization.confirm_page(username, "", &error.message).response(),
+        }
     }
 
     pub(super) fn resend_by_form(&self, request: &PageRequest<'_>) -> Response<Body> {
@@ -156,28 +186,36 @@ impl UserPool {
         }
     }
 
-    pub(super) fn reset_password_by_form(&self, request: &PageRequest<'_>) -> Response<Body> {
-        self.answer_authorization(request.query, |authorization| {
-            let username = request.field("username");
-            let outcome = self.confirm_forgot_password(&ConfirmForgotPassword {
+    async fn reset_password_by_form(
+        &self,
+        authorization: &Authorization<'_>,
+        request: &PageRequest<'_>,
+    ) -> Response<Body> {
+        let username = request.field("username");
+        let outcome = self
+            .confirm_forgot_password(&ConfirmForgotPassword {
                 client_id: authorization.client.id.clone(),
                 secret_hash: secret_hash(authorization.client, username),
                 username: username.to_owned(),
                 confirmation_code: request.field("code").to_owned(),
                 password: request.field("password").into(),
-            });
-            match outcome {
-                Ok(_) => authorization.login_page("Your password is changed. Sign in.", "").response(),
-                Err(error) => authorization.reset_page(username, "", &error.message).response(),
-            }
-        })
+                client_metadata: None,
+            })
+            .await;
+        match outcome {
+            Ok(_) => authorization.login_page("Your password is changed. Sign in.", "").response(),
+            Err(error) => authorization.reset_page(username, "", &error.message).response(),
+        }
     }
 
     /// The attributes that the form for sign-up asks for.
     fn sign_up_attributes(&self) -> Vec<String> {
-        let usernames_are_addresses = self.rules.usernames == crate::sandbox::pool_rules::Usernames::Email;
+        let usernames_are_addresses = !self.rules.usernames.addresses().is_empty();
         let mut names = self.rules.required_attributes.clone();
-        names.retain(|name| !(usernames_are_addresses && name == "email"));
+        // The user name fills in its own attribute.
+        if let [only] = self.rules.usernames.addresses() {
+            names.retain(|name| name != only.attribute());
+        }
         if !usernames_are_addresses && !names.iter().any(|name| name == "email") {
             names.insert(0, "email".to_owned());
         }
@@ -218,60 +256,6 @@ impl Authorization<'_> {
             client_id: self.client.id.clone(),
             secret_hash: secret_hash(self.client, username),
             username: username.to_owned(),
-        }
-    }
-
-    pub(super) fn login_page(&self, notice: &str, problem: &str) -> Page {
-        Page {
-            title: "Sign in",
-            notice: notice.to_owned(),
-            problem: problem.to_owned(),
-            action: self.path("login"),
-            fields: vec![
-                Field::username(self.query.get("login_hint").unwrap_or_default()),
-                Field::password(),
-            ],
-            button: "Sign in",
-            links: vec![
-                (self.path("forgotPassword"), "Forgot your password?"),
-                (self.path("signup"), "Sign up"),
-            ],
-        }
-    }
-
-    fn forgot_password_page(&self, problem: &str) -> Page {
-        Page {
-            title: "Forgot your password?",
-            problem: problem.to_owned(),
-            action: self.path("forgotPassword"),
-            fields: vec![Field::username("")],
-            button: "Send a code",
-            links: vec![(self.path("login"), "Sign in")],
-            ..Page::default()
-        }
-    }
-
-    fn confirm_page(&self, username: &str, notice: &str, problem: &str) -> Page {
-        Page {
-            title: "Confirm your sign-up",
-            notice: notice.to_owned(),
-            problem: problem.to_owned(),
-            action: self.path("confirmUser"),
-            fields: vec![Field::username(username), Field::code()],
-            button: "Confirm",
-            links: vec![(self.path("login"), "Sign in")],
-        }
-    }
-
-    fn reset_page(&self, username: &str, notice: &str, problem: &str) -> Page {
-        Page {
-            title: "Choose a new password",
-            notice: notice.to_owned(),
-            problem: problem.to_owned(),
-            action: self.path("confirmForgotPassword"),
-            fields: vec![Field::username(username), Field::code(), Field::new_password()],
-            button: "Change the password",
-            links: vec![(self.path("login"), "Sign in")],
         }
     }
 }

@@ -12,22 +12,22 @@ use crate::sandbox::{
     digest::sha256,
     people::AppClient,
     percent::{self, Pairs},
-    user_pool::{UserPool, clients::check_secret, grants::has_scope},
+    user_pool::{UserPool, clients::check_secret, grants::has_scope, sessions::TokenSource},
 };
 
 impl UserPool {
-    pub(super) fn token(&self, headers: &HeaderMap, form: &Pairs) -> Result<Response<Body>, AwsError> {
+    pub(super) async fn token(&self, headers: &HeaderMap, form: &Pairs) -> Result<Response<Body>, AwsError> {
         let client = self.authenticated_client(headers, form)?;
         let result = match form.get("grant_type") {
-            Some("authorization_code") => self.exchange_code(client, form)?,
-            Some("refresh_token") => self.exchange_refresh_token(client, form)?,
+            Some("authorization_code") => self.exchange_code(client, form).await?,
+            Some("refresh_token") => self.exchange_refresh_token(client, form).await?,
             Some(_) => return Err(oauth("unsupported_grant_type")),
             None => return Err(oauth("invalid_request")),
         };
         Ok(Form::OAuth.ok(&result))
     }
 
-    fn exchange_code(&self, client: &AppClient, form: &Pairs) -> Result<Value, AwsError> {
+    async fn exchange_code(&self, client: &AppClient, form: &Pairs) -> Result<Value, AwsError> {
         let id = form.get("code").ok_or_else(|| oauth("invalid_request"))?;
         let invalid = || oauth("invalid_grant");
         let now = self.clock.now();
@@ -40,17 +40,26 @@ impl UserPool {
         }
         let account = self.directory.account(&code.username).ok_or_else(invalid)?;
         account.admit().map_err(|_| invalid())?;
+        let changes = self.token_changes(&account, &client.id, TokenSource::Hosted, &code.scope, None);
+        let changes = changes.await.map_err(|_| oauth("invalid_request"))?;
+        // A trigger may have changed the user.
+        let account = self.directory.account(&code.username).ok_or_else(invalid)?;
+        account.admit().map_err(|_| invalid())?;
         let mut grant = self.grants.begin(&account, client, now);
         grant.nonce = code.nonce;
         grant.scope.clone_from(&code.scope);
-        Ok(token_response(&self.grants.issue(grant, &account, now), &code.scope))
+        Ok(token_response(&self.grants.issue(grant, &account, &changes, now), &code.scope))
     }
 
-    fn exchange_refresh_token(&self, client: &AppClient, form: &Pairs) -> Result<Value, AwsError> {
+    async fn exchange_refresh_token(&self, client: &AppClient, form: &Pairs) -> Result<Value, AwsError> {
         let token = form.get("refresh_token").ok_or_else(|| oauth("invalid_request"))?;
-        let invalid = |_| oauth("invalid_grant");
+        let invalid = |error: AwsError| match error.code.as_str() {
+            // A trigger that fails says nothing about the token.
+            code if code.contains("Lambda") => oauth("invalid_request"),
+            _ => oauth("invalid_grant"),
+        };
         let grant = self.grants.find(token, client, self.clock.now()).map_err(invalid)?;
-        let result = self.refreshed(token, &grant, client, None).map_err(invalid)?;
+        let result = self.refreshed(token, &grant, client, None, None).await.map_err(invalid)?;
         Ok(token_response(&result, &grant.scope))
     }
 
