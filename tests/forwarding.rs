@@ -42,6 +42,7 @@ fn route(path: &str, upstream: &str) -> RouteSettings {
         strip_prefix: None,
         set_headers: Vec::new(),
         payload: PayloadSigning::Hashed,
+        websocket_signing: WebsocketSigning::Headers,
     }
 }
 
