@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use countersign::{
-    proxy::{PayloadSigning, RouteSettings},
+    proxy::{PayloadSigning, RouteSettings, WebsocketSigning},
     sandbox::{Received, Sandbox, Verdict},
 };
 use http::{HeaderName, HeaderValue, Method};
