@@ -60,6 +60,9 @@ pub struct Settings {
 /// The target of the line that every request gets.
 pub(crate) const ACCESS: &str = "countersign::access";
 
+/// The target of the line that every WebSocket gets at its end.
+pub(crate) const TUNNEL: &str = "countersign::tunnel";
+
 /// The target of the line that says that requests can be signed. At a terminal it is a block.
 pub(crate) const READY: &str = "countersign::ready";
 
@@ -75,16 +78,25 @@ pub fn is_for_a_person() -> bool {
     IS_FOR_A_PERSON.get().copied().unwrap_or(false)
 }
 
-/// The lines of a request that another process has served, as its log has them: the `request` itself from the fields of
-/// its line, and what explains it. Either may have been printed before.
+/// A line of another process's log, as its fields.
+#[derive(Clone, Debug)]
+pub enum RecordedLine {
+    /// Of a request.
+    Request(Vec<(&'static str, String)>),
+    /// Of the end of a WebSocket.
+    Tunnel(Vec<(&'static str, String)>),
+}
+
+/// The lines of a request that another process has served, as its log has them: the `line` itself, and what explains
+/// it. Either may have been printed before.
 #[must_use]
 pub fn recorded_request(
     colour: bool,
     time: OffsetDateTime,
-    request: Option<Vec<(&'static str, String)>>,
+    line: Option<RecordedLine>,
     explanation: Option<&str>,
 ) -> String {
-    Text { colour, details: false }.recorded(time, request, explanation).expect("a String takes everything")
+    Text { colour, details: false }.recorded(time, line, explanation).expect("a String takes everything")
 }
 
 /// Starts logging for the whole process, to stderr: through the queue of [`open_log`] if it is open, else directly.

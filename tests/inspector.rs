@@ -16,6 +16,7 @@ use support::{
     program::{self, Program},
     soon,
     upstream::{FINE, Upstream},
+    websocket::{frame, handshake, next_frame, next_frame_up, switching},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -129,6 +130,127 @@ fn ended(exchange: &Value) -> bool {
 fn pairs(value: &Value) -> Vec<(&str, &str)> {
     let pairs = value.as_array().expect("pairs").iter();
     pairs.map(|pair| (pair[0].as_str().expect("a name"), pair[1].as_str().expect("a value"))).collect()
+}
+
+/// An upstream that sends every frame of a WebSocket back.
+async fn websocket_echo() -> Upstream {
+    Upstream::start(|_, mut wire| async move {
+        if wire.request().await.is_some() {
+            wire.write(switching("")).await;
+            loop {
+                let received = next_frame_up(&mut wire).await;
+                wire.write(frame(received.opcode, &received.payload, None)).await;
+                if received.opcode == 8 {
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// Sends these frames behind a handshake, and reads the answer to each.
+async fn talk(client: &mut Connection, frames: &[(u8, &[u8])]) {
+    for (opcode, payload) in frames {
+        client.write(frame(*opcode, payload, Some([9, 8, 7, 6]))).await;
+        assert_eq!(next_frame(client).await.opcode, *opcode);
+    }
+}
+
+#[tokio::test]
+async fn the_messages_of_a_websocket_are_listed_while_it_is_open_and_after_its_end() {
+    let upstream = websocket_echo().await;
+    let running = recording(Mode::Bodies).upstream(upstream.url()).start().await;
+    let viewer = Viewer::of(&running.proxy).await;
+    let mut feed = viewer.feed().await;
+    let mut client = running.proxy.connect().await;
+    client.write(handshake("/live", "")).await;
+    assert_eq!(client.head().await.status, 101);
+    let open = feed.until(|exchange| exchange["websocket"]["state"] == "open").await;
+    assert_eq!((&open["state"], &open["websocket"]["messages_up"]), (&json!("active"), &json!(0)));
+
+    talk(&mut client, &[(1, br#"{"action":"login","password":"canary-word"}"#), (2, b"\x00\x01")]).await;
+    let open = feed.until(|exchange| exchange["websocket"]["messages_down"] == 2).await;
+    let detail = viewer.detail(&open).await;
+    let text = r#"{"action":"login","password":"[redacted]"}"#;
+    let kept = |index: usize, name: &str| detail["messages"]["kept"][index][name].clone();
+    let listed: Vec<Value> = (0..4)
+        .map(|at| json!(["direction", "opcode", "size", "text", "omitted"].map(|name| kept(at, name))))
+        .collect();
+    let expected = [
+        json!(["up", 1, 43, text, null]),
+        json!(["down", 1, 43, text, null]),
+        json!(["up", 2, 2, null, "binary"]),
+        json!(["down", 2, 2, null, "binary"]),
+    ];
+    assert_eq!(listed, expected);
+
+    talk(&mut client, &[(1, b"again canary-word"), (8, b"\x03\xE8bye")]).await;
+    drop(client);
+    let closed = feed.until(|exchange| exchange["websocket"]["state"] == "closed").await;
+    let summary = json!({
+        "state": "closed", "messages_up": 3, "messages_down": 3,
+        "closed_by": "client", "code": 1000, "meaning": "normal",
+    });
+    assert_eq!((&closed["websocket"], &closed["state"]), (&summary, &json!("complete")));
+    assert_eq!((&closed["bytes_up"], &closed["status"]), (&json!(4 * 6 + 43 + 2 + 17 + 5), &json!(101)));
+    let detail = viewer.detail(&closed).await;
+    let last = &detail["messages"]["kept"][7];
+    assert_eq!((&last["opcode"], &last["code"], &last["text"]), (&json!(8), &json!(1000), &json!("bye")));
+    assert!(!detail.to_string().contains("canary"), "{detail}");
+
+    let har = viewer.get("/inspect/har").await;
+    assert!(!har.text().contains("canary"));
+    let entry = har.json()["log"]["entries"][0].clone();
+    assert_eq!(entry["_resourceType"], "websocket");
+    assert!(
+        entry["request"]["url"]
+            .as_str()
+            .is_some_and(|url| url.starts_with("ws://") && url.ends_with("/live"))
+    );
+    let message = &entry["_webSocketMessages"][4];
+    let said = ["type", "opcode", "data"].map(|name| message[name].clone());
+    assert_eq!(json!(said), json!(["send", 1, "again [redacted]"]));
+    assert!(message["time"].as_f64().is_some_and(|time| time > 1.7e9), "{message}");
+}
+
+#[tokio::test]
+async fn without_bodies_only_the_sizes_of_messages_are_kept() {
+    let upstream = websocket_echo().await;
+    let running = recording(Mode::Heads).upstream(upstream.url()).start().await;
+    let viewer = Viewer::of(&running.proxy).await;
+    let mut client = running.proxy.connect().await;
+    client.write(handshake("/live", "")).await;
+    assert_eq!(client.head().await.status, 101);
+    talk(&mut client, &[(1, b"canary"), (8, b"\x03\xE8canary")]).await;
+    drop(client);
+    let exchange = viewer.exchange(ended).await;
+    let message = &exchange["messages"]["kept"][0];
+    assert_eq!((&message["size"], &message["omitted"]), (&json!(6), &json!("heads")));
+    assert!(!exchange.to_string().contains("canary"), "{exchange}");
+}
+
+#[tokio::test]
+async fn the_end_of_a_websocket_that_went_wrong_is_explained() {
+    let upstream = Upstream::start(|_, mut wire| async move {
+        if wire.request().await.is_some() {
+            wire.write(switching("")).await;
+            wire.write(frame(8, &1011_u16.to_be_bytes(), None)).await;
+        }
+    })
+    .await;
+    let running = recording(Mode::Heads).upstream(upstream.url()).start().await;
+    let viewer = Viewer::of(&running.proxy).await;
+    let mut client = running.proxy.connect().await;
+    client.write(handshake("/live", "")).await;
+    assert_eq!(client.head().await.status, 101);
+    assert_eq!(next_frame(&mut client).await.opcode, 8);
+    drop(client);
+    let exchange = viewer.exchange(ended).await;
+    assert_eq!(
+        (&exchange["meaning"]["name"], &exchange["websocket"]["closed_by"]),
+        (&json!("internal-error"), &json!("upstream"))
+    );
 }
 
 #[tokio::test]

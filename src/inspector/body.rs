@@ -157,7 +157,7 @@ impl CapturedBody {
 }
 
 /// The text of a body. The end of one that was cut, broken off, or is still coming may be the beginning of a secret.
-fn redacted(raw: &[u8], redaction: &Redaction, known: &mut KnownSecrets) -> String {
+pub(super) fn redacted(raw: &[u8], redaction: &Redaction, known: &mut KnownSecrets) -> String {
     let mut text = redaction.text(String::from_utf8_lossy(raw).into_owned(), Place::Body, known);
     known.remove_cut(&mut text);
     text

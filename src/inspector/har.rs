@@ -90,6 +90,11 @@ impl Har {
             "cache": {},
             "timings": timings,
         });
+        if let Some(messages) = &record.messages {
+            // Without the type, Chrome shows no messages.
+            entry["_resourceType"] = json!("websocket");
+            entry["_webSocketMessages"] = messages.har(record.started);
+        }
         let meaning = record.meaning.as_ref().and_then(|meaning| meaning["cause"].as_str());
         if let Some(meaning) = meaning {
             entry["comment"] = json!(meaning);
@@ -100,7 +105,11 @@ impl Har {
     fn request(&self, record: &Record) -> Value {
         let query = record.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         let target = format!("{}{query}", record.path);
-        let url = format!("{}{}", self.base, url_target(&target));
+        let base = match &record.messages {
+            Some(_) => self.base.replacen("http", "ws", 1),
+            None => self.base.clone(),
+        };
+        let url = format!("{base}{}", url_target(&target));
         let body = record.request_body.text(&self.recorder.0.redaction, record.known.clone());
         let mut request = json!({
             "method": record.method,

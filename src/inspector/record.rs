@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{
     attempt::RecordedAttempt,
     body::CapturedBody,
+    messages::Messages,
     redaction::{KnownSecrets, Place, Redaction},
 };
 
@@ -104,6 +105,8 @@ pub(super) struct Record {
     pub(super) meaning: Option<Value>,
     pub(super) request_body: CapturedBody,
     pub(super) response_body: CapturedBody,
+    /// Of a WebSocket.
+    pub(super) messages: Option<Box<Messages>>,
     /// Only until the end: what must not appear in what is still to come.
     pub(super) known: KnownSecrets,
     /// The number of its last change among all changes.
@@ -154,6 +157,7 @@ impl Record {
             meaning: None,
             request_body: CapturedBody::unread(request.headers),
             response_body: CapturedBody::default(),
+            messages: None,
             known,
             revision: 0,
         }
@@ -194,6 +198,7 @@ impl Record {
             + self.meaning.as_ref().map_or(0, json_memory)
             + self.request_body.memory()
             + self.response_body.memory()
+            + self.messages.as_ref().map_or(0, |messages| messages.memory())
     }
 
     /// Drops what takes memory.
@@ -208,7 +213,7 @@ impl Record {
         ];
         texts.into_iter().for_each(|text| *text = String::new());
         (self.request_body, self.response_body) = (CapturedBody::default(), CapturedBody::default());
-        (self.attempts, self.meaning) = (Vec::new(), None);
+        (self.attempts, self.meaning, self.messages) = (Vec::new(), None, None);
     }
 
     /// For the list: without bodies and without what was signed.
@@ -221,6 +226,8 @@ impl Record {
         };
         let attempts = self.attempts.iter().zip(1..).map(|(attempt, number)| attempt.json(number));
         let mut page_origin = fields(&self.request_headers).filter(|(name, _)| *name == "origin");
+        let bodies = [self.request_body.size, self.response_body.size];
+        let [bytes_up, bytes_down] = self.messages.as_ref().map_or(bodies, |messages| messages.bytes());
         let present = [
             ("id", json!(self.id)),
             ("revision", json!(self.revision)),
@@ -233,8 +240,8 @@ impl Record {
             ("origin", json!(self.origin)),
             ("status", json!(self.status.map(|status| status.as_u16()))),
             ("state", json!(state)),
-            ("bytes_up", json!(self.request_body.size)),
-            ("bytes_down", json!(self.response_body.size)),
+            ("bytes_up", json!(bytes_up)),
+            ("bytes_down", json!(bytes_down)),
             ("duration_ms", json!(millis(self.duration.unwrap_or_else(|| self.begun.elapsed())))),
             ("timing", self.timing()),
             ("attempts", attempts.collect()),
@@ -248,6 +255,7 @@ impl Record {
             ("replay_of", self.replay_of.as_deref().map(Value::from)),
             ("meaning", self.meaning.clone()),
             ("identity", self.identity()),
+            ("websocket", self.messages.as_ref().map(|messages| messages.summary())),
         ];
         let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let exchange = present.into_iter().chain(self.headers()).chain(optional);
@@ -283,6 +291,9 @@ impl Record {
         exchange.insert("string_to_sign".to_owned(), json!(self.string_to_sign));
         exchange.insert("request_body".to_owned(), self.request_body.json(redaction, self.known.clone()));
         exchange.insert("response_body".to_owned(), self.response_body.json(redaction, self.known.clone()));
+        if let Some(messages) = &self.messages {
+            exchange.insert("messages".to_owned(), messages.json(self.started));
+        }
         exchange
     }
 }

@@ -171,9 +171,12 @@ impl Recording {
         });
     }
 
-    /// Records the end.
+    /// Records the end. That of a WebSocket comes later.
     pub fn end(&self, ending: Ending) {
         self.update(|record, shared| {
+            if record.messages.is_some() {
+                return;
+            }
             let duration = record.begun.elapsed();
             record.duration = Some(duration);
             record.code = ending.code;
@@ -182,7 +185,11 @@ impl Recording {
         });
     }
 
-    fn update(&self, change: impl FnOnce(&mut Record, &Shared)) {
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut Record, &Shared)) {
         let Handle { entry, shared } = &*self.0;
         if entry.is_dropped() {
             return;

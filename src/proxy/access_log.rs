@@ -4,7 +4,7 @@ mod abort_reason;
 mod recording;
 #[cfg(feature = "otlp")]
 mod span;
-mod trace_id;
+pub(super) mod trace_id;
 
 use std::{
     convert::Infallible,
@@ -16,6 +16,8 @@ use std::{
 };
 
 use bytes::Bytes;
+#[cfg(feature = "otlp")]
+use http::header;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -122,6 +124,11 @@ where
         // Before the trace is looked at: it may begin here.
         #[cfg(feature = "otlp")]
         let span = self.layer.spans.as_ref().and_then(|spans| span::begin(spans, &mut request));
+        // A WebSocket has a span of its own, which lasts longer than this one.
+        #[cfg(feature = "otlp")]
+        if let (Some(spans), true) = (&self.layer.spans, request.headers().contains_key(header::UPGRADE)) {
+            request.extensions_mut().insert(spans.clone());
+        }
         let refused = request.extensions().get::<RefusedHead>();
         let line = AccessEntry {
             id: id.clone(),

@@ -1,8 +1,8 @@
 //! WebSockets: the handshake (RFC 6455), which is a signed request, and the tunnel behind it.
 
 pub(in crate::proxy) mod client;
-pub(in crate::proxy) mod close_code;
-pub(in crate::proxy) mod close_frame;
+mod close_code;
+mod close_frame;
 mod closing;
 mod flow;
 pub(in crate::proxy) mod frame_reader;
@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{downstream::Upgrade, telemetry::metrics::Limit, upstream::Upgraded};
 use handshake::Handshake;
+use observer::{HandshakeFacts, Observer};
 use tunnel::Tunnel;
 
 impl Proxy {
@@ -42,6 +43,7 @@ impl Proxy {
         let handshake = Handshake::of(&parts)?;
         let tunnel_place = Arc::clone(&self.tunnels).try_acquire_owned();
         let tunnel_place = tunnel_place.map_err(|_| ProxyError::Overloaded(Limit::Tunnels))?;
+        let facts = HandshakeFacts::of(&parts, id, outcome.recording.as_ref());
         let planner = &self.client.planner;
         let plan = planner.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
         let ready = plan.with_handshake(&handshake);
@@ -61,10 +63,12 @@ impl Proxy {
             .and_then(|upgraded| upgraded.take())
             .ok_or(ProxyError::Internal("a 101 without its connection".into()))?;
         let mut response = response::rewrite(sent.response, &ready, client_host).map(|_| Body::empty());
-        let (extensions, idle_timeout) = (agreement.extensions(), self.websocket_idle);
+        let is_gateway = ready.route.scope().service == "execute-api";
+        let observer = Observer::begin(facts, agreement.extensions(), is_gateway, self.metrics());
+        let idle_timeout = self.websocket_idle;
         agreement.write(response.headers_mut());
         response.extensions_mut().insert(Upgrade::new(move |client| {
-            Tunnel::new(client, upstream, extensions, idle_timeout, tunnel_place).run()
+            Tunnel::new(client, upstream, observer, idle_timeout, tunnel_place).run()
         }));
         Ok(response)
     }

@@ -1,6 +1,7 @@
 //! Counters and histograms for Prometheus, with labels from closed sets.
 
 mod limit;
+mod tunnels;
 
 use std::{fmt::Write, time::Duration};
 
@@ -18,6 +19,8 @@ use prometheus_client::{
 use tokio::time::Instant;
 
 pub use limit::Limit;
+pub use tunnels::TunnelGuard;
+use tunnels::Tunnels;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -33,6 +36,7 @@ pub struct Metrics {
     retries: Family<ReasonLabel, Counter>,
     rejections: Family<ReasonLabel, Counter>,
     limits: Family<LimitLabel, Counter>,
+    tunnels: Tunnels,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,6 +82,7 @@ impl Default for Metrics {
             retries: Family::default(),
             rejections: Family::default(),
             limits: Family::default(),
+            tunnels: Tunnels::default(),
         };
         metrics.register();
         metrics
@@ -111,6 +116,7 @@ impl Metrics {
             "Requests and connections that met a limit",
             self.limits.clone(),
         );
+        self.tunnels.register(registry);
     }
 
     /// Adds metrics that are read when they are scraped.
@@ -166,6 +172,12 @@ impl Metrics {
     #[must_use]
     pub fn connection(&self) -> GaugeGuard {
         GaugeGuard::new(&self.connections)
+    }
+
+    /// Counts a WebSocket that is open, until the guard is dropped.
+    #[must_use]
+    pub fn tunnel(&self) -> TunnelGuard {
+        self.tunnels.begin()
     }
 
     /// Requests being answered.

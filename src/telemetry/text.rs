@@ -1,6 +1,7 @@
 //! Log lines for people: a short line for each request, sentences for the rest, none wider than [`COLUMNS`].
 
 mod columns;
+mod tunnel;
 
 use std::{
     fmt::{self, Write},
@@ -19,7 +20,7 @@ use tracing::{
 use tracing_subscriber::fmt::format::Writer;
 
 use super::{
-    ACCESS, READY,
+    ACCESS, READY, RecordedLine, TUNNEL,
     repeats::{FormatLine, LeftOut},
 };
 use columns::{COLUMNS, fold_words, printable, shorten};
@@ -75,6 +76,9 @@ impl FormatLine for Text {
         let target = event.metadata().target();
         if target == ACCESS {
             return self.request(&time, &fields, writer);
+        }
+        if target == TUNNEL {
+            return self.tunnel(&time, &fields, writer);
         }
         if target == READY && !self.details {
             return self.ready(&time, &fields, writer);
@@ -143,18 +147,21 @@ impl Text {
         writeln!(writer)
     }
 
-    /// A request that another process has served, and what explains it.
+    /// A request that another process has served, or the end of a WebSocket, and what explains it.
     pub(super) fn recorded(
         &self,
         time: OffsetDateTime,
-        request: Option<Vec<(&'static str, String)>>,
+        line: Option<RecordedLine>,
         explanation: Option<&str>,
     ) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        if let Some(values) = request {
+        if let Some(line) = line {
             let time = self.painted(Paint::Dim, &formatted(local(time), CLOCK)?);
-            let fields = Fields { values, ..Fields::default() };
-            self.request(&time, &fields, Writer::new(&mut text))?;
+            let of = |values| Fields { values, ..Fields::default() };
+            match line {
+                RecordedLine::Request(values) => self.request(&time, &of(values), Writer::new(&mut text))?,
+                RecordedLine::Tunnel(values) => self.tunnel(&time, &of(values), Writer::new(&mut text))?,
+            }
         }
         if let Some(explanation) = explanation {
             let lines = explanation.lines().map(printable).collect::<Vec<_>>().join("\n");

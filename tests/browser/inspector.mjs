@@ -308,6 +308,53 @@ await check("hostile requests, answers and explanations stay text", async () => 
   await seen.end();
 });
 
+await check("the messages of a WebSocket are listed while it is open and after its end", async () => {
+  const open = staged.websocket();
+  const seen = await inspector([open]);
+  await seen.open(open);
+  const lines = () => [...document.querySelectorAll(".messages > li")].map((line) => line.innerText.replace(/\s+/g, " ").trim().slice(13));
+  await until(seen.page, () => document.querySelectorAll(".messages > li").length === 5);
+  const listed = await seen.page.evaluate(lines);
+  assert.equal(listed[0], '↑ sent: text 17 B {"action":"list"}');
+  assert.match(listed[1], /^↓ received: text 200 B \{"items":\[1,1.*…$/);
+  assert.equal(listed[2], "↑ sent: binary 4.0 KiB not text");
+  assert.equal(listed[3], "↓ received: text 30 B compressed, and the proxy does not decompress");
+  assert.equal(listed[4], "↓ received: ping 0 B");
+  assert.match(await seen.text("#detail"), /1200 older messages are no longer kept\./);
+  assert.match(await seen.text(".facts"), /open, 2 sent, 3 received/);
+  await seen.page.click(".messages summary");
+  assert.match(await seen.text('.messages [aria-label="message"]'), /"items": \[\n/);
+
+  const close = { time: open.started, direction: "up", opcode: 8, size: 5, code: 1000, text: "bye", truncated: false };
+  seen.admin.stage({
+    ...open, revision: 2, state: "complete",
+    websocket: { ...open.websocket, state: "closed", messages_up: 3, closed_by: "client", code: 1000, meaning: "normal" },
+    messages: { forgotten: 1200, kept: [...open.messages.kept, close] },
+  });
+  await until(seen.page, () => document.querySelectorAll(".messages > li").length === 6);
+  assert.equal((await seen.page.evaluate(lines)).at(-1), "↑ sent: close 1000 5 B bye");
+  assert.match(await seen.text(".facts"), /closed by the client with 1000, 3 sent, 3 received/);
+  assert.equal(await seen.page.$eval(".messages details", (message) => message.open), true, "an opened message stays open");
+  assert.ok(!(await seen.text(".doing")).includes("Replay"), "what has passed cannot be sent again");
+  await seen.press("r");
+  await until(seen.page, () => document.getElementById("toast").innerText.includes("cannot be replayed"));
+  assert.deepEqual(seen.admin.replays, []);
+  await seen.end();
+});
+
+await check("hostile messages stay text", async () => {
+  const hostile = staged.websocket(["<img src=x onerror=alert(1)>\u202e", `<script>alert(2)</script>\n${"x".repeat(65_000)}`, "\ud800"]);
+  const seen = await inspector([hostile]);
+  await seen.open(hostile);
+  await until(seen.page, () => document.querySelectorAll(".messages > li").length === 8);
+  await seen.page.$$eval(".messages details", (messages) => messages.forEach((message) => (message.open = true)));
+  assert.equal(await seen.page.evaluate(() => document.querySelectorAll(".messages :is(script, img)").length), 0);
+  const shown = await seen.text(".messages");
+  for (const text of ["alert(1)>\\u202e", "alert(2)", "\\ud800", "keeps the first 64 KiB of a message"]) assert.ok(shown.includes(text), text);
+  assert.equal(await seen.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, "a long message does not widen the page");
+  await seen.end();
+});
+
 await check("an exchange that lacks parts is shown as far as it goes", async () => {
   const bare = { id: "bare", revision: 1 };
   const odd = [
@@ -360,7 +407,7 @@ await check("the list holds the newest 500 requests and stays quick", async () =
 
 for (const scheme of ["light", "dark"]) {
   await check(`axe finds nothing on the list, the detail and the dialogs (${scheme})`, async () => {
-    const all = [...staged.ordinary(30), staged.retried(), staged.differs(), staged.hostile()];
+    const all = [...staged.ordinary(30), staged.retried(), staged.differs(), staged.websocket(["x".repeat(300)]), staged.hostile()];
     const seen = await inspector(all);
     if (kind === "chrome") await seen.page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
     else await seen.page.evaluate((name) => void (document.documentElement.style.colorScheme = name), scheme);
@@ -373,7 +420,7 @@ for (const scheme of ["light", "dark"]) {
       assert.deepEqual(found, [], where);
     };
     await run("the list");
-    for (const exchange of all.slice(-3)) {
+    for (const exchange of all.slice(-4)) {
       await seen.open(exchange);
       await seen.page.$$eval("details", (sections) => sections.forEach((section) => (section.open = true)));
       await run(`the detail of ${exchange.path.slice(0, 20)}`);

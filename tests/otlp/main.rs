@@ -17,6 +17,8 @@ use support::{
     Connection,
     http::Head,
     program::{Program, address, ask, folder, sandbox, serve},
+    upstream::Upstream,
+    websocket::{frame, handshake, next_frame, next_frame_up, switching},
 };
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -133,6 +135,55 @@ async fn a_request_is_a_span_between_its_callers_and_the_upstreams() {
     assert_eq!(
         (&resource["service.name"], &resource["deployment.environment.name"], &resource["service.version"]),
         (&json!("orders-proxy"), &json!("test"), &json!(env!("CARGO_PKG_VERSION")))
+    );
+}
+
+#[tokio::test]
+async fn a_websocket_is_a_span_below_that_of_its_handshake_which_lasts_as_long() {
+    let collector = Collector::start(Manner::Answers).await;
+    let upstream = Upstream::start(|_, mut wire| async move {
+        if wire.request().await.is_some() {
+            wire.write(switching("")).await;
+            next_frame_up(&mut wire).await;
+            wire.write(frame(8, &1011_u16.to_be_bytes(), None)).await;
+        }
+    })
+    .await;
+    let traced = Traced::start(&collector.url(), |command| {
+        command.env("COUNTERSIGN_UPSTREAM", upstream.url());
+    })
+    .await;
+    let mut client = Connection::open(address(&traced.url)).await;
+    let fields = format!("traceparent: 00-{TRACE}-{CALLER}-01\r\nx-request-id: live\r\n");
+    client.write(handshake("/live?q=hush", &fields)).await;
+    assert_eq!(client.head().await.status, 101);
+    let request = collector.spans_at_least(1).await.remove(0);
+    assert_eq!(request.attributes["http.response.status_code"], 101);
+    client.write(frame(1, b"hello", Some([1, 2, 3, 4]))).await;
+    assert_eq!(next_frame(&mut client).await.opcode, 8);
+    drop(client);
+    let spans = collector.spans_at_least(2).await;
+    let tunnel = spans.iter().find(|span| span.name == "websocket").expect("a span of the tunnel");
+    assert_eq!((tunnel.trace_id.as_str(), &tunnel.parent_id), (TRACE, &request.span_id));
+    assert!(tunnel.end > request.end && tunnel.start >= request.start, "{tunnel:?} {request:?}");
+    assert_eq!(
+        tunnel.attributes,
+        json!({
+            "url.path": "/live",
+            "url.scheme": "http",
+            "network.protocol.name": "websocket",
+            "server.address": "127.0.0.1",
+            "server.port": traced.port(),
+            "countersign.request.id": "live",
+            "countersign.websocket.closed_by": "upstream",
+            "countersign.websocket.close_code": 1011,
+            "countersign.websocket.meaning": "internal-error",
+            "countersign.websocket.up.messages": 1,
+            "countersign.websocket.up.bytes": 11,
+            "countersign.websocket.down.messages": 0,
+            "countersign.websocket.down.bytes": 4,
+            "error.type": "internal-error",
+        })
     );
 }
 

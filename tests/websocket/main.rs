@@ -8,6 +8,7 @@ mod ends;
 mod handshake;
 mod process;
 mod refusals;
+mod seen;
 mod signing;
 mod smuggling;
 mod tunnel;

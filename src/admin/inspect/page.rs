@@ -35,7 +35,7 @@ const STYLE: &str = include_str!("page/style.css");
 const STYLE_LINK: &str = r#"<link rel="stylesheet" href="style.css">"#;
 
 /// In any order: `index.html` says where each stands.
-const SCRIPTS: [(&str, &str); 11] = [
+const SCRIPTS: [(&str, &str); 12] = [
     ("actions.js", include_str!("page/actions.js")),
     ("api.js", include_str!("page/api.js")),
     ("detail.js", include_str!("page/detail.js")),
@@ -45,6 +45,7 @@ const SCRIPTS: [(&str, &str); 11] = [
     ("filter.js", include_str!("page/filter.js")),
     ("list.js", include_str!("page/list.js")),
     ("main.js", include_str!("page/main.js")),
+    ("messages.js", include_str!("page/messages.js")),
     ("sections.js", include_str!("page/sections.js")),
     ("text.js", include_str!("page/text.js")),
 ];

@@ -131,6 +131,13 @@ fn prepare(recorded: RecordedRequest, replay: Replay) -> Result<Prepared, (Statu
     *request.method_mut() = method;
     *request.uri_mut() = target.into();
     let headers = replay.headers.unwrap_or(recorded.headers);
+    // Without `Upgrade` it would be another request, and what passed behind it cannot be sent again.
+    let is_handshake = |(name, value): &(String, String)| {
+        name.eq_ignore_ascii_case("upgrade") && value.eq_ignore_ascii_case("websocket")
+    };
+    if headers.iter().any(is_handshake) {
+        return Err(conflict("A WebSocket cannot be replayed. Connect a client again."));
+    }
     for (name, value) in &headers {
         let is_stale = is_body_edited && name.eq_ignore_ascii_case("content-encoding");
         if is_stale || NOT_REPEATED.iter().any(|known| name.eq_ignore_ascii_case(known)) {

@@ -16,7 +16,7 @@ use crate::{
     commands::{Failure, local_http},
     downstream::listener::Listen,
     inspector::{MAX_BYTES, MAX_EXCHANGES, is_unprintable},
-    telemetry,
+    telemetry::{self, RecordedLine},
 };
 
 /// The longest line of the feed, in bytes: what all exchanges may take, with every letter escaped.
@@ -76,14 +76,24 @@ async fn print(text: String) -> Result<bool, Failure> {
 struct Printer {
     colour: bool,
     json: bool,
-    /// The exchanges that have their line, and whether what they mean has been printed as well.
-    printed: HashMap<String, bool>,
+    /// What has been printed of exchanges.
+    printed: HashMap<String, Printed>,
+}
+
+/// What has been printed of one exchange. The beginning and the end of a WebSocket have a line each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Printed {
+    begin: bool,
+    end: bool,
+    meaning: bool,
 }
 
 impl Printer {
     /// What is new in an exchange.
     fn lines(&mut self, exchange: &Value) -> String {
-        if exchange["state"] == "active" {
+        let tunnel = exchange["websocket"]["state"].as_str();
+        let has_ended = exchange["state"] != "active";
+        if !has_ended && tunnel.is_none() {
             return String::new();
         }
         // The proxy forgets them as well.
@@ -91,17 +101,26 @@ impl Printer {
             self.printed.clear();
         }
         let id = exchange["id"].as_str().unwrap_or_default();
-        let known = self.printed.get(id).copied();
+        let known = self.printed.get(id).copied().unwrap_or_default();
         let meaning = explanation(exchange);
-        let explains = meaning.is_some() && known != Some(true);
-        self.printed.insert(id.to_owned(), meaning.is_some());
+        let now = Printed { begin: true, end: has_ended, meaning: meaning.is_some() || known.meaning };
+        self.printed.insert(id.to_owned(), now);
         if self.json {
-            return if known.is_none() || explains { printable(exchange) } else { String::new() };
+            return if now == known { String::new() } else { printable(exchange) };
         }
         let time = exchange["started"].as_str().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
         let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let request = known.is_none().then(|| fields(exchange));
-        telemetry::recorded_request(self.colour, time, request, meaning.as_deref().filter(|_| explains))
+        let request = (!known.begin).then(|| RecordedLine::Request(fields(exchange)));
+        let meaning = meaning.as_deref().filter(|_| !known.meaning);
+        if tunnel.is_none() {
+            return telemetry::recorded_request(self.colour, time, request, meaning);
+        }
+        let mut lines = telemetry::recorded_request(self.colour, time, request, None);
+        let lasted = exchange["duration_ms"].as_f64().unwrap_or_default();
+        let end = (has_ended && !known.end).then(|| RecordedLine::Tunnel(tunnel_fields(exchange)));
+        let time = time.saturating_add(time::Duration::seconds_f64(lasted / 1_000.0));
+        lines.push_str(&telemetry::recorded_request(self.colour, time, end, meaning));
+        lines
     }
 }
 
@@ -129,17 +148,50 @@ fn explanation(exchange: &Value) -> Option<String> {
 
 /// The fields of the line that the proxy's own log has for the request.
 fn fields(exchange: &Value) -> Vec<(&'static str, String)> {
-    let text = |name: &str| exchange[name].as_str().map(str::to_owned);
-    let number = |name: &str| exchange[name].as_f64().map(|number| format!("{number:.0}"));
-    let fields = [
-        ("request.method", text("method").filter(|method| !method.is_empty())),
-        ("request.path", text("path")),
-        ("status", number("status")),
-        ("error", text("code")),
-        ("bytes", number("bytes_down")),
-        ("total_ms", number("duration_ms")),
-        ("aborted", text("aborted")),
-    ];
+    let is_tunnel = exchange["websocket"].is_object();
+    // What has passed behind a handshake belongs to the line of its end.
+    let bytes = if is_tunnel { Some("0".to_owned()) } else { number(&exchange["bytes_down"]) };
+    let took = if is_tunnel { handshake_ms(exchange) } else { number(&exchange["duration_ms"]) };
+    present([
+        ("request.method", text(&exchange["method"]).filter(|method| !method.is_empty())),
+        ("request.path", text(&exchange["path"])),
+        ("status", number(&exchange["status"])),
+        ("error", text(&exchange["code"])),
+        ("bytes", bytes),
+        ("total_ms", took),
+        ("aborted", text(&exchange["aborted"])),
+    ])
+}
+
+/// The fields of the line that the proxy's own log has for the end of a WebSocket.
+fn tunnel_fields(exchange: &Value) -> Vec<(&'static str, String)> {
+    let tunnel = &exchange["websocket"];
+    present([
+        ("request.path", text(&exchange["path"])),
+        ("closed_by", text(&tunnel["closed_by"])),
+        ("code", number(&tunnel["code"])),
+        ("up.messages", number(&tunnel["messages_up"])),
+        ("up.bytes", number(&exchange["bytes_up"])),
+        ("down.messages", number(&tunnel["messages_down"])),
+        ("down.bytes", number(&exchange["bytes_down"])),
+        ("total_ms", number(&exchange["duration_ms"])),
+    ])
+}
+
+fn handshake_ms(exchange: &Value) -> Option<String> {
+    let phases = exchange["timing"].as_object()?;
+    Some(format!("{:.0}", phases.values().filter_map(Value::as_f64).sum::<f64>()))
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn number(value: &Value) -> Option<String> {
+    value.as_f64().map(|number| format!("{number:.0}"))
+}
+
+fn present<const N: usize>(fields: [(&'static str, Option<String>); N]) -> Vec<(&'static str, String)> {
     fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
@@ -170,6 +222,35 @@ mod tests {
         let explained = printer.lines(&exchange("complete", Some(meaning.clone())));
         assert_eq!(explained, "         a policy denies it\n         Allow it.\n");
         assert_eq!(printer.lines(&exchange("complete", Some(meaning))), "");
+    }
+
+    #[test]
+    fn a_websocket_has_a_line_at_its_beginning_and_one_at_its_end() {
+        let mut printer = Printer { colour: false, json: false, printed: HashMap::new() };
+        let mut tunnel = exchange("active", None);
+        tunnel["status"] = json!(101);
+        tunnel["timing"] = json!({ "connect": 3.2, "send": null, "wait": 4.0 });
+        tunnel["websocket"] = json!({ "state": "open", "messages_up": 0, "messages_down": 0 });
+        let line = printer.lines(&tunnel);
+        assert!(line.ends_with(" GET /x 101 0 B 7 ms\n"), "{line:?}");
+        tunnel["websocket"]["messages_up"] = json!(1);
+        assert_eq!(printer.lines(&tunnel), "");
+
+        tunnel["state"] = json!("complete");
+        tunnel["duration_ms"] = json!(61_000);
+        tunnel["websocket"] = json!({
+            "state": "closed", "messages_up": 2, "messages_down": 3, "closed_by": "upstream", "code": 1009,
+        });
+        tunnel["bytes_up"] = json!(1_000);
+        tunnel["meaning"] = json!({ "name": "message-too-big", "cause": "too big", "cure": "split it" });
+        let lines = printer.lines(&tunnel);
+        let (end, explanation) = lines.split_once('\n').expect("two lines");
+        assert!(
+            end.ends_with(" WebSocket /x closed 1009 by upstream 2 up 3 down 1.0 kB 1 min 1 s"),
+            "{end:?}"
+        );
+        assert_eq!(explanation, "         too big\n         split it\n");
+        assert_eq!(printer.lines(&tunnel), "");
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub(super) struct Flow {
     unwritten: Vec<u8>,
     is_unflushed: bool,
     cooperative_yield: CooperativeYield,
+    is_cut_by_receiver: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,11 @@ impl Flow {
     /// Whether the sender sends nothing more.
     pub(super) fn is_input_over(&self) -> bool {
         self.state != State::Open
+    }
+
+    /// Whether the direction ended because the receiver takes nothing more.
+    pub(super) fn is_cut_by_receiver(&self) -> bool {
+        self.is_cut_by_receiver
     }
 
     /// Whether the receiver has also been told so, or takes nothing more.
@@ -73,7 +79,7 @@ impl Flow {
     ) -> Poll<io::Result<()>> {
         while self.state == State::Open {
             if ready!(self.poll_written(context, to)).is_err() {
-                self.state = State::Ended;
+                self.cut_by_receiver();
                 break;
             }
             ready!(self.cooperative_yield.poll_next(context));
@@ -85,7 +91,7 @@ impl Flow {
                 if ready!(self.poll_flushed(context, to)).is_ok() {
                     return Poll::Pending;
                 }
-                self.state = State::Ended;
+                self.cut_by_receiver();
             } else if buffer.filled().is_empty() {
                 self.state = State::Ending;
             } else {
@@ -105,6 +111,10 @@ impl Flow {
         Poll::Ready(Ok(()))
     }
 
+    fn cut_by_receiver(&mut self) {
+        (self.state, self.is_cut_by_receiver) = (State::Ended, true);
+    }
+
     /// Writes what the receiver takes at once, most of the time all of it, and keeps the rest.
     fn write(&mut self, context: &mut Context<'_>, to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) {
         if bytes.is_empty() {
@@ -113,7 +123,7 @@ impl Flow {
         self.is_unflushed = true;
         match Pin::new(to).poll_write(context, bytes) {
             Poll::Ready(Ok(written)) => self.unwritten = bytes[written..].to_vec(),
-            Poll::Ready(Err(_)) => self.state = State::Ended,
+            Poll::Ready(Err(_)) => self.cut_by_receiver(),
             Poll::Pending => self.unwritten = bytes.to_vec(),
         }
     }

@@ -16,14 +16,12 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    closing::Closing,
-    flow::Flow,
-    frame_reader::{Direction, Extensions},
-    observer::Observer,
+    close_code::ClosedBy, closing::Closing, flow::Flow, frame_reader::Direction, observer::Observer,
 };
 use crate::{downstream::UpgradedClient, upstream::UpgradedConnection};
 
-/// How long both sides may take to close a tunnel that was silent for too long.
+/// How long both sides may take to close their connections when the WebSocket is over: after a Close each way, or when
+/// it was silent for too long.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 /// An open tunnel.
@@ -57,11 +55,10 @@ impl Tunnel {
     pub(super) fn new(
         client: UpgradedClient,
         upstream: UpgradedConnection,
-        extensions: Extensions,
+        observer: Observer,
         idle_timeout: Duration,
         place: OwnedSemaphorePermit,
     ) -> Self {
-        let observer = Observer::new(extensions);
         let (up, down) = (Flow::default(), Flow::default());
         Self { client, upstream, up, down, observer, idle_timeout, _place: place }
     }
@@ -69,6 +66,16 @@ impl Tunnel {
     /// Passes bytes both ways until the tunnel ends.
     pub(super) async fn run(mut self) {
         let end = self.pass().await;
+        match &end {
+            End::Shutdown => self.observer.closed_by(ClosedBy::Shutdown),
+            End::Idle => self.observer.closed_by(ClosedBy::Idle),
+            End::ClientGone => self.observer.disconnected_by(ClosedBy::Client),
+            End::Broken(direction, error) => {
+                debug!(%error, direction = direction.as_str(), "reading from a side of a tunnel failed");
+                self.observer.disconnected_by((*direction).into());
+            }
+            End::Closed => {}
+        }
         match &end {
             // The connection limits it to `drain-timeout`.
             End::Shutdown => self.close("the proxy is shutting down").await,
@@ -85,10 +92,12 @@ impl Tunnel {
     async fn pass(&mut self) -> End {
         let mut silence = Silence::new(self.idle_timeout);
         poll_fn(|context| {
-            if let Some(end) = self.poll_both(context, |observer, direction, bytes| {
+            let end = self.poll_both(context, |observer, direction, bytes| {
                 observer.observe(direction, bytes);
                 bytes.len()
-            }) {
+            });
+            self.observe_ends();
+            if let Some(end) = end {
                 return Poll::Ready(end);
             }
             // Asked only now: until the end of its input the client is there, and to ask costs a timer.
@@ -98,9 +107,25 @@ impl Tunnel {
             if self.client.shutdown.as_mut().poll(context).is_ready() {
                 return Poll::Ready(End::Shutdown);
             }
+            let is_over = [Direction::Up, Direction::Down].iter().all(|&side| self.observer.has_closed(side));
+            if is_over {
+                // Nothing more may pass. A side that keeps its connection would hold one of `max-tunnels`.
+                silence.shorten(CLOSE_GRACE);
+            }
             silence.poll(context, self.observer.passed()).map(|()| End::Idle)
         })
         .await
+    }
+
+    /// Tells the observer whose connection has ended.
+    fn observe_ends(&mut self) {
+        let (client, upstream) = (ClosedBy::Client, ClosedBy::Upstream);
+        for (flow, sender, receiver) in [(&self.up, client, upstream), (&self.down, upstream, client)] {
+            if flow.is_input_over() {
+                let by = if flow.is_cut_by_receiver() { receiver } else { sender };
+                self.observer.disconnected_by(by);
+            }
+        }
     }
 
     /// Polls both directions; why the tunnel ends, if it does.
@@ -174,6 +199,14 @@ impl Silence {
         Self { limit, passed: 0, since: Instant::now(), timer: Box::pin(sleep(limit)) }
     }
 
+    /// Lets it end after `limit` from now, once.
+    fn shorten(&mut self, limit: Duration) {
+        if self.limit > limit {
+            (self.limit, self.since) = (limit, Instant::now());
+            self.timer.as_mut().reset(self.since + limit);
+        }
+    }
+
     /// Looks at the clock, and not at the timer, whenever something has passed: to reset a timer for every message would
     /// cost more than to pass it.
     fn poll(&mut self, context: &mut Context<'_>, passed: u64) -> Poll<()> {
@@ -188,5 +221,31 @@ impl Silence {
             self.timer.as_mut().reset(end);
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_after_its_limit_from_what_passed_last_and_earlier_when_shortened() {
+        let second = Duration::from_secs(1);
+        let mut silence = Silence::new(10 * second);
+        let start = Instant::now();
+        let is_over = |silence: &mut Silence, passed| {
+            let polled = silence.poll(&mut Context::from_waker(std::task::Waker::noop()), passed);
+            polled.is_ready()
+        };
+        tokio::time::advance(9 * second).await;
+        assert!(!is_over(&mut silence, 1));
+        tokio::time::advance(9 * second).await;
+        assert!(!is_over(&mut silence, 1), "something passed 9 seconds ago");
+        silence.shorten(3 * second);
+        tokio::time::advance(2 * second).await;
+        silence.shorten(3 * second);
+        assert!(!is_over(&mut silence, 1));
+        poll_fn(|context| silence.poll(context, 1)).await;
+        assert_eq!(start.elapsed().as_secs(), 21);
     }
 }

@@ -55,6 +55,45 @@ fn a_request_is_one_short_line() {
     assert_eq!(lines, expected);
 }
 
+fn tunnel(path: &str, code: Option<u16>, closed_by: &str, cause: Option<&str>, cure: Option<&str>) {
+    info!(
+        target: TUNNEL,
+        {
+        request.id = "6d8f1a3c",
+        request.path = path,
+        closed_by,
+        code,
+        meaning = "normal",
+        cause,
+        cure,
+        up.messages = 12_u64,
+        up.bytes = 500_u64,
+        down.messages = 34_u64,
+        down.bytes = 3_012_u64,
+        total_ms = 130_000_u64,
+        },
+        "websocket closed"
+    );
+}
+
+#[test]
+fn the_end_of_a_websocket_is_one_short_line_with_what_went_wrong_below_it() {
+    let path = format!("/{}", "x".repeat(300));
+    let lines = plain(|| {
+        tunnel("/chat", Some(1000), "client", None, None);
+        tunnel("/chat", None, "upstream", Some("the upstream closed"), Some("look at its log"));
+    });
+    let expected = [
+        "WebSocket /chat closed 1000 by client 12 up 34 down 3.5 kB 2 min 10 s",
+        "WebSocket /chat closed by upstream 12 up 34 down 3.5 kB 2 min 10 s",
+        "the upstream closed",
+        "tip: look at its log",
+    ];
+    assert_eq!(lines, expected);
+    let lines = plain(|| tunnel(&path, Some(1000), "client", None, None));
+    assert_eq!(lines[0].chars().count(), COLUMNS - COUNT_COLUMNS - INDENT);
+}
+
 #[test]
 fn a_long_path_is_cut_in_the_middle_and_leaves_room_for_a_count() {
     let path = format!("/first/{}/last", "x".repeat(300));

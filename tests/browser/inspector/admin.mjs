@@ -27,7 +27,7 @@ export async function stagedAdmin(token = "staged-token-of-32-bytes") {
   const viewers = new Set();
   const replays = [];
   const { html, policy } = assemble();
-  const bare = ({ request_body, response_body, canonical_request, string_to_sign, curl, call, fetch, ...rest }) => ({ ...rest, has_detail: true });
+  const bare = ({ messages, request_body, response_body, canonical_request, string_to_sign, curl, call, fetch, ...rest }) => ({ ...rest, has_detail: true });
   const line = (exchange) => `${JSON.stringify({ type: "exchange", exchange: bare(exchange) })}\n`;
 
   function stage(...staged) {

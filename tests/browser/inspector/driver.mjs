@@ -42,7 +42,7 @@ export async function openInspector(browser, url, { downloads, width = 1280, hei
       await page.evaluate((row) => document.querySelector(`[data-id="${row}"]`).scrollIntoView({ block: "center" }), id);
       await page.click(`[data-id="${id}"] .c-path`);
       await until(page, () => document.querySelector(".s-request") !== null);
-      if (signed) await until(page, () => document.querySelector(".s-bodies") !== null);
+      if (signed) await until(page, () => document.querySelector(".s-bodies, .s-messages") !== null);
     },
     async press(...keys) {
       for (const key of keys) await page.keyboard.press(key);

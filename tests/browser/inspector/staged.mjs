@@ -102,6 +102,24 @@ export const hostile = () =>
     curl: "curl 'http://localhost:8181/' --data-raw $'a\\'b\\n$(id)'",
   });
 
+// A WebSocket with one message of each kind, and further `texts`.
+export function websocket(texts = [], given = {}) {
+  const kept = [
+    { direction: "up", opcode: 1, size: 17, text: '{"action":"list"}', truncated: false },
+    { direction: "down", opcode: 1, size: 200, text: `{"items":[${"1,".repeat(95)}1]}`, truncated: false },
+    { direction: "up", opcode: 2, size: 4096, omitted: "binary" },
+    { direction: "down", opcode: 1, size: 30, omitted: "encoded" },
+    { direction: "down", opcode: 9, size: 0, text: "", truncated: false },
+    ...texts.map((text) => ({ direction: "down", opcode: 1, size: text.length, text, truncated: text.length > 60_000 })),
+  ].map((message, at) => ({ time: new Date(begin + at * 1000).toISOString(), ...message }));
+  return exchange({
+    path: "/live", query: "", status: 101, state: "active", bytes_up: 4113, bytes_down: 230,
+    websocket: { state: "open", messages_up: 2, messages_down: 3 + texts.length },
+    messages: { forgotten: 1200, kept },
+    ...given,
+  });
+}
+
 const METHODS = ["GET", "GET", "POST", "PUT", "GET", "DELETE"];
 const PATHS = ["/orders", "/orders/o-17/items", "/profile", "/search", "/reports/2026/11", "/uploads"];
 

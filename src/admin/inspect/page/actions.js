@@ -2,6 +2,7 @@
 // What a person does with an exchange: copy it, send it again, export it.
 const actions = (() => {
   const { byId } = dom;
+  const NO_REPLAY = "A WebSocket cannot be replayed. Connect a client again.";
   const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
   // The proxy or the HTTP client sets these anew; a copy of the old value would be wrong.
   const MADE_ANEW = new Set(["host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "upgrade", "expect"]);
@@ -81,6 +82,7 @@ const actions = (() => {
   async function replay() {
     const exchange = await whole();
     if (!exchange) return;
+    if (exchange.websocket) return say(NO_REPLAY);
     // The form says what is missing.
     if (missingBody(exchange)) return edit();
     if (!SAFE.has(exchange.method) && !(await confirmed(exchange.method, text.target(exchange)))) return;
@@ -100,6 +102,7 @@ const actions = (() => {
   async function edit() {
     const exchange = await whole();
     if (!exchange) return;
+    if (exchange.websocket) return say(NO_REPLAY);
     const kept = [];
     const leftOut = [];
     for (const [name, value] of exchange.request_headers ?? []) {

@@ -8,7 +8,7 @@ const detail = (() => {
   let controller = null;
   let reloads = null;
   // Sections that the user has closed or opened stay so from one exchange to the next.
-  const open = { timing: true, attempt: false, attempts: true, identity: false, request: true, response: true, signature: false, bodies: true };
+  const open = { messages: true, timing: true, attempt: false, attempts: true, identity: false, request: true, response: true, signature: false, bodies: true };
   let on = { close() {} };
 
   const isOpen = () => !pane.hidden;
@@ -70,6 +70,7 @@ const detail = (() => {
       element("p", { class: "detail-note problem", role: "status" }),
       sections.meaning(exchange),
       facts(exchange),
+      section("messages", "Messages", messages.list(exchange)),
       section("timing", "Timing", sections.timing(exchange)),
       attemptsSection(exchange),
       section("identity", "Identity", sections.identity(exchange)),
@@ -94,7 +95,7 @@ const detail = (() => {
 
   function bodies(exchange) {
     const { request_body: up, response_body: down } = exchange;
-    if (!up && !down) return null;
+    if ((!up && !down) || exchange.websocket) return null;
     return [element("h3", {}, "Request body"), sections.body(up, "request body"), element("h3", {}, "Response body"), sections.body(down, "response body")];
   }
 
@@ -112,8 +113,8 @@ const detail = (() => {
       ["curl", "Copy curl", () => actions.copyCommand("curl")],
       ["call", "Copy countersign call", () => actions.copyCommand("call")],
       ["fetch", "Copy fetch", () => actions.copyCommand("fetch")],
-      ["replay", "Replay", () => actions.replay()],
-      ["edit", "Edit and resend", () => actions.edit()],
+      // What passed behind a handshake cannot be sent again.
+      ...(exchange.websocket ? [] : [["replay", "Replay", () => actions.replay()], ["edit", "Edit and resend", () => actions.edit()]]),
       ["har", "HAR", () => actions.exportHar(current.id)],
     ];
     return element(
@@ -134,6 +135,7 @@ const detail = (() => {
     sections.pairs([
       ["Aborted", exchange.aborted],
       ["Refused as", exchange.code],
+      ["WebSocket", messages.summary(exchange)],
       ["Page", exchange.page_origin],
       ["Request id", exchange.request_id ?? exchange.id],
       ["Request id of the API", exchange.upstream_request_id],

@@ -14,6 +14,8 @@ pub(in crate::proxy) struct Message<'a> {
     pub(in crate::proxy) length: u64,
     /// An extension has encoded it.
     pub(in crate::proxy) is_compressed: bool,
+    /// Of a Close frame.
+    pub(in crate::proxy) code: Option<u16>,
     /// The beginning of a text message that is not compressed, or the reason of a Close frame, without the mask.
     pub(in crate::proxy) text: &'a [u8],
 }
@@ -138,7 +140,18 @@ impl Messages {
         match opcode {
             Opcode::Ping => self.counts.pings += 1,
             Opcode::Pong => self.counts.pongs += 1,
-            Opcode::Close => self.close = Some(Close::parse(&frame.close)),
+            Opcode::Close => {
+                let close = self.close.insert(Close::parse(&frame.close));
+                let text = close.reason.as_bytes();
+                on_event(Event::Message(Message {
+                    opcode,
+                    length,
+                    is_compressed: false,
+                    code: close.code,
+                    text,
+                }));
+                return State::Closed;
+            }
             Opcode::Continuation | Opcode::Text | Opcode::Binary => {
                 if let Some(message) = self.current.take_if(|_| is_final) {
                     self.count(&message);
@@ -147,9 +160,8 @@ impl Messages {
                 return State::Head(HeadBytes::default());
             }
         }
-        let text = if opcode == Opcode::Close { frame.close.get(2..).unwrap_or_default() } else { &[] };
-        on_event(Event::Message(Message { opcode, length, is_compressed: false, text }));
-        if opcode == Opcode::Close { State::Closed } else { State::Head(HeadBytes::default()) }
+        on_event(Event::Message(Message { opcode, length, is_compressed: false, code: None, text: &[] }));
+        State::Head(HeadBytes::default())
     }
 
     /// Forgets the message whose end will not be recognised.
@@ -174,6 +186,7 @@ impl CurrentMessage {
             opcode: self.opcode,
             length: self.length,
             is_compressed: self.is_compressed,
+            code: None,
             text: &self.text,
         }
     }

@@ -64,9 +64,11 @@ fn read<'a>(
 
 fn described(event: &Event<'_>) -> String {
     match event {
-        Event::Message(Message { opcode, length, is_compressed, text }) => {
+        Event::Message(Message { opcode, length, is_compressed, code, text }) => {
             let compressed = if *is_compressed { " compressed" } else { "" };
-            format!("{opcode:?} {length}{compressed} {}", String::from_utf8_lossy(text)).trim_end().to_owned()
+            let code = code.map(|code| format!(" {code}")).unwrap_or_default();
+            let text = String::from_utf8_lossy(text);
+            format!("{opcode:?} {length}{compressed}{code} {text}").trim_end().to_owned()
         }
         other => format!("{other:?}"),
     }
@@ -129,7 +131,7 @@ fn fragments_are_one_message_and_control_frames_between_them_are_their_own() {
 fn a_close_frame_is_kept_and_nothing_behind_it_is_read() {
     let close = [&1009_u16.to_be_bytes()[..], b"too long"].concat();
     let (events, reader) = up(&[Sent::new(8, &close), Sent::new(1, b"late")]);
-    assert_eq!(events, ["Close 10 too long"]);
+    assert_eq!(events, ["Close 10 1009 too long"]);
     assert_eq!(reader.close(), Some(&Close { code: Some(1009), reason: "too long".to_owned() }));
     assert_eq!(reader.counts().frames, 1);
     assert!(!reader.is_at_boundary(), "a second Close must not follow");
