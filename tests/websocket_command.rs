@@ -95,10 +95,10 @@ async fn the_code_of_the_api_is_said_with_its_meaning_and_decides_the_exit_code(
     let sandbox = program::sandbox().await;
     let close = |code: u16| format!("{{\"action\":\"close\",\"code\":{code},\"reason\":\"bye\"}}\n");
     for (code, exit_code, meaning) in [
-        (1000, 0, "closed normally"),
+        (1000, 0, "has done its work"),
         (1001, 0, "going away"),
         (1011, 1, "failed while it handled a message"),
-        (4001, 1, "the application's own"),
+        (4001, 1, "the application defines"),
     ] {
         let ended = talk(&sandbox, &["--wait", "1m"], close(code).as_bytes()).await;
         assert_eq!(ended.code, Some(exit_code), "{}", ended.stderr);
@@ -108,7 +108,7 @@ async fn the_code_of_the_api_is_said_with_its_meaning_and_decides_the_exit_code(
     let too_long = talk(&sandbox, &["--wait", "1m"], &[b'x'; 40_000]).await;
     assert_eq!(too_long.code, Some(1));
     assert!(
-        too_long.stderr.contains("with 1009") && too_long.stderr.contains("too big"),
+        too_long.stderr.contains("with 1009") && too_long.stderr.contains("tip: split the message"),
         "{}",
         too_long.stderr
     );

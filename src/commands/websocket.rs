@@ -105,10 +105,11 @@ fn report(ending: Ending, handshake: &ClientHandshake<'_>, is_typed: bool) -> Re
             Ok(ExitCode::SUCCESS)
         }
         Ending::ByApi { close, reason, lasted, silence } => {
-            let meaning = handshake.meaning_of(&ApiEnd { close, lasted, silence });
+            let (cause, cure) = handshake.meaning_of(&ApiEnd { close, lasted, silence });
             let code = close.flatten().map(|code| format!(" with {code}")).unwrap_or_default();
             let reason = if reason.is_empty() { String::new() } else { format!(" ({reason:?})") };
-            let text = format!("the API closed the connection{code}{reason}: {meaning}");
+            let tip = if cure.is_empty() { String::new() } else { format!("\n  tip: {cure}") };
+            let text = format!("the API closed the connection{code}{reason}: {cause}{tip}");
             if !close.is_some_and(|code| CLEAN.contains(&code)) {
                 return Err(Failure::runtime(text));
             }

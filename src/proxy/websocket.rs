@@ -1,8 +1,8 @@
 //! WebSockets: the handshake (RFC 6455), which is a signed request, and the tunnel behind it.
 
 pub(in crate::proxy) mod client;
-pub(in crate::proxy) mod close_code;
-pub(in crate::proxy) mod close_frame;
+mod close_code;
+mod close_frame;
 mod closing;
 mod flow;
 pub(in crate::proxy) mod frame_reader;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, StatusCode, header};
 
 use super::{
-    close_code::{ClosedBy, End, meaning},
+    close_code::{CloseMeaning, ClosedBy, End},
     handshake::Handshake,
 };
 use crate::{
@@ -80,10 +80,12 @@ impl<'a> ClientHandshake<'a> {
         Ok(Connected::Open { connection, protocol: agreement.protocol().map(str::to_owned) })
     }
 
-    /// What the end of the connection means; one sentence without a full stop.
-    pub(crate) fn meaning_of(&self, end: &ApiEnd) -> &'static str {
+    /// Cause and cure of the connection's end, as clauses; the cure is empty where there is nothing to do.
+    pub(crate) fn meaning_of(&self, end: &ApiEnd) -> (&'static str, &'static str) {
         let ApiEnd { close, lasted, silence } = *end;
         let is_gateway = self.ready.scope().service == API_GATEWAY;
-        meaning(&End { by: ClosedBy::Upstream, close, lasted, silence, is_gateway })
+        let end = End { by: ClosedBy::Upstream, close, lasted, silence, is_gateway };
+        let CloseMeaning { cause, cure, .. } = CloseMeaning::of(&end);
+        (cause, cure)
     }
 }

@@ -119,8 +119,11 @@ impl Session {
             match step {
                 Step::Ignore => continue,
                 Step::Active => {}
-                Step::Send(message) if send(socket, message).await => {}
-                Step::Send(_) => return Ending::Lost,
+                Step::Send(message) => {
+                    if !send(socket, message).await {
+                        return Ending::Lost;
+                    }
+                }
                 Step::End(ending) => return ending,
             }
             self.registration.activity.touch(self.clock.now());
