@@ -1,7 +1,7 @@
 //! Notifications for the service manager, usually systemd: ready, status, reloading, stopping. Without a service
 //! manager nothing is sent.
 
-#[cfg_attr(not(unix), path = "service_manager/no_systemd.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "service_manager/no_systemd.rs")]
 mod systemd;
 
 use crate::credentials::channel::{Receiver, State};

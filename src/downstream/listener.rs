@@ -3,7 +3,7 @@
 mod address;
 mod loop_check;
 mod options;
-#[cfg_attr(not(unix), path = "listener/no_passed.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "listener/no_passed.rs")]
 mod passed;
 #[cfg_attr(not(unix), path = "listener/no_unix_socket.rs")]
 mod unix_socket;

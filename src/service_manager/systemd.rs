@@ -3,7 +3,6 @@
 use sd_notify::NotifyState;
 use tracing::debug;
 
-/// Linux has it, and other systems of the family may have a service manager that takes the same messages.
 pub(super) const IS_AVAILABLE: bool = true;
 
 /// The process is ready, with a line on it.
