@@ -94,24 +94,14 @@ fn failure(path: &Path, error: &io::Error) -> Failure {
     Failure::runtime(format!("cannot write {}: {error}", path.display()))
 }
 
-/// Replaces a file as a whole: a dev server that watches it never reads half of it. A file that has the text already
-/// stays, because a dev server restarts or reloads its page for every file that is new.
+/// Replaces a file as a whole: a dev server that watches it never reads half of it. The same text is written again too:
+/// the dev server then reloads the page, which would go on with credentials that a new sandbox does not know.
 fn replace(path: &Path, readers: Readers, text: &str) -> io::Result<()> {
-    if has_text(path, readers, text) {
-        return Ok(());
-    }
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}", std::process::id()));
     let mut file = file_system::create(new.as_ref(), readers)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&new, path));
     written.inspect_err(|_| drop(fs::remove_file(&new)))
-}
-
-/// Whether the file is what would be written, and private where it would be.
-fn has_text(path: &Path, readers: Readers, text: &str) -> bool {
-    let Ok(file) = RegularFile::open(path) else { return false };
-    let is_closed = readers == Readers::Everyone || matches!(file_system::exposure(file.file()), Ok(None));
-    is_closed && file.read(MAX_FILE).is_ok_and(|bytes| *bytes == text.as_bytes())
 }
 
 fn amplify_outputs(sandbox: &Sandbox) -> String {
@@ -245,7 +235,7 @@ fn configuration(sandbox: &Sandbox) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -261,23 +251,6 @@ mod tests {
         assert!(error.contains(ENVIRONMENT) && error.contains(AMPLIFY_OUTPUTS), "{error}");
         assert!(!error.contains(CONFIGURATION) && !error.contains(AWS_EXPORTS), "{error}");
         assert!(Folder::open(folder.path(), true).is_ok());
-    }
-
-    #[test]
-    fn a_file_that_has_the_text_and_the_mode_is_not_replaced() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("file");
-        let written = |readers, text| {
-            replace(&path, readers, text).expect("written");
-            fs::metadata(&path).expect("a file").ino()
-        };
-        let first = written(Readers::OnlyUser, "text");
-        assert_eq!(written(Readers::OnlyUser, "text"), first);
-        assert_eq!(written(Readers::Everyone, "text"), first, "closed to others does no harm");
-        assert_ne!(written(Readers::OnlyUser, "other"), first);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
-        written(Readers::OnlyUser, "other");
-        assert_eq!(fs::metadata(&path).expect("a file").mode() & 0o777, 0o600);
     }
 
     #[test]
