@@ -1,4 +1,4 @@
-"""Instructions under callgrind: of whole requests through the program, and of single operations."""
+"""What requests through the program cost, and single operations: instructions, allocations, bytes copied."""
 
 import json
 import os
@@ -7,13 +7,16 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Iterator
 
 import subjects
 from build import ROOT
+from calls import Counters
+from http2_sink import Http2Sink
 from scratch import Scratch
 from sink import Sink
 
-SMALL, LARGE = b'{"message":"hello"}', b"x" * (1 << 20)
+SMALL, MEDIUM, LARGE = b'{"message":"hello"}', b"x" * (16 << 10), b"x" * (1 << 20)
 
 # Requests before those that are counted: connections, keys and caches are there by then.
 WARM_UP = 100
@@ -35,6 +38,8 @@ class Exchange:
     path: str
     times: int
     upload: bytes = b""
+    # Whether each request makes the same calls: a large body comes in pieces of any size, each of which allocates.
+    is_exact: bool = True
 
     def request(self) -> bytes:
         head = f"Host: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\nContent-Length: {len(self.upload)}\r\n"
@@ -44,53 +49,104 @@ class Exchange:
 
 FIRST = Exchange("start", "/", WARM_UP)
 
-EXCHANGES = [
+OVER_HTTP1 = [
     Exchange("get-small", "/orders?limit=10&sort=-created", 400),
+    Exchange("get-16k", "/medium", 400),
     Exchange("post-1k", "/orders", 400, upload=b"x" * 1000),
-    Exchange("post-1m", "/orders", 10, upload=LARGE),
-    Exchange("get-1m", "/large", 20),
+    Exchange("post-1m", "/orders", 10, upload=LARGE, is_exact=False),
+    Exchange("get-1m", "/large", 20, is_exact=False),
+]
+
+OVER_HTTP2 = [
+    Exchange("get-small-h2", "/orders?limit=10&sort=-created", 400),
+    Exchange("post-1k-h2", "/orders", 400, upload=b"x" * 1000),
 ]
 
 
+def upstreams(scratch: Scratch) -> Iterator[tuple[Sink, list[Exchange]]]:
+    """Each upstream, which answers meanwhile, and what is asked of it."""
+    with Sink(scratch, {"/medium": MEDIUM, "/large": LARGE}, SMALL) as sink:
+        yield sink, OVER_HTTP1
+    with Http2Sink(scratch, SMALL) as sink:
+        yield sink, OVER_HTTP2
+
+
 def requests(scratch: Scratch, binary: str) -> dict[str, int]:
-    """What one request costs in a process that runs, by the name of the exchange."""
-    with Sink(scratch, {"/large": LARGE}, SMALL) as sink:
+    """The instructions of one request in a process that runs, by the name of the exchange."""
+    counted = {}
+    for sink, exchanges in upstreams(scratch):
         start = process(scratch, binary, sink, [FIRST])
-        return {
-            exchange.name: round((process(scratch, binary, sink, [FIRST, exchange]) - start) / exchange.times)
-            for exchange in EXCHANGES
-        }
+        for exchange in exchanges:
+            instructions = process(scratch, binary, sink, [FIRST, exchange]) - start
+            counted[exchange.name] = round(instructions / exchange.times)
+    return counted
 
 
 def process(scratch: Scratch, binary: str, sink: Sink, exchanges: list[Exchange]) -> int:
     """All instructions of a process that answers these."""
     output = scratch.path(f"{exchanges[-1].name}.callgrind")
     command = [*callgrind(output), binary, "serve"]
-    running = subjects.countersign("counted", "h1", scratch, command, sink.port).start(PROBING)
+    running = subjects.countersign("counted", sink.protocol, scratch, command, sink.port).start(PROBING)
     try:
         for exchange in exchanges:
-            converse(running.url, exchange)
+            with Client(running.url) as client:
+                client.converse(exchange, exchange.times)
     finally:
         running.process.stop(patience=60)
     return total(output)
 
 
-def converse(url: str, exchange: Exchange) -> None:
-    host, _, port = url.removeprefix("http://").partition(":")
-    request = exchange.request()
-    with socket.create_connection((host, int(port)), timeout=120) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        answers = connection.makefile("rb")
-        for _ in range(exchange.times):
-            connection.sendall(request)
-            status, length = answers.readline(), 0
+def calls(scratch: Scratch, binary: str) -> dict[str, dict[str, int]]:
+    """What one request allocates and copies, by the name of the exchange."""
+    allocations, copied = {}, {}
+    for sink, exchanges in upstreams(scratch):
+        counters = Counters(scratch, sink.protocol.replace("/", "-"))
+        command = counters.command([binary, "serve"])
+        running = subjects.countersign("counted", sink.protocol, scratch, command, sink.port).start()
+        try:
+            for exchange in (exchange for exchange in exchanges if exchange.is_exact):
+                with Client(running.url) as client:
+                    client.converse(exchange, WARM_UP)
+                    before = counters.read()
+                    client.converse(exchange, exchange.times)
+                    after = counters.read()
+                allocations[exchange.name] = round((after.allocations - before.allocations) / exchange.times)
+                copied[exchange.name] = round((after.copied - before.copied) / exchange.times)
+        finally:
+            running.process.stop()
+    if 0 in allocations.values():
+        sys.exit("bench/instructions: the program does not allocate by the C library, whose calls are counted")
+    return {"allocations": allocations, "copied": copied}
+
+
+class Client:
+    """One connection to the program."""
+
+    def __init__(self, url: str) -> None:
+        host, _, port = url.removeprefix("http://").partition(":")
+        self.connection = socket.create_connection((host, int(port)), timeout=120)
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.answers = self.connection.makefile("rb")
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.answers.close()
+        self.connection.close()
+
+    def converse(self, exchange: Exchange, times: int) -> None:
+        request = exchange.request()
+        for _ in range(times):
+            self.connection.sendall(request)
+            status, length = self.answers.readline(), 0
             if b" 200 " not in status:
                 sys.exit(f"bench/instructions: {exchange.name} was answered {status!r}")
-            while (field := answers.readline()) not in (b"\r\n", b""):
+            while (field := self.answers.readline()) not in (b"\r\n", b""):
                 name, _, value = field.partition(b":")
                 if name.lower() == b"content-length":
                     length = int(value)
-            answers.read(length)
+            self.answers.read(length)
 
 
 def operations(scratch: Scratch) -> dict[str, int]:

@@ -10,11 +10,14 @@ from scratch import Scratch
 class Sink:
     """Answers every request with 200, once its body has come."""
 
+    protocol = "http/1.1"
+
     def __init__(self, scratch: Scratch, bodies: dict[str, bytes], otherwise: bytes) -> None:
         self.answers = {path.encode(): answer(body) for path, body in bodies.items()}
         self.otherwise = answer(otherwise)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(f"{scratch.certificates}/server.pem", f"{scratch.certificates}/server.key")
+        self.context.set_alpn_protocols([self.protocol])
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
 
@@ -37,12 +40,15 @@ class Sink:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with self.context.wrap_socket(connection, server_side=True) as stream:
-                requests = stream.makefile("rb")
-                while line := requests.readline():
-                    self.answer(stream, requests, line.split()[1])
+                self.converse(stream)
         except OSError:
             # The proxy ended.
             return
+
+    def converse(self, stream: ssl.SSLSocket) -> None:
+        requests = stream.makefile("rb")
+        while line := requests.readline():
+            self.answer(stream, requests, line.split()[1])
 
     def answer(self, stream: ssl.SSLSocket, requests, target: bytes) -> None:
         length = 0

@@ -26,8 +26,8 @@ mod upgrade;
 use std::{
     fmt,
     future::Future,
-    pin::pin,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -152,16 +152,19 @@ impl Upstream {
         if let Some(timeline) = &mut timeline {
             timeline.connected = Some((Instant::now(), lease.reused()));
         }
-        let request = into_wire(request, lease.version(), self.connector.scheme());
-        let is_head = request.method() == Method::HEAD;
-        let progress = request.body().progress();
+        let is_head = request.method == Method::HEAD;
+        let (request, progress) = into_wire(request, lease.version(), self.connector.scheme());
         let failed = |lease: &Lease, unsent, error| Failure {
             error,
             unsent,
             reused: lease.reused(),
             connections: self.pool.made(),
         };
-        let response = match self.with_timeout(progress.as_deref(), lease.send(request)).await {
+        let sent = {
+            let response = pin!(lease.send(request));
+            self.with_timeout(progress.as_deref(), response).await
+        };
+        let response = match sent {
             Err(timed_out) => {
                 self.pool.suspect(&lease, self.timeouts.response);
                 return Err(failed(&lease, false, timed_out));
@@ -184,14 +187,14 @@ impl Upstream {
     }
 
     /// Waits for the response head. The response timeout starts with the last byte of the request; until then the
-    /// upstream must take some of the body within the idle timeout.
+    /// upstream must take some of the body within the idle timeout. The future is borrowed: by value it would have three
+    /// places in the state of this function, one for each time that it moves.
     async fn with_timeout<T>(
         &self,
         progress: Option<&UploadProgress>,
-        response: impl Future<Output = T>,
+        mut response: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, UpstreamError> {
         let Timeouts { response: limit, idle, .. } = self.timeouts;
-        let mut response = pin!(response);
         let Some(progress) = progress else {
             return timeout(limit, response).await.map_err(|_| UpstreamError::ResponseTimeout);
         };
@@ -266,11 +269,18 @@ impl Upstream {
     }
 }
 
-/// Puts the request into the form of the connection's HTTP version.
-fn into_wire(request: OutgoingRequest, version: Version, scheme: &Scheme) -> Request<RequestBody> {
+/// Puts the request into the form of the connection's HTTP version. The progress of its body is returned beside it, since
+/// a request that was borrowed in an async function keeps its place in the state after it has moved.
+fn into_wire(
+    request: OutgoingRequest,
+    version: Version,
+    scheme: &Scheme,
+) -> (Request<RequestBody>, Option<Arc<UploadProgress>>) {
     let OutgoingRequest { method, target, mut headers, body } = request;
     let is_of_unknown_length = body.is_of_unknown_length();
-    let mut wire = Request::new(RequestBody::new(body));
+    let body = RequestBody::new(body);
+    let progress = body.progress();
+    let mut wire = Request::new(body);
     *wire.method_mut() = method;
     if version == Version::HTTP_2 {
         let host = headers.remove(header::HOST).expect("an outgoing request has a Host");
@@ -294,7 +304,7 @@ fn into_wire(request: OutgoingRequest, version: Version, scheme: &Scheme) -> Req
         *wire.uri_mut() = Uri::from(target);
     }
     *wire.headers_mut() = headers;
-    wire
+    (wire, progress)
 }
 
 /// The cause of a failed request; `fault` is the TLS alert that the upstream sent, which explains more than the I/O

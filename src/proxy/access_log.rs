@@ -1,6 +1,7 @@
 //! The tower layer around every request: its id, its metrics, its line in the log.
 
 mod abort_reason;
+mod logged_path;
 mod recording;
 #[cfg(feature = "otlp")]
 mod span;
@@ -26,12 +27,13 @@ use tower::{Layer, Service};
 use tracing::info;
 
 use abort_reason::AbortReason;
+use logged_path::LoggedPath;
 
 use trace_id::TraceId;
 
 use super::{
-    outcome::{AnswerMeta, Outcome},
-    request_id::{RequestContext, RequestId},
+    outcome::{Answer, Outcome},
+    request_id::{IdentifiedRequest, RequestId},
     response::body::{Body, BodyError},
 };
 #[cfg(feature = "otlp")]
@@ -106,7 +108,7 @@ pub struct AccessLog<S> {
 
 impl<S, B> Service<Request<B>> for AccessLog<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    S: Service<IdentifiedRequest<B>, Response = Answer, Error = Infallible>,
 {
     type Response = Response<LoggedBody>;
     type Error = Infallible;
@@ -130,11 +132,11 @@ where
             request.extensions_mut().insert(spans.clone());
         }
         let refused = request.extensions().get::<RefusedHead>();
-        let line = AccessEntry {
+        let line = Box::new(AccessEntry {
             id: id.clone(),
             trace_id: TraceId::of(request.headers()),
             method: refused.map_or_else(|| Some(request.method().clone()), |head| head.method.clone()),
-            path: refused.map_or_else(|| request.uri().path(), |head| &head.path).to_owned(),
+            path: LoggedPath::new(request.uri(), refused),
             start: Instant::now(),
             head: Duration::ZERO,
             status: None,
@@ -149,9 +151,9 @@ where
             recording: recording.clone(),
             #[cfg(feature = "otlp")]
             span,
-        };
+        });
         let present = self.layer.metrics.in_flight();
-        request.extensions_mut().insert(RequestContext { id, recording });
+        let request = IdentifiedRequest { request, id, recording };
         LoggedAnswer { answer: self.inner.call(request), account: Some((line, present)) }
     }
 }
@@ -163,21 +165,22 @@ pin_project! {
     pub struct LoggedAnswer<F> {
         #[pin]
         answer: F,
-        account: Option<(AccessEntry, GaugeGuard)>,
+        // Boxed, since it moves with the response through every layer and into hyper.
+        account: Option<(Box<AccessEntry>, GaugeGuard)>,
     }
 }
 
 impl<F> Future for LoggedAnswer<F>
 where
-    F: Future<Output = Result<Response<Body>, Infallible>>,
+    F: Future<Output = Result<Answer, Infallible>>,
 {
     type Output = Result<Response<LoggedBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.answer.poll(context))?;
+        let answer = ready!(this.answer.poll(context))?;
         let (mut line, present) = this.account.take().expect("a future is polled to its end once");
-        line.take_over(&mut response);
+        let response = line.take_over(answer);
         Poll::Ready(Ok(response.map(|body| LoggedBody { body, line, _in_flight: present })))
     }
 }
@@ -189,7 +192,7 @@ struct AccessEntry {
     trace_id: Option<TraceId>,
     /// Absent when the head was refused and had none.
     method: Option<Method>,
-    path: String,
+    path: LoggedPath,
     start: Instant,
     head: Duration,
     /// Absent until there is an answer.
@@ -210,20 +213,18 @@ struct AccessEntry {
 }
 
 impl AccessEntry {
-    fn take_over(&mut self, response: &mut Response<Body>) {
+    fn take_over(&mut self, answer: Answer) -> Response<Body> {
+        let Answer { response, outcome, code, own } = answer;
         self.head = self.start.elapsed();
         self.status = Some(response.status());
-        if let Some(meta) = response.extensions_mut().remove::<AnswerMeta>() {
-            self.outcome = meta.outcome;
-            self.code = meta.code;
-            self.own = meta.own;
-        }
+        (self.outcome, self.code, self.own) = (outcome, code, own);
         // hyper does not poll a body that is not sent, so that it never reports its end.
         self.ended = self.method == Some(Method::HEAD);
         if let Some(recording) = &self.recording {
             recording.response(response.status(), response.headers(), self.origin());
         }
         self.count();
+        response
     }
 
     /// Why the client does not have its whole answer; `None` when it has.
@@ -248,7 +249,7 @@ impl AccessEntry {
             {
             request.id = self.id.as_str(),
             request.method = self.method.as_ref().map(Method::as_str),
-            request.path = self.path,
+            request.path = self.path.as_str(),
             status = self.status.map(|status| status.as_u16()),
             origin = self.origin(),
             error = self.code,
@@ -270,7 +271,7 @@ impl AccessEntry {
 #[derive(Debug)]
 pub struct LoggedBody {
     /// Dropped first, so that the request's line stands above the one that explains a gateway's 403.
-    line: AccessEntry,
+    line: Box<AccessEntry>,
     body: Body,
     _in_flight: GaugeGuard,
 }

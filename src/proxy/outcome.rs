@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Response, StatusCode};
 
-use super::headers::X_AMZN_REQUESTID;
+use super::{headers::X_AMZN_REQUESTID, response::body::Body};
 use crate::inspector::Recording;
 
 /// Filled while a request is forwarded.
@@ -33,9 +33,10 @@ impl Outcome {
     }
 }
 
-/// Among the extensions of a response: what the layers around the service log about it.
-#[derive(Clone, Debug)]
-pub(super) struct AnswerMeta {
+/// A response and what the layer around the service logs about it. As with a request, no extension has it.
+#[derive(Debug)]
+pub struct Answer {
+    pub(super) response: Response<Body>,
     pub(super) outcome: Outcome,
     /// The code of the proxy's own answer; absent when the upstream answered.
     pub(super) code: Option<&'static str>,

@@ -1,8 +1,9 @@
 //! The id by which a request is found in the log, in spans and in answers.
 
-use std::sync::Arc;
+use std::str;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use uuid::fmt::Hyphenated;
 
 use crate::inspector::Recording;
 
@@ -12,12 +13,23 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_LENGTH: usize = 128;
 
 /// The id of a request, the client's own `x-request-id` or a new one.
-#[derive(Clone, Debug, Default)]
-pub struct RequestId(Arc<str>);
+#[derive(Clone, Debug)]
+pub struct RequestId(Text);
 
-/// Among the extensions of a request: what the layers around the service know of it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct RequestContext {
+/// Neither allocates.
+#[derive(Clone, Debug)]
+enum Text {
+    /// In visible ASCII.
+    Given(HeaderValue),
+    /// The digits and hyphens of a UUID.
+    New([u8; Hyphenated::LENGTH]),
+}
+
+/// A request and what the layer around the service knows of it. A field beside the request and not one of its
+/// extensions, which are a hash table that would be allocated for each request.
+#[derive(Debug)]
+pub struct IdentifiedRequest<B> {
+    pub(super) request: Request<B>,
     pub(super) id: RequestId,
     /// The record of the exchange, if the inspector keeps one.
     pub(super) recording: Option<Recording>,
@@ -27,18 +39,17 @@ impl RequestId {
     /// The id of the request with these headers.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        let given = headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok());
-        let sound = |id: &&str| {
-            (1..=MAX_LENGTH).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+        let sound = |id: &&HeaderValue| {
+            (1..=MAX_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
         };
-        match given.filter(sound) {
-            Some(id) => Self(id.into()),
+        match headers.get(X_REQUEST_ID).filter(sound) {
+            Some(id) => Self(Text::Given(id.clone())),
             None => {
                 // An id need not be hard to guess: the generator in the process saves a system call for each request.
                 let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-                let mut buffer = uuid::Uuid::encode_buffer();
-                let text: &str = id.hyphenated().encode_lower(&mut buffer);
-                Self(text.into())
+                let mut digits = [0; Hyphenated::LENGTH];
+                id.hyphenated().encode_lower(&mut digits);
+                Self(Text::New(digits))
             }
         }
     }
@@ -46,7 +57,11 @@ impl RequestId {
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        let bytes = match &self.0 {
+            Text::Given(value) => value.as_bytes(),
+            Text::New(digits) => digits,
+        };
+        str::from_utf8(bytes).expect("ASCII is UTF-8")
     }
 }
 

@@ -7,7 +7,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
 use hyper::body::Incoming;
 use tower::Service;
 use tracing::{debug, warn};
@@ -16,9 +15,9 @@ use super::{
     error::ProxyError,
     exchange::{Exchange, Proxy},
     meaning::Meaning,
-    outcome::{AnswerMeta, Outcome},
-    request_id::{RequestContext, RequestId},
-    response::{self, body::Body},
+    outcome::{Answer, Outcome},
+    request_id::{IdentifiedRequest, RequestId},
+    response,
     worker_proxies::ProxyHandle,
 };
 use crate::{
@@ -41,31 +40,34 @@ impl Forward {
     }
 }
 
-impl Service<Request<Incoming>> for Forward {
-    type Response = Response<Body>;
+impl Service<IdentifiedRequest<Incoming>> for Forward {
+    type Response = Answer;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: IdentifiedRequest<Incoming>) -> Self::Future {
         // Loaded once: a reload in the middle of a request does not change its rules.
         let (proxy, endpoints) = (self.proxy.current(), self.endpoints);
-        Box::pin(async move { Ok(answer(&proxy, &endpoints, request).await) })
+        let IdentifiedRequest { request, id, recording } = request;
+        let (mut parts, body) = request.into_parts();
+        Box::pin(async move {
+            let mut outcome = Outcome { recording, ..Outcome::default() };
+            let exchange = proxy.exchange(&mut parts, body, &endpoints, &id, &mut outcome).await;
+            Ok(answer(&proxy, exchange, &id, outcome))
+        })
     }
 }
 
-async fn answer(proxy: &Proxy, endpoints: &Endpoints, mut request: Request<Incoming>) -> Response<Body> {
-    let RequestContext { id, recording } = request.extensions_mut().remove().unwrap_or_default();
-    let outcome = Outcome { recording, ..Outcome::default() };
-    let Exchange { result, outcome, audience, format } =
-        proxy.exchange(request, endpoints, &id, outcome).await;
+fn answer(proxy: &Proxy, exchange: Exchange, id: &RequestId, outcome: Outcome) -> Answer {
+    let Exchange { result, audience, format } = exchange;
     let (mut response, code) = match result {
         Ok(response) => (response, None),
         Err(error) => {
-            report(&error, &id, proxy.metrics());
+            report(&error, id, proxy.metrics());
             if let Some(recording) = &outcome.recording {
                 recording.explain(Meaning::of_error(&error).to_json());
             }
@@ -77,8 +79,7 @@ async fn answer(proxy: &Proxy, endpoints: &Endpoints, mut request: Request<Incom
     };
     response::protect(&mut response, &audience, proxy.browser_policy());
     let own = code.is_some() || outcome.upstream_status.is_none();
-    response.extensions_mut().insert(AnswerMeta { outcome, code, own });
-    response
+    Answer { response, outcome, code, own }
 }
 
 /// Logs why a request has no answer of the upstream, once. [`Proxy::exchange`] has logged what the guard refused, with

@@ -10,7 +10,7 @@ pub(in crate::proxy) mod handshake;
 mod observer;
 mod tunnel;
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use http::{HeaderValue, Response, StatusCode, request::Parts};
 
@@ -35,17 +35,17 @@ impl Proxy {
     /// When the request is no handshake, it cannot be sent, or the upstream's 101 does not answer it.
     pub(super) async fn websocket(
         &self,
-        parts: Parts,
+        parts: &mut Parts,
         client_host: Option<&HeaderValue>,
         id: &RequestId,
         outcome: &mut Outcome,
     ) -> Result<Response<Body>, ProxyError> {
-        let handshake = Handshake::of(&parts)?;
+        let handshake = Handshake::of(parts)?;
         let tunnel_place = Arc::clone(&self.tunnels).try_acquire_owned();
         let tunnel_place = tunnel_place.map_err(|_| ProxyError::Overloaded(Limit::Tunnels))?;
-        let facts = HandshakeFacts::of(&parts, id, outcome.recording.as_ref());
-        let planner = &self.client.planner;
-        let plan = planner.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
+        let facts = HandshakeFacts::of(parts, id, outcome.recording.as_ref());
+        let (method, headers) = (parts.method.clone(), mem::take(&mut parts.headers));
+        let plan = self.client.planner.plan(method, parts.uri.path(), parts.uri.query(), headers)?;
         let ready = plan.with_handshake(&handshake);
         if let Some(recording) = &outcome.recording {
             recording.received(&ready.unsigned.headers, ready.recorded_body());

@@ -82,8 +82,11 @@ impl Fields<'_> {
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
-        push_text(self.name(field), &text);
+        let line = self.name(field);
+        line.push('"');
+        // The message of every event comes here, so that no text is made of it first. Strings take each piece.
+        let _ = write!(Escaped(line), "{value:?}");
+        line.push('"');
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -109,17 +112,31 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// Writes a string of JSON; most need no escapes.
+/// Escapes what is written as a part of a string of JSON.
+struct Escaped<'a>(&'a mut String);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        push_escaped(self.0, text);
+        Ok(())
+    }
+}
+
 fn push_text(line: &mut String, text: &str) {
+    line.push('"');
+    push_escaped(line, text);
+    line.push('"');
+}
+
+/// Writes a part of a string of JSON; most need no escapes.
+fn push_escaped(line: &mut String, text: &str) {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\' && byte != 0x7f;
     // Without an early exit, the compiler checks many bytes at once.
     if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
-        line.push('"');
         line.push_str(text);
-        line.push('"');
     } else {
-        let text = serde_json::Value::from(text).to_string();
-        line.push_str(&text.replace('\x7f', "\\u007f"));
+        let quoted = serde_json::Value::from(text).to_string();
+        line.push_str(&quoted[1..quoted.len() - 1].replace('\x7f', "\\u007f"));
     }
 }
 

@@ -52,6 +52,14 @@ fn check_coding(headers: &HeaderMap) -> Result<(), &'static str> {
 
 /// Keeps one of several equal lengths, and removes lengths that differ or are not numbers.
 fn single_length(headers: &mut HeaderMap) {
+    let is_number = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    match (values.next(), values.next()) {
+        (None, _) => return,
+        // Most answers have one; writing it again would allocate for each of them.
+        (Some(only), None) if is_number(only.as_bytes()) => return,
+        _ => {}
+    }
     let lengths: Vec<&[u8]> = headers
         .get_all(header::CONTENT_LENGTH)
         .iter()
@@ -59,9 +67,9 @@ fn single_length(headers: &mut HeaderMap) {
         .map(<[u8]>::trim_ascii)
         .collect();
     let Some(first) = lengths.first() else { return };
-    let sound = lengths.iter().all(|length| length == first) && first.iter().all(u8::is_ascii_digit);
+    let sound = lengths.iter().all(|length| length == first) && is_number(first);
     match HeaderValue::from_bytes(first) {
-        Ok(value) if sound && !first.is_empty() => {
+        Ok(value) if sound => {
             headers.insert(header::CONTENT_LENGTH, value);
         }
         _ => {

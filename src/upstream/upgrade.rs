@@ -59,7 +59,8 @@ impl Upstream {
         if let Some(timeline) = timeline {
             timeline.connected = Some((Instant::now(), false));
         }
-        let request = into_wire(request, Version::HTTP_11, self.connector.scheme());
+        // A handshake has no body whose progress matters.
+        let (request, _) = into_wire(request, Version::HTTP_11, self.connector.scheme());
         let answered = async {
             let mut response = lease.send(request).await?;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -69,8 +69,8 @@ fn known(method: &Method) -> Option<&'static str> {
 impl AccessEntry {
     pub(super) fn end(&mut self, mut span: Span) {
         span.set("http.request.method", self.method.as_ref().and_then(known).unwrap_or("_OTHER"));
-        self.path.truncate(self.path.floor_char_boundary(MAX_PATH));
-        span.set("url.path", std::mem::take(&mut self.path));
+        let path = self.path.as_str();
+        span.set("url.path", path[..path.floor_char_boundary(MAX_PATH)].to_owned());
         span.set("countersign.request.id", self.id.as_str().to_owned());
         match self.status {
             Some(status) => self.describe_answer(&mut span, status),

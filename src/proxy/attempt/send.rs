@@ -130,12 +130,15 @@ impl Sender {
             // any method.
             let response = if let Some(refused) = refused {
                 let received = self.clock.local();
-                let (text, response) = peek(response, self.idle_timeout).await;
+                // Boxed, as what follows: refusals are few, and every request would carry the size of these futures.
+                let (text, response) = Box::pin(peek(response, self.idle_timeout)).await;
                 let retryable = RetryableRefusal::of(&refused, &text);
                 let renewed = match retryable.filter(|&refusal| attempts.allow_once(refusal)) {
-                    Some(RetryableRefusal::Credentials) => self.credentials.replacing(&issued).await,
+                    Some(RetryableRefusal::Credentials) => {
+                        Box::pin(self.credentials.replacing(&issued)).await
+                    }
                     Some(RetryableRefusal::Clock) => {
-                        self.set_clock(response.headers(), &signing, received).await?
+                        Box::pin(self.set_clock(response.headers(), &signing, received)).await?
                     }
                     None => None,
                 };

@@ -76,7 +76,7 @@ impl Body {
                 Self::Refusal(Box::new(ReadRefusal { full, _logger: logger }))
             }
             Self::Stream(mut streamed) => {
-                streamed.logger = Some(logger);
+                streamed.logger = Some(Box::new(logger));
                 Self::Stream(streamed)
             }
             Self::Refusal(_) => self,
@@ -140,7 +140,8 @@ pub struct Streamed {
     idle: Duration,
     silence: Option<Pin<Box<Sleep>>>,
     yielder: CooperativeYield,
-    logger: Option<RefusalLogger>,
+    // Boxed, since few bodies have it.
+    logger: Option<Box<RefusalLogger>>,
 }
 
 /// Why a streaming body broke off. The client's connection is aborted then, never ended cleanly.

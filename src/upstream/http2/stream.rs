@@ -24,26 +24,31 @@ pub(in crate::upstream) struct Stream {
 }
 
 impl Stream {
-    /// Sends a request and waits for the response head, which may come before the end of the request body.
+    /// Sends a request. The future waits for the response head, which may come before the end of the request body, and
+    /// has no room for the request, which is on its way before.
     ///
     /// # Errors
     /// When the stream is reset or the connection breaks.
-    pub(in crate::upstream) async fn send(
+    pub(in crate::upstream) fn send(
         &mut self,
         request: Request<RequestBody>,
-    ) -> Result<Response<Download>, SendError> {
+    ) -> impl Future<Output = Result<Response<Download>, SendError>> + use<> {
         let (parts, body) = request.into_parts();
         let has_no_body = body.is_end_stream();
         let opened = self.sender.send_request(Request::from_parts(parts, ()), has_no_body);
-        let (mut response, stream) = opened.map_err(|error| SendError { error, unsent: true })?;
-        let mut upload = (!has_no_body).then(|| Upload { stream, body, pending: None });
-        let response = poll_fn(|context| {
-            poll_upload(&mut upload, context);
-            Pin::new(&mut response).poll(context)
+        let sent = opened.map(|(response, stream)| {
+            (response, (!has_no_body).then(|| Upload { stream, body, pending: None }))
         });
-        match response.await {
-            Ok(response) => Ok(response.map(|stream| Download { stream, upload, data_ended: false })),
-            Err(error) => Err(SendError { unsent: is_unprocessed(&error), error }),
+        async move {
+            let (mut response, mut upload) = sent.map_err(|error| SendError { error, unsent: true })?;
+            let response = poll_fn(|context| {
+                poll_upload(&mut upload, context);
+                Pin::new(&mut response).poll(context)
+            });
+            match response.await {
+                Ok(response) => Ok(response.map(|stream| Download { stream, upload, data_ended: false })),
+                Err(error) => Err(SendError { unsent: is_unprocessed(&error), error }),
+            }
         }
     }
 

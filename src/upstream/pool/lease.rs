@@ -1,8 +1,16 @@
 //! A connection while a request uses it.
 
-use std::{fmt, future::poll_fn, time::Duration};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use http::{Request, Response, Version};
+use hyper::client::conn::TrySendError;
+use pin_project_lite::pin_project;
 use tokio::time::{Instant, timeout};
 
 use super::{Pool, connections::Sender};
@@ -81,25 +89,15 @@ impl Lease {
         }
     }
 
-    pub(in crate::upstream) async fn send(
+    /// Sends a request; the future waits for the response head. The request is on its way before the future is polled,
+    /// which would otherwise have room for it twice.
+    pub(in crate::upstream) fn send(
         &mut self,
         request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, SendFailure> {
+    ) -> impl Future<Output = Result<Response<Incoming>, SendFailure>> {
         match self.sender.as_mut().expect("it is returned after its response") {
-            Sender::Http1(http1) => match http1.sender.try_send_request(request).await {
-                Ok(response) => Ok(response.map(Incoming::Http1)),
-                Err(mut failure) => Err(SendFailure {
-                    // hyper hands the request back when it has written nothing of it.
-                    unsent: failure.take_message().is_some(),
-                    error: SendError::Http1(failure.into_error()),
-                }),
-            },
-            Sender::Http2(stream, _) => match stream.send(request).await {
-                Ok(response) => Ok(response.map(Incoming::Http2)),
-                Err(http2::SendError { error, unsent }) => {
-                    Err(SendFailure { unsent, error: SendError::Http2(error) })
-                }
-            },
+            Sender::Http1(http1) => Sending::Http1 { response: http1.sender.try_send_request(request) },
+            Sender::Http2(stream, _) => Sending::Http2 { response: stream.send(request) },
         }
     }
 
@@ -135,6 +133,42 @@ impl Lease {
             let _ = timeout(STREAM_END_TIMEOUT, ended).await;
             self.give_back();
         });
+    }
+}
+
+pin_project! {
+    /// A request that waits for its response.
+    #[project = SendingProjection]
+    enum Sending<H1, H2> {
+        Http1 { #[pin] response: H1 },
+        Http2 { #[pin] response: H2 },
+    }
+}
+
+impl<H1, H2> Future for Sending<H1, H2>
+where
+    H1: Future<Output = Result<Response<hyper::body::Incoming>, TrySendError<Request<RequestBody>>>>,
+    H2: Future<Output = Result<Response<http2::Download>, http2::SendError>>,
+{
+    type Output = Result<Response<Incoming>, SendFailure>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            SendingProjection::Http1 { response } => response.poll(context).map(|response| match response {
+                Ok(response) => Ok(response.map(Incoming::Http1)),
+                Err(mut failure) => Err(SendFailure {
+                    // hyper hands the request back when it has written nothing of it.
+                    unsent: failure.take_message().is_some(),
+                    error: SendError::Http1(failure.into_error()),
+                }),
+            }),
+            SendingProjection::Http2 { response } => response.poll(context).map(|response| match response {
+                Ok(response) => Ok(response.map(Incoming::Http2)),
+                Err(http2::SendError { error, unsent }) => {
+                    Err(SendFailure { unsent, error: SendError::Http2(error) })
+                }
+            }),
+        }
     }
 }
 
