@@ -24,6 +24,7 @@ mod tunnel;
 mod upgrade;
 
 use std::{
+    fmt,
     future::Future,
     pin::pin,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
@@ -64,13 +65,21 @@ pub(crate) struct Timeouts {
 }
 
 /// A request as it goes over the wire.
-#[derive(Debug)]
 pub(crate) struct OutgoingRequest {
     pub(crate) method: Method,
     pub(crate) target: PathAndQuery,
     /// Including Host.
     pub(crate) headers: HeaderMap,
     pub(crate) body: OutgoingBody,
+}
+
+impl fmt::Debug for OutgoingRequest {
+    /// Without the query, in which a signature and the session token may stand.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut request = f.debug_struct("OutgoingRequest");
+        request.field("method", &self.method).field("path", &self.target.path());
+        request.field("headers", &self.headers).field("body", &self.body).finish()
+    }
 }
 
 /// How long only HTTP/1.1 is offered to an upstream that asked for it. As long as a connection is used: one server of

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use countersign::{
-    proxy::{PayloadSigning, RouteSettings},
+    proxy::{PayloadSigning, RouteSettings, WebsocketSigning},
     sandbox::{Received, Sandbox, Verdict},
 };
 use http::{HeaderName, HeaderValue, Method};
@@ -42,6 +42,7 @@ fn route(path: &str, upstream: &str) -> RouteSettings {
         strip_prefix: None,
         set_headers: Vec::new(),
         payload: PayloadSigning::Hashed,
+        websocket_signing: WebsocketSigning::Headers,
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod support;
 
-use countersign::proxy::{GuardSettings, PayloadSigning, RouteSettings};
+use countersign::proxy::{GuardSettings, PayloadSigning, RouteSettings, WebsocketSigning};
 use http::HeaderValue;
 use support::{
     Answer, Running, Setup,
@@ -33,6 +33,7 @@ fn route(path: &str, upstream: &str, service: &str, sign_host: &str) -> RouteSet
         strip_prefix: None,
         set_headers: Vec::new(),
         payload: PayloadSigning::Hashed,
+        websocket_signing: WebsocketSigning::Headers,
     }
 }
 

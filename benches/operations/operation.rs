@@ -15,7 +15,7 @@ use countersign::{
     forward_proxy::ForwardProxies,
     proxy::{
         Guard, GuardSettings, Limits, PayloadSigning, Resolver, RouteSettings, Settings, SigningClient,
-        Timeouts,
+        Timeouts, WebsocketSigning,
     },
     signing::{Encoding, Payload, Scope, Signer, Unsigned, WireTarget},
     telemetry::metrics::Metrics,
@@ -175,6 +175,7 @@ fn settings() -> Settings {
         strip_prefix: None,
         set_headers: vec![(HeaderName::from_static("x-api-key"), HeaderValue::from_static("key"))],
         payload: PayloadSigning::Hashed,
+        websocket_signing: WebsocketSigning::Headers,
     };
     let second = Duration::from_secs(1);
     Settings {
@@ -190,7 +191,13 @@ fn settings() -> Settings {
             max_in_flight: 1,
             max_tunnels: 1,
         },
-        timeouts: Timeouts { connect: second, response: second, idle: second, drain: second },
+        timeouts: Timeouts {
+            connect: second,
+            response: second,
+            idle: second,
+            drain: second,
+            websocket_idle: second,
+        },
         routes: vec![route("/"), route("/orders"), route("/customers")],
         strip_headers: Vec::new(),
         ca_files: Vec::new(),

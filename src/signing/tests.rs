@@ -1,7 +1,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
 
@@ -298,6 +298,14 @@ fn debug_shows_neither_token_nor_signature() {
         .expect("signs");
     let text = format!("{signed:?}");
     assert!(!text.contains("token=") && !text.contains("Signature="), "{text}");
+    for token in [QueryToken::Signed, QueryToken::Appended] {
+        let unsigned = unsigned("/a?b=1", Encoding::Twice);
+        let (signed, _) = signer("execute-api")
+            .sign_query(&unsigned, &credentials(), SystemTime::UNIX_EPOCH, token)
+            .expect("signs");
+        let text = format!("{signed:?}");
+        assert!(!text.contains("token") && !text.contains("Signature"), "{text}");
+    }
 }
 
 fn path() -> impl Strategy<Value = String> {
@@ -378,4 +386,57 @@ fn reference_authorization(unsigned: &Unsigned, body: &[u8], time: SystemTime) -
     let (instructions, _) = sign(signable, &params).expect("signs").into_parts();
     let authorization = instructions.headers().find(|(name, _)| *name == "authorization").expect("signed");
     authorization.1.to_owned()
+}
+
+proptest! {
+    #[test]
+    fn signatures_in_the_query_equal_those_of_the_aws_crate(
+        path in path(),
+        query in prop::option::of(query()),
+        is_token_signed in any::<bool>(),
+        seconds in 0_u64..4_000_000_000,
+    ) {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let target = query.as_ref().map_or(path.clone(), |query| format!("{path}?{query}"));
+        let unsigned = unsigned(&target, Encoding::Twice);
+        let token = if is_token_signed { QueryToken::Signed } else { QueryToken::Appended };
+        let (signed, _) =
+            signer("execute-api").sign_query(&unsigned, &credentials(), time, token).expect("signs");
+        let ours = signed.target().as_path_and_query().query().expect("a query");
+        let signature = reference_signature_in_query(&unsigned, time, is_token_signed);
+        prop_assert!(ours.contains(&format!("&X-Amz-Signature={signature}")), "{ours}");
+        prop_assert_eq!(ours.ends_with("&X-Amz-Security-Token=token%3D"), !is_token_signed);
+    }
+}
+
+fn reference_signature_in_query(unsigned: &Unsigned, time: SystemTime, is_token_signed: bool) -> String {
+    use aws_sigv4::{
+        http_request::{
+            SessionTokenMode, SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
+        },
+        sign::v4,
+    };
+    let mut settings = SigningSettings::default();
+    settings.signature_location = SignatureLocation::QueryParams;
+    settings.expires_in = Some(Duration::from_secs(300));
+    settings.session_token_mode =
+        if is_token_signed { SessionTokenMode::Include } else { SessionTokenMode::Exclude };
+    let identity = credentials().into();
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region("eu-west-1")
+        .name("execute-api")
+        .time(time)
+        .settings(settings)
+        .build()
+        .expect("complete")
+        .into();
+    let uri =
+        format!("https://{}{}", unsigned.host.to_str().expect("ASCII"), unsigned.target.as_path_and_query());
+    let signable =
+        SignableRequest::new("GET", uri, std::iter::empty(), SignableBody::Bytes(b"")).expect("signable");
+    let (instructions, _) = sign(signable, &params).expect("signs").into_parts();
+    let signature =
+        instructions.params().iter().find(|(name, _)| *name == "X-Amz-Signature").expect("signed");
+    signature.1.to_string()
 }

@@ -108,7 +108,9 @@ impl Upstream {
 /// The connection that hyper had.
 fn of_hyper(upgraded: hyper::upgrade::Upgraded) -> Upgraded {
     let parts = upgraded.downcast::<TokioIo<Connection>>().expect("the pool gives hyper this type");
-    let connection = UpgradedConnection { read_ahead: parts.read_buf, connection: parts.io.into_inner() };
+    // Copied, since even an empty part would keep hyper's whole buffer, 8 KiB, for as long as the connection lasts.
+    let read_ahead = Bytes::copy_from_slice(&parts.read_buf);
+    let connection = UpgradedConnection { read_ahead, connection: parts.io.into_inner() };
     Upgraded(Arc::new(Mutex::new(Some(connection))))
 }
 

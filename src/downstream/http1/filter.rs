@@ -94,7 +94,8 @@ impl<I> HeadFilter<I> {
 
     /// What the client has sent behind its handshake.
     pub(in crate::downstream) fn into_held(self) -> Bytes {
-        self.buffered.freeze()
+        // Copied, since even an empty part would keep the buffer of the head for as long as the connection lasts.
+        Bytes::copy_from_slice(&self.buffered)
     }
 
     fn refuse(&mut self, error: HeadError) {

@@ -57,14 +57,21 @@ pub enum HandshakeError {
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Method => "A WebSocket handshake is a GET request.",
-            Self::Connection => {
-                "A WebSocket handshake has \"Connection: Upgrade\" beside \"Upgrade: websocket\". A proxy between the \
-                 client and this one may have removed it."
+            Self::Method => {
+                "The request asks for a WebSocket and its method is not GET. Send GET, or leave \"Upgrade: websocket\" out."
             }
-            Self::Upgrade => "The Upgrade header of a WebSocket handshake is \"websocket\".",
+            Self::Connection => {
+                "The WebSocket handshake lacks \"Connection: Upgrade\". Let the client, or a proxy in front of this \
+                 one, send it beside \"Upgrade: websocket\"."
+            }
+            Self::Upgrade => {
+                "The Upgrade header of the WebSocket handshake names a version. Send \"Upgrade: websocket\"."
+            }
             Self::Version => "The only version of WebSocket understood is 13 (RFC 6455).",
-            Self::Key => "Sec-WebSocket-Key of a WebSocket handshake is 16 bytes in base64, once.",
+            Self::Key => {
+                "Sec-WebSocket-Key of the WebSocket handshake is not 16 bytes in base64, once. Send a random key with \
+                 each handshake."
+            }
         })
     }
 }

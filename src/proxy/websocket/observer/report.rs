@@ -34,7 +34,7 @@ impl EventReporter<'_> {
                 "send shorter messages",
             ),
             Event::WrongMask => {
-                self.warn_of_frames("RFC 6455 wants a mask from the client, and none from the server")
+                self.warn_of_frames("RFC 6455 wants a mask from the client, and none from the server");
             }
             Event::Unreadable(fault) => self.warn_of_frames(fault.as_str()),
         }
