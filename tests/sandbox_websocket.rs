@@ -45,6 +45,7 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 type Socket = WebSocketStream<TcpStream>;
 
+#[derive(Debug)]
 struct Opened {
     socket: Socket,
     headers: HeaderMap,
@@ -317,7 +318,7 @@ async fn a_malformed_handshake_gets_no_connection() {
 async fn an_event_tells_who_is_connected_and_where() {
     let sandbox = start().await;
     let credentials = credentials(&sandbox).await;
-    let mut opened = open(handshake(&sandbox, &credentials, "/chat")).await.ok().expect("open");
+    let mut opened = open(handshake(&sandbox, &credentials, "/chat")).await.expect("open");
     let event = opened.ask(r#"{"action":"event","note":"ö"}"#).await;
     let event: Value = serde_json::from_str(&event).expect("an event");
     assert_eq!(event["body"], json!(r#"{"action":"event","note":"ö"}"#));
@@ -346,8 +347,7 @@ async fn an_event_tells_who_is_connected_and_where() {
 async fn a_route_without_authorisation_takes_an_unsigned_handshake() {
     let open_route = ApiRoute { path: "/public".to_owned(), authorization: Authorization::None };
     let sandbox = start_with(Settings { api_routes: vec![open_route], ..Settings::default() }).await;
-    let mut anonymous =
-        open(with_upgrade(get(&sandbox, "/public/x").map(Full::new))).await.ok().expect("open");
+    let mut anonymous = open(with_upgrade(get(&sandbox, "/public/x").map(Full::new))).await.expect("open");
     let event: Value = serde_json::from_str(&anonymous.ask(r#"{"action":"event"}"#).await).expect("an event");
     assert_eq!(event["requestContext"]["identity"]["cognitoIdentityId"], Value::Null);
     assert_eq!(refused(with_upgrade(get(&sandbox, "/x").map(Full::new))).await.status, StatusCode::FORBIDDEN);
@@ -357,7 +357,7 @@ async fn a_route_without_authorisation_takes_an_unsigned_handshake() {
 async fn the_first_subprotocol_that_is_offered_is_chosen() {
     let sandbox = start().await;
     let request = with(handshake(&sandbox, &guest(&sandbox), ""), "sec-websocket-protocol", "mqtt, chat");
-    let opened = open(request).await.ok().expect("open");
+    let opened = open(request).await.expect("open");
     assert_eq!(opened.headers["sec-websocket-protocol"], "mqtt");
 }
 
@@ -530,7 +530,7 @@ async fn a_backend_gets_the_events_and_its_answers_go_back() {
     .await;
     let sandbox = start_with(with_backend(&backend)).await;
     let request = handshake(&sandbox, &guest(&sandbox), "/chat?room=1");
-    let mut opened = open(with(request, "sec-websocket-protocol", "mqtt, chat")).await.ok().expect("open");
+    let mut opened = open(with(request, "sec-websocket-protocol", "mqtt, chat")).await.expect("open");
     assert_eq!(opened.headers["sec-websocket-protocol"], "chat");
     opened.say("silence").await;
     assert_eq!(opened.ask("hello").await, r#""$default" to "hello""#);

@@ -20,6 +20,7 @@ from program import BINARY, PATIENCE, Running, Sandbox, run
 
 REGION = "eu-west-1"
 NODE = {"PATH": os.environ["PATH"], "NODE_PATH": os.environ["NODE_PATH"]}
+MESSAGES = 10000
 SIZES = (0, 1, 125, 126, 65535, 65536, 131072)
 
 
@@ -110,9 +111,15 @@ class WebSockets(unittest.TestCase):
                         await connection.send([message[:size // 2], message[size // 2:]])
                         self.assertEqual(await connection.recv(), message)
                         await (await connection.ping())
-                for number in range(10000):
-                    await connection.send(str(number))
-                    self.assertEqual(await connection.recv(), str(number))
+                async def send():
+                    for number in range(MESSAGES):
+                        await connection.send(str(number))
+
+                async def receive():
+                    return [await connection.recv() for _ in range(MESSAGES)]
+
+                _, received = await asyncio.gather(send(), receive())
+                self.assertEqual(received, [str(number) for number in range(MESSAGES)])
             self.assertEqual(connection.close_code, 1000)
 
         for compression in (None, "deflate"):
