@@ -185,7 +185,7 @@ fn environment(sandbox: &Sandbox, proxy: &str) -> String {
         ("PROXY_URL", proxy.to_owned()),
     ];
     let mut text = format!("# {MARK}.\n");
-    for prefix in ["VITE", "NEXT_Readers::Everyone", "REACT_APP"] {
+    for prefix in ["VITE", "NEXT_PUBLIC", "REACT_APP"] {
         for (name, value) in &values {
             text.push_str(&format!("{prefix}_{name}={value}\n"));
         }
