@@ -71,9 +71,10 @@ impl Proxy {
         id: &RequestId,
         mut outcome: Outcome,
     ) -> Exchange {
-        let (parts, body) = request.into_parts();
-        let (client, uri) = (Client::of(&parts), parts.uri.clone());
-        let host = parts.headers.get(header::HOST).cloned();
+        let (mut parts, body) = request.into_parts();
+        let routes = &self.client.planner.routes;
+        let client = if routes.has_protocol { Client::of(&parts) } else { Client::default() };
+        let mut host = parts.headers.get(header::HOST).cloned();
         let (result, audience) = match self.guard.admit(&parts, endpoints) {
             Err(refusal) => {
                 self.report(&refusal, &parts.headers, id);
@@ -81,30 +82,32 @@ impl Proxy {
             }
             // Answered here: which pages may call the proxy is decided by its settings, not by the API.
             Ok(audience) if audience.preflight => (Ok(response::preflight(&parts.headers)), audience),
-            Ok(audience) => (self.forward(parts, body, id, &mut outcome).await, audience),
+            Ok(audience) => (self.forward(&mut parts, &mut host, body, id, &mut outcome).await, audience),
         };
         let format = match &result {
-            Err(_) => ErrorFormat::of(self.client.planner.routes.protocol(uri.path(), host.as_ref()), client),
+            Err(_) => ErrorFormat::of(routes.protocol(parts.uri.path(), host.as_ref()), client),
             Ok(_) => ErrorFormat::Problem,
         };
         Exchange { result, outcome, audience, format }
     }
 
+    /// Forwards an admitted request. `host` is the name that the client used.
     async fn forward(
         &self,
-        mut parts: Parts,
+        parts: &mut Parts,
+        host: &mut Option<HeaderValue>,
         body: Incoming,
         id: &RequestId,
         outcome: &mut Outcome,
     ) -> Result<Response<Body>, ProxyError> {
         // HTTP/1.0 allows a target with an authority and no Host.
-        if let (None, Some(authority)) = (parts.headers.get(header::HOST), parts.uri.authority()) {
-            parts.headers.extend(HeaderValue::from_str(authority.as_str()).map(|host| (header::HOST, host)));
+        if let (None, Some(authority)) = (&host, parts.uri.authority()) {
+            *host = HeaderValue::from_str(authority.as_str()).ok();
+            parts.headers.extend(host.clone().map(|host| (header::HOST, host)));
         }
-        // Planning replaces Host by the upstream's; a redirect has to lead back to the name that the client used.
-        let client_host = parts.headers.get(header::HOST).cloned();
+        let (method, headers) = (parts.method.clone(), std::mem::take(&mut parts.headers));
         let planner = &self.client.planner;
-        let mut plan = planner.plan(parts.method, parts.uri.path(), parts.uri.query(), parts.headers)?;
+        let mut plan = planner.plan(method, parts.uri.path(), parts.uri.query(), headers)?;
         let body = plan.client_body(body);
         let ready = if plan.streams(&body) {
             plan.with_stream(self.budget.stream(body)?)
@@ -120,7 +123,8 @@ impl Proxy {
         let _place = self.in_flight.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
         let sent = self.client.sender.send(&ready, outcome).await?;
         let sent = refusal_logger::watch(sent, &ready, id.as_str(), outcome.recording.as_ref());
-        let mut response = response::rewrite(sent.response, &ready, client_host.as_ref());
+        // Planning has replaced Host by the upstream's; a redirect has to lead back to the name that the client used.
+        let mut response = response::rewrite(sent.response, &ready, host.as_ref());
         if ready.streamed.is_some() {
             response.extensions_mut().insert(BodyInUse);
         }

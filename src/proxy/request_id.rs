@@ -43,6 +43,11 @@ impl RequestId {
         }
     }
 
+    /// The id, to be shared.
+    pub(super) fn shared(&self) -> &Arc<str> {
+        &self.0
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -67,7 +67,7 @@ async fn answer(proxy: &Proxy, endpoints: &Endpoints, mut request: Request<Incom
         Err(error) => {
             report(&error, &id, proxy.metrics());
             if let Some(recording) = &outcome.recording {
-                recording.explain(Meaning::of_error(&error).to_json());
+                recording.explain(&Meaning::of_error(&error).to_json());
             }
             let mut response = error.response(id.as_str(), format);
             // A client that may not ask could otherwise hold its connection by sending requests and reading no answers.

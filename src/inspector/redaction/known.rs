@@ -5,11 +5,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, header};
 use memchr::memmem;
 use zeroize::Zeroizing;
 
-use super::MARK;
+use super::{MARK, is_cookie};
 
 /// The shortest value that is looked for elsewhere, in bytes: a shorter one may be any word.
 const MIN_KNOWN: usize = 6;
@@ -83,9 +82,9 @@ impl KnownSecrets {
 
     /// Adds what a header with this value keeps secret: the value without the scheme before it, the password of Basic
     /// authentication, the values of cookies.
-    pub(super) fn add_value(&mut self, name: &HeaderName, value: &str) {
-        if *name == header::COOKIE || *name == header::SET_COOKIE {
-            let pairs = if *name == header::COOKIE { usize::MAX } else { 1 };
+    pub(super) fn add_value(&mut self, name: &str, value: &str) {
+        if is_cookie(name) {
+            let pairs = if name == "cookie" { usize::MAX } else { 1 };
             let values = value.split(';').take(pairs).filter_map(|pair| pair.split_once('='));
             values.for_each(|(_, value)| self.add(value.trim().trim_matches('"')));
             return;

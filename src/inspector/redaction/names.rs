@@ -78,6 +78,62 @@ const EXCEPTIONS: [&str; 12] = [
 /// Headers whose values are secret and whose names do not say so.
 const SECRET_HEADERS: [&str; 2] = ["authenticationinfo", "secwebsocketprotocol"];
 
+/// The headers of most messages. None of them is secret, so that their names need not be looked at.
+pub(super) fn is_public_header(name: &str) -> bool {
+    matches!(
+        name,
+        "accept"
+            | "accept-encoding"
+            | "accept-language"
+            | "accept-ranges"
+            | "access-control-allow-origin"
+            | "age"
+            | "alt-svc"
+            | "cache-control"
+            | "connection"
+            | "content-encoding"
+            | "content-language"
+            | "content-length"
+            | "content-security-policy"
+            | "content-type"
+            | "cross-origin-resource-policy"
+            | "date"
+            | "etag"
+            | "expires"
+            | "host"
+            | "if-modified-since"
+            | "if-none-match"
+            | "last-modified"
+            | "location"
+            | "origin"
+            | "pragma"
+            | "referer"
+            | "sec-ch-ua"
+            | "sec-ch-ua-mobile"
+            | "sec-ch-ua-platform"
+            | "sec-fetch-dest"
+            | "sec-fetch-mode"
+            | "sec-fetch-site"
+            | "server"
+            | "strict-transport-security"
+            | "traceparent"
+            | "transfer-encoding"
+            | "user-agent"
+            | "vary"
+            | "via"
+            | "x-amz-apigw-id"
+            | "x-amz-cf-id"
+            | "x-amz-cf-pop"
+            | "x-amz-content-sha256"
+            | "x-amz-date"
+            | "x-amzn-requestid"
+            | "x-amzn-trace-id"
+            | "x-cache"
+            | "x-content-type-options"
+            | "x-request-id"
+    )
+}
+
 /// The longest name that is looked at, in bytes.
 pub(super) const MAX_NAME: usize = 128;
 
@@ -86,16 +142,22 @@ const MAX_ENCODINGS: usize = 3;
 
 /// A name in lower case without what separates its words, percent-encoding and the escapes of JSON undone.
 pub(super) fn normal(name: &[u8]) -> String {
+    if memchr::memchr2(b'\\', b'%', name).is_none() {
+        return letters(name);
+    }
     let mut decoded = unescaped(name);
     // A URL within a URL, and one within that.
     for _ in 0..MAX_ENCODINGS {
         decoded = percent_decode(&decoded).collect();
     }
-    decoded
-        .iter()
-        .filter(|byte| byte.is_ascii_alphanumeric())
-        .map(|byte| char::from(byte.to_ascii_lowercase()))
-        .collect()
+    letters(&decoded)
+}
+
+fn letters(name: &[u8]) -> String {
+    let mut letters = String::with_capacity(name.len());
+    let plain = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
+    letters.extend(plain.map(|byte| char::from(byte.to_ascii_lowercase())));
+    letters
 }
 
 /// `p\u0061ss` is `pass`. Characters beyond ASCII are in none of the names here.

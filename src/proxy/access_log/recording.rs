@@ -16,7 +16,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) fn begin<B>(recorder: &Recorder, request: &mut Request<B>, id: &RequestId) -> Recording {
     let refused = request.extensions().get::<RefusedHead>();
     let recording = recorder.begin(&Begin {
-        request_id: id.as_str(),
+        request_id: id.shared(),
         method: refused.map_or_else(|| Some(request.method()), |head| head.method.as_ref()),
         path: refused.map_or_else(|| request.uri().path(), |head| &head.path),
         query: request.uri().query(),
