@@ -1,5 +1,7 @@
 //! The beginning of a body, if it is text.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Map, Value, json};
@@ -147,14 +149,13 @@ impl CapturedBody {
             return;
         }
         let raw = std::mem::take(&mut self.raw);
-        let raw = raw.bytes();
         // NUL is in no text that people write, and in every UTF-16 one, whose names would not be recognised.
-        if memchr::memchr(0, raw).is_some() {
+        if memchr::memchr(0, raw.bytes()).is_some() {
             self.omitted = Some("binary");
             return;
         }
-        let mut text = redacted(raw, redaction, known);
-        self.is_lossy = std::str::from_utf8(raw).is_err();
+        let mut text = redacted(&raw, redaction, known);
+        self.is_lossy = matches!(raw.text(), Cow::Owned(_));
         text.shrink_to_fit();
         self.text = Some(text);
     }
@@ -164,7 +165,7 @@ impl CapturedBody {
         if self.omitted.is_some() || self.size == 0 {
             return None;
         }
-        Some(self.text.clone().unwrap_or_else(|| redacted(self.raw.bytes(), redaction, &mut known)))
+        Some(self.text.clone().unwrap_or_else(|| redacted(&self.raw, redaction, &mut known)))
     }
 
     /// Whether all of the body is kept, and nothing has been taken out of it.
@@ -206,8 +207,8 @@ impl CapturedBody {
 }
 
 /// The text of a body. The end of one that was cut, broken off, or is still coming may be the beginning of a secret.
-fn redacted(raw: &[u8], redaction: &Redaction, known: &mut KnownSecrets) -> String {
-    let mut text = redaction.text(String::from_utf8_lossy(raw).into_owned(), Place::Body, known);
+fn redacted(raw: &Raw, redaction: &Redaction, known: &mut KnownSecrets) -> String {
+    let mut text = redaction.text(raw.text().into_owned(), Place::Body, known);
     known.remove_cut(&mut text);
     text
 }

@@ -1,6 +1,6 @@
 //! Text that may hold secrets, until it is redacted.
 
-use std::{fmt, hint::black_box};
+use std::{borrow::Cow, fmt, hint::black_box};
 
 use http::{HeaderMap, HeaderName, header};
 
@@ -45,8 +45,25 @@ impl Raw {
 
     /// The value of the first line of this name.
     pub(super) fn value(&self, name: &str) -> Option<&[u8]> {
-        let lines = self.0.split(|&byte| byte == b'\n');
-        lines.filter_map(|line| line.strip_prefix(name.as_bytes())?.strip_prefix(b": ")).next()
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', &self.0) {
+            let line = &self.0[start..end];
+            if let Some(value) = line.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b": "))
+            {
+                return Some(value);
+            }
+            start = end + 1;
+        }
+        None
+    }
+
+    /// The text, with replacement characters for what is no UTF-8.
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        // Nearly all text is UTF-8, and `from_utf8_lossy` looks at each byte.
+        match std::str::from_utf8(&self.0) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(&self.0),
+        }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use http::{HeaderMap, Method, StatusCode, Version};
+use memchr::memchr;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::Instant;
@@ -186,7 +187,13 @@ pub(super) fn id(prefix: u32, number: u64) -> String {
 
 /// The headers in lines of `name: value`.
 pub(super) fn fields(lines: &str) -> impl Iterator<Item = (&str, &str)> {
-    lines.lines().filter_map(|line| line.split_once(": "))
+    lines.lines().filter_map(field)
+}
+
+/// A line as name and value. A name has no colon.
+pub(super) fn field(line: &str) -> Option<(&str, &str)> {
+    let colon = memchr(b':', line.as_bytes())?;
+    Some((&line[..colon], line[colon + 1..].strip_prefix(' ')?))
 }
 
 /// Milliseconds to the tenth.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::raw::Raw;
+use super::{raw::Raw, record::field};
 use harmless::is_harmless;
 use named::NamedValues;
 
@@ -57,11 +57,11 @@ impl Redaction {
 
     /// Lines of headers without their secrets. Values of secret headers, and those of `set` names, become known.
     pub(super) fn headers(&self, raw: &Raw, set: &[HeaderName], known: &mut KnownSecrets) -> String {
-        let text = String::from_utf8_lossy(raw.bytes());
+        let text = raw.text();
         let mut lines = String::with_capacity(text.len());
         // A line is one header: obsolete folding is refused, and bytes beyond ASCII have been replaced.
-        for line in text.split_inclusive('\n') {
-            let (name, value) = line.trim_end_matches('\n').split_once(": ").unwrap_or((line, ""));
+        for line in lines_of(&text) {
+            let (name, value) = field(line.strip_suffix('\n').unwrap_or(line)).unwrap_or((line, ""));
             if self.is_secret_header(name) || set.iter().any(|own| own == name) {
                 known.add_value(name, value);
                 lines.push_str(name);
@@ -144,23 +144,52 @@ impl Redaction {
     }
 
     /// The canonical request, in which each header is a line. Its values are not spelled as they are sent: blanks are
-    /// collapsed, and fields of the same name joined.
-    pub(super) fn canonical(&self, raw: &Raw, set: &[HeaderName], known: &mut KnownSecrets) -> String {
-        let text = String::from_utf8_lossy(raw.bytes());
-        let mut lines = String::with_capacity(text.len());
-        // Method, path and query stand before the headers.
-        for (number, line) in text.split_inclusive('\n').enumerate() {
-            let name =
-                line.split_once(':').map(|(name, _)| name).filter(|name| number > 2 && !name.is_empty());
-            match name {
-                Some(name) if self.is_secret_header(name) || set.iter().any(|own| own == name) => {
-                    lines.extend([name, ":", MARK, "\n"]);
+    /// collapsed, and fields of the same name joined. `target` is path and query, without their secrets.
+    pub(super) fn canonical(
+        &self,
+        raw: &Raw,
+        target: [&str; 2],
+        set: &[HeaderName],
+        known: &mut KnownSecrets,
+    ) -> String {
+        let text = raw.text();
+        let mut canonical = String::with_capacity(text.len());
+        // The method stands before the target, and the names and the hash behind the empty line after the headers.
+        for (number, line) in lines_of(&text).enumerate() {
+            let bare = line.strip_suffix('\n').unwrap_or(line);
+            match memchr::memchr(b':', bare.as_bytes()).filter(|_| number > 2) {
+                Some(colon)
+                    if self.is_secret_header(&bare[..colon])
+                        || set.iter().any(|own| own == &bare[..colon]) =>
+                {
+                    canonical.extend([&bare[..colon], ":", MARK, "\n"]);
                 }
-                _ => lines.push_str(line),
+                Some(colon) if let Some((scheme, _)) = shapes::scheme_and_credentials(&bare[colon + 1..]) => {
+                    canonical.extend([&bare[..=colon], scheme, " ", MARK, "\n"]);
+                }
+                Some(colon) if !is_harmless(&bare[colon + 1..]) => {
+                    canonical.push_str(&self.text(line.to_owned(), Place::Headers, known));
+                }
+                None if (1..=2).contains(&number) && bare != target[number - 1] => {
+                    canonical.push_str(&self.text(bare.to_owned(), Place::Url, known));
+                    canonical.push('\n');
+                }
+                _ => canonical.push_str(line),
             }
         }
-        self.text(lines, Place::Body, known)
+        known.remove_from(canonical, MARK)
     }
+}
+
+/// The lines of a text, with their ends.
+fn lines_of(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |newline| newline + 1);
+        let (line, behind) = rest.split_at(end);
+        rest = behind;
+        (!line.is_empty()).then_some(line)
+    })
 }
 
 fn is_cookie(name: &str) -> bool {

@@ -67,7 +67,7 @@ impl Record {
                 }
             }
             Event::Failed(error) => {
-                let error = redaction.text(error.into_text(), Place::Body, &mut self.known);
+                let error = redaction.text(error.text().into_owned(), Place::Body, &mut self.known);
                 if let Some(attempt) = self.attempts.last_mut() {
                     attempt.error = Some(error);
                 }
@@ -97,8 +97,8 @@ impl Record {
         self.request_headers = redaction.headers(&headers, &[], &mut self.known);
         let mut text = |text: String, place| redaction.text(text, place, &mut self.known);
         // The query first: what it names may be in the path as well.
-        self.query = query.map(|query| text(query.into_text(), Place::Url));
-        self.path = text(path.into_text(), Place::Url);
+        self.query = query.map(|query| text(query.text().into_owned(), Place::Url));
+        self.path = text(path.text().into_owned(), Place::Url);
         self.request_id = text((*request_id).to_owned(), Place::Body);
     }
 
@@ -109,7 +109,9 @@ impl Record {
         self.known.share(signatory.secrets.clone());
         let set = &destination.set_headers;
         self.sent_headers = redaction.headers(&headers, set, &mut self.known);
-        self.canonical_request = redaction.canonical(&attempted.canonical_request, set, &mut self.known);
+        let target = [&self.path, self.query.as_deref().unwrap_or_default()];
+        self.canonical_request =
+            redaction.canonical(&attempted.canonical_request, target, set, &mut self.known);
         // An algorithm, a time, a scope of the settings and a digest: nothing of a client.
         self.string_to_sign = attempted.string_to_sign;
         let signed_headers = self.canonical_request.lines().rev().nth(1).unwrap_or_default().to_owned();
@@ -123,12 +125,6 @@ impl Record {
             error: None,
             reused: None,
         });
-    }
-}
-
-impl Raw {
-    fn into_text(self) -> String {
-        String::from_utf8_lossy(self.bytes()).into_owned()
     }
 }
 

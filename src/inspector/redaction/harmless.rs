@@ -7,8 +7,10 @@ use super::shapes::ends_with_prefix;
 enum Class {
     /// No secret.
     Other,
-    /// What stands between a name and its value, or before a password in a URL.
+    /// What stands between a name and its value.
     Separator,
+    /// What stands behind a password in a URL.
+    At,
     /// A colon, which stands in times as well.
     Colon,
     /// The end of a scheme of authentication, or of the first word of a key.
@@ -28,6 +30,7 @@ const CLASSES: [Class; 256] = {
         classes[SEPARATORS[at] as usize] = Class::Separator;
         at += 1;
     }
+    classes[b'@' as usize] = Class::At;
     classes[b':' as usize] = Class::Colon;
     classes[b' ' as usize] = Class::Blank;
     classes[b'J' as usize] = Class::TokenStart;
@@ -40,7 +43,7 @@ const CLASSES: [Class; 256] = {
     classes
 };
 
-const SEPARATORS: &[u8] = b"=>%@";
+const SEPARATORS: &[u8] = b"=>%";
 const PREFIX_ENDS: &[u8] = b"_-.a";
 
 /// Whether neither a name before a value nor the shape of a secret is in `text`. What it says of a text with one of
@@ -49,13 +52,31 @@ pub(super) fn is_harmless(text: &str) -> bool {
     let text = text.as_bytes();
     text.iter().enumerate().all(|(at, &byte)| match CLASSES[byte as usize] {
         Class::Other => true,
-        Class::Separator => false,
+        Class::Separator | Class::At => false,
         Class::Colon => is_after_number(&text[..at]),
-        Class::Blank => !is_after_word(&text[..at]),
-        Class::TokenStart => !text[..at].ends_with(b"ey"),
-        Class::PrefixEnd => !ends_with_prefix(&text[..=at]),
-        Class::KeyStart => !text[..at].ends_with(b"AKI") && !text[..at].ends_with(b"ASI"),
+        class => !ends_shape(class, &text[..=at]),
     })
+}
+
+/// Whether what begins the shape of a secret is in `text`.
+pub(super) fn may_have_shape(text: &str) -> bool {
+    let text = text.as_bytes();
+    text.iter().enumerate().any(|(at, &byte)| match CLASSES[byte as usize] {
+        Class::Other | Class::Separator | Class::Colon => false,
+        Class::At => true,
+        class => ends_shape(class, &text[..=at]),
+    })
+}
+
+/// Whether `text` ends with what begins the shape of a secret; its last byte is of this class.
+fn ends_shape(class: Class, text: &[u8]) -> bool {
+    match class {
+        Class::Blank => is_after_word(&text[..text.len() - 1]),
+        Class::TokenStart => text.ends_with(b"eyJ"),
+        Class::KeyStart => text.ends_with(b"AKIA") || text.ends_with(b"ASIA"),
+        Class::PrefixEnd => ends_with_prefix(text),
+        Class::Other | Class::Separator | Class::Colon | Class::At => false,
+    }
 }
 
 /// Whether a number, and no name, stands before a colon: the hours or minutes of a time.

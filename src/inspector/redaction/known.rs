@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use memchr::memmem;
 use zeroize::Zeroizing;
 
 use super::{MARK, is_cookie};
@@ -134,7 +133,7 @@ fn without(text: String, secret: &str, mark: &str) -> String {
     }
     let anchor = &secret[start..start + length];
     let (mut replaced, mut copied) = (String::new(), 0);
-    for at in memmem::find_iter(text.as_bytes(), anchor) {
+    for at in places(text.as_bytes(), anchor.as_bytes()) {
         if at < copied {
             continue;
         }
@@ -153,6 +152,12 @@ fn without(text: String, secret: &str, mark: &str) -> String {
     }
     replaced.push_str(text.get(copied..).unwrap_or_default());
     replaced
+}
+
+/// Where `anchor` stands in a text. Most texts are a line or two: to prepare a search would take longer than it.
+fn places<'a>(text: &'a [u8], anchor: &'a [u8]) -> impl Iterator<Item = usize> {
+    let first = anchor.first().copied().unwrap_or_default();
+    memchr::memchr_iter(first, text).filter(move |&at| text[at..].starts_with(anchor))
 }
 
 fn is_plain(byte: u8) -> bool {

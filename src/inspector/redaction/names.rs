@@ -192,9 +192,27 @@ pub(super) fn is_secret(name: &str) -> bool {
     }
     let single = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
     let single = single.strip_suffix('s').unwrap_or(single);
-    SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending) || single.ends_with(ending))
-        || SECRET_PARTS.iter().any(|part| name.contains(part))
+    has_secret_ending(name)
+        || single.len() < name.len() && has_secret_ending(single)
+        || has_secret_part(name)
         || SECRET_NAMES.contains(&name)
+}
+
+fn has_secret_ending(name: &str) -> bool {
+    let Some(last) = name.bytes().last() else { return false };
+    let may_end = |ending: &&&str| ending.as_bytes().last() == Some(&last);
+    SECRET_ENDINGS.iter().filter(may_end).any(|ending| name.ends_with(ending))
+}
+
+fn has_secret_part(name: &str) -> bool {
+    let name = name.as_bytes();
+    // What the parts begin with; most letters of most names are others.
+    let begins = |byte: u8| matches!(byte, b'p' | b's' | b'c' | b'm' | b'w');
+    (0..name.len()).filter(|&at| begins(name[at])).any(|at| {
+        SECRET_PARTS
+            .iter()
+            .any(|part| name[at] == part.as_bytes()[0] && name[at..].starts_with(part.as_bytes()))
+    })
 }
 
 /// Whether a query parameter or a field of a form holds a secret: those of OAuth and of presigned requests as well.

@@ -224,10 +224,28 @@ fn a_segment_of_a_path_behind_a_secret_name_is_replaced_when_it_is_no_word() {
 fn the_canonical_request_has_no_header_that_is_not_kept() {
     let set = [HeaderName::from_static("x-amz-meta-partner")];
     let text = "GET\n/\n\nhost:x\nx-amz-meta-auth:1234\nx-amz-meta-partner:a b\n\nhost\nhash";
-    let redacted =
-        Redaction::default().canonical(&Raw::of(text.as_bytes()), &set, &mut KnownSecrets::default());
+    let redacted = Redaction::default().canonical(
+        &Raw::of(text.as_bytes()),
+        ["/", ""],
+        &set,
+        &mut KnownSecrets::default(),
+    );
     assert_eq!(
         redacted,
         "GET\n/\n\nhost:x\nx-amz-meta-auth:[redacted]\nx-amz-meta-partner:[redacted]\n\nhost\nhash"
     );
+}
+
+#[test]
+fn the_target_in_the_canonical_request_has_no_secret_either() {
+    let canonical = |target, text: &str| {
+        Redaction::default().canonical(&Raw::of(text.as_bytes()), target, &[], &mut KnownSecrets::default())
+    };
+    let text = "GET\n/v1/token:hunter2/x\na=b&password=hunter3\nhost:x\nx-a:Bearer hunter4\n\nhost;x-a\nhash";
+    assert_eq!(
+        canonical(["/token:%5Bredacted%5D/x", "a=b&password=%5Bredacted%5D"], text),
+        "GET\n/v1/token:%5Bredacted%5D/x\na=b&password=%5Bredacted%5D\nhost:x\nx-a:Bearer [redacted]\n\nhost;x-a\nhash"
+    );
+    let text = "GET\n/x\na=b\nhost:x\n\nhost\nhash";
+    assert_eq!(canonical(["/x", "a=b"], text), text);
 }
