@@ -200,6 +200,7 @@ impl Recording {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.entry.pending().is_closed = true;
+        self.shared.announce_change();
     }
 }
 
