@@ -1,11 +1,13 @@
 """What requests through the program cost, and single operations: instructions, allocations, bytes copied."""
 
+import http.client
 import json
 import os
 import re
 import socket
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from typing import Iterator
 
@@ -13,9 +15,10 @@ import subjects
 from build import ROOT
 from calls import Counters
 from http2_sink import Http2Sink
-from scratch import Scratch
+from scratch import Scratch, free_port
 from sink import Sink
 
+SMALL_PATH = "/orders?limit=10&sort=-created"
 SMALL, MEDIUM, LARGE = b'{"message":"hello"}', b"x" * (16 << 10), b"x" * (1 << 20)
 
 # Requests before those that are counted: connections, keys and caches are there by then.
@@ -40,6 +43,9 @@ class Exchange:
     upload: bytes = b""
     # Whether each request makes the same calls: a large body comes in pieces of any size, each of which allocates.
     is_exact: bool = True
+    # What the inspector keeps, and whether somebody follows it.
+    inspect: str = "off"
+    viewed: bool = False
 
     def request(self) -> bytes:
         head = f"Host: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\nContent-Length: {len(self.upload)}\r\n"
@@ -47,18 +53,23 @@ class Exchange:
         return f"{method} {self.path} HTTP/1.1\r\n{head}\r\n".encode() + self.upload
 
 
-FIRST = Exchange("start", "/", WARM_UP)
+def first(of: Exchange) -> Exchange:
+    return Exchange("start", "/", WARM_UP, inspect=of.inspect, viewed=of.viewed)
 
 OVER_HTTP1 = [
-    Exchange("get-small", "/orders?limit=10&sort=-created", 400),
+    Exchange("get-small", SMALL_PATH, 400),
     Exchange("get-16k", "/medium", 400),
     Exchange("post-1k", "/orders", 400, upload=b"x" * 1000),
     Exchange("post-1m", "/orders", 10, upload=LARGE, is_exact=False),
     Exchange("get-1m", "/large", 20, is_exact=False),
+    # Redaction follows within a second: enough requests, so that it does for most of them.
+    Exchange("get-small-inspect-heads", SMALL_PATH, 1500, inspect="heads", is_exact=False),
+    Exchange("get-small-inspect-bodies", SMALL_PATH, 1500, inspect="bodies", is_exact=False),
+    Exchange("get-small-inspect-viewed", SMALL_PATH, 1500, inspect="heads", viewed=True, is_exact=False),
 ]
 
 OVER_HTTP2 = [
-    Exchange("get-small-h2", "/orders?limit=10&sort=-created", 400),
+    Exchange("get-small-h2", SMALL_PATH, 400),
     Exchange("post-1k-h2", "/orders", 400, upload=b"x" * 1000),
 ]
 
@@ -75,9 +86,12 @@ def requests(scratch: Scratch, binary: str) -> dict[str, int]:
     """The instructions of one request in a process that runs, by the name of the exchange."""
     counted = {}
     for sink, exchanges in upstreams(scratch):
-        start = process(scratch, binary, sink, [FIRST])
+        starts: dict[Exchange, int] = {}
         for exchange in exchanges:
-            instructions = process(scratch, binary, sink, [FIRST, exchange]) - start
+            start = first(exchange)
+            if start not in starts:
+                starts[start] = process(scratch, binary, sink, [start])
+            instructions = process(scratch, binary, sink, [start, exchange]) - starts[start]
             counted[exchange.name] = round(instructions / exchange.times)
     return counted
 
@@ -85,15 +99,31 @@ def requests(scratch: Scratch, binary: str) -> dict[str, int]:
 def process(scratch: Scratch, binary: str, sink: Sink, exchanges: list[Exchange]) -> int:
     """All instructions of a process that answers these."""
     output = scratch.path(f"{exchanges[-1].name}.callgrind")
-    command = [*callgrind(output), binary, "serve"]
-    running = subjects.countersign("counted", sink.protocol, scratch, command, sink.port).start(PROBING)
+    admin = free_port()
+    command = [*callgrind(output), binary, "serve", "--inspect", exchanges[-1].inspect]
+    subject = subjects.countersign("counted", sink.protocol, scratch, command, sink.port, f"127.0.0.1:{admin}")
+    running = subject.start(PROBING)
     try:
+        if exchanges[-1].viewed:
+            follow(admin)
         for exchange in exchanges:
             with Client(running.url) as client:
                 client.converse(exchange, exchange.times)
     finally:
         running.process.stop(patience=60)
     return total(output)
+
+
+def follow(admin: int) -> None:
+    """Reads the inspector's feed until the process ends."""
+    asking = http.client.HTTPConnection("127.0.0.1", admin, timeout=120)
+    asking.request("POST", "/inspect/token")
+    token = json.load(asking.getresponse())["token"]
+    feed = http.client.HTTPConnection("127.0.0.1", admin, timeout=120)
+    feed.request("GET", "/inspect/feed", headers={"Authorization": f"Bearer {token}"})
+    lines = feed.getresponse()
+    lines.readline()
+    threading.Thread(target=lines.read, daemon=True).start()
 
 
 def calls(scratch: Scratch, binary: str) -> dict[str, dict[str, int]]:

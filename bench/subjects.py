@@ -151,12 +151,14 @@ def haproxy(scratch: Scratch, origin: Origin, port: int) -> Process:
     return Process(["haproxy", "-db", "-q", "-f", scratch.write(f"haproxy-{port}.cfg", text)])
 
 
-def countersign(name: str, protocol: str, scratch: Scratch, serve: list[str], upstream: int) -> Subject:
+def countersign(
+    name: str, protocol: str, scratch: Scratch, serve: list[str], upstream: int, admin: str = "127.0.0.1:0"
+) -> Subject:
     def launch(port: int) -> Process:
         command = [
             *serve,
             "--listen", f"127.0.0.1:{port}",
-            "--admin-listen", "127.0.0.1:0",
+            "--admin-listen", admin,
             "--upstream", f"https://localhost:{upstream}",
             "--region", "eu-west-1",
             "--service", "execute-api",

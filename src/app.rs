@@ -230,8 +230,11 @@ impl App {
         ));
         let drain = self.settings.proxy.timeouts.drain;
         background.spawn(announcement::waiting(shutdown.clone(), Arc::clone(&self.metrics), drain));
-        let (watch, quit) = (watch(background, trigger.clone()), trigger.clone());
         let (ended, data_ended) = crate::shutdown::channel();
+        if let Some(recorder) = self.recorder.clone() {
+            background.spawn(redact(recorder, data_ended.clone()));
+        }
+        let (watch, quit) = (watch(background, trigger.clone()), trigger.clone());
         let inspection = self.recorder.map(|recorder| Inspection {
             recorder,
             token: self.inspector_token,
@@ -381,4 +384,8 @@ async fn watch(mut background: JoinSet<()>, trigger: Trigger) -> Result<(), Star
 
 async fn keep(refresher: Refresher<impl CredentialsProvider>, mut shutdown: Shutdown) {
     refresher.run(async move { shutdown.requested().await }).await;
+}
+
+async fn redact(recorder: Recorder, mut ended: Shutdown) {
+    recorder.redact_until(async move { ended.requested().await }).await;
 }

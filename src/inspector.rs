@@ -1,7 +1,9 @@
 //! The inspector: what the last requests were, kept in memory for a person who asks why one failed.
 //!
-//! Secrets are taken away when something is recorded, not when it is shown. Nothing here knows how a request is served:
-//! the data path holds a [`Recording`] of the current exchange and says what happens.
+//! Nothing here knows how a request is served: the data path holds a [`Recording`] of the current exchange and reports
+//! what happens. A report is a copy of what the request has at hand, which no viewer can see. The owner of the
+//! [`Recorder`] runs [`Recorder::redact_until`], which takes the secrets out of reports within a second, and wipes them;
+//! a viewer's question does so first. What is kept beyond that is without secrets.
 
 mod attempt;
 mod body;
@@ -9,21 +11,25 @@ mod command_lines;
 mod feed;
 mod har;
 mod messages;
+mod pending;
+mod raw;
 mod record;
 mod recorder;
 mod recording;
 mod redaction;
 mod replay;
 mod ring;
+mod summary;
+mod update;
 
-pub use attempt::{Attempt, Signed};
+pub use attempt::{Destination, SignedBy};
 pub use command_lines::{Client, is_unprintable};
 pub use feed::{Feed, Hello};
 pub use har::{Har, har};
 pub use messages::{TunnelEnd, WebSocketMessage};
 pub use record::{Begin, Ending, Phase};
 pub use recorder::Recorder;
-pub use recording::{Recording, RequestBody};
+pub use recording::{Course, Recording, RequestBody, Signed};
 pub use replay::{AnnouncedReplay, RecordedRequest};
 
 /// How many exchanges are kept at most.

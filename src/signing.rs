@@ -229,7 +229,8 @@ impl Signer {
         let request = self.sign_at(&mut state, unsigned, credentials, time)?;
         let explanation = Explanation {
             canonical_request: state.canonical_request.clone(),
-            string_to_sign: String::from_utf8_lossy(&state.string_to_sign).into_owned(),
+            string_to_sign: String::from_utf8(state.string_to_sign.clone())
+                .expect("an algorithm, a time, a scope and a digest are text"),
         };
         Ok((request, explanation))
     }

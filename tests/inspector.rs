@@ -6,7 +6,7 @@ mod support;
 use bytes::Bytes;
 use countersign::{
     downstream::listener::Listen,
-    inspector::{self, MAX_EXCHANGES, Mode},
+    inspector::{self, MAX_BODY, MAX_EXCHANGES, Mode},
 };
 use http::{HeaderValue, Request};
 use serde_json::{Value, json};
@@ -608,6 +608,54 @@ async fn a_viewer_that_reads_nothing_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn a_ninth_viewer_is_told_why_and_gets_the_place_of_one_that_left() {
+    let running = recording(Mode::Heads).start().await;
+    let viewer = Viewer::of(&running.proxy).await;
+    let mut feeds = Vec::new();
+    for _ in 0..8 {
+        feeds.push(viewer.feed().await);
+    }
+    let ninth = viewer.get("/inspect/feed").await;
+    assert_eq!((ninth.status.as_u16(), &ninth.json()["code"]), (503, &"overloaded".into()));
+    assert!(ninth.json()["detail"].as_str().is_some_and(|detail| detail.contains("Eight viewers")));
+    feeds.pop();
+    let head = format!(
+        "GET /inspect/feed HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n",
+        viewer.token
+    );
+    let admitted = async {
+        loop {
+            let mut connection = Connection::open(running.proxy.admin).await;
+            connection.write(head.as_str()).await;
+            if connection.head().await.status == 200 {
+                return;
+            }
+        }
+    };
+    soon("a place", admitted).await;
+}
+
+#[tokio::test]
+async fn of_a_large_answer_the_beginning_is_kept_and_all_of_it_is_counted() {
+    const LENGTH: usize = 64 * 1024 * 1024;
+    let upstream = Upstream::start(|_, mut wire| async move {
+        wire.request().await;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {LENGTH}\r\n\r\n");
+        wire.write(head + &"a".repeat(LENGTH)).await;
+    })
+    .await;
+    let running = recording(Mode::Bodies).upstream(upstream.url()).start().await;
+    let viewer = Viewer::of(&running.proxy).await;
+    assert_eq!(running.proxy.get("/x").await.body.len(), LENGTH);
+    let exchange = viewer.exchange(ended).await;
+    assert_eq!(
+        (&exchange["bytes_down"], &exchange["response_body"]["truncated"], &exchange["state"]),
+        (&LENGTH.into(), &true.into(), &"complete".into())
+    );
+    assert_eq!(exchange["response_body"]["text"].as_str().map(str::len), Some(MAX_BODY));
+}
+
+#[tokio::test]
 async fn feeds_end_with_the_proxy() {
     let mut running = recording(Mode::Heads).start().await;
     let mut feed = Viewer::of(&running.proxy).await.feed().await;
@@ -618,7 +666,7 @@ async fn feeds_end_with_the_proxy() {
 }
 
 /// Where a request and its answer can carry a secret. Each canary has its place in its name.
-const CANARIES: [&str; 18] = [
+const CANARIES: [&str; 23] = [
     "canary-authorization-0123456789",
     "canary-cookie-0123456789",
     "canary-api-key-0123456789",
@@ -637,6 +685,11 @@ const CANARIES: [&str; 18] = [
     "canary-basic-0123456789",
     "canary-xml-0123456789",
     "canary-path-0123456789",
+    "canary-column-0123456789",
+    "canary-pair-0123456789",
+    "canary-xml-pair-0123456789",
+    "canary-scheme-0123456789",
+    "glpat-canary-0123456789",
 ];
 
 #[tokio::test]
@@ -674,6 +727,9 @@ async fn no_secret_is_in_anything_that_is_kept() {
         ("application/x-www-form-urlencoded", "a=b&client_secret=canary-form-0123456789"),
         ("text/xml", "<a><Password>canary-xml-0123456789</Password></a>"),
         ("application/octet-stream", "canary-json-0123456789"),
+        ("text/csv", "user,password\nada,canary-column-0123456789\n"),
+        ("application/json", r#"[{"value":"canary-pair-0123456789","type":"x","name":"password"}]"#),
+        ("text/xml", "<e><Key>password</Key><Value>canary-xml-pair-0123456789</Value></e>"),
     ] {
         let mut post = request(
             "POST",
@@ -687,6 +743,8 @@ async fn no_secret_is_in_anything_that_is_kept() {
             ("x-api-key", "canary-api-key-0123456789"),
             ("x-upload-token", "canary-custom-token-0123456789"),
             ("x-house-number", "canary-house-number-0123456789"),
+            ("x-unknown", "Negotiate canary-scheme-0123456789"),
+            ("x-other", "glpat-canary-0123456789"),
             ("referer", "http://localhost/?id_token=canary-referer-0123456789"),
             ("proxy-authorization", "Basic dTpjYW5hcnktYmFzaWMtMDEyMzQ1Njc4OQ=="),
         ] {
@@ -700,9 +758,9 @@ async fn no_secret_is_in_anything_that_is_kept() {
     running.proxy.get("/x?X-Amz-Signature=canary-presigned-0123456789").await;
     let mut seen = viewer.get("/inspect/har").await.text();
     let har: Value = serde_json::from_str(&seen).expect("JSON");
-    assert_eq!(har["log"]["entries"].as_array().map(Vec::len), Some(5));
+    assert_eq!(har["log"]["entries"].as_array().map(Vec::len), Some(8));
     let mut events = viewer.feed().await;
-    for _ in 0..5 {
+    for _ in 0..8 {
         let exchange = events.until(ended).await;
         seen.push_str(&exchange.to_string());
         seen.push_str(&viewer.detail(&exchange).await.to_string());
@@ -763,6 +821,10 @@ async fn the_command_prints_the_page_and_follows_until_the_proxy_ends() {
         page.stdout.trim().strip_prefix(&format!("{admin}/inspect#")).expect("the page's URL").to_owned();
     assert_eq!((token.len(), page.code), (43, Some(0)), "{page:?}");
     let (text, json) = (Program::start(inspect(&["--follow"])), Program::start(inspect(&["--json"])));
+    program::ask(&url, "/before").await;
+    text.stdout_line("/before").await;
+    serve.signal("HUP").await;
+    serve.stderr_line("configuration reloaded").await;
     program::ask(&url, "/orders").await;
     assert!(text.stdout_line("/orders").await.contains(" GET /orders 200 "));
     let line: Value = serde_json::from_str(&json.stdout_line("/orders").await).expect("JSON");

@@ -1,44 +1,87 @@
 //! An attempt to send a request, as it is kept.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
-use http::{HeaderMap, StatusCode};
-use serde_json::{Value, json};
+use http::{HeaderName, StatusCode};
 
-use super::record::rfc3339;
+use super::redaction::KnownSecrets;
 
-/// What was signed for an attempt.
+/// Where a route sends its requests. They share it.
 #[derive(Debug)]
-pub struct Signed<'a> {
-    /// The request's headers at the upstream.
-    pub headers: &'a HeaderMap,
-    /// The canonical request.
-    pub canonical_request: &'a [u8],
-    /// The string to sign.
-    pub string_to_sign: &'a str,
-}
-
-/// An attempt to send the request.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// Why there is another attempt after the one before.
-    pub reason: Option<&'static str>,
+pub struct Destination {
     /// `https://` and the name that is connected to.
     pub upstream: String,
     /// The region that is signed for.
     pub region: String,
     /// The service that is signed for.
     pub service: String,
+    /// The headers whose values the settings give; these values are secret.
+    pub set_headers: Vec<HeaderName>,
+}
+
+/// Whose credentials sign. Requests share it, since the spellings of its secrets take longer than the rest.
+#[derive(Debug, Default)]
+pub(super) struct Signatory {
+    pub(super) username: Option<String>,
+    pub(super) identity_id: Option<String>,
     /// The last four letters of the access key id.
-    pub access_key_end: String,
-    /// When it was signed, in AWS's time.
-    pub signed_at: Option<SystemTime>,
+    pub(super) access_key_end: String,
+    pub(super) secrets: Arc<KnownSecrets>,
+}
+
+/// The credentials that sign an attempt.
+#[derive(Clone, Copy)]
+pub struct SignedBy<'a> {
+    /// The user's name in the user pool.
+    pub username: Option<&'a str>,
+    /// The id in the identity pool.
+    pub identity_id: Option<&'a str>,
+    /// The access key id, of which the last four letters are kept.
+    pub access_key_id: &'a str,
+    /// The secret access key and the session token, which must not appear in anything.
+    pub secrets: [&'a str; 2],
+}
+
+impl std::fmt::Debug for SignedBy<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignedBy").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+impl Signatory {
+    pub(super) fn new(signed_by: &SignedBy<'_>) -> Self {
+        let mut secrets = KnownSecrets::default();
+        signed_by.secrets.iter().for_each(|secret| secrets.add(secret));
+        Self {
+            username: signed_by.username.map(str::to_owned),
+            identity_id: signed_by.identity_id.map(str::to_owned),
+            access_key_end: access_key_end(signed_by.access_key_id).to_owned(),
+            secrets: Arc::new(secrets),
+        }
+    }
+
+    /// Whether it is that of these credentials.
+    pub(super) fn is(&self, signed_by: &SignedBy<'_>) -> bool {
+        signed_by.secrets.iter().all(|secret| self.secrets.has(secret))
+            && self.access_key_end == access_key_end(signed_by.access_key_id)
+            && self.username.as_deref() == signed_by.username
+            && self.identity_id.as_deref() == signed_by.identity_id
+    }
+}
+
+fn access_key_end(id: &str) -> &str {
+    id.get(id.len().saturating_sub(4)..).unwrap_or_default()
 }
 
 /// An attempt and what came of it.
 #[derive(Debug)]
 pub(super) struct RecordedAttempt {
-    pub(super) attempt: Attempt,
+    /// Why there is another attempt after the one before.
+    pub(super) reason: Option<&'static str>,
+    pub(super) destination: Arc<Destination>,
+    pub(super) access_key_end: String,
+    /// When it was signed, in AWS's time.
+    pub(super) signed_at: SystemTime,
     /// The names in the signature.
     pub(super) signed_headers: String,
     /// The status of the response.
@@ -51,33 +94,9 @@ pub(super) struct RecordedAttempt {
 
 impl RecordedAttempt {
     pub(super) fn memory(&self) -> usize {
-        let Attempt { upstream, region, service, access_key_end, .. } = &self.attempt;
-        let texts = [upstream, region, service, access_key_end, &self.signed_headers];
         size_of::<Self>()
-            + texts.iter().map(|text| text.capacity()).sum::<usize>()
+            + self.access_key_end.capacity()
+            + self.signed_headers.capacity()
             + self.error.as_ref().map_or(0, String::capacity)
-    }
-
-    pub(super) fn json(&self, number: usize) -> Value {
-        let Attempt { reason, upstream, region, service, access_key_end, signed_at } = &self.attempt;
-        let mut attempt = json!({
-            "number": number,
-            "status": self.status.map(|status| status.as_u16()),
-            "upstream": upstream,
-            "connection": self.reused.map(|reused| if reused { "reused" } else { "new" }),
-            "region": region,
-            "service": service,
-            "access_key_id": format!("…{access_key_end}"),
-            "signed_headers": self.signed_headers.split(';').filter(|name| !name.is_empty()).collect::<Vec<_>>(),
-            "signed_at": signed_at.map(rfc3339),
-        });
-        let optional =
-            [("reason", reason.map(Value::from)), ("error", self.error.as_deref().map(Value::from))];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                attempt[name] = value;
-            }
-        }
-        attempt
     }
 }

@@ -1,12 +1,14 @@
 //! The beginning of a body, if it is text.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Map, Value, json};
-use zeroize::Zeroizing;
 
 use super::{
     MAX_BODY, Mode,
+    raw::Raw,
     redaction::{KnownSecrets, Place, Redaction},
 };
 
@@ -25,7 +27,7 @@ pub(super) struct CapturedBody {
     omitted: Option<&'static str>,
     /// What has come and was not looked at yet. It is redacted as a whole, since a secret may lie across two chunks, and
     /// wiped when the exchange is dropped before that.
-    raw: Zeroizing<Vec<u8>>,
+    raw: Raw,
     /// Without secrets.
     text: Option<String>,
     truncated: bool,
@@ -33,25 +35,58 @@ pub(super) struct CapturedBody {
     is_lossy: bool,
 }
 
-impl CapturedBody {
-    /// Decides by the headers of a body whether it is kept.
-    pub(super) fn new(headers: &HeaderMap, mode: Mode) -> Self {
-        let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes().trim_ascii());
-        let is_encoded =
-            encoding.is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
-        let omitted = match mode {
+/// What headers say of a body.
+#[derive(Clone, Copy)]
+pub(super) struct Content<'a> {
+    media_type: Option<&'a str>,
+    encoding: Option<&'a [u8]>,
+}
+
+impl<'a> Content<'a> {
+    /// Of a message with these headers.
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        let value = |name| headers.get(name).map(HeaderValue::as_bytes);
+        Self::new(value(header::CONTENT_TYPE), value(header::CONTENT_ENCODING))
+    }
+
+    /// Of a message with these lines of headers.
+    pub(super) fn of_lines(lines: &'a Raw) -> Self {
+        let value = |name: HeaderName| lines.value(name.as_str());
+        Self::new(value(header::CONTENT_TYPE), value(header::CONTENT_ENCODING))
+    }
+
+    fn new(media_type: Option<&'a [u8]>, encoding: Option<&'a [u8]>) -> Self {
+        Self { media_type: media_type.and_then(|value| std::str::from_utf8(value).ok()), encoding }
+    }
+
+    /// Why nothing is kept of the body; `None` when it is.
+    pub(super) fn omitted(&self, mode: Mode) -> Option<&'static str> {
+        let is_encoded = self
+            .encoding
+            .map(<[u8]>::trim_ascii)
+            .is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+        match mode {
             Mode::Heads => Some("heads"),
             Mode::Bodies if is_encoded => Some("encoded"),
-            Mode::Bodies if media_type.is_some_and(|media_type| !is_text(media_type)) => Some("binary"),
+            Mode::Bodies if self.media_type.is_some_and(|media_type| !is_text(media_type)) => Some("binary"),
             Mode::Bodies => None,
-        };
-        Self { media_type: media_type.map(Into::into), omitted, ..Self::default() }
+        }
+    }
+}
+
+impl CapturedBody {
+    /// A body of which nothing has come.
+    pub(super) fn new(content: Content<'_>, mode: Mode) -> Self {
+        let media_type = content.media_type.map(Into::into);
+        Self { media_type, omitted: content.omitted(mode), ..Self::default() }
     }
 
     /// A body in memory.
     pub(super) fn of(chunks: &[Bytes], headers: &HeaderMap, mode: Mode) -> Self {
-        let mut body = Self::new(headers, mode);
+        if chunks.iter().all(Bytes::is_empty) {
+            return Self::default();
+        }
+        let mut body = Self::new(Content::of(headers), mode);
         for chunk in chunks {
             let kept = body.room_for(chunk.len());
             body.push(chunk, kept);
@@ -61,18 +96,19 @@ impl CapturedBody {
 
     /// A body that is not in memory.
     pub(super) fn streamed(headers: &HeaderMap, length: Option<u64>) -> Self {
-        let body = Self::new(headers, Mode::Heads);
+        let body = Self::new(Content::of(headers), Mode::Heads);
         Self { size: length.unwrap_or_default(), omitted: Some(STREAMED), ..body }
     }
 
     /// The body of a request of which only the head has come.
-    pub(super) fn unread(headers: &HeaderMap) -> Self {
-        let length =
-            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        if length.unwrap_or(0) == 0 && !headers.contains_key(header::TRANSFER_ENCODING) {
+    pub(super) fn unread(lines: &Raw) -> Self {
+        let length = lines.value(header::CONTENT_LENGTH.as_str());
+        let length = length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok()).unwrap_or(0);
+        if length == 0 && lines.value(header::TRANSFER_ENCODING.as_str()).is_none() {
             return Self::default();
         }
-        Self { omitted: Some(UNREAD), ..Self::streamed(headers, length) }
+        let body = Self::new(Content::of_lines(lines), Mode::Heads);
+        Self { size: length, omitted: Some(UNREAD), ..body }
     }
 
     /// How many of `length` further bytes are kept.
@@ -84,8 +120,22 @@ impl CapturedBody {
     /// Counts a chunk and keeps its first `kept` bytes.
     pub(super) fn push(&mut self, chunk: &[u8], kept: usize) {
         self.size += chunk.len() as u64;
-        self.raw.extend_from_slice(&chunk[..kept]);
+        self.raw.push(&chunk[..kept]);
         self.truncated |= kept < chunk.len() && self.omitted.is_none();
+    }
+
+    /// Takes over what has come since the last time, of a body of which `size` bytes have come so far.
+    pub(super) fn take_over(&mut self, chunks: Raw, size: u64) {
+        self.size = size;
+        if self.omitted.is_some() || self.text.is_some() {
+            return;
+        }
+        if self.raw.is_empty() {
+            self.raw = chunks;
+        } else {
+            self.raw.push(chunks.bytes());
+        }
+        self.truncated = size > self.raw.len() as u64;
     }
 
     /// Whether nothing further is kept, so that what has come can be redacted.
@@ -100,12 +150,12 @@ impl CapturedBody {
         }
         let raw = std::mem::take(&mut self.raw);
         // NUL is in no text that people write, and in every UTF-16 one, whose names would not be recognised.
-        if memchr::memchr(0, &raw).is_some() {
+        if memchr::memchr(0, raw.bytes()).is_some() {
             self.omitted = Some("binary");
             return;
         }
         let mut text = redacted(&raw, redaction, known);
-        self.is_lossy = std::str::from_utf8(&raw).is_err();
+        self.is_lossy = matches!(raw.text(), Cow::Owned(_));
         text.shrink_to_fit();
         self.text = Some(text);
     }
@@ -134,7 +184,7 @@ impl CapturedBody {
 
     /// The memory that it takes, in bytes.
     pub(super) fn memory(&self) -> usize {
-        self.raw.capacity()
+        self.raw.memory()
             + self.text.as_ref().map_or(0, String::capacity)
             + self.media_type.as_ref().map_or(0, |text| text.len())
     }
@@ -157,8 +207,8 @@ impl CapturedBody {
 }
 
 /// The text of a body. The end of one that was cut, broken off, or is still coming may be the beginning of a secret.
-pub(super) fn redacted(raw: &[u8], redaction: &Redaction, known: &mut KnownSecrets) -> String {
-    let mut text = redaction.text(String::from_utf8_lossy(raw).into_owned(), Place::Body, known);
+pub(super) fn redacted(raw: &Raw, redaction: &Redaction, known: &mut KnownSecrets) -> String {
+    let mut text = redaction.text(raw.text().into_owned(), Place::Body, known);
     known.remove_cut(&mut text);
     text
 }
@@ -199,7 +249,7 @@ mod tests {
     fn body_of(media_type: &'static str, bytes: &[u8]) -> CapturedBody {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-        let mut body = CapturedBody::new(&headers, Mode::Bodies);
+        let mut body = CapturedBody::new(Content::of(&headers), Mode::Bodies);
         let kept = body.room_for(bytes.len());
         body.push(bytes, kept);
         body.redact(&Redaction::default(), &mut KnownSecrets::default());
@@ -225,11 +275,11 @@ mod tests {
         assert_eq!(body_of("text/plain", "café".as_bytes()).whole(), Some("café"));
         assert_eq!(body_of("text/plain", b"caf\xe9").whole(), None);
         let mut headers = HeaderMap::new();
-        assert_eq!(CapturedBody::unread(&headers).whole(), Some(""));
+        assert_eq!(CapturedBody::unread(&Raw::headers(&headers, None)).whole(), Some(""));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        assert_eq!(CapturedBody::unread(&headers).whole(), Some(""));
+        assert_eq!(CapturedBody::unread(&Raw::headers(&headers, None)).whole(), Some(""));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("3"));
-        assert_eq!(CapturedBody::unread(&headers).whole(), None);
+        assert_eq!(CapturedBody::unread(&Raw::headers(&headers, None)).whole(), None);
     }
 
     #[test]

@@ -70,7 +70,12 @@ impl RecordedRequest {
             "HEAD" => line.push_str(" --head"),
             method => append(&mut line, " -X ", method),
         }
-        let target = self.target();
+        let mut target = self.target();
+        // curl takes only what follows the host for the target, and `*` follows none.
+        if !target.starts_with('/') {
+            append(&mut line, " --request-target ", &target);
+            target = "/".to_owned();
+        }
         if target.contains("/.") {
             line.push_str(" --path-as-is");
         }
@@ -144,7 +149,9 @@ impl RecordedRequest {
             Some(body) => options.push(format!("body: {}", json!(body))),
             None => options.push("body: BODY".to_owned()),
         }
-        let url = json!(format!("{}{}", client.url, self.target()));
+        // A page cannot ask for `*`.
+        let slash = if self.path.starts_with('/') { "" } else { "/" };
+        let url = json!(format!("{}{slash}{}", client.url, self.target()));
         let line = format!("await fetch({url}, {{\n  {}\n}})", options.join(",\n  "));
         // They stand in strings only, where JavaScript reads the escape as the character.
         line.chars().fold(String::with_capacity(line.len()), |mut line, letter| {
@@ -282,6 +289,21 @@ mod tests {
         assert!(curl.ends_with(" --data-binary @body") && call.ends_with(" -d @body"), "{curl} {call}");
         let [(_, curl), ..] = request("GET", Some("")).command_lines(&client);
         assert!(!curl.contains("data") && !curl.contains("-X"), "{curl}");
+    }
+
+    #[test]
+    fn a_target_that_is_no_path_is_given_to_curl_apart() {
+        let client = Client { url: "http://localhost".to_owned(), socket: None, needs_token: false };
+        let request = RecordedRequest {
+            path: "*".to_owned(),
+            query: None,
+            headers: Vec::new(),
+            ..request("OPTIONS", Some(""))
+        };
+        let [(_, curl), (_, call), (_, fetch)] = request.command_lines(&client);
+        assert_eq!(curl, "curl -X OPTIONS --request-target '*' http://localhost/");
+        assert_eq!(call, "countersign call OPTIONS '*'");
+        assert!(fetch.starts_with("await fetch(\"http://localhost/*\""), "{fetch}");
     }
 
     #[test]

@@ -3,19 +3,23 @@
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{MAX_BYTES, MAX_EXCHANGES, recorder::Recorder};
+use super::{MAX_BYTES, MAX_EXCHANGES, recorder::Recorder, summary::Summary};
 
 /// How often a viewer is brought up to date at most.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// After so long without a change, an empty line shows that the connection is alive.
 const MAX_SILENCE: Duration = Duration::from_secs(15);
+
+/// As long as the line about most exchanges, in bytes.
+const USUAL_LINE: usize = 2 * 1024;
 
 /// What the first line says of the proxy.
 #[derive(Clone, Debug)]
@@ -68,9 +72,11 @@ impl Feed {
                 return line;
             }
             let shared = std::sync::Arc::clone(&self.recorder.0);
-            let mut changed = std::pin::pin!(shared.changed.notified());
+            let mut changed = std::pin::pin!(shared.change());
             // Before the look, or a change in between would be missed.
             changed.as_mut().enable();
+            shared.await_change();
+            shared.redact_all();
             if shared.revision() > self.seen {
                 sleep_until(self.next_round).await;
                 self.begin_round();
@@ -93,19 +99,19 @@ impl Feed {
             return Some(self.greeting(&hello));
         }
         while let Some(number) = self.round.pop_front() {
-            let Some(entry) = self.recorder.0.ring().entry(number) else { continue };
-            let exchange = entry.record().summary();
-            return Some(line(&json!({ "type": "exchange", "exchange": exchange })));
+            let shared = &self.recorder.0;
+            let Some(entry) = shared.ring().entry(number) else { continue };
+            let record = shared.record(&entry);
+            return Some(line(&Event { r#type: "exchange", exchange: record.summary() }));
         }
         None
     }
 
     fn begin_round(&mut self) {
         let shared = &self.recorder.0;
-        let (seen, now) = (self.seen, shared.revision());
-        let entries = shared.ring().entries();
-        let changed = entries.iter().filter(|entry| entry.record().revision > seen);
-        self.round = changed.map(|entry| entry.number).collect();
+        shared.redact_all();
+        let now = shared.revision();
+        self.round = shared.ring().changed_since(self.seen);
         self.seen = now;
         self.next_round = Instant::now() + MIN_INTERVAL;
     }
@@ -128,8 +134,16 @@ impl Feed {
     }
 }
 
-fn line(value: &Value) -> Bytes {
-    let mut text = value.to_string();
-    text.push('\n');
+/// A line about an exchange.
+#[derive(Serialize)]
+struct Event<'a> {
+    r#type: &'static str,
+    exchange: Summary<'a>,
+}
+
+fn line(event: &impl Serialize) -> Bytes {
+    let mut text = Vec::with_capacity(USUAL_LINE);
+    serde_json::to_writer(&mut text, event).expect("a line has text and numbers only");
+    text.push(b'\n');
     Bytes::from(text)
 }

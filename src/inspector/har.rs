@@ -68,7 +68,7 @@ impl Iterator for Har {
         while let Some(number) = self.entries.pop_front() {
             // It may have been dropped meanwhile.
             let Some(kept) = self.recorder.0.ring().entry(number) else { continue };
-            let entry = self.entry(&kept.record());
+            let entry = self.entry(&self.recorder.0.record(&kept));
             let comma = if self.state == State::First { "" } else { "," };
             self.state = State::Further;
             return Some(format!("{comma}{entry}").into());

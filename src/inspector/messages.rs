@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     time::{Duration, SystemTime},
 };
 
@@ -10,7 +11,8 @@ use serde_json::{Map, Value, json};
 use super::{
     MAX_BODY, Mode,
     body::redacted,
-    record::{Ending, rfc3339},
+    raw::Raw,
+    record::{Ending, Record, rfc3339},
     recording::Recording,
     redaction::{KnownSecrets, Redaction},
 };
@@ -55,20 +57,32 @@ pub struct TunnelEnd {
     pub explained: Option<Value>,
 }
 
-/// What is kept of one WebSocket.
-#[derive(Debug, Default)]
-pub(super) struct Messages {
-    kept: VecDeque<KeptMessage>,
-    /// Of all kept messages, in bytes.
+/// The last messages of a WebSocket, within the limits; their texts are of type `T`.
+#[derive(Debug)]
+struct LastMessages<T> {
+    messages: VecDeque<Message<T>>,
+    /// Of all texts, in bytes.
     text: usize,
     /// How many messages have made room for later ones.
     forgotten: u64,
-    up: Count,
-    down: Count,
-    end: Option<TunnelEnd>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
+struct Message<T> {
+    /// From the arrival of the handshake.
+    after: Duration,
+    is_up: bool,
+    opcode: u8,
+    size: u64,
+    code: Option<u16>,
+    text: Option<T>,
+    /// The memory of the text, in bytes.
+    memory: usize,
+    omitted: Option<&'static str>,
+    truncated: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
 struct Count {
     /// Control frames excepted.
     messages: u64,
@@ -76,65 +90,89 @@ struct Count {
     bytes: u64,
 }
 
-#[derive(Debug)]
-struct KeptMessage {
-    /// From the arrival of the handshake.
-    after: Duration,
-    is_up: bool,
-    opcode: u8,
-    size: u64,
-    code: Option<u16>,
-    /// Without secrets.
-    text: Option<String>,
-    omitted: Option<&'static str>,
-    truncated: bool,
+/// What a WebSocket has reported since it was last redacted. A message that has to make room for later ones before that
+/// is wiped, however fast they come.
+#[derive(Debug, Default)]
+pub(super) struct PendingMessages {
+    last: LastMessages<Raw>,
+    up: Count,
+    down: Count,
+    end: Option<(TunnelEnd, Duration)>,
+}
+
+/// What is kept of one WebSocket, without secrets.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    last: LastMessages<String>,
+    up: Count,
+    down: Count,
+    end: Option<TunnelEnd>,
 }
 
 impl Recording {
     /// How much of the text of a message is of use, in bytes.
     #[must_use]
     pub fn max_message_text(&self) -> usize {
-        if self.shared().mode == Mode::Bodies { MAX_BODY } else { 0 }
+        if self.mode() == Mode::Bodies { MAX_BODY } else { 0 }
     }
 
     /// Records that the exchange goes on as a WebSocket: [`close_tunnel`](Self::close_tunnel) ends it.
     pub fn open_tunnel(&self) {
-        self.update(|record, _| record.messages = Some(Box::default()));
+        self.report(|pending, _| {
+            pending.messages = Some(Box::default());
+            pending.has_changed = true;
+        });
     }
 
     /// Records a message.
     pub fn message(&self, message: &WebSocketMessage<'_>) {
-        self.update(|record, shared| {
-            let after = record.begun.elapsed();
-            if let Some(messages) = &mut record.messages {
-                messages.add(message, after, shared.mode, &shared.redaction, &mut record.known);
+        let after = self.elapsed();
+        self.report(|pending, shared| {
+            if let Some(messages) = &mut pending.messages {
+                messages.add(message, after, shared.mode);
+                pending.has_changed = true;
             }
         });
     }
 
     /// Records the end of a WebSocket, and with it of the exchange.
     pub fn close_tunnel(&self, end: TunnelEnd) {
-        self.update(|record, _| {
-            record.duration = Some(record.begun.elapsed());
-            record.meaning = end.explained.clone().or_else(|| record.meaning.take());
-            record.ended = Some(Ending { aborted: None, code: None });
-            if let Some(messages) = &mut record.messages {
+        let after = self.elapsed();
+        self.report(|pending, _| {
+            if let Some(messages) = &mut pending.messages {
                 [messages.up.bytes, messages.down.bytes] = end.bytes;
-                messages.end = Some(end);
+                messages.end = Some((end, after));
+                pending.has_changed = true;
             }
         });
     }
 }
 
-impl Messages {
-    fn add(
-        &mut self,
-        message: &WebSocketMessage<'_>,
-        after: Duration,
-        mode: Mode,
-        redaction: &Redaction,
-        known: &mut KnownSecrets,
-    ) {
+impl<T> Default for LastMessages<T> {
+    fn default() -> Self {
+        Self { messages: VecDeque::new(), text: 0, forgotten: 0 }
+    }
+}
+
+impl<T> LastMessages<T> {
+    fn push(&mut self, message: Message<T>) {
+        self.text += message.memory;
+        self.messages.push_back(message);
+        while self.messages.len() > MAX_MESSAGES || self.text > MAX_TEXT {
+            let Some(forgotten) = self.messages.pop_front() else { break };
+            self.text -= forgotten.memory;
+            self.forgotten += 1;
+        }
+    }
+
+    /// The memory that they take, in bytes.
+    fn memory(&self) -> usize {
+        self.messages.capacity() * size_of::<Message<T>>() + self.text
+    }
+}
+
+impl PendingMessages {
+    fn add(&mut self, message: &WebSocketMessage<'_>, after: Duration, mode: Mode) {
         let count = if message.is_up { &mut self.up } else { &mut self.down };
         count.messages += u64::from(matches!(message.opcode, 1 | 2));
         count.bytes = message.passed;
@@ -146,29 +184,61 @@ impl Messages {
             Mode::Bodies if !is_text => Some("binary"),
             Mode::Bodies => None,
         };
-        let mut text = omitted.is_none().then(|| redacted(message.text, redaction, known));
-        text.iter_mut().for_each(String::shrink_to_fit);
-        self.text += text.as_ref().map_or(0, String::capacity);
-        self.kept.push_back(KeptMessage {
+        let text = omitted.is_none().then(|| Raw::of(message.text));
+        self.last.push(Message {
             after,
             is_up: message.is_up,
             opcode: message.opcode,
             size: message.size,
             code: message.code,
+            memory: text.as_ref().map_or(0, Raw::memory),
             text,
             omitted,
             truncated: omitted.is_none() && message.opcode == 1 && (message.text.len() as u64) < message.size,
         });
-        while self.kept.len() > MAX_MESSAGES || self.text > MAX_TEXT {
-            let Some(forgotten) = self.kept.pop_front() else { break };
-            self.text -= forgotten.text.as_ref().map_or(0, String::capacity);
-            self.forgotten += 1;
-        }
+    }
+
+    /// What has been reported since the last time. The counts go on.
+    pub(super) fn take(&mut self) -> Self {
+        Self { last: mem::take(&mut self.last), up: self.up, down: self.down, end: self.end.take() }
     }
 
     /// The memory that they take, in bytes.
     pub(super) fn memory(&self) -> usize {
-        size_of::<Self>() + self.kept.capacity() * size_of::<KeptMessage>() + self.text
+        size_of::<Self>() + self.last.memory()
+    }
+}
+
+impl Record {
+    /// Takes over what a WebSocket has reported.
+    pub(super) fn add_messages(&mut self, pending: PendingMessages, redaction: &Redaction) {
+        let messages = self.messages.get_or_insert_default();
+        (messages.up, messages.down) = (pending.up, pending.down);
+        messages.last.forgotten += pending.last.forgotten;
+        for message in pending.last.messages {
+            messages.add(message, redaction, &mut self.known);
+        }
+        if let Some((end, after)) = pending.end {
+            self.duration = Some(after);
+            self.meaning = end.explained.clone().or_else(|| self.meaning.take());
+            self.ended = Some(Ending { aborted: None, code: None });
+            messages.end = Some(end);
+        }
+    }
+}
+
+impl Messages {
+    fn add(&mut self, message: Message<Raw>, redaction: &Redaction, known: &mut KnownSecrets) {
+        let Message { after, is_up, opcode, size, code, text, omitted, truncated, .. } = message;
+        let mut text = text.map(|raw| redacted(&raw, redaction, known));
+        text.iter_mut().for_each(String::shrink_to_fit);
+        let memory = text.as_ref().map_or(0, String::capacity);
+        self.last.push(Message { after, is_up, opcode, size, code, text, memory, omitted, truncated });
+    }
+
+    /// The memory that they take, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.last.memory()
     }
 
     /// The bytes that have passed, up and down.
@@ -193,8 +263,8 @@ impl Messages {
 
     /// For the page that shows one exchange, which began then.
     pub(super) fn json(&self, started: SystemTime) -> Value {
-        let messages: Value = self.kept.iter().map(|message| message.json(started)).collect();
-        json!({ "forgotten": self.forgotten, "kept": messages })
+        let messages: Value = self.last.messages.iter().map(|message| message.json(started)).collect();
+        json!({ "forgotten": self.last.forgotten, "kept": messages })
     }
 
     /// As Chrome writes them into an HTTP Archive: seconds since 1970, and the data as text.
@@ -203,7 +273,7 @@ impl Messages {
             let time = (started + after).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             (time.as_secs_f64() * 1_000.0).round() / 1_000.0
         };
-        let messages = self.kept.iter().map(|message| {
+        let messages = self.last.messages.iter().map(|message| {
             json!({
                 "type": if message.is_up { "send" } else { "receive" },
                 "time": seconds(message.after),
@@ -215,7 +285,7 @@ impl Messages {
     }
 }
 
-impl KeptMessage {
+impl Message<String> {
     fn json(&self, started: SystemTime) -> Value {
         let mut message = Map::new();
         let mut put = |name: &str, value: Value| message.insert(name.to_owned(), value);

@@ -2,17 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
-use serde_json::{Map, Value, json};
+use http::{HeaderMap, Method, StatusCode, Version};
+use memchr::memchr;
+use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::Instant;
 
-use super::{
-    attempt::RecordedAttempt,
-    body::CapturedBody,
-    messages::Messages,
-    redaction::{KnownSecrets, Place, Redaction},
-};
+use super::{attempt::RecordedAttempt, body::CapturedBody, messages::Messages, redaction::KnownSecrets};
 
 /// A request as it has arrived.
 #[derive(Debug)]
@@ -49,19 +45,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 6] =
-        [Self::Queue, Self::Credentials, Self::Connect, Self::Send, Self::Wait, Self::Receive];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Credentials => "credentials",
-            Self::Connect => "connect",
-            Self::Send => "send",
-            Self::Wait => "wait",
-            Self::Receive => "receive",
-        }
-    }
+    pub(super) const COUNT: usize = Self::Receive as usize + 1;
 }
 
 /// How an exchange ended.
@@ -76,7 +60,9 @@ pub struct Ending {
 /// Everything that is kept of an exchange, without secrets.
 #[derive(Debug)]
 pub(super) struct Record {
-    pub(super) id: String,
+    /// Begins the id, so that one from before a restart is not another exchange's.
+    pub(super) prefix: u32,
+    pub(super) number: u64,
     pub(super) request_id: String,
     pub(super) started: SystemTime,
     pub(super) begun: Instant,
@@ -88,9 +74,8 @@ pub(super) struct Record {
     pub(super) ended: Option<Ending>,
     pub(super) status: Option<StatusCode>,
     pub(super) origin: Option<&'static str>,
-    pub(super) code: Option<&'static str>,
     pub(super) duration: Option<Duration>,
-    pub(super) phases: [Option<Duration>; 6],
+    pub(super) phases: [Option<Duration>; Phase::COUNT],
     pub(super) attempts: Vec<RecordedAttempt>,
     pub(super) username: Option<String>,
     pub(super) identity_id: Option<String>,
@@ -113,71 +98,52 @@ pub(super) struct Record {
     pub(super) revision: u64,
 }
 
-/// What a record takes besides its texts: itself, its place in the ring, and the allocator's own.
-const OVERHEAD: usize = 2 * size_of::<Record>();
-
 impl Record {
-    /// The record of a request that has just arrived; the ring gives it its number.
-    pub(super) fn new(request: &Begin<'_>, redaction: &Redaction, started: SystemTime) -> Self {
-        let begun = Instant::now();
-        let mut known = KnownSecrets::default();
-        let mut request_headers = redaction.headers(request.headers, &[], &mut known);
-        request_headers.shrink_to_fit();
-        let mut without_secrets = |text: &str, place| redaction.text(text.to_owned(), place, &mut known);
-        // The query first: what it names may be in the path as well.
-        let query = request.query.map(|query| without_secrets(query, Place::Url));
-        let path = without_secrets(request.path, Place::Url);
-        let request_id = without_secrets(request.request_id, Place::Body);
+    /// The record of a request that has just arrived.
+    pub(super) fn new(prefix: u32, replay_of: Option<String>, started: SystemTime, begun: Instant) -> Self {
         Self {
-            id: String::new(),
-            request_id,
+            prefix,
+            number: 0,
+            request_id: String::new(),
             started,
             begun,
-            method: request.method.map(|method| method.as_str().to_owned()).unwrap_or_default(),
-            path,
-            query,
-            version: request.version,
-            replay_of: None,
+            method: String::new(),
+            path: String::new(),
+            query: None,
+            version: Version::HTTP_11,
+            replay_of,
             ended: None,
             status: None,
             origin: None,
-            code: None,
             duration: None,
-            phases: [None; 6],
+            phases: [None; Phase::COUNT],
             attempts: Vec::new(),
             username: None,
             identity_id: None,
             upstream_request_id: None,
-            request_headers,
+            request_headers: String::new(),
             sent_headers: String::new(),
             upstream_headers: String::new(),
             response_headers: String::new(),
             canonical_request: String::new(),
             string_to_sign: String::new(),
             meaning: None,
-            request_body: CapturedBody::unread(request.headers),
+            request_body: CapturedBody::default(),
             response_body: CapturedBody::default(),
             messages: None,
-            known,
+            known: KnownSecrets::default(),
             revision: 0,
         }
     }
 
-    /// Removes a header of the request.
-    pub(super) fn remove_request_header(&mut self, removed: &HeaderName) {
-        let kept = fields(&self.request_headers).filter(|(name, _)| *name != removed.as_str());
-        self.request_headers = kept.map(|(name, value)| format!("{name}: {value}\n")).collect();
-    }
-
-    pub(super) fn add(&mut self, phase: Phase, time: Duration) {
-        let known = &mut self.phases[phase as usize];
-        *known = Some(known.unwrap_or_default() + time);
+    /// By this the page asks for the exchange.
+    pub(super) fn id(&self) -> String {
+        id(self.prefix, self.number)
     }
 
     /// The memory that it takes, in bytes.
     pub(super) fn memory(&self) -> usize {
         let texts = [
-            &self.id,
             &self.request_id,
             &self.method,
             &self.path,
@@ -191,8 +157,7 @@ impl Record {
         let options =
             [&self.query, &self.replay_of, &self.username, &self.identity_id, &self.upstream_request_id];
         let attempts = self.attempts.iter().map(RecordedAttempt::memory);
-        OVERHEAD
-            + texts.iter().map(|text| text.capacity()).sum::<usize>()
+        texts.iter().map(|text| text.capacity()).sum::<usize>()
             + options.iter().filter_map(|text| text.as_ref()).map(String::capacity).sum::<usize>()
             + attempts.sum::<usize>()
             + self.meaning.as_ref().map_or(0, json_memory)
@@ -215,96 +180,21 @@ impl Record {
         (self.request_body, self.response_body) = (CapturedBody::default(), CapturedBody::default());
         (self.attempts, self.meaning, self.messages) = (Vec::new(), None, None);
     }
+}
 
-    /// For the list: without bodies and without what was signed.
-    pub(super) fn summary(&self) -> Map<String, Value> {
-        let aborted = self.ended.as_ref().and_then(|ended| ended.aborted);
-        let state = match (&self.ended, aborted) {
-            (None, _) => "active",
-            (Some(_), None) => "complete",
-            (Some(_), Some(_)) => "aborted",
-        };
-        let attempts = self.attempts.iter().zip(1..).map(|(attempt, number)| attempt.json(number));
-        let mut page_origin = fields(&self.request_headers).filter(|(name, _)| *name == "origin");
-        let bodies = [self.request_body.size, self.response_body.size];
-        let [bytes_up, bytes_down] = self.messages.as_ref().map_or(bodies, |messages| messages.bytes());
-        let present = [
-            ("id", json!(self.id)),
-            ("revision", json!(self.revision)),
-            ("request_id", json!(self.request_id)),
-            ("started", json!(rfc3339(self.started))),
-            ("method", json!(self.method)),
-            ("path", json!(self.path)),
-            ("query", json!(self.query)),
-            ("http", json!(if self.version == Version::HTTP_10 { "1.0" } else { "1.1" })),
-            ("origin", json!(self.origin)),
-            ("status", json!(self.status.map(|status| status.as_u16()))),
-            ("state", json!(state)),
-            ("bytes_up", json!(bytes_up)),
-            ("bytes_down", json!(bytes_down)),
-            ("duration_ms", json!(millis(self.duration.unwrap_or_else(|| self.begun.elapsed())))),
-            ("timing", self.timing()),
-            ("attempts", attempts.collect()),
-            ("upstream_request_id", json!(self.upstream_request_id)),
-            ("has_detail", json!(true)),
-        ];
-        let optional = [
-            ("aborted", aborted.map(Value::from)),
-            ("code", self.code.map(Value::from)),
-            ("page_origin", page_origin.next().map(|(_, value)| value.into())),
-            ("replay_of", self.replay_of.as_deref().map(Value::from)),
-            ("meaning", self.meaning.clone()),
-            ("identity", self.identity()),
-            ("websocket", self.messages.as_ref().map(|messages| messages.summary())),
-        ];
-        let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let exchange = present.into_iter().chain(self.headers()).chain(optional);
-        exchange.map(|(name, value)| (name.to_owned(), value)).collect()
-    }
-
-    fn headers(&self) -> [(&'static str, Value); 4] {
-        [
-            ("request_headers", pairs(&self.request_headers)),
-            ("sent_headers", pairs(&self.sent_headers)),
-            ("upstream_headers", pairs(&self.upstream_headers)),
-            ("response_headers", pairs(&self.response_headers)),
-        ]
-    }
-
-    fn identity(&self) -> Option<Value> {
-        let known = self.username.is_some() || self.identity_id.is_some();
-        known.then(|| json!({ "username": self.username, "identity_id": self.identity_id }))
-    }
-
-    fn timing(&self) -> Value {
-        let phases = Phase::ALL.into_iter().zip(self.phases);
-        phases
-            .map(|(phase, time)| (phase.name().to_owned(), json!(time.map(millis))))
-            .collect::<Map<_, _>>()
-            .into()
-    }
-
-    /// Everything, for the page that shows one exchange.
-    pub(super) fn detail(&self, redaction: &Redaction) -> Map<String, Value> {
-        let mut exchange = self.summary();
-        exchange.insert("canonical_request".to_owned(), json!(self.canonical_request));
-        exchange.insert("string_to_sign".to_owned(), json!(self.string_to_sign));
-        exchange.insert("request_body".to_owned(), self.request_body.json(redaction, self.known.clone()));
-        exchange.insert("response_body".to_owned(), self.response_body.json(redaction, self.known.clone()));
-        if let Some(messages) = &self.messages {
-            exchange.insert("messages".to_owned(), messages.json(self.started));
-        }
-        exchange
-    }
+pub(super) fn id(prefix: u32, number: u64) -> String {
+    format!("{prefix:08x}-{number}")
 }
 
 /// The headers in lines of `name: value`.
 pub(super) fn fields(lines: &str) -> impl Iterator<Item = (&str, &str)> {
-    lines.lines().filter_map(|line| line.split_once(": "))
+    lines.lines().filter_map(field)
 }
 
-fn pairs(lines: &str) -> Value {
-    fields(lines).map(|(name, value)| json!([name, value])).collect()
+/// A line as name and value. A name has no colon.
+pub(super) fn field(line: &str) -> Option<(&str, &str)> {
+    let colon = memchr(b':', line.as_bytes())?;
+    Some((&line[..colon], line[colon + 1..].strip_prefix(' ')?))
 }
 
 /// Milliseconds to the tenth.

@@ -1,26 +1,46 @@
-//! Records exchanges as they happen.
+//! Records exchanges as they happen, and redacts what they have reported.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use http::HeaderName;
 use serde_json::{Map, Value};
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore, futures::Notified},
+    task::yield_now,
+    time::{Instant, sleep},
+};
 
 use super::{
     Mode, Settings,
-    record::{Begin, Record},
+    attempt::{Signatory, SignedBy},
+    pending::{Arrived, Event, Pending},
+    raw::Raw,
+    record::{self, Begin, Record},
     recording::Recording,
-    redaction::{KnownSecrets, Redaction},
+    redaction::Redaction,
     replay::{RecordedRequest, Replays},
-    ring::{Entry, Ring},
+    ring::{Dropped, Entry, Ring},
 };
 use crate::clock::Clock;
 
 /// How many viewers follow at the same time at most.
 const MAX_VIEWERS: usize = 8;
+
+/// How long secrets of an exchange are kept at most until they are redacted, apart from the body of a response, which is
+/// redacted as a whole. Longer would save nothing: of more than 500 requests in this time, only the last are redacted.
+const MAX_UNREDACTED: Duration = Duration::from_secs(1);
+
+/// How many exchanges are redacted before other tasks of the thread get their turn. One without bodies takes some ten
+/// microseconds.
+const YIELD_EVERY: usize = 16;
 
 /// By this a request that is sent again from the inspector finds its record.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,16 +54,17 @@ pub(super) struct Shared {
     pub(super) mode: Mode,
     pub(super) redaction: Redaction,
     pub(super) viewers: Arc<Semaphore>,
-    /// Notified at each change.
-    pub(super) changed: Notify,
-    /// How many changes there have been.
-    revision: AtomicU64,
+    /// Notified at the first change after somebody has begun to wait for one.
+    changed: Notify,
+    is_awaited: AtomicBool,
+    /// How many changes have been redacted.
+    revisions: AtomicU64,
     ring: Mutex<Ring>,
     clock: Clock,
-    /// Those of the credentials in use: requests share them, since their spellings take longer than the rest.
-    credential_secrets: Mutex<Arc<KnownSecrets>>,
+    /// That of the credentials in use.
+    signatory: Mutex<Arc<Signatory>>,
     /// Begins each id, so that one from before a restart is not another exchange's.
-    prefix: u32,
+    pub(super) prefix: u32,
     pub(super) replays: Replays,
 }
 
@@ -57,10 +78,11 @@ impl Recorder {
             redaction: Redaction::new(&settings.redact),
             viewers: Arc::new(Semaphore::new(MAX_VIEWERS)),
             changed: Notify::new(),
-            revision: AtomicU64::new(0),
+            is_awaited: AtomicBool::new(false),
+            revisions: AtomicU64::new(0),
             ring: Mutex::default(),
             clock,
-            credential_secrets: Mutex::default(),
+            signatory: Mutex::default(),
             prefix: rand::random(),
             replays: Replays::default(),
         })))
@@ -76,48 +98,75 @@ impl Recorder {
     #[must_use]
     pub fn begin(&self, request: &Begin<'_>) -> Recording {
         let shared = &self.0;
-        let is_replay = shared.replays.expects(request.request_id);
-        let mut record = Record::new(request, &shared.redaction, shared.clock.local());
+        let replay_of = shared.replays.take(request.request_id);
+        let is_replay = replay_of.is_some();
+        let mut pending = Pending::default();
+        pending.push(Event::Arrived(Arrived {
+            request_id: request.request_id.into(),
+            method: request.method.cloned(),
+            version: request.version,
+            path: Raw::of(request.path.as_bytes()),
+            query: request.query.map(|query| Raw::of(query.as_bytes())),
+            headers: Raw::headers(request.headers, is_replay.then_some(&X_REQUEST_ID)),
+        }));
+        let begun = Instant::now();
+        let record = Record::new(shared.prefix, replay_of, shared.clock.local(), begun);
+        let mut dropped = Dropped::default();
+        let entry = shared.ring().push(pending, record, &mut dropped);
         if is_replay {
-            record.remove_request_header(&X_REQUEST_ID);
+            shared.replays.begun(request.request_id, record::id(shared.prefix, entry.number));
         }
-        let mut dropped = Vec::new();
-        let entry = shared.ring().push(
-            |number| {
-                record.id = format!("{:08x}-{number}", shared.prefix);
-                if is_replay {
-                    record.replay_of = shared.replays.arrived(request.request_id, &record.id);
-                }
-                // Under the ring's lock: a viewer that has seen this change then finds the exchange.
-                record.revision = shared.next_revision();
-                record
-            },
-            &mut dropped,
-        );
-        dropped.iter().for_each(|entry| entry.free());
-        shared.changed.notify_waiters();
-        Recording::new(entry, Arc::clone(shared))
+        shared.announce_change();
+        Recording::new(entry, Arc::clone(shared), begun, is_replay)
+    }
+
+    /// Redacts what exchanges report, within [`MAX_UNREDACTED`], until `ended`.
+    pub async fn redact_until(self, ended: impl Future<Output = ()>) {
+        let mut ended = pin!(ended);
+        let shared = &self.0;
+        let redact = async {
+            loop {
+                let mut changed = pin!(shared.change());
+                // Before the look, or a change in between would be missed.
+                changed.as_mut().enable();
+                shared.await_change();
+                self.redact_in_turns().await;
+                changed.await;
+                sleep(MAX_UNREDACTED).await;
+            }
+        };
+        tokio::select! {
+            () = &mut ended => {}
+            () = redact => {}
+        }
+    }
+
+    async fn redact_in_turns(&self) {
+        let open = self.0.ring().open();
+        for entries in open.chunks(YIELD_EVERY) {
+            self.0.redact(entries);
+            yield_now().await;
+        }
     }
 
     /// One exchange in full, and the request of it.
     #[must_use]
     pub fn detail(&self, id: &str) -> Option<(Map<String, Value>, RecordedRequest)> {
         let entry = self.entry(id)?;
-        let record = entry.record();
+        let record = self.0.record(&entry);
         Some((record.detail(&self.0.redaction), RecordedRequest::of(&record)))
     }
 
     /// The request of one exchange.
     #[must_use]
     pub fn request(&self, id: &str) -> Option<RecordedRequest> {
-        Some(RecordedRequest::of(&self.entry(id)?.record()))
+        Some(RecordedRequest::of(&self.0.record(&*self.entry(id)?)))
     }
 
     /// Forgets all exchanges.
     pub fn clear(&self) {
-        let mut dropped = Vec::new();
+        let mut dropped = Dropped::default();
         self.0.ring().clear(&mut dropped);
-        dropped.iter().for_each(|entry| entry.free());
     }
 
     pub(super) fn entry(&self, id: &str) -> Option<Arc<Entry>> {
@@ -135,22 +184,64 @@ impl Shared {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of the last change.
+    /// The number of the last change that has been redacted.
     pub(super) fn revision(&self) -> u64 {
-        self.revision.load(Ordering::Acquire)
+        self.revisions.load(Ordering::Acquire)
     }
 
-    pub(super) fn next_revision(&self) -> u64 {
-        self.revision.fetch_add(1, Ordering::AcqRel) + 1
+    /// The record of an exchange, with everything that it has reported, without secrets.
+    pub(super) fn record<'a>(&self, entry: &'a Entry) -> MutexGuard<'a, Record> {
+        entry.record(&self.redaction, self.mode, &self.revisions)
     }
 
-    /// The secrets of credentials, in all spellings.
-    pub(super) fn credential_secrets(&self, secrets: [&str; 2]) -> Arc<KnownSecrets> {
-        let mut current = self.credential_secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        if !secrets.iter().all(|secret| current.has(secret)) {
-            let mut known = KnownSecrets::default();
-            secrets.into_iter().for_each(|secret| known.add(secret));
-            *current = Arc::new(known);
+    /// Redacts everything that has been reported.
+    pub(super) fn redact_all(&self) {
+        let open = self.ring().open();
+        self.redact(&open);
+    }
+
+    fn redact(&self, entries: &[Arc<Entry>]) {
+        let mut closed = Vec::new();
+        for entry in entries {
+            let record = self.record(entry);
+            let pending = entry.pending();
+            if pending.is_closed && !pending.has_changed {
+                closed.push(entry.number);
+            }
+            let memory = entry.memory(pending.memory());
+            drop((record, pending));
+            let mut dropped = Dropped::default();
+            let is_kept = self.ring().recount(entry, memory, &mut dropped);
+            if !is_kept {
+                entry.free();
+            }
+        }
+        self.ring().close(&closed);
+    }
+
+    /// A change that somebody has announced to wait for.
+    pub(super) fn change(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Makes the next change be announced. The caller looks for changes afterwards: one that it does not see is
+    /// announced, since both take the lock of the exchange.
+    pub(super) fn await_change(&self) {
+        self.is_awaited.store(true, Ordering::Relaxed);
+    }
+
+    /// Announces a change, if somebody waits for one.
+    pub(super) fn announce_change(&self) {
+        if self.is_awaited.load(Ordering::Relaxed) && self.is_awaited.swap(false, Ordering::Relaxed) {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Whose credentials sign.
+    pub(super) fn signatory(&self, signed_by: &SignedBy<'_>) -> Arc<Signatory> {
+        let mut current = self.signatory.lock().unwrap_or_else(PoisonError::into_inner);
+        if !current.is(signed_by) {
+            *current = Arc::new(Signatory::new(signed_by));
         }
         Arc::clone(&current)
     }

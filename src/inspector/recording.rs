@@ -1,18 +1,24 @@
-//! The record of one exchange while it is under way.
+//! What a request reports of itself while it is under way.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{
-    attempt::{Attempt, RecordedAttempt, Signed},
-    body::CapturedBody,
-    record::{Ending, Phase, Record},
+    Mode,
+    attempt::{Destination, SignedBy},
+    body::{CapturedBody, Content},
+    pending::{Attempted, Event, Pending},
+    raw::Raw,
+    record::{Ending, Phase},
     recorder::Shared,
-    redaction::{KnownSecrets, Place, Redaction},
-    ring::Entry,
+    ring::{Dropped, Entry},
 };
 
 /// The body of a request, as far as the inspector can keep it.
@@ -27,6 +33,30 @@ pub enum RequestBody<'a> {
     },
 }
 
+/// What was signed for an attempt.
+#[derive(Debug)]
+pub struct Signed<'a> {
+    /// The request's headers at the upstream.
+    pub headers: &'a HeaderMap,
+    /// The canonical request.
+    pub canonical_request: Vec<u8>,
+    /// The string to sign.
+    pub string_to_sign: String,
+    /// When it was signed, in AWS's time.
+    pub signed_at: SystemTime,
+}
+
+/// How an attempt got to the upstream.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Course {
+    /// Whether the connection came from the pool; absent when there was none.
+    pub reused: Option<bool>,
+    /// How long it took to get a connection, or to fail.
+    pub connect: Duration,
+    /// How long the request took to be sent, and how long the answer took then.
+    pub send_and_wait: Option<[Duration; 2]>,
+}
+
 /// The record of an exchange that is under way. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Recording(Arc<Handle>);
@@ -35,205 +65,166 @@ pub struct Recording(Arc<Handle>);
 struct Handle {
     entry: Arc<Entry>,
     shared: Arc<Shared>,
+    begun: Instant,
+    is_replay: bool,
 }
 
 impl Recording {
-    pub(super) fn new(entry: Arc<Entry>, shared: Arc<Shared>) -> Self {
-        Self(Arc::new(Handle { entry, shared }))
+    pub(super) fn new(entry: Arc<Entry>, shared: Arc<Shared>, begun: Instant, is_replay: bool) -> Self {
+        Self(Arc::new(Handle { entry, shared, begun, is_replay }))
     }
 
     /// Whether it is that of an announced replay.
     #[must_use]
     pub fn is_replay(&self) -> bool {
-        self.0.entry.record().replay_of.is_some()
+        self.0.is_replay
     }
 
     /// Records that the request has arrived, with these headers and this body.
     pub fn received(&self, headers: &HeaderMap, body: RequestBody<'_>) {
-        self.update(|record, shared| {
-            let queued = record.begun.elapsed();
-            record.add(Phase::Queue, queued);
-            record.request_body = match body {
+        let queued = self.0.begun.elapsed();
+        self.report(|pending, shared| {
+            pending.add(Phase::Queue, queued);
+            pending.push(Event::Received(match body {
                 RequestBody::Collected(chunks) => CapturedBody::of(chunks, headers, shared.mode),
                 RequestBody::Streamed { length } => CapturedBody::streamed(headers, length),
-            };
-            record.request_body.redact(&shared.redaction, &mut record.known);
+            }));
         });
     }
 
     /// Adds to the time that a phase has taken.
     pub fn took(&self, phase: Phase, time: Duration) {
-        if !self.0.entry.is_dropped() {
-            self.0.entry.record().add(phase, time);
-        }
+        self.report(|pending, _| pending.add(phase, time));
     }
 
-    /// Records whose credentials sign the request; they are not to appear in anything.
-    pub fn identity(&self, username: Option<&str>, identity_id: Option<&str>, secrets: [&str; 2]) {
-        if self.0.entry.is_dropped() {
-            return;
-        }
-        let secrets = self.0.shared.credential_secrets(secrets);
-        let mut record = self.0.entry.record();
-        record.username = username.map(str::to_owned);
-        record.identity_id = identity_id.map(str::to_owned);
-        record.known.share(secrets);
-    }
-
-    /// Records an attempt that begins. `set` are the headers whose values the settings give.
-    pub fn attempt(&self, attempt: Attempt, signed: &Signed<'_>, set: &[(HeaderName, HeaderValue)]) {
-        self.update(|record, shared| {
-            let redaction = &shared.redaction;
-            record.sent_headers = redaction.headers(signed.headers, set, &mut record.known);
-            record.canonical_request = redaction.canonical(signed.canonical_request, set, &mut record.known);
-            record.string_to_sign =
-                redaction.text(signed.string_to_sign.to_owned(), Place::Body, &mut record.known);
-            let names = record.canonical_request.lines().rev().nth(1).unwrap_or_default();
-            let signed_headers = names.to_owned();
-            record.attempts.push(RecordedAttempt {
-                attempt,
-                signed_headers,
-                status: None,
-                error: None,
-                reused: None,
-            });
+    /// Records an attempt that begins. `reason` is why there is another one after the first.
+    pub fn attempt(
+        &self,
+        reason: Option<&'static str>,
+        destination: &Arc<Destination>,
+        signed_by: &SignedBy<'_>,
+        signed: Signed<'_>,
+    ) {
+        self.report(|pending, shared| {
+            pending.push(Event::Attempted(Attempted {
+                reason,
+                destination: Arc::clone(destination),
+                signatory: shared.signatory(signed_by),
+                signed_at: signed.signed_at,
+                headers: Raw::signed_headers(signed.headers),
+                canonical_request: signed.canonical_request.into(),
+                string_to_sign: signed.string_to_sign,
+            }));
         });
     }
 
-    /// Records how the current attempt got its connection.
-    pub fn connected(&self, reused: bool, time: Duration) {
-        self.update(|record, _| {
-            record.add(Phase::Connect, time);
-            if let Some(attempt) = record.attempts.last_mut() {
-                attempt.reused = Some(reused);
+    /// Records how the current attempt went, and why it failed.
+    pub fn attempted(&self, course: Course, error: Option<String>) {
+        self.report(|pending, _| {
+            pending.add(Phase::Connect, course.connect);
+            if let Some([send, wait]) = course.send_and_wait {
+                pending.add(Phase::Send, send);
+                pending.add(Phase::Wait, wait);
             }
-        });
-    }
-
-    /// Records that the current attempt failed.
-    pub fn failed(&self, error: &str) {
-        self.update(|record, shared| {
-            let error = shared.redaction.text(error.to_owned(), Place::Body, &mut record.known);
-            if let Some(attempt) = record.attempts.last_mut() {
-                attempt.error = Some(error);
+            if let Some(reused) = course.reused {
+                pending.push(Event::Connected { reused });
+            }
+            if let Some(error) = error {
+                pending.push(Event::Failed(error.into_bytes().into()));
             }
         });
     }
 
     /// Records the head of the upstream's response.
-    pub fn answered(&self, status: StatusCode, headers: &HeaderMap, upstream_request_id: Option<&str>) {
-        self.update(|record, shared| {
-            record.upstream_headers = shared.redaction.headers(headers, &[], &mut record.known);
-            let without_secrets =
-                |id: &str| shared.redaction.text(id.to_owned(), Place::Body, &mut record.known);
-            record.upstream_request_id = upstream_request_id.map(without_secrets);
-            if let Some(attempt) = record.attempts.last_mut() {
-                attempt.status = Some(status);
-            }
+    pub fn answered(&self, status: StatusCode, headers: &HeaderMap) {
+        self.report(|pending, _| {
+            pending.push(Event::Answered { status, headers: Raw::headers(headers, None) });
         });
     }
 
     /// Records the head of the response to the client.
     pub fn response(&self, status: StatusCode, headers: &HeaderMap, origin: &'static str) {
-        self.update(|record, shared| {
-            record.response_headers = shared.redaction.headers(headers, &[], &mut record.known);
-            record.response_body = CapturedBody::new(headers, shared.mode);
-            (record.status, record.origin) = (Some(status), Some(origin));
+        self.report(|pending, shared| {
+            if Content::of(headers).omitted(shared.mode).is_none() {
+                pending.response.keep();
+            }
+            pending.push(Event::Responded { status, headers: Raw::headers(headers, None), origin });
         });
     }
 
     /// Records a chunk of the response.
     pub fn chunk(&self, chunk: &[u8]) {
-        if self.0.entry.is_dropped() {
-            return;
-        }
-        let mut record = self.0.entry.record();
-        let kept = record.response_body.room_for(chunk.len());
-        record.response_body.push(chunk, kept);
-        record.revision = self.0.shared.next_revision();
-        let is_full = record.response_body.is_full();
-        drop(record);
-        if kept > 0 || is_full {
-            self.update(|record, shared| {
-                if is_full {
-                    record.response_body.redact(&shared.redaction, &mut record.known);
-                }
-            });
-        } else {
-            self.0.shared.changed.notify_waiters();
-        }
+        self.report(|pending, _| {
+            pending.response.push(chunk);
+            pending.has_changed = true;
+        });
     }
 
     /// Records what a refusal means.
-    pub fn explain(&self, meaning: Value) {
-        self.update(|record, shared| {
-            record.meaning = Some(without_secrets(meaning, &shared.redaction, &mut record.known));
-        });
+    pub fn explain(&self, meaning: &Value) {
+        let text = meaning.to_string().into_bytes();
+        self.report(|pending, _| pending.push(Event::Explained(text.into())));
     }
 
-    /// Records the end. That of a WebSocket comes later.
-    pub fn end(&self, ending: Ending) {
-        self.update(|record, shared| {
-            if record.messages.is_some() {
+    /// Records the end, so long after the beginning, and how long the response took to be received. That of a WebSocket
+    /// comes later.
+    pub fn end(&self, ending: Ending, duration: Duration, receive: Option<Duration>) {
+        self.report(|pending, _| {
+            if pending.messages.is_some() {
                 return;
             }
-            let duration = record.begun.elapsed();
-            record.duration = Some(duration);
-            record.code = ending.code;
-            record.ended = Some(ending);
-            record.response_body.redact(&shared.redaction, &mut record.known);
+            if let Some(receive) = receive {
+                pending.add(Phase::Receive, receive);
+            }
+            pending.ended = Some((ending, duration));
+            pending.has_changed = true;
         });
     }
 
-    pub(super) fn shared(&self) -> &Shared {
-        &self.0.shared
+    pub(super) fn mode(&self) -> Mode {
+        self.0.shared.mode
     }
 
-    pub(super) fn update(&self, change: impl FnOnce(&mut Record, &Shared)) {
-        let Handle { entry, shared } = &*self.0;
+    /// How long ago the request arrived.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.0.begun.elapsed()
+    }
+
+    pub(super) fn report(&self, change: impl FnOnce(&mut Pending, &Shared)) {
+        let Handle { entry, shared, .. } = &*self.0;
         if entry.is_dropped() {
             return;
         }
-        let memory = {
-            let mut record = entry.record();
-            change(&mut record, shared);
-            record.revision = shared.next_revision();
-            record.memory()
-        };
-        let mut dropped = Vec::new();
-        let is_kept = shared.ring().recount(entry.number, memory, &mut dropped);
-        dropped.iter().for_each(|entry| entry.free());
-        if !is_kept {
-            entry.free();
+        let mut pending = entry.pending();
+        change(&mut pending, shared);
+        let memory = entry.memory(pending.memory());
+        drop(pending);
+        if entry.exceeds(memory) {
+            let mut dropped = Dropped::default();
+            let is_kept = shared.ring().recount(entry, memory, &mut dropped);
+            if !is_kept {
+                entry.free();
+            }
         }
-        shared.changed.notify_waiters();
+        shared.announce_change();
     }
 }
 
 /// Nothing more comes, so that what the client presented is no longer needed to recognise it.
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.entry.record().known = KnownSecrets::default();
-    }
-}
-
-fn without_secrets(value: Value, redaction: &Redaction, known: &mut KnownSecrets) -> Value {
-    let mut inner = |value| without_secrets(value, redaction, known);
-    match value {
-        Value::String(text) => Value::String(redaction.text(text, Place::Body, known)),
-        Value::Array(values) => values.into_iter().map(inner).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, inner(value))).collect(),
-        plain => plain,
+        self.entry.pending().is_closed = true;
+        self.shared.announce_change();
     }
 }
 
 #[cfg(test)]
 impl Recording {
     pub(super) fn id(&self) -> String {
-        self.0.entry.record().id.clone()
+        super::record::id(self.0.shared.prefix, self.0.entry.number)
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.0.entry.record().memory()
+        self.0.entry.memory(self.0.entry.pending().memory())
     }
 }

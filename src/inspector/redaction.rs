@@ -4,14 +4,19 @@
 //! nuisance, and one that shows a secret is a leak.
 
 mod extent;
+mod harmless;
 mod known;
 mod named;
 mod names;
 mod shapes;
+mod table;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::HeaderName;
+
+use super::{raw::Raw, record::field};
+use harmless::is_harmless;
 use named::NamedValues;
 
 pub(super) use known::KnownSecrets;
@@ -50,48 +55,38 @@ impl Redaction {
         self.further.iter().any(|further| further == name)
     }
 
-    /// Headers as `name: value` lines. Values of secret headers, and those of `set` names, become known.
-    pub(super) fn headers(
-        &self,
-        headers: &HeaderMap,
-        set: &[(HeaderName, HeaderValue)],
-        known: &mut KnownSecrets,
-    ) -> String {
-        let mut lines = String::with_capacity(headers.len() * 48);
-        for (name, value) in headers {
-            lines.push_str(name.as_str());
-            lines.push_str(": ");
-            let value = String::from_utf8_lossy(value.as_bytes());
-            // A line is one header: obsolete folding is refused, and bytes beyond ASCII have been replaced.
-            let is_secret = self.is_secret_header(name) || set.iter().any(|(own, _)| own == name);
-            if is_secret {
-                known.add_value(name, &value);
-                push_redacted(&mut lines, name, &value);
-            } else if *name == header::HOST {
-                lines.push_str(value.rsplit_once('@').map_or(&*value, |(_, host)| host));
+    /// Lines of headers without their secrets. Values of secret headers, and those of `set` names, become known.
+    pub(super) fn headers(&self, raw: &Raw, set: &[HeaderName], known: &mut KnownSecrets) -> String {
+        let text = raw.text();
+        let mut lines = String::with_capacity(text.len());
+        // A line is one header: obsolete folding is refused, and bytes beyond ASCII have been replaced.
+        for line in lines_of(&text) {
+            let (name, value) = field(line.strip_suffix('\n').unwrap_or(line)).unwrap_or((line, ""));
+            if self.is_secret_header(name) || set.iter().any(|own| own == name) {
+                known.add_value(name, value);
+                lines.push_str(name);
+                lines.push_str(": ");
+                push_redacted(&mut lines, name, value);
+                lines.push('\n');
+            } else if let Some((scheme, credentials)) = shapes::scheme_and_credentials(value) {
+                known.add(credentials);
+                lines.extend([name, ": ", scheme, " ", MARK, "\n"]);
+            } else if let ("host", Some((_, host))) = (name, value.rsplit_once('@')) {
+                lines.extend(["host: ", host, "\n"]);
+            } else if is_harmless(value) {
+                lines.push_str(line);
             } else {
-                lines.push_str(&value);
+                lines.push_str(&self.text(line.to_owned(), Place::Headers, known));
             }
-            lines.push('\n');
         }
-        self.text(lines, Place::Headers, known)
+        known.remove_from(lines, MARK)
     }
 
-    fn is_secret_header(&self, name: &HeaderName) -> bool {
-        // Most headers are these, and none of them can be secret.
-        if matches!(
-            *name,
-            header::HOST
-                | header::ACCEPT
-                | header::USER_AGENT
-                | header::CONTENT_TYPE
-                | header::CONTENT_LENGTH
-                | header::DATE
-        ) && self.further.is_empty()
-        {
+    fn is_secret_header(&self, name: &str) -> bool {
+        if self.further.is_empty() && names::is_public_header(name) {
             return false;
         }
-        let name = names::normal(name.as_str().as_bytes());
+        let name = names::normal(name.as_bytes());
         names::is_secret_header(&name) || self.is_further(&name)
     }
 
@@ -101,9 +96,31 @@ impl Redaction {
         // First, since what is in a secret may look like a name.
         let text = known.remove_from(text, mark);
         let before = known.learned();
-        let text = self.without_named(text, place, mark, known);
-        let text = shapes::removed(text, mark);
+        let text = if place == Place::Body { self.without_cells(text, known) } else { text };
+        if place != Place::Url && known.learned() == before && is_harmless(&text) {
+            return text;
+        }
+        let text = self.without_own(text, place, mark, known);
         if known.learned() == before { text } else { known.remove_from(text, mark) }
+    }
+
+    /// A text without the secrets that it names, and those that have the shape of one.
+    fn without_own(&self, text: String, place: Place, mark: &str, known: &mut KnownSecrets) -> String {
+        shapes::removed(self.without_named(text, place, mark, known), mark)
+    }
+
+    /// A text without what stands in a table below the name of a secret.
+    fn without_cells(&self, text: String, known: &mut KnownSecrets) -> String {
+        let is_secret = |name: &str| !name.is_empty() && (names::is_secret(name) || self.is_further(name));
+        let cells = table::secret_cells(&text, is_secret);
+        let (mut replaced, mut copied) = (String::new(), 0);
+        for cell in &cells {
+            known.learn(&text[cell.clone()]);
+            replaced.push_str(&text[copied..cell.start]);
+            replaced.push_str(MARK);
+            copied = cell.end;
+        }
+        if cells.is_empty() { text } else { replaced + &text[copied..] }
     }
 
     fn without_named(&self, text: String, place: Place, mark: &str, known: &mut KnownSecrets) -> String {
@@ -127,32 +144,63 @@ impl Redaction {
     }
 
     /// The canonical request, in which each header is a line. Its values are not spelled as they are sent: blanks are
-    /// collapsed, and fields of the same name joined.
+    /// collapsed, and fields of the same name joined. `target` is path and query, without their secrets.
     pub(super) fn canonical(
         &self,
-        text: &[u8],
-        set: &[(HeaderName, HeaderValue)],
+        raw: &Raw,
+        target: [&str; 2],
+        set: &[HeaderName],
         known: &mut KnownSecrets,
     ) -> String {
-        let text = String::from_utf8_lossy(text);
-        let mut lines = String::with_capacity(text.len());
-        for line in text.split_inclusive('\n') {
-            let name =
-                line.split_once(':').and_then(|(name, _)| HeaderName::from_bytes(name.as_bytes()).ok());
-            match name.filter(|name| self.is_secret_header(name) || set.iter().any(|(own, _)| own == name)) {
-                Some(name) => lines.extend([name.as_str(), ":", MARK, "\n"]),
-                None => lines.push_str(line),
+        let text = raw.text();
+        let mut canonical = String::with_capacity(text.len());
+        // The method stands before the target, and the names and the hash behind the empty line after the headers.
+        for (number, line) in lines_of(&text).enumerate() {
+            let bare = line.strip_suffix('\n').unwrap_or(line);
+            match memchr::memchr(b':', bare.as_bytes()).filter(|_| number > 2) {
+                Some(colon)
+                    if self.is_secret_header(&bare[..colon])
+                        || set.iter().any(|own| own == &bare[..colon]) =>
+                {
+                    canonical.extend([&bare[..colon], ":", MARK, "\n"]);
+                }
+                Some(colon) if let Some((scheme, _)) = shapes::scheme_and_credentials(&bare[colon + 1..]) => {
+                    canonical.extend([&bare[..=colon], scheme, " ", MARK, "\n"]);
+                }
+                Some(colon) if !is_harmless(&bare[colon + 1..]) => {
+                    canonical.push_str(&self.text(line.to_owned(), Place::Headers, known));
+                }
+                None if (1..=2).contains(&number) && bare != target[number - 1] => {
+                    canonical.push_str(&self.text(bare.to_owned(), Place::Url, known));
+                    canonical.push('\n');
+                }
+                _ => canonical.push_str(line),
             }
         }
-        self.text(lines, Place::Body, known)
+        known.remove_from(canonical, MARK)
     }
 }
 
+/// The lines of a text, with their ends.
+fn lines_of(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |newline| newline + 1);
+        let (line, behind) = rest.split_at(end);
+        rest = behind;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
+fn is_cookie(name: &str) -> bool {
+    name == "cookie" || name == "set-cookie"
+}
+
 /// The value of a secret header, as far as it may be kept: the names of cookies, and a scheme of authentication.
-fn push_redacted(line: &mut String, name: &HeaderName, value: &str) {
-    if *name == header::COOKIE || *name == header::SET_COOKIE {
+fn push_redacted(line: &mut String, name: &str, value: &str) {
+    if is_cookie(name) {
         let mut parts = value.split(';');
-        if *name == header::COOKIE {
+        if name == "cookie" {
             let names = parts.map(|pair| pair.split_once('=').map_or("", |(name, _)| name.trim()));
             let pairs: Vec<String> = names.map(|name| format!("{name}={MARK}")).collect();
             line.push_str(&pairs.join("; "));

@@ -26,6 +26,8 @@ pub(super) struct Replays {
 #[derive(Debug)]
 struct Replay {
     of: String,
+    /// Whether its request has arrived.
+    has_arrived: bool,
     /// The id of the new exchange, once it has begun.
     id: Option<String>,
 }
@@ -42,25 +44,29 @@ impl Recorder {
     #[must_use]
     pub fn announce_replay(&self, request_id: String, of: &str) -> AnnouncedReplay {
         let replays = &self.0.replays;
-        replays.lock().insert(request_id.clone(), Replay { of: of.to_owned(), id: None });
+        replays.lock().insert(request_id.clone(), Replay { of: of.to_owned(), has_arrived: false, id: None });
         replays.count.fetch_add(1, Ordering::Release);
         AnnouncedReplay { shared: Arc::clone(&self.0), request_id }
     }
 }
 
 impl Replays {
-    /// Whether a request is a replay that has not arrived yet.
-    pub(super) fn expects(&self, request_id: &str) -> bool {
-        self.count.load(Ordering::Acquire) > 0
-            && self.lock().get(request_id).is_some_and(|replay| replay.id.is_none())
+    /// The exchange that a request repeats, if it is a replay that has not arrived yet.
+    pub(super) fn take(&self, request_id: &str) -> Option<String> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut replays = self.lock();
+        let replay = replays.get_mut(request_id).filter(|replay| !replay.has_arrived)?;
+        replay.has_arrived = true;
+        Some(replay.of.clone())
     }
 
-    /// Notes that a replay has arrived as the exchange `id`; the id of the one that it repeats.
-    pub(super) fn arrived(&self, request_id: &str, id: &str) -> Option<String> {
-        let mut replays = self.lock();
-        let replay = replays.get_mut(request_id).filter(|replay| replay.id.is_none())?;
-        replay.id = Some(id.to_owned());
-        Some(replay.of.clone())
+    /// Notes that a replay is the exchange `id`.
+    pub(super) fn begun(&self, request_id: &str, id: String) {
+        if let Some(replay) = self.lock().get_mut(request_id) {
+            replay.id = Some(id);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Replay>> {

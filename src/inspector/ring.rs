@@ -3,87 +3,171 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
-use super::{MAX_BYTES, MAX_EXCHANGES, record::Record};
+use smallvec::SmallVec;
+
+use super::{MAX_BYTES, MAX_EXCHANGES, Mode, pending::Pending, record::Record, redaction::Redaction};
+
+/// What each exchange is counted with at least, in bytes. Most take less, and need not be counted again.
+const MIN_COUNTED: usize = 8 * 1024;
+
+/// Memory is counted in steps of this, in bytes.
+const STEP: usize = 4 * 1024;
+
+/// What an entry takes besides its texts: itself, its place in the ring, and the allocator's own.
+const OVERHEAD: usize = 2 * size_of::<Entry>();
 
 /// A kept exchange.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) number: u64,
+    /// The number of its last change among all changes that have been redacted.
+    revision: AtomicU64,
     /// Whether it is no longer in the ring, while its exchange may go on.
     dropped: AtomicBool,
+    /// With how much memory the ring counts it, in bytes. It changes under the ring's lock.
+    counted: AtomicUsize,
+    /// The memory of `record`, in bytes.
+    redacted: AtomicUsize,
+    /// What requests report. This lock is held for as long as it takes to append, and never while redacting.
+    pending: Mutex<Pending>,
     record: Mutex<Record>,
 }
 
 impl Entry {
-    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What has not been redacted yet.
+    pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The record with everything that has been reported, without secrets.
+    pub(super) fn record(
+        &self,
+        redaction: &Redaction,
+        mode: Mode,
+        revisions: &AtomicU64,
+    ) -> MutexGuard<'_, Record> {
+        // Before the other lock: whoever comes second then finds nothing to do, or something later.
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        if record.update(self, redaction, mode) {
+            self.redacted.store(record.memory(), Ordering::Relaxed);
+            let revision = revisions.fetch_add(1, Ordering::AcqRel) + 1;
+            record.revision = revision;
+            self.revision.store(revision, Ordering::Release);
+        }
+        record
     }
 
     pub(super) fn is_dropped(&self) -> bool {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Frees the memory of an entry that is no longer in the ring.
+    /// The memory that it takes, in bytes, when this is what `pending` takes.
+    pub(super) fn memory(&self, pending: usize) -> usize {
+        OVERHEAD + pending + self.redacted.load(Ordering::Relaxed)
+    }
+
+    /// Whether it takes more memory than it is counted with.
+    pub(super) fn exceeds(&self, memory: usize) -> bool {
+        memory > self.counted.load(Ordering::Relaxed)
+    }
+
+    /// Frees the memory of an entry that is no longer in the ring. It does not wait for a redaction, after which the entry
+    /// is found to be dropped, and freed.
     pub(super) fn free(&self) {
-        self.record().free();
+        self.pending().free();
+        let mut record = match self.record.try_lock() {
+            Ok(record) => record,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        record.free();
+        self.redacted.store(0, Ordering::Relaxed);
     }
 }
 
-/// The entries, oldest first, and what each was last counted with.
+/// The entries, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
-    entries: VecDeque<(Arc<Entry>, usize)>,
+    entries: VecDeque<Arc<Entry>>,
+    /// Those that may still report something, or have reported what is not redacted yet.
+    open: Vec<u64>,
     bytes: usize,
     next: u64,
 }
 
 impl Ring {
-    /// Adds a record, which is made with its number. The entries that have no room beside it are appended to `dropped`:
-    /// the caller frees them when it has unlocked the ring.
-    pub(super) fn push(
-        &mut self,
-        record: impl FnOnce(u64) -> Record,
-        dropped: &mut Vec<Arc<Entry>>,
-    ) -> Arc<Entry> {
+    /// Adds an exchange. The entries that have no room beside it are appended to `dropped`: the caller frees them when it
+    /// has unlocked the ring.
+    pub(super) fn push(&mut self, pending: Pending, record: Record, dropped: &mut Dropped) -> Arc<Entry> {
+        let memory = OVERHEAD + pending.memory();
+        let counted = counted(memory);
         let number = self.next;
         self.next += 1;
-        let record = record(number);
-        let memory = record.memory();
-        let entry = Arc::new(Entry { number, dropped: AtomicBool::new(false), record: Mutex::new(record) });
-        self.entries.push_back((Arc::clone(&entry), memory));
-        self.bytes += memory;
+        let entry = Arc::new(Entry {
+            number,
+            revision: AtomicU64::new(0),
+            dropped: AtomicBool::new(false),
+            counted: AtomicUsize::new(counted),
+            redacted: AtomicUsize::new(0),
+            pending: Mutex::new(pending),
+            record: Mutex::new(record),
+        });
+        self.entries.push_back(Arc::clone(&entry));
+        self.open.push(number);
+        self.bytes += counted;
         while self.entries.len() > MAX_EXCHANGES {
             self.drop_oldest(dropped);
         }
         self.shrink(dropped);
+        if self.open.len() > 2 * MAX_EXCHANGES {
+            self.forget_dropped();
+        }
         entry
     }
 
     /// Counts an entry with the memory that it takes now; `false` when it is no longer kept.
-    pub(super) fn recount(&mut self, number: u64, memory: usize, dropped: &mut Vec<Arc<Entry>>) -> bool {
-        let Some(counted) = self.position(number).and_then(|at| self.entries.get_mut(at)) else {
+    pub(super) fn recount(&mut self, entry: &Entry, memory: usize, dropped: &mut Dropped) -> bool {
+        if self.position(entry.number).is_none() {
             return false;
-        };
-        self.bytes = self.bytes - counted.1 + memory;
-        counted.1 = memory;
+        }
+        let counted = counted(memory);
+        self.bytes = self.bytes - entry.counted.swap(counted, Ordering::Relaxed) + counted;
         self.shrink(dropped);
         true
     }
 
     pub(super) fn entry(&self, number: u64) -> Option<Arc<Entry>> {
-        self.entries.get(self.position(number)?).map(|(entry, _)| Arc::clone(entry))
+        self.entries.get(self.position(number)?).cloned()
     }
 
     pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
-        self.entries.iter().map(|(entry, _)| Arc::clone(entry)).collect()
+        self.entries.iter().cloned().collect()
     }
 
-    pub(super) fn clear(&mut self, dropped: &mut Vec<Arc<Entry>>) {
+    /// The numbers of those that have changed since `revision`.
+    pub(super) fn changed_since(&self, revision: u64) -> VecDeque<u64> {
+        let changed = self.entries.iter().filter(|entry| entry.revision.load(Ordering::Acquire) > revision);
+        changed.map(|entry| entry.number).collect()
+    }
+
+    /// The entries that may have something to redact.
+    pub(super) fn open(&mut self) -> Vec<Arc<Entry>> {
+        self.forget_dropped();
+        self.open.iter().filter_map(|&number| self.entry(number)).collect()
+    }
+
+    /// Forgets among the open ones those that have ended and are redacted.
+    pub(super) fn close(&mut self, closed: &[u64]) {
+        // Both are in order.
+        self.open.retain(|number| closed.binary_search(number).is_err());
+    }
+
+    pub(super) fn clear(&mut self, dropped: &mut Dropped) {
         while !self.entries.is_empty() {
             self.drop_oldest(dropped);
         }
@@ -94,24 +178,44 @@ impl Ring {
         self.bytes
     }
 
+    fn forget_dropped(&mut self) {
+        let first = self.entries.front().map_or(self.next, |entry| entry.number);
+        self.open.retain(|&number| number >= first);
+    }
+
     /// Numbers are consecutive: entries leave at the front only.
     fn position(&self, number: u64) -> Option<usize> {
-        let first = self.entries.front()?.0.number;
+        let first = self.entries.front()?.number;
         let at = usize::try_from(number.checked_sub(first)?).ok()?;
         (at < self.entries.len()).then_some(at)
     }
 
-    fn shrink(&mut self, dropped: &mut Vec<Arc<Entry>>) {
+    fn shrink(&mut self, dropped: &mut Dropped) {
         while self.bytes > MAX_BYTES {
             self.drop_oldest(dropped);
         }
     }
 
-    fn drop_oldest(&mut self, dropped: &mut Vec<Arc<Entry>>) {
-        if let Some((entry, memory)) = self.entries.pop_front() {
-            self.bytes -= memory;
+    fn drop_oldest(&mut self, dropped: &mut Dropped) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.bytes -= entry.counted.load(Ordering::Relaxed);
             entry.dropped.store(true, Ordering::Relaxed);
-            dropped.push(entry);
+            dropped.0.push(entry);
         }
+    }
+}
+
+fn counted(memory: usize) -> usize {
+    memory.max(MIN_COUNTED).next_multiple_of(STEP)
+}
+
+/// Entries that have left the ring. Dropping the list frees their memory: declare it before the ring is locked, so that
+/// this happens when it is unlocked again.
+#[derive(Debug, Default)]
+pub(super) struct Dropped(SmallVec<[Arc<Entry>; 2]>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|entry| entry.free());
     }
 }

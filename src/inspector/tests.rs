@@ -1,4 +1,9 @@
-use http::{HeaderMap, Method, StatusCode, Version};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 
 use super::{record::Begin, *};
 use crate::clock::Clock;
@@ -17,6 +22,10 @@ fn begin(recorder: &Recorder, headers: &HeaderMap) -> Recording {
         version: Version::HTTP_11,
         headers,
     })
+}
+
+fn end(recording: &Recording) {
+    recording.end(Ending { aborted: None, code: None }, Duration::from_millis(1), None);
 }
 
 fn text_headers() -> HeaderMap {
@@ -42,12 +51,15 @@ fn the_oldest_exchanges_give_way_by_number_and_by_memory() {
         let recording = begin(&recorder, &HeaderMap::new());
         recording.response(StatusCode::OK, &text_headers(), "upstream");
         recording.chunk(&vec![b'a'; 2 * MAX_BODY]);
-        recording.end(Ending { aborted: None, code: None });
+        end(&recording);
         assert!(recorder.0.ring().bytes() <= MAX_BYTES);
     }
     let entries = recorder.0.ring().entries();
-    let memory: usize = entries.iter().map(|entry| entry.record().memory()).sum();
-    assert_eq!(memory, recorder.0.ring().bytes(), "what is counted is what is there");
+    let memory: usize = entries.iter().map(|entry| entry.memory(entry.pending().memory())).sum();
+    assert!(memory <= recorder.0.ring().bytes(), "all that is there is counted: {memory}");
+    recorder.0.redact_all();
+    let memory: usize = entries.iter().map(|entry| entry.memory(entry.pending().memory())).sum();
+    assert!(memory <= recorder.0.ring().bytes(), "all that is there is counted: {memory}");
     assert!(entries.len() < MAX_BYTES / MAX_BODY, "{} exchanges of more than 64 KiB", entries.len());
 }
 
@@ -81,7 +93,7 @@ async fn a_feed_has_what_is_kept_and_then_the_latest_state_of_each_exchange() {
     for _ in 0..100 {
         first.chunk(b"x");
     }
-    first.end(Ending { aborted: None, code: None });
+    end(&first);
     let ended = parsed(feed.next().await);
     assert_eq!(
         (&ended["exchange"]["id"], &ended["exchange"]["state"]),
@@ -126,14 +138,92 @@ fn the_memory_of_a_recorder_shows_no_secret_while_an_exchange_goes_on_and_afterw
     }
     let recording = begin(&recorder, &headers);
     recording.received(&text_headers(), RequestBody::Collected(&[format!("password={CANARY}").into()]));
-    recording.identity(Some("ada"), None, [CANARY, CANARY]);
+    let destination = Arc::new(Destination {
+        upstream: "https://localhost".to_owned(),
+        region: "eu-west-1".to_owned(),
+        service: "execute-api".to_owned(),
+        set_headers: vec![HeaderName::from_static("x-partner")],
+    });
+    let signed_by = SignedBy {
+        username: Some("ada"),
+        identity_id: None,
+        access_key_id: "AKIDEXAMPLE",
+        secrets: [CANARY, CANARY],
+    };
+    let mut sent = headers.clone();
+    sent.insert("x-partner", CANARY.parse().expect("a value"));
+    let signed = Signed {
+        headers: &sent,
+        canonical_request: format!("GET\n/\n\nx-amz-security-token:{CANARY}\n\nhost\nhash").into(),
+        string_to_sign: String::new(),
+        signed_at: SystemTime::UNIX_EPOCH,
+    };
+    recording.attempt(None, &destination, &signed_by, signed);
+    recording.answered(StatusCode::OK, &headers);
     recording.response(StatusCode::OK, &headers, "upstream");
     recording.chunk(format!("{{\"access_token\":\"{CANARY}\"}} {CANARY}").as_bytes());
-    recording.explain(serde_json::json!({ "cause": format!("it said {CANARY}") }));
+    recording.explain(&serde_json::json!({ "cause": format!("it said {CANARY}") }));
+    let reported = format!("{recorder:?}");
     let while_it_lasts = format!("{recorder:?} {:?}", recorder.detail(&recording.id()));
-    recording.end(Ending { aborted: None, code: None });
+    end(&recording);
     let afterwards = format!("{recorder:?} {:?}", recorder.detail(&recording.id()));
+    assert!(!reported.contains(CANARY), "{reported}");
     for dump in [while_it_lasts, afterwards] {
         assert!(dump.contains("[redacted]") && !dump.contains(CANARY), "{dump}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_reported_is_redacted_within_a_second_without_a_viewer_and_then_wiped() {
+    let recorder = recorder();
+    let mut headers = text_headers();
+    headers.insert("authorization", "Bearer canary-0123456789".parse().expect("a value"));
+    let (trigger, ended) = tokio::sync::oneshot::channel();
+    let redacting = recorder.clone().redact_until(async {
+        let _ = ended.await;
+    });
+    let reporting = async {
+        // Before the redaction begins, after it has found nothing, and while it waits for more.
+        for _ in 0..3 {
+            let recording = begin(&recorder, &headers);
+            tokio::time::sleep(Duration::from_millis(1100)).await;
+            let entry = recorder.entry(&recording.id()).expect("kept");
+            let pending = entry.pending();
+            assert_eq!((pending.events.len(), pending.memory()), (0, 0));
+            drop(pending);
+            end(&recording);
+        }
+        trigger.send(()).expect("a redaction that goes on");
+    };
+    tokio::join!(redacting, reporting);
+}
+
+#[test]
+fn of_more_exchanges_than_are_kept_the_first_are_wiped_unredacted() {
+    let recorder = recorder();
+    let first = begin(&recorder, &text_headers());
+    let entry = recorder.entry(&first.id()).expect("kept");
+    for _ in 0..MAX_EXCHANGES {
+        begin(&recorder, &text_headers());
+    }
+    assert!(entry.is_dropped());
+    assert!(entry.pending().events.is_empty());
+    first.response(StatusCode::OK, &text_headers(), "upstream");
+    assert!(entry.pending().events.is_empty(), "what is dropped takes no more");
+}
+
+#[test]
+fn each_exchange_is_redacted_once_and_looked_at_no_more_when_it_has_ended() {
+    let recorder = recorder();
+    let recordings: Vec<_> = (0..3).map(|_| begin(&recorder, &text_headers())).collect();
+    recorder.0.redact_all();
+    let seen = recorder.0.revision();
+    recordings[1].chunk(b"x");
+    recorder.0.redact_all();
+    assert_eq!(recorder.0.ring().changed_since(seen), [1]);
+    recordings.iter().for_each(end);
+    drop(recordings);
+    recorder.0.redact_all();
+    assert!(recorder.0.ring().open().is_empty());
+    assert_eq!(recorder.0.ring().changed_since(seen), [0, 1, 2]);
 }

@@ -40,7 +40,7 @@ use super::{
 use crate::telemetry::spans::{Span, Spans};
 use crate::{
     downstream::{ConnectionEnd, RefusedHead},
-    inspector::{Ending, Phase, Recorder, Recording},
+    inspector::{Ending, Recorder, Recording},
     telemetry::{
         ACCESS,
         metrics::{GaugeGuard, Metrics},
@@ -283,10 +283,10 @@ impl Drop for AccessEntry {
         }
         self.write();
         if let Some(recording) = &self.recording {
-            if self.status.is_some() {
-                recording.took(Phase::Receive, self.start.elapsed().saturating_sub(self.head));
-            }
-            recording.end(Ending { aborted: self.aborted().map(AbortReason::as_str), code: self.code });
+            let total = self.start.elapsed();
+            let receive = self.status.map(|_| total.saturating_sub(self.head));
+            let ending = Ending { aborted: self.aborted().map(AbortReason::as_str), code: self.code };
+            recording.end(ending, total, receive);
         }
         #[cfg(feature = "otlp")]
         if let Some(span) = self.span.take() {

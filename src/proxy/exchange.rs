@@ -79,8 +79,9 @@ impl Proxy {
         id: &RequestId,
         outcome: &mut Outcome,
     ) -> Exchange {
-        let client = Client::of(parts);
-        let host = parts.headers.get(header::HOST).cloned();
+        let routes = &self.client.planner.routes;
+        let client = if routes.has_protocol { Client::of(parts) } else { Client::default() };
+        let mut host = parts.headers.get(header::HOST).cloned();
         let (result, audience) = match self.guard.admit(parts, endpoints) {
             Err(refusal) => {
                 self.report(&refusal, &parts.headers, id);
@@ -89,28 +90,24 @@ impl Proxy {
             // Answered here: which pages may call the proxy is decided by its settings, not by the API.
             Ok(audience) if audience.preflight => (Ok(response::preflight(&parts.headers)), audience),
             Ok(audience) => {
-                // Planning replaces Host by the upstream's; a redirect has to lead back to the name that the client
-                // used.
-                let client_host = client_host(parts);
+                complete_host(parts, &mut host);
                 let result = if is_handshake(parts) {
                     // Boxed, so that the state of other requests does not grow by it.
-                    Box::pin(self.websocket(parts, client_host.as_ref(), id, outcome)).await
+                    Box::pin(self.websocket(parts, host.as_ref(), id, outcome)).await
                 } else {
-                    self.forward(parts, body, client_host.as_ref(), id, outcome).await
+                    self.forward(parts, body, host.as_ref(), id, outcome).await
                 };
                 (result, audience)
             }
         };
         let format = match &result {
-            Err(_) => {
-                let protocol = self.client.planner.routes.protocol(parts.uri.path(), host.as_ref());
-                ErrorFormat::of(protocol, client)
-            }
+            Err(_) => ErrorFormat::of(routes.protocol(parts.uri.path(), host.as_ref()), client),
             Ok(_) => ErrorFormat::Problem,
         };
         Exchange { result, audience, format }
     }
 
+    /// Forwards an admitted request. `client_host` is the name that the client used.
     async fn forward(
         &self,
         parts: &mut Parts,
@@ -128,6 +125,7 @@ impl Proxy {
         let _place = self.in_flight.try_acquire().map_err(|_| ProxyError::Overloaded(Limit::InFlight))?;
         let sent = self.client.sender.send(&ready, outcome).await?;
         let sent = refusal_logger::watch(sent, &ready, id.as_str(), outcome.recording.as_ref());
+        // Planning has replaced Host by the upstream's; a redirect has to lead back to the name that the client used.
         let mut response = response::rewrite(sent.response, &ready, client_host);
         if ready.streamed.is_some() {
             response.extensions_mut().insert(BodyInUse);
@@ -259,12 +257,12 @@ impl Proxy {
     }
 }
 
-/// The Host of a request, which may stand in its target alone: HTTP/1.0 allows an authority there and no Host.
-fn client_host(parts: &mut Parts) -> Option<HeaderValue> {
-    if let (None, Some(authority)) = (parts.headers.get(header::HOST), parts.uri.authority()) {
-        parts.headers.extend(HeaderValue::from_str(authority.as_str()).map(|host| (header::HOST, host)));
+/// Gives a request without a Host the authority of its target, which HTTP/1.0 allows.
+fn complete_host(parts: &mut Parts, host: &mut Option<HeaderValue>) {
+    if let (None, Some(authority)) = (&host, parts.uri.authority()) {
+        *host = HeaderValue::from_str(authority.as_str()).ok();
+        parts.headers.extend(host.clone().map(|host| (header::HOST, host)));
     }
-    parts.headers.get(header::HOST).cloned()
 }
 
 fn places(limit: usize) -> Semaphore {

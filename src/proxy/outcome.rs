@@ -23,7 +23,7 @@ impl Outcome {
         self.upstream_status = Some(response.status());
         self.upstream_request_id = response.headers().get(X_AMZN_REQUESTID).cloned();
         if let Some(recording) = &self.recording {
-            recording.answered(response.status(), response.headers(), self.request_id());
+            recording.answered(response.status(), response.headers());
         }
     }
 

@@ -69,7 +69,7 @@ fn answer(proxy: &Proxy, exchange: Exchange, id: &RequestId, outcome: Outcome) -
         Err(error) => {
             report(&error, id, proxy.metrics());
             if let Some(recording) = &outcome.recording {
-                recording.explain(Meaning::of_error(&error).to_json());
+                recording.explain(&Meaning::of_error(&error).to_json());
             }
             let mut response = error.response(id.as_str(), format);
             // A client that may not ask could otherwise hold its connection by sending requests and reading no answers.

@@ -22,6 +22,9 @@ use crate::{
 /// The longest line of the feed, in bytes: what all exchanges may take, with every letter escaped.
 const MAX_LINE: usize = 6 * MAX_BYTES;
 
+/// The longest problem document that is read, in bytes.
+const MAX_PROBLEM: usize = 64 * 1024;
+
 /// Prints each exchange when it has ended, and what it means.
 pub(super) async fn run(
     listen: &Listen,
@@ -34,7 +37,8 @@ pub(super) async fn run(
         local_http::open(listen, "/inspect/feed", &authorization).await.map_err(Failure::Runtime)?;
     if stream.status() != StatusCode::OK {
         let status = stream.status();
-        return Err(Failure::runtime(format!("the inspector at {listen} answers {status}")));
+        let detail = detail(&mut stream).await.map(|detail| format!(": {detail}")).unwrap_or_default();
+        return Err(Failure::runtime(format!("the inspector at {listen} answers {status}{detail}")));
     }
     let (mut printer, mut rest) = (Printer { colour, json, printed: HashMap::new() }, Vec::new());
     while let Some(chunk) = stream.next().await.map_err(Failure::Runtime)? {
@@ -58,6 +62,17 @@ pub(super) async fn run(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a problem document says in words.
+async fn detail(answer: &mut local_http::Answer) -> Option<String> {
+    let mut document = Vec::new();
+    while let Some(chunk) = answer.next().await.ok()?.filter(|_| document.len() < MAX_PROBLEM) {
+        document.extend_from_slice(&chunk);
+    }
+    let problem: Value = serde_json::from_slice(&document).ok()?;
+    let detail = problem["detail"].as_str()?;
+    Some(detail.replace(is_unprintable, "\u{fffd}"))
 }
 
 /// Writes to stdout on a blocking thread; `false` when its reader has gone away, `head` for one.

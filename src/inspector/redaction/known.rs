@@ -5,11 +5,9 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, header};
-use memchr::memmem;
 use zeroize::Zeroizing;
 
-use super::MARK;
+use super::{MARK, is_cookie};
 
 /// The shortest value that is looked for elsewhere, in bytes: a shorter one may be any word.
 const MIN_KNOWN: usize = 6;
@@ -83,9 +81,9 @@ impl KnownSecrets {
 
     /// Adds what a header with this value keeps secret: the value without the scheme before it, the password of Basic
     /// authentication, the values of cookies.
-    pub(super) fn add_value(&mut self, name: &HeaderName, value: &str) {
-        if *name == header::COOKIE || *name == header::SET_COOKIE {
-            let pairs = if *name == header::COOKIE { usize::MAX } else { 1 };
+    pub(super) fn add_value(&mut self, name: &str, value: &str) {
+        if is_cookie(name) {
+            let pairs = if name == "cookie" { usize::MAX } else { 1 };
             let values = value.split(';').take(pairs).filter_map(|pair| pair.split_once('='));
             values.for_each(|(_, value)| self.add(value.trim().trim_matches('"')));
             return;
@@ -135,7 +133,7 @@ fn without(text: String, secret: &str, mark: &str) -> String {
     }
     let anchor = &secret[start..start + length];
     let (mut replaced, mut copied) = (String::new(), 0);
-    for at in memmem::find_iter(text.as_bytes(), anchor) {
+    for at in places(text.as_bytes(), anchor.as_bytes()) {
         if at < copied {
             continue;
         }
@@ -154,6 +152,12 @@ fn without(text: String, secret: &str, mark: &str) -> String {
     }
     replaced.push_str(text.get(copied..).unwrap_or_default());
     replaced
+}
+
+/// Where `anchor` stands in a text. Most texts are a line or two: to prepare a search would take longer than it.
+fn places<'a>(text: &'a [u8], anchor: &'a [u8]) -> impl Iterator<Item = usize> {
+    let first = anchor.first().copied().unwrap_or_default();
+    memchr::memchr_iter(first, text).filter(move |&at| text[at..].starts_with(anchor))
 }
 
 fn is_plain(byte: u8) -> bool {

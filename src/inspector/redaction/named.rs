@@ -2,18 +2,19 @@
 //!
 //! No parser of a format: bodies are cut at a limit, may be broken, and say of themselves what they like.
 
+mod pairs;
+
 use std::ops::Range;
 
 use memchr::{memchr, memchr3, memmem};
+
+use pairs::{MAX_PAIR_GAP, is_name_of_another, is_value_of_another};
 
 use super::{
     MARK, Place, Redaction,
     extent::{Found, Spelling, Values},
     names::{MAX_NAME, is_secret, is_secret_parameter, normal},
 };
-
-/// How far behind `"name": "password"` the value may stand, in bytes.
-const MAX_PAIR_GAP: usize = 256;
 
 /// The longest start tag whose name is looked for, in bytes.
 const MAX_TAG: usize = 512;
@@ -78,22 +79,6 @@ impl<'a> NamedValues<'a> {
         !self.is_secret(name, false) && self.is_secret(name, true)
     }
 
-    /// Whether `"value":` comes before the `"name":` that says that it is secret.
-    fn is_pair_reversed(&self, name: &str, separator: u8) -> bool {
-        if separator != b':' || name != "value" && name != "values" {
-            return false;
-        }
-        let end = self.text.len().min(self.at + 2 * MAX_PAIR_GAP);
-        let near = Values { text: &self.text[..end], ..self.values(false) };
-        let value = near.behind(self.at, separator).value;
-        let Some(colon) = memchr(b':', &near.text[value.end..]).map(|colon| value.end + colon) else {
-            return false;
-        };
-        let name = self.name_before(colon);
-        matches!(name.as_str(), "name" | "key" | "header" | "headername")
-            && self.is_secret(&normal(&self.text[self.short_value(colon + 1, b':')]), true)
-    }
-
     /// The name before a separator, in its normal form.
     fn name_before(&self, separator: usize) -> String {
         let text = &self.text[..separator];
@@ -119,7 +104,7 @@ impl<'a> NamedValues<'a> {
     }
 
     /// What a start tag that ends at `close` encloses, when its name is secret.
-    fn element(&self, close: usize) -> Option<Range<usize>> {
+    fn element(&mut self, close: usize) -> Option<Range<usize>> {
         let from = close.saturating_sub(MAX_TAG);
         let open = from + memchr::memrchr(b'<', &self.text[from..close])?;
         let tag = &self.text[open + 1..close];
@@ -127,11 +112,17 @@ impl<'a> NamedValues<'a> {
             return None;
         }
         let raw = tag.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-        let local = raw.rsplit(|&byte| byte == b':').next().unwrap_or_default();
-        if !self.is_secret(&normal(local), false) {
+        let local = normal(raw.rsplit(|&byte| byte == b':').next().unwrap_or_default());
+        let end_tag = [b"</", raw].concat();
+        if is_name_of_another(&local) {
+            self.note_pair(close, &end_tag);
             return None;
         }
-        let end_tag = [b"</", raw].concat();
+        let is_value = is_value_of_another(&local)
+            && (close < self.pair_until || self.is_element_pair_reversed(close, &end_tag));
+        if !is_value && !self.is_secret(&local, false) && !self.is_named_secret(tag, close, &end_tag) {
+            return None;
+        }
         let mut from = close + 1;
         if self.text[from..].trim_ascii_start().starts_with(b"<![CDATA[") {
             from += memmem::find(&self.text[from..], b"]]>").unwrap_or_default();
@@ -172,12 +163,12 @@ impl Iterator for NamedValues<'_> {
                 continue;
             }
             let name = self.name_before(at);
-            let is_value_of_pair = at < self.pair_until && (name == "value" || name == "values");
+            let is_value_of_pair = at < self.pair_until && is_value_of_another(&name);
             if !is_value_of_pair
                 && !self.is_secret_at(&name, separator)
                 && !self.is_pair_reversed(&name, separator)
             {
-                if matches!(name.as_str(), "name" | "key" | "header" | "headername") {
+                if is_name_of_another(&name) {
                     let value = self.short_value(self.at, separator);
                     if value.len() <= MAX_NAME && self.is_secret(&normal(&self.text[value.clone()]), true) {
                         if separator == b'='

@@ -78,6 +78,62 @@ const EXCEPTIONS: [&str; 12] = [
 /// Headers whose values are secret and whose names do not say so.
 const SECRET_HEADERS: [&str; 2] = ["authenticationinfo", "secwebsocketprotocol"];
 
+/// The headers of most messages. None of them is secret, so that their names need not be looked at.
+pub(super) fn is_public_header(name: &str) -> bool {
+    matches!(
+        name,
+        "accept"
+            | "accept-encoding"
+            | "accept-language"
+            | "accept-ranges"
+            | "access-control-allow-origin"
+            | "age"
+            | "alt-svc"
+            | "cache-control"
+            | "connection"
+            | "content-encoding"
+            | "content-language"
+            | "content-length"
+            | "content-security-policy"
+            | "content-type"
+            | "cross-origin-resource-policy"
+            | "date"
+            | "etag"
+            | "expires"
+            | "host"
+            | "if-modified-since"
+            | "if-none-match"
+            | "last-modified"
+            | "location"
+            | "origin"
+            | "pragma"
+            | "referer"
+            | "sec-ch-ua"
+            | "sec-ch-ua-mobile"
+            | "sec-ch-ua-platform"
+            | "sec-fetch-dest"
+            | "sec-fetch-mode"
+            | "sec-fetch-site"
+            | "server"
+            | "strict-transport-security"
+            | "traceparent"
+            | "transfer-encoding"
+            | "user-agent"
+            | "vary"
+            | "via"
+            | "x-amz-apigw-id"
+            | "x-amz-cf-id"
+            | "x-amz-cf-pop"
+            | "x-amz-content-sha256"
+            | "x-amz-date"
+            | "x-amzn-requestid"
+            | "x-amzn-trace-id"
+            | "x-cache"
+            | "x-content-type-options"
+            | "x-request-id"
+    )
+}
+
 /// The longest name that is looked at, in bytes.
 pub(super) const MAX_NAME: usize = 128;
 
@@ -86,16 +142,22 @@ const MAX_ENCODINGS: usize = 3;
 
 /// A name in lower case without what separates its words, percent-encoding and the escapes of JSON undone.
 pub(super) fn normal(name: &[u8]) -> String {
+    if memchr::memchr2(b'\\', b'%', name).is_none() {
+        return letters(name);
+    }
     let mut decoded = unescaped(name);
     // A URL within a URL, and one within that.
     for _ in 0..MAX_ENCODINGS {
         decoded = percent_decode(&decoded).collect();
     }
-    decoded
-        .iter()
-        .filter(|byte| byte.is_ascii_alphanumeric())
-        .map(|byte| char::from(byte.to_ascii_lowercase()))
-        .collect()
+    letters(&decoded)
+}
+
+fn letters(name: &[u8]) -> String {
+    let mut letters = String::with_capacity(name.len());
+    let plain = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
+    letters.extend(plain.map(|byte| char::from(byte.to_ascii_lowercase())));
+    letters
 }
 
 /// `p\u0061ss` is `pass`. Characters beyond ASCII are in none of the names here.
@@ -130,9 +192,27 @@ pub(super) fn is_secret(name: &str) -> bool {
     }
     let single = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
     let single = single.strip_suffix('s').unwrap_or(single);
-    SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending) || single.ends_with(ending))
-        || SECRET_PARTS.iter().any(|part| name.contains(part))
+    has_secret_ending(name)
+        || single.len() < name.len() && has_secret_ending(single)
+        || has_secret_part(name)
         || SECRET_NAMES.contains(&name)
+}
+
+fn has_secret_ending(name: &str) -> bool {
+    let Some(last) = name.bytes().last() else { return false };
+    let may_end = |ending: &&&str| ending.as_bytes().last() == Some(&last);
+    SECRET_ENDINGS.iter().filter(may_end).any(|ending| name.ends_with(ending))
+}
+
+fn has_secret_part(name: &str) -> bool {
+    let name = name.as_bytes();
+    // What the parts begin with; most letters of most names are others.
+    let begins = |byte: u8| matches!(byte, b'p' | b's' | b'c' | b'm' | b'w');
+    (0..name.len()).filter(|&at| begins(name[at])).any(|at| {
+        SECRET_PARTS
+            .iter()
+            .any(|part| name[at] == part.as_bytes()[0] && name[at..].starts_with(part.as_bytes()))
+    })
 }
 
 /// Whether a query parameter or a field of a form holds a secret: those of OAuth and of presigned requests as well.

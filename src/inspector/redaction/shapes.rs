@@ -6,10 +6,12 @@ use std::ops::Range;
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use memchr::memmem;
 
+use super::harmless::may_have_shape;
+
 /// A secret's first bytes, and where it is when they are found.
 type Shape = (&'static str, fn(&str, usize) -> Option<Range<usize>>);
 
-const SHAPES: [Shape; 7] = [
+const SHAPES: [Shape; 8] = [
     ("eyJ", web_token),
     ("AKIA", access_key_id),
     ("ASIA", access_key_id),
@@ -17,7 +19,38 @@ const SHAPES: [Shape; 7] = [
     ("asic ", basic_credentials),
     ("-----BEGIN ", private_key),
     ("@", user_info),
+    ("AIza", prefixed_token),
 ];
+
+/// What tokens of well-known issuers begin with: GitHub, GitLab, Slack, Stripe, npm, PyPI, Google, Vault, Shopify.
+const TOKEN_PREFIXES: [&str; 22] = [
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "xoxa-",
+    "xoxb-",
+    "xoxp-",
+    "xoxs-",
+    "sk_live_",
+    "sk_test_",
+    "rk_live_",
+    "whsec_",
+    "sk-",
+    "npm_",
+    "pypi-",
+    "ya29.",
+    "hvs.",
+    "shpat_",
+    "shpss_",
+];
+
+/// Schemes of authentication, which stand before credentials in a header of whatever name.
+const SCHEMES: [&str; 9] =
+    ["basic", "bearer", "digest", "dpop", "hmac", "negotiate", "ntlm", "apikey", "aws4-hmac-sha256"];
 
 /// The shortest run of letters that is taken for a token, in bytes.
 const MIN_TOKEN: usize = 16;
@@ -30,7 +63,24 @@ const MAX_USER_INFO: usize = 512;
 
 /// `text` with `mark` in the place of each secret.
 pub(super) fn removed(text: String, mark: &str) -> String {
-    SHAPES.into_iter().fold(text, |text, shape| without(text, shape, mark))
+    if !may_have_shape(&text) {
+        return text;
+    }
+    let prefixes = TOKEN_PREFIXES.into_iter().map(|prefix| (prefix, prefixed_token as _));
+    SHAPES.into_iter().chain(prefixes).fold(text, |text, shape| without(text, shape, mark))
+}
+
+/// Whether `text` ends with what a token of a well-known issuer begins with.
+pub(super) fn ends_with_prefix(text: &[u8]) -> bool {
+    text.ends_with(b"AIza") || TOKEN_PREFIXES.iter().any(|prefix| text.ends_with(prefix.as_bytes()))
+}
+
+/// The value of a header as a scheme of authentication and what follows it.
+pub(super) fn scheme_and_credentials(value: &str) -> Option<(&str, &str)> {
+    let (scheme, credentials) = value.trim_ascii_start().split_once(' ')?;
+    let is_scheme = SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    let credentials = credentials.trim_ascii();
+    (is_scheme && !credentials.is_empty()).then_some((scheme, credentials))
 }
 
 fn without(text: String, (needle, find): Shape, mark: &str) -> String {
@@ -74,6 +124,12 @@ fn web_token(text: &str, at: usize) -> Option<Range<usize>> {
 fn access_key_id(text: &str, at: usize) -> Option<Range<usize>> {
     let length = run(text, at, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
     (length >= MIN_KEY_ID).then_some(at..at + length)
+}
+
+fn prefixed_token(text: &str, at: usize) -> Option<Range<usize>> {
+    let is_within = at > 0 && text.as_bytes()[at - 1].is_ascii_alphanumeric();
+    let length = run(text, at, is_token);
+    (!is_within && length > MIN_TOKEN).then_some(at..at + length)
 }
 
 fn bearer_token(text: &str, at: usize) -> Option<Range<usize>> {

@@ -1,3 +1,5 @@
+use http::{HeaderMap, HeaderValue};
+
 use super::*;
 
 fn body(text: &str) -> String {
@@ -62,6 +64,31 @@ fn values_behind_secret_names_are_replaced_in_every_format() {
             "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n[redacted]\r\n--b--",
         ),
         ("<Password><![CDATA[</Password>hunter2]]></Password>", "<Password>[redacted]</Password>"),
+        (
+            r#"[{"name":"user","value":"a"},{"name":"password","type":"x","value":"hunter2"}]"#,
+            r#"[{"name":"user","value":"a"},{"name":"password","type":"x","value":"[redacted]"}]"#,
+        ),
+        (
+            r#"[{"value":"a","key":"b"},{"value":"hunter2","type":"x","secure":1,"key":"password"}]"#,
+            r#"[{"value":"a","key":"b"},{"value":"[redacted]","type":"x","secure":1,"key":"password"}]"#,
+        ),
+        (
+            r#"{"ParameterKey":"DBPassword","ParameterValue":"hunter2"}"#,
+            r#"{"ParameterKey":"DBPassword","ParameterValue":"[redacted]"}"#,
+        ),
+        (
+            "<Tag><Key>a</Key><Value>b</Value></Tag><Tag><Key>password</Key><Value>hunter2</Value></Tag>",
+            "<Tag><Key>a</Key><Value>b</Value></Tag><Tag><Key>password</Key><Value>[redacted]</Value></Tag>",
+        ),
+        (
+            "<e><value>a</value><name>b</name></e><e><value>hunter2</value><name>api_key</name></e>",
+            "<e><value>a</value><name>b</name></e><e><value>[redacted]</value><name>api_key</name></e>",
+        ),
+        (
+            "<entry name=\"password\">hunter2</entry><entry name=\"a\">b</entry>",
+            "<entry name=\"password\">[redacted]</entry><entry name=\"a\">b</entry>",
+        ),
+        ("user,password\nada,hunter2\ngrace,hunter3\n", "user,password\nada,[redacted]\ngrace,[redacted]\n"),
         ("it is hunter2: password=hunter2&b=c", "it is [redacted]: password=[redacted]&b=c"),
     ] {
         assert_eq!(body(text), expected);
@@ -95,6 +122,8 @@ fn secrets_are_known_by_their_shape() {
         ("Basic understanding", "Basic understanding"),
         ("z=eyJhbGciOiJub25lIn0%2EeyJzdWIiOiJhIn0%2Ehunter2&b", "z=[redacted]&b"),
         ("mail a@example.com", "mail a@example.com"),
+        ("the key ghp_0123456789abcdefghij is mine", "the key [redacted] is mine"),
+        ("task-0123456789abcdefghij", "task-0123456789abcdefghij"),
         (
             "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----",
             "-----BEGIN RSA PRIVATE KEY[redacted]-----END RSA PRIVATE KEY-----",
@@ -144,12 +173,17 @@ fn headers_keep_the_names_of_cookies_and_nothing_of_their_values() {
         ("x-named", "hunter6"),
         ("referer", "http://a/?access_token=hunter7&b=c"),
         ("accept", "*/*"),
+        ("x-one", "bearer hunter8"),
+        ("x-two", "DPoP hunter9"),
+        ("x-three", "xoxb-0123456789-hunter10"),
+        ("x-four", "Basic"),
     ] {
         headers.append(name, HeaderValue::from_static(value));
     }
-    let set = [(HeaderName::from_static("x-ours"), HeaderValue::from_static("hunter5"))];
+    let set = [HeaderName::from_static("x-ours")];
     let mut known = KnownSecrets::default();
-    let lines = Redaction::new(&["X-Named".to_owned()]).headers(&headers, &set, &mut known);
+    let lines =
+        Redaction::new(&["X-Named".to_owned()]).headers(&Raw::headers(&headers, None), &set, &mut known);
     assert!(!lines.contains("hunter"), "{lines}");
     for line in [
         "host: localhost\n",
@@ -158,6 +192,10 @@ fn headers_keep_the_names_of_cookies_and_nothing_of_their_values() {
         "set-cookie: c=[redacted]; Path=/; HttpOnly\n",
         "referer: http://a/?access_token=[redacted]&b=c\n",
         "accept: */*\n",
+        "x-one: bearer [redacted]\n",
+        "x-two: DPoP [redacted]\n",
+        "x-three: [redacted]\n",
+        "x-four: Basic\n",
     ] {
         assert!(lines.contains(line), "{line} is not in {lines}");
     }
@@ -184,11 +222,30 @@ fn a_segment_of_a_path_behind_a_secret_name_is_replaced_when_it_is_no_word() {
 
 #[test]
 fn the_canonical_request_has_no_header_that_is_not_kept() {
-    let set = [(HeaderName::from_static("x-amz-meta-partner"), HeaderValue::from_static("a  b"))];
+    let set = [HeaderName::from_static("x-amz-meta-partner")];
     let text = "GET\n/\n\nhost:x\nx-amz-meta-auth:1234\nx-amz-meta-partner:a b\n\nhost\nhash";
-    let redacted = Redaction::default().canonical(text.as_bytes(), &set, &mut KnownSecrets::default());
+    let redacted = Redaction::default().canonical(
+        &Raw::of(text.as_bytes()),
+        ["/", ""],
+        &set,
+        &mut KnownSecrets::default(),
+    );
     assert_eq!(
         redacted,
         "GET\n/\n\nhost:x\nx-amz-meta-auth:[redacted]\nx-amz-meta-partner:[redacted]\n\nhost\nhash"
     );
+}
+
+#[test]
+fn the_target_in_the_canonical_request_has_no_secret_either() {
+    let canonical = |target, text: &str| {
+        Redaction::default().canonical(&Raw::of(text.as_bytes()), target, &[], &mut KnownSecrets::default())
+    };
+    let text = "GET\n/v1/token:hunter2/x\na=b&password=hunter3\nhost:x\nx-a:Bearer hunter4\n\nhost;x-a\nhash";
+    assert_eq!(
+        canonical(["/token:%5Bredacted%5D/x", "a=b&password=%5Bredacted%5D"], text),
+        "GET\n/v1/token:%5Bredacted%5D/x\na=b&password=%5Bredacted%5D\nhost:x\nx-a:Bearer [redacted]\n\nhost;x-a\nhash"
+    );
+    let text = "GET\n/x\na=b\nhost:x\n\nhost\nhash";
+    assert_eq!(canonical(["/x", "a=b"], text), text);
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     credentials::provider::IssuedCredentials,
-    inspector::{Attempt, Phase, Recording, Signed},
+    inspector::{Course, Recording, Signed, SignedBy},
     proxy::{error::ProxyError, request::plan::Ready},
     signing::SignedRequest,
     telemetry::causes,
@@ -23,23 +23,19 @@ pub(super) fn sign(
 ) -> Result<SignedRequest, ProxyError> {
     let (signed, explanation) = ready.explain(&issued.credentials, time)?;
     let (credentials, identity) = (&issued.credentials, &issued.identity);
-    let secrets = [credentials.secret_access_key(), credentials.session_token().unwrap_or_default()];
-    recording.identity(identity.username.as_deref(), identity.identity_id.as_deref(), secrets);
-    let key = credentials.access_key_id();
-    let attempt = Attempt {
-        reason,
-        upstream: ready.upstream().to_owned(),
-        region: ready.scope().region.to_string(),
-        service: ready.scope().service.clone(),
-        access_key_end: key.get(key.len().saturating_sub(4)..).unwrap_or_default().to_owned(),
-        signed_at: Some(time),
+    let signed_by = SignedBy {
+        username: identity.username.as_deref(),
+        identity_id: identity.identity_id.as_deref(),
+        access_key_id: credentials.access_key_id(),
+        secrets: [credentials.secret_access_key(), credentials.session_token().unwrap_or_default()],
     };
     let texts = Signed {
         headers: signed.headers(),
-        canonical_request: &explanation.canonical_request,
-        string_to_sign: &explanation.string_to_sign,
+        canonical_request: explanation.canonical_request,
+        string_to_sign: explanation.string_to_sign,
+        signed_at: time,
     };
-    recording.attempt(attempt, &texts, &ready.route.set_headers);
+    recording.attempt(reason, ready.destination(), &signed_by, texts);
     Ok(signed)
 }
 
@@ -64,20 +60,21 @@ impl<'a> Observed<'a> {
     /// Records how long the attempt took, and why it failed.
     pub(super) fn end(self, failure: Option<&Failure>) {
         let Self { recording, began, timeline } = self;
-        let connected = timeline.connected.map(|(at, _)| at);
+        let mut course = Course::default();
         match timeline.connected {
-            Some((at, reused)) => recording.connected(reused, at - began),
-            None => recording.took(Phase::Connect, began.elapsed()),
+            Some((connected, reused)) => {
+                let sent = timeline.sent.map_or(connected, |sent| sent.max(connected));
+                course.reused = Some(reused);
+                course.connect = connected - began;
+                course.send_and_wait = Some([sent - connected, sent.elapsed()]);
+            }
+            None => course.connect = began.elapsed(),
         }
-        if let Some(connected) = connected {
-            let sent = timeline.sent.map_or(connected, |sent| sent.max(connected));
-            recording.took(Phase::Send, sent - connected);
-            recording.took(Phase::Wait, sent.elapsed());
-        }
-        if let Some(failure) = failure {
+        let error = failure.map(|failure| {
             let causes = causes(&failure.error);
             let colon = if causes.is_empty() { "" } else { ": " };
-            recording.failed(&format!("{}{colon}{causes}", failure.error));
-        }
+            format!("{}{colon}{causes}", failure.error)
+        });
+        recording.attempted(course, error);
     }
 }

@@ -67,7 +67,7 @@ impl Drop for RefusalLogger {
     fn drop(&mut self) {
         let Some(meaning) = self.meaning() else { return };
         if let Some(recording) = &self.recording {
-            recording.explain(meaning.to_json());
+            recording.explain(&meaning.to_json());
         }
         warn!(
             request.id = self.id,

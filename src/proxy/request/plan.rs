@@ -1,6 +1,6 @@
 //! The request before it is signed: its route, its target, its headers, its body.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use aws_credential_types::Credentials;
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use super::{
     streamed_body::StreamedBody,
 };
 use crate::{
-    inspector::RequestBody,
+    inspector::{self, RequestBody},
     proxy::{
         error::ProxyError,
         headers,
@@ -201,6 +201,11 @@ impl Ready<'_> {
     #[must_use]
     pub fn scope(&self) -> &Scope {
         self.route.signer(&self.unsigned).scope()
+    }
+
+    /// Where it goes, for the inspector.
+    pub(in crate::proxy) fn destination(&self) -> &Arc<inspector::Destination> {
+        self.route.destination(&self.unsigned)
     }
 
     /// `https://` or `http://` and the name that is connected to.

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, header::InvalidHeaderValue, uri::Scheme};
 use super::bucket_host::Addressing;
 use crate::{
     endpoint::{self, Protocol},
+    inspector::Destination,
     proxy::{
         error::ProxyError,
         settings::{IOT, PayloadSigning, RouteSettings, Settings, WebsocketSigning},
@@ -28,8 +29,10 @@ pub(in crate::proxy) struct Route {
     /// How WebSocket handshakes are signed in the query, unless they are signed in headers.
     pub(super) handshake_token: Option<QueryToken>,
     signer: Signer,
+    /// What the inspector shows of the route, with the scope of `signer`.
+    destination: Arc<Destination>,
     /// Signs what goes to version 2 of Amazon Location, on hosts that have both versions.
-    location_version_2: Option<Signer>,
+    location_version_2: Option<(Signer, Arc<Destination>)>,
     /// How the upstream is told the bucket; `None` where the service has no buckets.
     pub(super) buckets: Option<Addressing>,
     /// What clients of the service speak.
@@ -65,12 +68,21 @@ impl Route {
         let scheme = settings.upstream.scheme_str().unwrap_or("https");
         let scope = Scope { region: settings.region.clone(), service: settings.service.clone() };
         let base = settings.upstream.path().trim_end_matches('/');
+        let address = format!("{scheme}://{authority}");
+        let destination = |scope: &Scope| {
+            Arc::new(Destination {
+                upstream: address.clone(),
+                region: scope.region.to_string(),
+                service: scope.service.clone(),
+                set_headers: settings.set_headers.iter().map(|(name, _)| name.clone()).collect(),
+            })
+        };
         Ok(Self {
             path: settings.path.trim_end_matches('/').to_owned(),
             host: HeaderValue::from_str(host)?,
             mount: Mount {
                 origin: format!("{scheme}://{host}"),
-                address: format!("{scheme}://{authority}"),
+                address: address.clone(),
                 base: base.to_owned(),
                 prefix: settings.strip_prefix.as_deref().unwrap_or_default().trim_end_matches('/').to_owned(),
             },
@@ -81,7 +93,10 @@ impl Route {
                 WebsocketSigning::Query if settings.service == IOT => Some(QueryToken::Appended),
                 WebsocketSigning::Query => Some(QueryToken::Signed),
             },
-            location_version_2: scope.location_version_2(host).map(Signer::new),
+            location_version_2: scope
+                .location_version_2(host)
+                .map(|scope| (Signer::new(scope.clone()), destination(&scope))),
+            destination: destination(&scope),
             buckets: scope.is_s3().then(|| Addressing::of(&scope.service, host, base)),
             protocol: endpoint::protocol(&scope.service, host),
             signer: Signer::new(scope),
@@ -97,8 +112,16 @@ impl Route {
     /// What signs `unsigned`.
     pub(in crate::proxy) fn signer(&self, unsigned: &Unsigned) -> &Signer {
         match &self.location_version_2 {
-            Some(signer) if unsigned.is_location_version_2() => signer,
+            Some((signer, _)) if unsigned.is_location_version_2() => signer,
             _ => &self.signer,
+        }
+    }
+
+    /// Where `unsigned` goes, for the inspector.
+    pub(in crate::proxy) fn destination(&self, unsigned: &Unsigned) -> &Arc<Destination> {
+        match &self.location_version_2 {
+            Some((_, destination)) if unsigned.is_location_version_2() => destination,
+            _ => &self.destination,
         }
     }
 }
@@ -148,6 +171,8 @@ pub(in crate::proxy) struct Routes {
     pub(super) own_names: Arc<[String]>,
     /// Whether the service of any route has buckets.
     pub(super) has_buckets: bool,
+    /// Whether the clients of any route speak a protocol in which errors have a form of their own.
+    pub(in crate::proxy) has_protocol: bool,
 }
 
 impl Routes {
@@ -186,7 +211,9 @@ impl Routes {
         }
         routes.sort_by_key(|route| std::cmp::Reverse(route.path.len()));
         let has_buckets = routes.iter().any(|route| route.buckets.is_some());
-        Ok(Self { routes, own_names: settings.guard.allowed_hosts.as_slice().into(), has_buckets })
+        let has_protocol = routes.iter().any(|route| route.protocol.is_some());
+        let own_names = settings.guard.allowed_hosts.as_slice().into();
+        Ok(Self { routes, own_names, has_buckets, has_protocol })
     }
 
     /// The same routes with other connections. Routes to one origin share theirs, as before.
@@ -200,7 +227,8 @@ impl Routes {
             upstreams.push((&route.upstream, Arc::clone(&upstream)));
             routes.push(Route { upstream, ..route.clone() });
         }
-        Self { routes, own_names: Arc::clone(&self.own_names), has_buckets: self.has_buckets }
+        let (has_buckets, has_protocol) = (self.has_buckets, self.has_protocol);
+        Self { routes, own_names: Arc::clone(&self.own_names), has_buckets, has_protocol }
     }
 
     /// Uses the upstreams of `previous` that are reached in the same way, with their connections.

@@ -1,4 +1,6 @@
-//! Text within the columns of a terminal.
+//! Text within the columns of a terminal, of which a letter takes none, one or two.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// No line is wider than this.
 pub(super) const COLUMNS: usize = 100;
@@ -19,15 +21,39 @@ pub(super) fn printable(text: &str) -> String {
 
 /// `text` within so many columns, cut in the middle: a path's first and last segments tell most.
 pub(super) fn shorten(text: &str, columns: usize) -> String {
-    let length = text.chars().count();
-    if length <= columns {
+    if text.width() <= columns {
         return text.to_owned();
     }
     let kept = columns.saturating_sub(1);
-    let front = kept / 2;
-    let start = text.chars().take(front);
-    let end = text.chars().skip(length - (kept - front));
-    start.chain(['…']).chain(end).collect()
+    let front = prefix(text, kept / 2);
+    let end = text.len() - suffix(text, kept - text[..front].width());
+    format!("{}…{}", &text[..front], &text[end..])
+}
+
+/// The length of the longest beginning of `text` that takes no more than so many columns, in bytes.
+fn prefix(text: &str, columns: usize) -> usize {
+    fitting(text.chars(), columns)
+}
+
+/// The same of its end.
+fn suffix(text: &str, columns: usize) -> usize {
+    fitting(text.chars().rev(), columns)
+}
+
+fn fitting(letters: impl Iterator<Item = char>, columns: usize) -> usize {
+    let mut left = columns;
+    let fits = |letter: &char| match left.checked_sub(width(*letter)) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    letters.take_while(fits).map(char::len_utf8).sum()
+}
+
+fn width(letter: char) -> usize {
+    letter.width().unwrap_or_default()
 }
 
 /// `text` broken between words into lines of [`COLUMNS`] at most. The first line starts in column `first`, the others
@@ -42,19 +68,18 @@ pub(super) fn fold_words(text: &str, first: usize, indent: usize) -> String {
         let mut is_at_start = true;
         for word in line.split_whitespace() {
             let gap = usize::from(!is_at_start);
-            let width = word.chars().count();
-            if column + gap + width > COLUMNS && !is_at_start {
+            if column + gap + word.width() > COLUMNS && !is_at_start {
                 break_line(&mut folded, &mut column, indent);
             } else if gap > 0 {
                 folded.push(' ');
                 column += 1;
             }
             for letter in word.chars() {
-                if column == COLUMNS {
+                if column + width(letter) > COLUMNS {
                     break_line(&mut folded, &mut column, indent);
                 }
                 folded.push(letter);
-                column += 1;
+                column += width(letter);
             }
             is_at_start = false;
         }
@@ -77,6 +102,9 @@ mod tests {
         assert_eq!(shorten("/short", 6), "/short");
         assert_eq!(shorten("/orders/2026/items", 9), "/ord…tems");
         assert_eq!(shorten("/äöü/äöü", 5), "/ä…öü");
+        assert_eq!(shorten("/注文/一覧", 10), "/注文/一覧");
+        assert_eq!(shorten("/注文/一覧", 9), "/注…/一覧");
+        assert_eq!(shorten("/注文/一覧", 8), "/注…一覧");
     }
 
     #[test]
@@ -88,6 +116,8 @@ mod tests {
         assert_eq!(lines[1], format!("{}{}", " ".repeat(9), "b".repeat(91)));
         assert_eq!(lines[2], format!("{}{} end", " ".repeat(9), "b".repeat(59)));
         assert_eq!(fold_words("one\ntwo", 9, 2), "one\n  two");
+        let folded = fold_words(&"注".repeat(100), 9, 9);
+        assert_eq!(folded.lines().map(str::width).collect::<Vec<_>>(), [90, 99, 29]);
     }
 
     #[test]
