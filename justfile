@@ -39,7 +39,7 @@ targets *targets:
 # The program for Windows, built by mingw's tools and tried under wine; takes unittest's names
 windows *tests:
     cargo build --locked --target x86_64-pc-windows-gnu
-    COUNTERSIGN_EXE="${CARGO_TARGET_DIR:-target}/x86_64-pc-windows-gnu/debug/countersign.exe" tests/windows/run {{ tests }}
+    COUNTERSIGN="${CARGO_TARGET_DIR:-target}/x86_64-pc-windows-gnu/debug/countersign.exe" tests/windows/run {{ tests }}
 
 # The documentation of the code
 doc:

@@ -1,27 +1,23 @@
 //! The messages of a WebSocket: the last ones, and of text ones the beginning.
 
+mod last;
+
 use std::{
-    collections::VecDeque,
     mem,
     time::{Duration, SystemTime},
 };
 
-use serde_json::{Map, Value, json};
+use last::{LastMessages, Message};
+use serde_json::{Value, json};
 
 use super::{
     MAX_BODY, Mode,
     body::redacted,
     raw::Raw,
-    record::{Ending, Record, rfc3339},
+    record::{Ending, Record},
     recording::Recording,
     redaction::{KnownSecrets, Redaction},
 };
-
-/// How many messages of a WebSocket are kept at most.
-const MAX_MESSAGES: usize = 200;
-
-/// How much text of all kept messages of a WebSocket is kept at most, in bytes.
-const MAX_TEXT: usize = 512 * 1024;
 
 /// A message that has passed, or a control frame.
 #[derive(Clone, Copy, Debug)]
@@ -55,31 +51,6 @@ pub struct TunnelEnd {
     pub bytes: [u64; 2],
     /// Name, cause and cure of what went wrong, if anything did.
     pub explained: Option<Value>,
-}
-
-/// The last messages of a WebSocket, within the limits; their texts are of type `T`.
-#[derive(Debug)]
-struct LastMessages<T> {
-    messages: VecDeque<Message<T>>,
-    /// Of all texts, in bytes.
-    text: usize,
-    /// How many messages have made room for later ones.
-    forgotten: u64,
-}
-
-#[derive(Debug)]
-struct Message<T> {
-    /// From the arrival of the handshake.
-    after: Duration,
-    is_up: bool,
-    opcode: u8,
-    size: u64,
-    code: Option<u16>,
-    text: Option<T>,
-    /// The memory of the text, in bytes.
-    memory: usize,
-    omitted: Option<&'static str>,
-    truncated: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -145,29 +116,6 @@ impl Recording {
                 pending.has_changed = true;
             }
         });
-    }
-}
-
-impl<T> Default for LastMessages<T> {
-    fn default() -> Self {
-        Self { messages: VecDeque::new(), text: 0, forgotten: 0 }
-    }
-}
-
-impl<T> LastMessages<T> {
-    fn push(&mut self, message: Message<T>) {
-        self.text += message.memory;
-        self.messages.push_back(message);
-        while self.messages.len() > MAX_MESSAGES || self.text > MAX_TEXT {
-            let Some(forgotten) = self.messages.pop_front() else { break };
-            self.text -= forgotten.memory;
-            self.forgotten += 1;
-        }
-    }
-
-    /// The memory that they take, in bytes.
-    fn memory(&self) -> usize {
-        self.messages.capacity() * size_of::<Message<T>>() + self.text
     }
 }
 
@@ -282,28 +230,6 @@ impl Messages {
             })
         });
         messages.collect()
-    }
-}
-
-impl Message<String> {
-    fn json(&self, started: SystemTime) -> Value {
-        let mut message = Map::new();
-        let mut put = |name: &str, value: Value| message.insert(name.to_owned(), value);
-        put("time", json!(rfc3339(started + self.after)));
-        put("direction", json!(if self.is_up { "up" } else { "down" }));
-        put("opcode", json!(self.opcode));
-        put("size", json!(self.size));
-        if let Some(code) = self.code {
-            put("code", json!(code));
-        }
-        if let Some(text) = &self.text {
-            put("text", json!(text));
-            put("truncated", json!(self.truncated));
-        }
-        if let Some(omitted) = self.omitted {
-            put("omitted", json!(omitted));
-        }
-        Value::Object(message)
     }
 }
 

@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    last::{MAX_MESSAGES, MAX_TEXT},
+    *,
+};
 
 fn message(text: &[u8]) -> WebSocketMessage<'_> {
     WebSocketMessage {

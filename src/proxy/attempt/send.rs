@@ -101,7 +101,8 @@ impl Sender {
             let timeline = observed.as_mut().map(Observed::timeline);
             let request = outgoing(signed, ready.streamed.clone());
             let sent = match ready.handshake {
-                Some(_) => upstream.upgrade(request, timeline).await,
+                // Boxed for the same reason as a refusal's futures below.
+                Some(_) => Box::pin(upstream.upgrade(request, timeline)).await,
                 None => upstream.send(request, attempts.needs_newer_than(), timeline).await,
             };
             if let Some(observed) = observed {
