@@ -113,9 +113,11 @@ class Crates:
 @functools.cache
 def crates(target_name):
     """Follows normal and build dependencies from this crate; those of tests and benches are in no program."""
-    metadata = json.loads(
-        output("cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", target_name)
-    )
+    words = ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", target_name]
+    # As deploy/build-static builds.
+    if target_name.endswith("-musl"):
+        words += ["--features", "mimalloc"]
+    metadata = json.loads(output(*words))
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     dependencies = {}

@@ -4,6 +4,10 @@ use std::{process::ExitCode, time::Duration};
 
 use countersign::{cli, commands, process, telemetry};
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 fn main() -> ExitCode {
