@@ -1,4 +1,5 @@
 //! WebSockets: the handshake is a signed request, and behind a 101 bytes pass both ways.
+#![cfg(feature = "sandbox")]
 
 #[path = "../support/mod.rs"]
 mod support;
