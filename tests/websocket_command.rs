@@ -91,6 +91,18 @@ async fn many_lines_come_back_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_line_goes_out_in_frames_that_api_gateway_takes() {
+    let sandbox = program::sandbox().await;
+    for length in [32 * 1024, 32 * 1024 + 1, 128 * 1024] {
+        // Two bytes each, so that frames end inside a character.
+        let line = format!("x{}\n", "\u{e4}".repeat(length / 2 - 1));
+        let ended = talk(&sandbox, &[], line.as_bytes()).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(ended.stdout == line, "{} of {} bytes", ended.stdout.len(), line.len());
+    }
+}
+
+#[tokio::test]
 async fn the_code_of_the_api_is_said_with_its_meaning_and_decides_the_exit_code() {
     let sandbox = program::sandbox().await;
     let close = |code: u16| format!("{{\"action\":\"close\",\"code\":{code},\"reason\":\"bye\"}}\n");
@@ -105,7 +117,7 @@ async fn the_code_of_the_api_is_said_with_its_meaning_and_decides_the_exit_code(
         let start = format!("countersign: the API closed the connection with {code} (\"bye\"): ");
         assert!(ended.stderr.starts_with(&start) && ended.stderr.contains(meaning), "{}", ended.stderr);
     }
-    let too_long = talk(&sandbox, &["--wait", "1m"], &[b'x'; 40_000]).await;
+    let too_long = talk(&sandbox, &["--wait", "1m"], &[b'x'; 128 * 1024 + 1]).await;
     assert_eq!(too_long.code, Some(1));
     assert!(
         too_long.stderr.contains("with 1009") && too_long.stderr.contains("tip: split the message"),

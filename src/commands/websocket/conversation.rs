@@ -1,8 +1,9 @@
 //! Lines go out as messages and messages come in as lines, until one side ends it.
 
-use std::{io, pin::pin, time::Duration};
+use std::{io, iter, mem, pin::pin, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use futures_util::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
@@ -17,7 +18,13 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         self, Message, Utf8Bytes,
-        protocol::{CloseFrame, Role, frame::coding::CloseCode},
+        protocol::{
+            CloseFrame, Role,
+            frame::{
+                Frame,
+                coding::{CloseCode, Data, OpCode},
+            },
+        },
     },
 };
 
@@ -27,6 +34,8 @@ use crate::{
     telemetry,
 };
 
+/// Bytes of a frame. API Gateway takes messages of 128 KiB, but no frame over 32 KiB.
+const MAX_FRAME: usize = 32 * 1024;
 /// How long the API may take to answer a Close frame.
 const MAX_CLOSING: Duration = Duration::from_secs(5);
 /// The same after a signal.
@@ -204,11 +213,26 @@ async fn send_lines<S: AsyncRead + AsyncWrite + Unpin>(
             Ok(line) => line,
             Err(error) => return Sent::Unreadable(error),
         };
-        if sink.send(Message::text(line)).await.is_err() {
-            return Sent::Refused;
+        for frame in frames_of(line) {
+            if sink.send(frame).await.is_err() {
+                return Sent::Refused;
+            }
         }
     }
     Sent::All
+}
+
+/// The frames of a text message.
+fn frames_of(line: String) -> impl Iterator<Item = Message> {
+    let (mut rest, mut kind) = (Some(Bytes::from(line)), Data::Text);
+    iter::from_fn(move || {
+        let mut payload = rest.take()?;
+        if payload.len() > MAX_FRAME {
+            rest = Some(payload.split_off(MAX_FRAME));
+        }
+        let opcode = OpCode::Data(mem::replace(&mut kind, Data::Continue));
+        Some(Message::Frame(Frame::message(payload, opcode, rest.is_none())))
+    })
 }
 
 /// How a message is printed. The library answers pings.
