@@ -113,7 +113,9 @@ async fn a_query_with_parameters_of_a_signature_is_not_signed_in_the_query() {
             .proxy(move |settings| settings.proxy.routes[0].websocket_signing = signing)
             .start()
             .await;
-        for query in ["X-Amz-Date=1", "a=1&x-amz-security-token=t&b", "%58-Amz-Expires", "X-Amz-SignedHeaders="] {
+        for query in
+            ["X-Amz-Date=1", "a=1&x-amz-security-token=t&b", "%58-Amz-Expires", "X-Amz-SignedHeaders="]
+        {
             let (_client, head) = open(&running.proxy, &format!("/?{query}"), "").await;
             assert_eq!(head.status, status, "{query}");
         }

@@ -26,7 +26,8 @@ use crate::{
         websocket::handshake::Handshake,
     },
     signing::{
-        Explanation, Payload, PayloadBuilder, QueryToken, Scope, SignedRequest, TargetError, Unsigned, WireTarget,
+        Explanation, Payload, PayloadBuilder, QueryToken, Scope, SignedRequest, TargetError, Unsigned,
+        WireTarget,
     },
 };
 
