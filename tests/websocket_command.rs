@@ -15,6 +15,8 @@ use serde_json::Value;
 use support::{
     program::{self, Ended},
     soon,
+    upstream::Upstream,
+    websocket::switching_for,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -152,6 +154,29 @@ async fn a_101_for_another_key_is_refused() {
     let wrong = talk(&sandbox, &[], b"hello\n").await;
     assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(1), ""));
     assert!(wrong.stderr.contains("Sec-WebSocket-Accept"), "{}", wrong.stderr);
+}
+
+#[tokio::test]
+async fn frames_that_the_api_may_not_send_end_the_program_with_what_is_wrong() {
+    let sandbox = program::sandbox().await;
+    for (frame, wrong) in [
+        (&b"\x81\x01\xFF"[..], "the API sent a text message that is not UTF-8"),
+        (b"\xC1\x01x", "the API broke the WebSocket protocol: Reserved bits are non-zero"),
+        (
+            b"\x82\x7F\0\0\0\0\x06\x40\0\0",
+            "the API sent a message or frame of 104857600 bytes; ws takes at most 16777216",
+        ),
+    ] {
+        let upstream = Upstream::start(move |_, mut wire| async move {
+            if let Some(request) = wire.request().await {
+                wire.write([switching_for(&request).as_bytes(), frame].concat()).await;
+                wire.until_client_is_gone().await;
+            }
+        })
+        .await;
+        let ended = talk(&sandbox, &["--upstream", &upstream.url(), "--wait", "1m"], b"").await;
+        assert_eq!((ended.code, ended.stderr), (Some(1), format!("countersign: {wrong}\n")));
+    }
 }
 
 #[tokio::test]

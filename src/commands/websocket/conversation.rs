@@ -18,6 +18,7 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         self, Message, Utf8Bytes,
+        error::{CapacityError, ProtocolError},
         protocol::{
             CloseFrame, Role,
             frame::{
@@ -118,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 Ending::Broken(error.into())
             }
             Stop::Closed(close) => self.closed_by_api(close).await,
-            Stop::Failed(error) => Ending::Broken(error.into()),
+            Stop::Failed(error) => Ending::Broken(in_words(error).into()),
         })
     }
 
@@ -247,10 +248,20 @@ fn line_of(message: &Message) -> Option<String> {
 fn of_error(error: tungstenite::Error) -> Stop {
     match error {
         tungstenite::Error::Io(_)
-        | tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
-            Stop::Closed(None)
-        }
+        | tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Stop::Closed(None),
         error => Stop::Failed(error),
+    }
+}
+
+/// What is wrong with what the API sent. The library's errors repeat their source.
+fn in_words(error: tungstenite::Error) -> String {
+    match error {
+        tungstenite::Error::Protocol(fault) => format!("the API broke the WebSocket protocol: {fault}"),
+        tungstenite::Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            format!("the API sent a message or frame of {size} bytes; ws takes at most {max_size}")
+        }
+        tungstenite::Error::Utf8(_) => "the API sent a text message that is not UTF-8".to_owned(),
+        other => other.to_string(),
     }
 }
 
