@@ -15,6 +15,8 @@ use serde_json::Value;
 use support::{
     program::{self, Ended},
     soon,
+    upstream::Upstream,
+    websocket::switching_for,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -91,6 +93,18 @@ async fn many_lines_come_back_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_line_goes_out_in_frames_that_api_gateway_takes() {
+    let sandbox = program::sandbox().await;
+    for length in [32 * 1024, 32 * 1024 + 1, 128 * 1024] {
+        // Two bytes each, so that frames end inside a character.
+        let line = format!("x{}\n", "\u{e4}".repeat(length / 2 - 1));
+        let ended = talk(&sandbox, &[], line.as_bytes()).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(ended.stdout == line, "{} of {} bytes", ended.stdout.len(), line.len());
+    }
+}
+
+#[tokio::test]
 async fn the_code_of_the_api_is_said_with_its_meaning_and_decides_the_exit_code() {
     let sandbox = program::sandbox().await;
     let close = |code: u16| format!("{{\"action\":\"close\",\"code\":{code},\"reason\":\"bye\"}}\n");
@@ -105,7 +119,7 @@ async fn the_code_of_the_api_is_said_with_its_meaning_and_decides_the_exit_code(
         let start = format!("countersign: the API closed the connection with {code} (\"bye\"): ");
         assert!(ended.stderr.starts_with(&start) && ended.stderr.contains(meaning), "{}", ended.stderr);
     }
-    let too_long = talk(&sandbox, &["--wait", "1m"], &[b'x'; 40_000]).await;
+    let too_long = talk(&sandbox, &["--wait", "1m"], &[b'x'; 128 * 1024 + 1]).await;
     assert_eq!(too_long.code, Some(1));
     assert!(
         too_long.stderr.contains("with 1009") && too_long.stderr.contains("tip: split the message"),
@@ -140,6 +154,29 @@ async fn a_101_for_another_key_is_refused() {
     let wrong = talk(&sandbox, &[], b"hello\n").await;
     assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(1), ""));
     assert!(wrong.stderr.contains("Sec-WebSocket-Accept"), "{}", wrong.stderr);
+}
+
+#[tokio::test]
+async fn frames_that_the_api_may_not_send_end_the_program_with_what_is_wrong() {
+    let sandbox = program::sandbox().await;
+    for (frame, wrong) in [
+        (&b"\x81\x01\xFF"[..], "the API sent a text message that is not UTF-8"),
+        (b"\xC1\x01x", "the API broke the WebSocket protocol: Reserved bits are non-zero"),
+        (
+            b"\x82\x7F\0\0\0\0\x06\x40\0\0",
+            "the API sent a message or frame of 104857600 bytes; ws takes at most 16777216",
+        ),
+    ] {
+        let upstream = Upstream::start(move |_, mut wire| async move {
+            if let Some(request) = wire.request().await {
+                wire.write([switching_for(&request).as_bytes(), frame].concat()).await;
+                wire.until_client_is_gone().await;
+            }
+        })
+        .await;
+        let ended = talk(&sandbox, &["--upstream", &upstream.url(), "--wait", "1m"], b"").await;
+        assert_eq!((ended.code, ended.stderr), (Some(1), format!("countersign: {wrong}\n")));
+    }
 }
 
 #[tokio::test]

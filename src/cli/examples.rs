@@ -56,7 +56,7 @@ pub(super) fn of(command: &str) -> Option<String> {
         "ws" => &[
             ("countersign ws", "the API itself; type lines, and Ctrl-D to end"),
             (
-                "countersign ws /chat --protocol chat < messages.txt",
+                "countersign ws '/?room=1' --protocol chat < messages.txt",
                 "sends each line of a file, and prints the answers",
             ),
             ("countersign ws --wait 2h < /dev/null", "prints what the API sends, until it closes"),

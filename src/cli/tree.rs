@@ -212,8 +212,8 @@ fn websocket() -> Command {
             "After the end of the input (Ctrl-D at a terminal), the connection stays open as long as messages come \
              within --wait of each other, 2s if the input is no terminal and 0s if it is one. Then it is closed \
              with 1000. A binary message is printed as base64 behind \"binary: \".\n\n\
-             The exit code is 0 when the connection ends with 1000, 1001 or no code, 1 when it ends otherwise, \
-             and 22 when the API refuses the handshake.",
+             The exit code is 0 after a Close frame with 1000, 1001 or no code, 1 when the connection ends \
+             otherwise, and 22 when the API refuses the handshake.",
         )
         .arg(switch("verbose", 'v', "Explain the signature when the handshake is refused"))
 }

@@ -46,7 +46,7 @@ impl Proxy {
         let facts = HandshakeFacts::of(parts, id, outcome.recording.as_ref());
         let (method, headers) = (parts.method.clone(), mem::take(&mut parts.headers));
         let plan = self.client.planner.plan(method, parts.uri.path(), parts.uri.query(), headers)?;
-        let ready = plan.with_handshake(&handshake);
+        let ready = plan.with_handshake(&handshake)?;
         if let Some(recording) = &outcome.recording {
             recording.received(&ready.unsigned.headers, ready.recorded_body());
         }

@@ -25,6 +25,16 @@ const ILLEGAL: &AsciiSet = &CONTROLS
 /// The same for a query. REST APIs of API Gateway also split parameters at a raw semicolon.
 const ILLEGAL_IN_QUERY: &AsciiSet = &ILLEGAL.add(b';');
 
+/// What a signature in the query has besides the parameters of a presigned URL that are refused in any case.
+const SIGNING_PARAMETERS: [&[u8]; 6] = [
+    b"x-amz-credential",
+    b"x-amz-date",
+    b"x-amz-expires",
+    b"x-amz-region-set",
+    b"x-amz-security-token",
+    b"x-amz-signedheaders",
+];
+
 /// How a service computes the canonical path from the path that it receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
@@ -49,6 +59,8 @@ pub enum TargetError {
     Malformed,
     /// It has parameters of a presigned URL, which AWS refuses beside an Authorization header.
     Presigned,
+    /// It has a parameter that a signature in the query has as well. AWS takes the first one, or refuses both.
+    SigningParameter,
 }
 
 impl fmt::Display for TargetError {
@@ -59,6 +71,9 @@ impl fmt::Display for TargetError {
             Self::Malformed => f.write_str("the request target is not a path"),
             Self::Presigned => f.write_str(
                 "the request carries a presigned query (X-Amz-Signature, or AWSAccessKeyId and Signature); send it without, the proxy signs it",
+            ),
+            Self::SigningParameter => f.write_str(
+                "the query has a parameter that its signature has as well (X-Amz-Date or X-Amz-Security-Token, for example); send it without, the proxy signs it",
             ),
         }
     }
@@ -107,6 +122,19 @@ impl WireTarget {
         &self.0
     }
 
+    /// Whether a signature can be added to the query.
+    ///
+    /// # Errors
+    /// When the query has one of its parameters already.
+    pub fn check_for_query_signature(&self) -> Result<(), TargetError> {
+        match self.query() {
+            Some(query) if has_parameter(query.as_bytes(), &SIGNING_PARAMETERS) => {
+                Err(TargetError::SigningParameter)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The same target with further `parameters`, which are encoded. `None` when they are no query.
     pub(super) fn with_parameters(&self, parameters: &[u8]) -> Option<Self> {
         let mut wire = self.0.as_str().as_bytes().to_vec();
@@ -151,12 +179,15 @@ fn push_query(wire: &mut Vec<u8>, query: &[u8]) {
 
 /// Whether the query carries a signature: of version 4, or of version 2, where one parameter alone proves nothing.
 fn is_presigned(query: &[u8]) -> bool {
-    let has = |names: &[&[u8]]| {
-        query.split(|&byte| byte == b'&').any(|parameter| {
-            let key = parameter.split(|&byte| byte == b'=').next().unwrap_or_default();
-            let key: Cow<'_, [u8]> = percent_decode(key).into();
-            names.iter().any(|name| key.eq_ignore_ascii_case(name))
-        })
-    };
+    let has = |names: &[&[u8]]| has_parameter(query, names);
     has(&[b"x-amz-signature", b"x-amz-algorithm"]) || (has(&[b"awsaccesskeyid"]) && has(&[b"signature"]))
+}
+
+/// Whether the query has a parameter with one of these `names`, in whatever case.
+fn has_parameter(query: &[u8], names: &[&[u8]]) -> bool {
+    query.split(|&byte| byte == b'&').any(|parameter| {
+        let key = parameter.split(|&byte| byte == b'=').next().unwrap_or_default();
+        let key: Cow<'_, [u8]> = percent_decode(key).into();
+        names.iter().any(|name| key.eq_ignore_ascii_case(name))
+    })
 }

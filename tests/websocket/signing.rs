@@ -104,6 +104,28 @@ async fn a_handshake_is_signed_in_the_query_with_the_token_where_the_service_exp
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_with_parameters_of_a_signature_is_not_signed_in_the_query() {
+    for (signing, status) in [(WebsocketSigning::Query, 400), (WebsocketSigning::Headers, 101)] {
+        let upstream = echo().await;
+        let running = Setup::new()
+            .upstream(upstream.url())
+            .proxy(move |settings| settings.proxy.routes[0].websocket_signing = signing)
+            .start()
+            .await;
+        for query in
+            ["X-Amz-Date=1", "a=1&x-amz-security-token=t&b", "%58-Amz-Expires", "X-Amz-SignedHeaders="]
+        {
+            let (_client, head) = open(&running.proxy, &format!("/?{query}"), "").await;
+            assert_eq!(head.status, status, "{query}");
+        }
+        for query in ["X-Amz-CustomAuthorizer-Name=mine", "a=X-Amz-Date", ""] {
+            let (_client, head) = open(&running.proxy, &format!("/?{query}"), "").await;
+            assert_eq!(head.status, 101, "{query}");
+        }
+    }
+}
+
 /// All bytes except those that SigV4 leaves as they are.
 const UNRESERVED: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

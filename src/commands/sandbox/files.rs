@@ -225,7 +225,7 @@ fn configuration(sandbox: &Sandbox) -> String {
     if sandbox.authenticator_secret().is_some() {
         settings.push(("totp-secret-file", TOTP_SECRET.to_owned()));
     }
-    let mut text = format!("# {MARK}: login, whoami, call and serve use it.\n");
+    let mut text = format!("# {MARK}: login, whoami, call, ws and serve use it.\n");
     // A text of JSON is one of TOML.
     for (name, value) in settings {
         text.push_str(&format!("{name} = {}\n", Value::from(value)));

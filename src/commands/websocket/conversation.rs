@@ -1,8 +1,9 @@
 //! Lines go out as messages and messages come in as lines, until one side ends it.
 
-use std::{io, pin::pin, time::Duration};
+use std::{io, iter, mem, pin::pin, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use futures_util::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
@@ -17,7 +18,14 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         self, Message, Utf8Bytes,
-        protocol::{CloseFrame, Role, frame::coding::CloseCode},
+        error::{CapacityError, ProtocolError},
+        protocol::{
+            CloseFrame, Role,
+            frame::{
+                Frame,
+                coding::{CloseCode, Data, OpCode},
+            },
+        },
     },
 };
 
@@ -27,6 +35,8 @@ use crate::{
     telemetry,
 };
 
+/// Bytes of a frame. API Gateway takes messages of 128 KiB, but no frame over 32 KiB.
+const MAX_FRAME: usize = 32 * 1024;
 /// How long the API may take to answer a Close frame.
 const MAX_CLOSING: Duration = Duration::from_secs(5);
 /// The same after a signal.
@@ -109,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 Ending::Broken(error.into())
             }
             Stop::Closed(close) => self.closed_by_api(close).await,
-            Stop::Failed(error) => Ending::Broken(error.into()),
+            Stop::Failed(error) => Ending::Broken(in_words(error).into()),
         })
     }
 
@@ -204,11 +214,26 @@ async fn send_lines<S: AsyncRead + AsyncWrite + Unpin>(
             Ok(line) => line,
             Err(error) => return Sent::Unreadable(error),
         };
-        if sink.send(Message::text(line)).await.is_err() {
-            return Sent::Refused;
+        for frame in frames_of(line) {
+            if sink.send(frame).await.is_err() {
+                return Sent::Refused;
+            }
         }
     }
     Sent::All
+}
+
+/// The frames of a text message.
+fn frames_of(line: String) -> impl Iterator<Item = Message> {
+    let (mut rest, mut kind) = (Some(Bytes::from(line)), Data::Text);
+    iter::from_fn(move || {
+        let mut payload = rest.take()?;
+        if payload.len() > MAX_FRAME {
+            rest = Some(payload.split_off(MAX_FRAME));
+        }
+        let opcode = OpCode::Data(mem::replace(&mut kind, Data::Continue));
+        Some(Message::Frame(Frame::message(payload, opcode, rest.is_none())))
+    })
 }
 
 /// How a message is printed. The library answers pings.
@@ -223,10 +248,20 @@ fn line_of(message: &Message) -> Option<String> {
 fn of_error(error: tungstenite::Error) -> Stop {
     match error {
         tungstenite::Error::Io(_)
-        | tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
-            Stop::Closed(None)
-        }
+        | tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Stop::Closed(None),
         error => Stop::Failed(error),
+    }
+}
+
+/// What is wrong with what the API sent. The library's errors repeat their source.
+fn in_words(error: tungstenite::Error) -> String {
+    match error {
+        tungstenite::Error::Protocol(fault) => format!("the API broke the WebSocket protocol: {fault}"),
+        tungstenite::Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            format!("the API sent a message or frame of {size} bytes; ws takes at most {max_size}")
+        }
+        tungstenite::Error::Utf8(_) => "the API sent a text message that is not UTF-8".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -25,7 +25,10 @@ use crate::{
         settings::{PayloadSigning, Settings},
         websocket::handshake::Handshake,
     },
-    signing::{Explanation, Payload, PayloadBuilder, QueryToken, Scope, SignedRequest, Unsigned, WireTarget},
+    signing::{
+        Explanation, Payload, PayloadBuilder, QueryToken, Scope, SignedRequest, TargetError, Unsigned,
+        WireTarget,
+    },
 };
 
 /// Carries the API key of a usage plan.
@@ -173,12 +176,21 @@ impl<'a> Plan<'a> {
     }
 
     /// The request as a WebSocket handshake. What makes it one is not signed, so that a hop may replace it.
-    pub(in crate::proxy) fn with_handshake(mut self, handshake: &Handshake) -> Ready<'a> {
+    ///
+    /// # Errors
+    /// When it is signed in the query and the query has parameters of a signature.
+    pub(in crate::proxy) fn with_handshake(
+        mut self,
+        handshake: &Handshake,
+    ) -> Result<Ready<'a>, TargetError> {
+        if self.route.handshake_token.is_some() {
+            self.target.check_for_query_signature()?;
+        }
         handshake.write(&mut self.headers);
         let signing = self.route.handshake_token.map_or(HandshakeSigning::Headers, HandshakeSigning::Query);
         let mut ready = self.with_payload(Payload::empty(), &HeaderMap::new());
         ready.unsigned.headers.remove(header::CONTENT_LENGTH);
-        Ready { handshake: Some(signing), ..ready }
+        Ok(Ready { handshake: Some(signing), ..ready })
     }
 
     /// What the head says of a body of signed chunks, which is plain once they are decoded.

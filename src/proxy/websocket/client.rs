@@ -55,7 +55,7 @@ impl<'a> ClientHandshake<'a> {
         // This process compresses nothing, so that it may not offer to.
         headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
         let handshake = Handshake::with_random_key();
-        let ready = client.plan(Method::GET, path, query, headers)?.with_handshake(&handshake);
+        let ready = client.plan(Method::GET, path, query, headers)?.with_handshake(&handshake)?;
         Ok(Self { ready, handshake })
     }
 
