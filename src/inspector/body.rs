@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{
     MAX_BODY, Mode,
     raw::Raw,
-    redaction::{KnownSecrets, Place, Redaction},
+    redaction::{KnownSecrets, Redaction},
 };
 
 /// Why nothing is kept of a body that was sent while it arrived.
@@ -208,9 +208,7 @@ impl CapturedBody {
 
 /// The text of a body. The end of one that was cut, broken off, or is still coming may be the beginning of a secret.
 pub(super) fn redacted(raw: &Raw, redaction: &Redaction, known: &mut KnownSecrets) -> String {
-    let mut text = redaction.text(raw.text().into_owned(), Place::Body, known);
-    known.remove_cut(&mut text);
-    text
+    redaction.cut_text(raw.text().into_owned(), known)
 }
 
 /// The raw bytes may hold secrets, and the text belongs to a client.

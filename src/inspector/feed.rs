@@ -76,9 +76,11 @@ impl Feed {
             // Before the look, or a change in between would be missed.
             changed.as_mut().enable();
             shared.await_change();
-            shared.redact_all();
+            shared.redact_in_turns().await;
             if shared.revision() > self.seen {
                 sleep_until(self.next_round).await;
+                // So that little is left to do at once.
+                shared.redact_in_turns().await;
                 self.begin_round();
             } else if timeout_at(Instant::now() + MAX_SILENCE, changed).await.is_err() {
                 return Bytes::from_static(b"\n");

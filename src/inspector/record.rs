@@ -94,6 +94,8 @@ pub(super) struct Record {
     pub(super) messages: Option<Box<Messages>>,
     /// Only until the end: what must not appear in what is still to come.
     pub(super) known: KnownSecrets,
+    /// Whether nothing more comes.
+    pub(super) is_closed: bool,
     /// The number of its last change among all changes.
     pub(super) revision: u64,
 }
@@ -132,6 +134,7 @@ impl Record {
             response_body: CapturedBody::default(),
             messages: None,
             known: KnownSecrets::default(),
+            is_closed: false,
             revision: 0,
         }
     }
@@ -164,6 +167,7 @@ impl Record {
             + self.request_body.memory()
             + self.response_body.memory()
             + self.messages.as_ref().map_or(0, |messages| messages.memory())
+            + self.known.memory()
     }
 
     /// Drops what takes memory.
@@ -179,6 +183,7 @@ impl Record {
         texts.into_iter().for_each(|text| *text = String::new());
         (self.request_body, self.response_body) = (CapturedBody::default(), CapturedBody::default());
         (self.attempts, self.meaning, self.messages) = (Vec::new(), None, None);
+        self.known = KnownSecrets::default();
     }
 }
 

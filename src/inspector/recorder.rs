@@ -5,7 +5,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -38,9 +38,9 @@ const MAX_VIEWERS: usize = 8;
 /// redacted as a whole. Longer would save nothing: of more than 500 requests in this time, only the last are redacted.
 const MAX_UNREDACTED: Duration = Duration::from_secs(1);
 
-/// How many exchanges are redacted before other tasks of the thread get their turn. One without bodies takes some ten
-/// microseconds.
-const YIELD_EVERY: usize = 16;
+/// How long exchanges are redacted before other tasks of the thread get their turn: it accepts connections and keeps
+/// credentials fresh. One exchange without bodies takes some ten microseconds, and a body up to some milliseconds.
+const MAX_TURN: Duration = Duration::from_millis(1);
 
 /// By this a request that is sent again from the inspector finds its record.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -58,7 +58,7 @@ pub(super) struct Shared {
     changed: Notify,
     is_awaited: AtomicBool,
     /// How many changes have been redacted.
-    revisions: AtomicU64,
+    revisions: Mutex<u64>,
     ring: Mutex<Ring>,
     clock: Clock,
     /// That of the credentials in use.
@@ -79,7 +79,7 @@ impl Recorder {
             viewers: Arc::new(Semaphore::new(MAX_VIEWERS)),
             changed: Notify::new(),
             is_awaited: AtomicBool::new(false),
-            revisions: AtomicU64::new(0),
+            revisions: Mutex::default(),
             ring: Mutex::default(),
             clock,
             signatory: Mutex::default(),
@@ -130,7 +130,7 @@ impl Recorder {
                 // Before the look, or a change in between would be missed.
                 changed.as_mut().enable();
                 shared.await_change();
-                self.redact_in_turns().await;
+                shared.redact_in_turns().await;
                 changed.await;
                 sleep(MAX_UNREDACTED).await;
             }
@@ -138,14 +138,6 @@ impl Recorder {
         tokio::select! {
             () = &mut ended => {}
             () = redact => {}
-        }
-    }
-
-    async fn redact_in_turns(&self) {
-        let open = self.0.ring().open();
-        for entries in open.chunks(YIELD_EVERY) {
-            self.0.redact(entries);
-            yield_now().await;
         }
     }
 
@@ -186,7 +178,7 @@ impl Shared {
 
     /// The number of the last change that has been redacted.
     pub(super) fn revision(&self) -> u64 {
-        self.revisions.load(Ordering::Acquire)
+        *self.revisions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The record of an exchange, with everything that it has reported, without secrets.
@@ -197,26 +189,48 @@ impl Shared {
     /// Redacts everything that has been reported.
     pub(super) fn redact_all(&self) {
         let open = self.ring().open();
-        self.redact(&open);
+        self.redact(&open, None);
     }
 
-    fn redact(&self, entries: &[Arc<Entry>]) {
-        let mut closed = Vec::new();
+    /// The same, while other tasks get their turns.
+    pub(super) async fn redact_in_turns(&self) {
+        let open = self.ring().open();
+        let mut rest = &open[..];
+        while !rest.is_empty() {
+            let redacted = self.redact(rest, Some(Instant::now() + MAX_TURN));
+            rest = &rest[redacted..];
+            yield_now().await;
+        }
+    }
+
+    /// Redacts the first of `entries`, or those for which there is time; how many these are.
+    fn redact(&self, entries: &[Arc<Entry>], until: Option<Instant>) -> usize {
+        let (mut closed, mut redacted) = (Vec::new(), 0);
         for entry in entries {
+            redacted += 1;
+            // It has made room since, and has been wiped.
+            if entry.is_dropped() {
+                continue;
+            }
             let record = self.record(entry);
-            let pending = entry.pending();
-            if pending.is_closed && !pending.has_changed {
+            // Seen by the update itself, which then has forgotten what the exchange knew. One that is closed right now is
+            // looked at once more.
+            if record.is_closed {
                 closed.push(entry.number);
             }
-            let memory = entry.memory(pending.memory());
-            drop((record, pending));
+            let memory = entry.memory(entry.pending().memory());
+            drop(record);
             let mut dropped = Dropped::default();
             let is_kept = self.ring().recount(entry, memory, &mut dropped);
             if !is_kept {
                 entry.free();
             }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                break;
+            }
         }
         self.ring().close(&closed);
+        redacted
     }
 
     /// A change that somebody has announced to wait for.

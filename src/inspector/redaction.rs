@@ -27,6 +27,9 @@ pub(super) const MARK: &str = "[redacted]";
 /// The same in a path or a query, where brackets have to be encoded.
 pub(super) const URL_MARK: &str = "%5Bredacted%5D";
 
+/// How much room a kept text may have that it does not use, in bytes.
+const MAX_SPARE: usize = 1024;
+
 /// Where a text stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -79,7 +82,7 @@ impl Redaction {
                 lines.push_str(&self.text(line.to_owned(), Place::Headers, known));
             }
         }
-        known.remove_from(lines, MARK)
+        fitted(known.remove_from(lines, MARK))
     }
 
     fn is_secret_header(&self, name: &str) -> bool {
@@ -102,6 +105,14 @@ impl Redaction {
         }
         let text = self.without_own(text, place, mark, known);
         if known.learned() == before { text } else { known.remove_from(text, mark) }
+    }
+
+    /// A text whose end may have been cut off, without its secrets, and without what begins like one at its end.
+    pub(super) fn cut_text(&self, text: String, known: &mut KnownSecrets) -> String {
+        let mut text = self.text(text, Place::Body, known);
+        known.remove_cut(&mut text);
+        shapes::remove_cut(&mut text, MARK);
+        text
     }
 
     /// A text without the secrets that it names, and those that have the shape of one.
@@ -177,8 +188,16 @@ impl Redaction {
                 _ => canonical.push_str(line),
             }
         }
-        known.remove_from(canonical, MARK)
+        fitted(known.remove_from(canonical, MARK))
     }
+}
+
+/// The same text, without the room that long secrets have left.
+fn fitted(mut text: String) -> String {
+    if text.capacity() - text.len() > MAX_SPARE {
+        text.shrink_to_fit();
+    }
+    text
 }
 
 /// The lines of a text, with their ends.

@@ -49,16 +49,18 @@ impl Entry {
         &self,
         redaction: &Redaction,
         mode: Mode,
-        revisions: &AtomicU64,
+        revisions: &Mutex<u64>,
     ) -> MutexGuard<'_, Record> {
         // Before the other lock: whoever comes second then finds nothing to do, or something later.
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         if record.update(self, redaction, mode) {
-            self.redacted.store(record.memory(), Ordering::Relaxed);
-            let revision = revisions.fetch_add(1, Ordering::AcqRel) + 1;
-            record.revision = revision;
-            self.revision.store(revision, Ordering::Release);
+            // Locked until the entry has its number: a viewer that reads this one must find the entry by it.
+            let mut revisions = revisions.lock().unwrap_or_else(PoisonError::into_inner);
+            *revisions += 1;
+            record.revision = *revisions;
+            self.revision.store(*revisions, Ordering::Release);
         }
+        self.redacted.store(record.memory(), Ordering::Relaxed);
         record
     }
 

@@ -199,6 +199,22 @@ async fn what_was_reported_is_redacted_within_a_second_without_a_viewer_and_then
 }
 
 #[test]
+fn what_an_exchange_knows_is_counted_for_as_long_as_it_goes_on() {
+    let recorder = recorder();
+    let cookies: Vec<_> = (0..100).map(|number| format!("c{number}={number}{}", "x".repeat(500))).collect();
+    let mut headers = text_headers();
+    headers.insert("cookie", cookies.join("; ").parse().expect("a value"));
+    let recording = begin(&recorder, &headers);
+    let entry = recorder.entry(&recording.id()).expect("kept");
+    recorder.0.redact_all();
+    assert!(recording.memory() > 50_000, "{}", recording.memory());
+    end(&recording);
+    drop(recording);
+    recorder.0.redact_all();
+    assert!(entry.memory(0) < 10_000, "{}", entry.memory(0));
+}
+
+#[test]
 fn of_more_exchanges_than_are_kept_the_first_are_wiped_unredacted() {
     let recorder = recorder();
     let first = begin(&recorder, &text_headers());

@@ -51,6 +51,7 @@ impl Record {
         if let Some(messages) = messages {
             self.add_messages(messages, redaction);
         }
+        self.is_closed = is_closed;
         if is_closed {
             self.known = KnownSecrets::default();
         }

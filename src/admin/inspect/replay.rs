@@ -92,9 +92,11 @@ pub(super) async fn replay(
         (Ok(Ok(status)), Some(id)) => {
             Json(json!({ "id": id, "status": status.as_u16(), "left_out": left_out })).into_response()
         }
-        (Ok(Ok(_)), None) => {
-            let detail = "The proxy refused the connection before it read the request.";
-            no_answer(StatusCode::BAD_GATEWAY, detail)
+        (Ok(Ok(status)), None) => {
+            let detail = format!(
+                "The proxy answered {status} before it had read the request: too many headers or connections."
+            );
+            no_answer(StatusCode::BAD_GATEWAY, &detail)
         }
         (Ok(Err(error)), _) => {
             let detail = format!("The proxy's own listener at {} gave no answer: {error}.", inspection.data);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use memchr::{memchr, memmem};
 use percent_encoding::percent_decode_str;
 
-use super::{MARK, Place};
+use super::{MARK, Place, names::MAX_NAME};
 
 /// The longest head of a part of a multipart form, before and behind the name, in bytes.
 const MAX_DISPOSITION: usize = 256;
@@ -97,8 +97,35 @@ impl Values<'_> {
             _ => is_end_of_parameter(&rest[at..]),
         };
         let length = (0..rest.len()).find(|&at| ends(at)).unwrap_or(rest.len());
+        let end = begin + length;
+        let end = if self.is_line && separator == b':' { self.end_of_block(at, end) } else { end };
         let spelling = if separator == b':' { Spelling::Plain } else { Spelling::Encoded };
-        Found { value: begin..begin + length, is_structure: false, spelling }
+        Found { value: begin..end, is_structure: false, spelling }
+    }
+
+    /// Where a value of YAML ends whose first line ends at `first`, and whose name ends at `name`: it goes on in lines that
+    /// are indented further than the name, and in the items of a list below it.
+    fn end_of_block(&self, name: usize, first: usize) -> usize {
+        let near = &self.text[name.saturating_sub(3 * MAX_NAME)..name];
+        let line = memchr::memrchr(b'\n', near).map_or(near, |newline| &near[newline + 1..]);
+        let column = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'-')).count();
+        let mut end = first;
+        let mut from = first;
+        while let Some(newline) = memchr(b'\n', &self.text[from..]) {
+            from += newline + 1;
+            let line = &self.text[from..];
+            let line = &line[..memchr(b'\n', line).unwrap_or(line.len())];
+            let indent = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+            let content = line[indent..].trim_ascii_end();
+            if content.is_empty() {
+                continue;
+            }
+            if indent <= column && !(indent == column && content.starts_with(b"- ")) {
+                break;
+            }
+            end = from + indent + content.len();
+        }
+        end
     }
 
     /// What a part of a multipart form holds whose name ends at `end`.

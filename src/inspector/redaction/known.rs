@@ -21,6 +21,9 @@ const MAX_ANCHOR: usize = 16;
 const MAX_LEARNED: usize = 32;
 const MAX_LEARNED_LENGTH: usize = 2048;
 
+/// Of how many cookies the values become known. Browsers send at most 180 to a host.
+const MAX_COOKIES: usize = 256;
+
 /// The longest spelling of a character: `%2525XX`.
 const MAX_SPELLING: usize = 12;
 
@@ -74,6 +77,12 @@ impl KnownSecrets {
         self.shared = Some(shared);
     }
 
+    /// The memory that those of this exchange take, in bytes.
+    pub(in crate::inspector) fn memory(&self) -> usize {
+        let texts = self.own.iter().map(|known| known.capacity());
+        self.own.capacity() * size_of::<Zeroizing<String>>() + texts.sum::<usize>()
+    }
+
     fn iter(&self) -> impl Iterator<Item = &str> {
         let shared = self.shared.iter().flat_map(|shared| &shared.own);
         self.own.iter().chain(shared).map(|known| known.as_str())
@@ -83,7 +92,7 @@ impl KnownSecrets {
     /// authentication, the values of cookies.
     pub(super) fn add_value(&mut self, name: &str, value: &str) {
         if is_cookie(name) {
-            let pairs = if name == "cookie" { usize::MAX } else { 1 };
+            let pairs = if name == "cookie" { MAX_COOKIES } else { 1 };
             let values = value.split(';').take(pairs).filter_map(|pair| pair.split_once('='));
             values.for_each(|(_, value)| self.add(value.trim().trim_matches('"')));
             return;

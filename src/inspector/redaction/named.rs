@@ -28,8 +28,9 @@ pub(super) struct NamedValues<'a> {
     place: Place,
     redaction: &'a Redaction,
     at: usize,
-    /// The next encoded `=` at or behind `at`, once it has been looked for, and its length.
-    encoded: Option<(usize, usize)>,
+    /// The next separators at or behind `at`, plain, encoded and `/` of a path, with their lengths. Each is looked for again
+    /// only when it has been passed: a text may have many of one kind, and none of another.
+    separators: [Option<(usize, usize)>; 3],
     /// Whether the text asks a token endpoint for tokens.
     is_token_request: bool,
     /// Up to where a field `value` belongs to a secret name that was the value of a field `name`.
@@ -38,12 +39,14 @@ pub(super) struct NamedValues<'a> {
 
 impl<'a> NamedValues<'a> {
     pub(super) fn new(text: &'a [u8], place: Place, redaction: &'a Redaction) -> Self {
+        let is_path = Values { text, place, is_line: false }.is_path();
+        let segment = if is_path { segment_separator(text, 0) } else { None };
         Self {
             text,
             place,
             redaction,
             at: 0,
-            encoded: encoded_separator(text, 0),
+            separators: [plain_separator(text, 0), encoded_separator(text, 0), segment],
             is_token_request: memmem::find(text, b"authorization_code").is_some(),
             pair_until: 0,
         }
@@ -51,15 +54,13 @@ impl<'a> NamedValues<'a> {
 
     /// The next `=`, `:`, `>` or encoded `=`: where it stands and how long it is.
     fn separator(&mut self) -> Option<(usize, usize)> {
-        let rest = self.text.get(self.at..)?;
-        let plain = memchr3(b'=', b':', b'>', rest).map(|found| (self.at + found, 1));
-        // Looked for again only when it has been passed: a text may have many separators and one of these.
-        if self.encoded.is_some_and(|(encoded, _)| encoded < self.at) {
-            self.encoded = encoded_separator(self.text, self.at);
+        let looks = [plain_separator, encoded_separator, segment_separator];
+        for (separator, look) in self.separators.iter_mut().zip(looks) {
+            if separator.is_some_and(|(found, _)| found < self.at) {
+                *separator = look(self.text, self.at);
+            }
         }
-        let segment = self.values(false).is_path().then(|| memchr(b'/', rest)).flatten();
-        let segment = segment.map(|found| (self.at + found, 1));
-        plain.into_iter().chain(self.encoded).chain(segment).min()
+        self.separators.into_iter().flatten().min()
     }
 
     fn is_secret(&self, name: &str, is_parameter: bool) -> bool {
@@ -212,6 +213,16 @@ fn is_random(segment: &[u8]) -> bool {
 fn is_empty(value: &[u8]) -> bool {
     matches!(value.trim_ascii(), b"" | b"null" | b"true" | b"false" | b"[]" | b"{}")
         || value == MARK.as_bytes()
+}
+
+/// The next `=`, `:` or `>`, and its length.
+fn plain_separator(text: &[u8], from: usize) -> Option<(usize, usize)> {
+    Some((from + memchr3(b'=', b':', b'>', text.get(from..)?)?, 1))
+}
+
+/// The next `/`, and its length.
+fn segment_separator(text: &[u8], from: usize) -> Option<(usize, usize)> {
+    Some((from + memchr(b'/', text.get(from..)?)?, 1))
 }
 
 /// The next `%3D`, `%253D` and so on, and its length.

@@ -52,6 +52,9 @@ const TOKEN_PREFIXES: [&str; 22] = [
 const SCHEMES: [&str; 9] =
     ["basic", "bearer", "digest", "dpop", "hmac", "negotiate", "ntlm", "apikey", "aws4-hmac-sha256"];
 
+/// A word that is a scheme to some APIs, and begins a sentence to others.
+const AMBIGUOUS_SCHEME: &str = "token";
+
 /// The shortest run of letters that is taken for a token, in bytes.
 const MIN_TOKEN: usize = 16;
 
@@ -78,9 +81,48 @@ pub(super) fn ends_with_prefix(text: &[u8]) -> bool {
 /// The value of a header as a scheme of authentication and what follows it.
 pub(super) fn scheme_and_credentials(value: &str) -> Option<(&str, &str)> {
     let (scheme, credentials) = value.trim_ascii_start().split_once(' ')?;
-    let is_scheme = SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme));
     let credentials = credentials.trim_ascii();
+    let is_one_word = credentials.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_ambiguous = scheme.eq_ignore_ascii_case(AMBIGUOUS_SCHEME);
+    let is_scheme = SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme))
+        || is_ambiguous && is_one_word && credentials.bytes().any(|byte| byte.is_ascii_digit());
     (is_scheme && !credentials.is_empty()).then_some((scheme, credentials))
+}
+
+/// Removes what begins like a secret from the end of a text that was cut there.
+pub(super) fn remove_cut(text: &mut String, mark: &str) {
+    if let Some(start) = cut_token(text).or_else(|| cut_user_info(text)) {
+        text.truncate(start);
+        text.push_str(mark);
+    }
+}
+
+/// Where the beginning of a token of a well-known issuer, or of an access key id, goes on to the end of a text.
+fn cut_token(text: &str) -> Option<usize> {
+    let length = text.bytes().rev().take_while(|&byte| is_token(byte)).count();
+    let from = text.len() - length;
+    let key_ids = ["AKIA", "ASIA", "AIza"];
+    let starts = TOKEN_PREFIXES.into_iter().chain(key_ids).filter_map(|prefix| {
+        let at = from + text[from..].rfind(prefix)?;
+        let is_within = at > 0 && text.as_bytes()[at - 1].is_ascii_alphanumeric();
+        let is_begun = at + prefix.len() < text.len();
+        (!is_within && is_begun).then_some(at)
+    });
+    starts.min()
+}
+
+/// Where the user and a part of the password of a URL go on to the end of a text. A host and its port do not count.
+fn cut_user_info(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let length = bytes.iter().rev().take(MAX_USER_INFO).take_while(|&&byte| is_user_info(byte)).count();
+    let start = text.len() - length;
+    let (_, password) = text[start..].split_once(':')?;
+    let is_port = password.bytes().all(|byte| byte.is_ascii_digit());
+    (!is_port && bytes[..start].ends_with(b"//") && bytes[start] != b'[').then_some(start)
+}
+
+fn is_user_info(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !ends_authority(byte) && byte != b'@'
 }
 
 fn without(text: String, (needle, find): Shape, mark: &str) -> String {
@@ -160,14 +202,16 @@ fn private_key(text: &str, at: usize) -> Option<Range<usize>> {
 /// `user:password` of `https://user:password@host`. The last `@` ends it, since a password may have one as well.
 fn user_info(text: &str, at: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
+    // First, since it ends at the `@` before: a text of nothing but these would take a second.
+    let before = bytes[..at].iter().rev().take(MAX_USER_INFO);
+    let start = at - before.take_while(|&&byte| is_user_info(byte)).count();
+    if start == at || !bytes[..start].ends_with(b"//") {
+        return None;
+    }
     let after = bytes[at..].iter().take(MAX_USER_INFO);
     let authority = after.take_while(|&&byte| byte.is_ascii_graphic() && !ends_authority(byte)).count();
     let end = at + memchr::memrchr(b'@', &bytes[at..at + authority])?;
-    let before = bytes[..at].iter().rev().take(MAX_USER_INFO);
-    let length =
-        before.take_while(|&&byte| byte.is_ascii_graphic() && !ends_authority(byte) && byte != b'@').count();
-    let start = at - length;
-    (length > 0 && bytes[..start].ends_with(b"//")).then_some(start..end)
+    Some(start..end)
 }
 
 fn ends_authority(byte: u8) -> bool {

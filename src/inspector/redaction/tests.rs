@@ -30,6 +30,12 @@ fn values_behind_secret_names_are_replaced_in_every_format() {
             "<s:SecretAccessKey x=\"y\">[redacted]</s:SecretAccessKey>",
         ),
         ("password: hunter2\nuser: a", "password: [redacted]\nuser: a"),
+        ("password: |\n  hunter2\n\n  hunter3\nuser: a", "password: [redacted]\nuser: a"),
+        (
+            "a:\n  - password: >-\n      hunter2\n    user: b\n",
+            "a:\n  - password: >[redacted]\n    user: b\n",
+        ),
+        ("tokens:\n- hunter2\n- hunter3\nuser: a", "tokens:\n[redacted]\nuser: a"),
         ("'password' => 'hunter2', 'b'", "'password' => '[redacted]', 'b'"),
         (r#"{"password":"hunter2 and the text is cut"#, r#"{"password":"[redacted]"#),
         ("{\"password\"\n:\n\"hunter2\"}", "{\"password\"\n:\n\"[redacted]\"}"),
@@ -162,6 +168,23 @@ fn a_known_secret_is_found_in_every_spelling_and_where_the_text_was_cut() {
 }
 
 #[test]
+fn what_begins_like_a_secret_is_not_at_the_end_of_a_text_that_was_cut() {
+    for (text, expected) in [
+        ("the key ghp_0123", "the key [redacted]"),
+        ("/a/sk_live_0", "/a/[redacted]"),
+        ("id=\"AKIA012", "id=\"[redacted]"),
+        ("see https://user:hunter2", "see https://[redacted]"),
+        ("see https://example.com:8443", "see https://example.com:8443"),
+        ("see http://[::1", "see http://[::1"),
+        ("task-0123", "task-0123"),
+        ("a: b", "a: b"),
+    ] {
+        let cut = Redaction::default().cut_text(text.to_owned(), &mut KnownSecrets::default());
+        assert_eq!(cut, expected);
+    }
+}
+
+#[test]
 fn headers_keep_the_names_of_cookies_and_nothing_of_their_values() {
     let mut headers = HeaderMap::new();
     for (name, value) in [
@@ -177,6 +200,8 @@ fn headers_keep_the_names_of_cookies_and_nothing_of_their_values() {
         ("x-two", "DPoP hunter9"),
         ("x-three", "xoxb-0123456789-hunter10"),
         ("x-four", "Basic"),
+        ("x-five", "Token 0hunter1"),
+        ("x-six", "Token expired"),
     ] {
         headers.append(name, HeaderValue::from_static(value));
     }
@@ -196,11 +221,24 @@ fn headers_keep_the_names_of_cookies_and_nothing_of_their_values() {
         "x-two: DPoP [redacted]\n",
         "x-three: [redacted]\n",
         "x-four: Basic\n",
+        "x-five: Token [redacted]\n",
+        "x-six: Token expired\n",
     ] {
         assert!(lines.contains(line), "{line} is not in {lines}");
     }
     let echoed = Redaction::default().text("hunter2 hunter5".to_owned(), Place::Body, &mut known);
     assert_eq!(echoed, "[redacted] [redacted]");
+}
+
+#[test]
+fn of_thousands_of_cookies_all_are_taken_away_and_some_are_known() {
+    let cookies: Vec<_> = (0..3_000).map(|number| format!("c=hunter{number}")).collect();
+    let mut headers = HeaderMap::new();
+    headers.insert("cookie", HeaderValue::from_str(&cookies.join("; ")).expect("a value"));
+    let mut known = KnownSecrets::default();
+    let lines = Redaction::default().headers(&Raw::headers(&headers, None), &[], &mut known);
+    assert!(!lines.contains("hunter"), "{lines}");
+    assert!(known.has("hunter255") && !known.has("hunter256"));
 }
 
 #[test]
