@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::Value;
 
 /// Claims that Cognito lets no trigger change, besides those that begin with `cognito:`; its developer guide lists them
@@ -52,6 +52,8 @@ pub(super) struct TokenChanges {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct FirstVersion {
     claims_override_details: Option<FirstDetails>,
+    /// Of the second version, without effect.
+    claims_and_scope_override_details: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
@@ -68,6 +70,8 @@ struct FirstDetails {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct SecondVersion {
     claims_and_scope_override_details: Option<SecondDetails>,
+    /// Of the first version, without effect.
+    claims_override_details: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
@@ -98,6 +102,12 @@ struct GroupChanges {
 
 impl From<FirstVersion> for TokenChanges {
     fn from(response: FirstVersion) -> Self {
+        if response.claims_and_scope_override_details.is_some() {
+            tracing::warn!(
+                "PreTokenGeneration: claimsAndScopeOverrideDetails has no effect on an event of version V1_0; set \
+                 pre-token-generation-version to V2_0"
+            );
+        }
         let details = response.claims_override_details.unwrap_or_default();
         let added = details.claims_to_add_or_override.unwrap_or_default();
         let id = ClaimChanges {
@@ -113,6 +123,12 @@ impl From<FirstVersion> for TokenChanges {
 
 impl From<SecondVersion> for TokenChanges {
     fn from(response: SecondVersion) -> Self {
+        if response.claims_override_details.is_some() {
+            tracing::warn!(
+                "PreTokenGeneration: claimsOverrideDetails has no effect on an event of version V2_0; write \
+                 claimsAndScopeOverrideDetails"
+            );
+        }
         let details = response.claims_and_scope_override_details.unwrap_or_default();
         Self {
             id: details.id_token_generation.unwrap_or_default(),

@@ -133,6 +133,9 @@ impl Triggers {
     async fn post(&self, url: &Uri, event: &Value) -> Result<Response<Vec<u8>>, HookError> {
         let request = Request::post(url)
             .header("content-type", "application/json")
+            // A connection that was kept could be closed by the hook while the next event is on its way, which nothing
+            // may send twice.
+            .header("connection", "close")
             .body(SdkBody::from(event.to_string()))
             .map_err(|error| HookError::Unreachable(root_cause(&error)))?;
         let request =
