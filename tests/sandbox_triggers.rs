@@ -236,7 +236,7 @@ async fn the_hook_changes_the_claims_of_each_id_token() {
         let source = event["triggerSource"].clone();
         let groups = json!({ "groupsToOverride": ["admins"], "preferredRole": "arn:aws:iam::1:role/admin" });
         json!({ "claimsOverrideDetails": {
-            "claimsToAddOrOverride": { "source": source, "sub": "forged" },
+            "claimsToAddOrOverride": { "source": source, "sub": "forged", "cognito:username": "bob" },
             "claimsToSuppress": ["cognito:username"],
             "groupOverrideDetails": groups,
         } })
@@ -247,7 +247,7 @@ async fn the_hook_changes_the_claims_of_each_id_token() {
     let (id, access) = (claims(&tokens, "IdToken"), claims(&tokens, "AccessToken"));
     assert_eq!(id["source"], "TokenGeneration_Authentication");
     assert_eq!(id["cognito:preferred_role"], "arn:aws:iam::1:role/admin");
-    assert!(id["cognito:username"].is_null() && access["source"].is_null());
+    assert!(id["cognito:username"] == "ann" && access["source"].is_null());
     assert_eq!([&id["cognito:groups"], &access["cognito:groups"]], [&json!(["admins"]); 2]);
     assert_eq!(id["sub"], access["sub"]);
     let event = &hook.events()[0];
