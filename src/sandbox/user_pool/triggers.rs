@@ -202,7 +202,7 @@ impl HookError {
 impl fmt::Display for HookError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(cause) => write!(f, "cannot be reached: {cause}"),
+            Self::Unreachable(cause) => write!(f, "gave no answer: {cause}"),
             Self::TimedOut => f.write_str("did not answer within 5 seconds"),
             Self::Redirected(status) => write!(f, "answered with HTTP {status}; redirects are not followed"),
             Self::TooLarge => f.write_str("answered with more than 6 MiB"),
