@@ -543,6 +543,19 @@ async fn where_the_name_is_the_address_the_sub_is_the_user_name() {
 }
 
 #[tokio::test]
+async fn a_user_name_fills_in_the_required_address() {
+    for (usernames, attribute, name) in
+        [(Usernames::Email, "email", "bob@example.com"), (Usernames::Phone, "phone_number", "+12025550123")]
+    {
+        let required_attributes = vec![attribute.to_owned()];
+        let sandbox =
+            start_with_rules(PoolRules { usernames, required_attributes, ..PoolRules::default() }).await;
+        let answer = sign_up(&sandbox, name, json!([])).await.json();
+        assert_eq!(answer["CodeDeliveryDetails"]["AttributeName"], attribute, "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_verified_address_becomes_an_alias_of_one_user() {
     let rules = PoolRules { usernames: Usernames::ChosenWithAliases, ..PoolRules::default() };
     let sandbox = start_with_rules(rules).await;

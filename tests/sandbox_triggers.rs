@@ -22,7 +22,12 @@ use sandbox_client::{
     start_with,
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::Notify,
+    task::JoinSet,
+};
 
 const PASSWORD: &str = "Secret-password-1";
 
@@ -231,7 +236,7 @@ async fn the_hook_changes_the_claims_of_each_id_token() {
         let source = event["triggerSource"].clone();
         let groups = json!({ "groupsToOverride": ["admins"], "preferredRole": "arn:aws:iam::1:role/admin" });
         json!({ "claimsOverrideDetails": {
-            "claimsToAddOrOverride": { "source": source, "sub": "forged" },
+            "claimsToAddOrOverride": { "source": source, "sub": "forged", "cognito:username": "bob" },
             "claimsToSuppress": ["cognito:username"],
             "groupOverrideDetails": groups,
         } })
@@ -242,7 +247,7 @@ async fn the_hook_changes_the_claims_of_each_id_token() {
     let (id, access) = (claims(&tokens, "IdToken"), claims(&tokens, "AccessToken"));
     assert_eq!(id["source"], "TokenGeneration_Authentication");
     assert_eq!(id["cognito:preferred_role"], "arn:aws:iam::1:role/admin");
-    assert!(id["cognito:username"].is_null() && access["source"].is_null());
+    assert!(id["cognito:username"] == "ann" && access["source"].is_null());
     assert_eq!([&id["cognito:groups"], &access["cognito:groups"]], [&json!(["admins"]); 2]);
     assert_eq!(id["sub"], access["sub"]);
     let event = &hook.events()[0];
@@ -490,6 +495,30 @@ async fn a_hook_that_is_down_is_an_error_with_the_cause() {
     let (code, message) = sign_up(&sandbox).await.error();
     assert_eq!(code, "UnexpectedLambdaException");
     assert!(message.contains("Connection refused"), "{message}");
+}
+
+#[tokio::test]
+async fn each_event_has_a_connection_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let mut answered = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut event = Vec::new();
+            while !event.ends_with(b"}") {
+                stream.read_buf(&mut event).await.expect("an event");
+            }
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{\"response\":{}}";
+            stream.write_all(answer).await.expect("written");
+            // Open, but nothing more is read from it.
+            answered.push(stream);
+        }
+    });
+    let triggers = [Trigger::PreAuthentication, Trigger::PostAuthentication, Trigger::PreTokenGeneration];
+    let sandbox = start_with_hooks(hooks_at(&url, &triggers)).await;
+    assert!(has_tokens(&by_password(&sandbox).await));
 }
 
 #[tokio::test]

@@ -277,7 +277,10 @@ fn with_settings(command: Command, used: Use) -> Command {
         .value_hint(ValueHint::FilePath)
         .help(CONFIG_HELP)
         .long_help(format!("{CONFIG_HELP}\n[variable: COUNTERSIGN_CONFIG]"));
-    let flags = SETTINGS.iter().filter(|setting| setting.uses.contains(&used)).map(|setting| {
+    let used_here = SETTINGS.iter().filter(|setting| setting.uses.contains(&used));
+    // What only the sandbox has stands before what it shares with the proxy.
+    let (own, shared): (Vec<_>, Vec<_>) = used_here.partition(|setting| setting.uses == [Use::Sandbox]);
+    let flags = own.into_iter().chain(shared).map(|setting| {
         let former = request::former_name(setting.name).filter(|_| used == Use::Call);
         former.into_iter().fold(flag(setting, used), Arg::alias)
     });

@@ -143,6 +143,8 @@ fn mistakes_name_the_value_and_no_password() {
         assert!(all.contains(words), "{flag}: {all}");
         assert!(!all.contains("secret-1") && !all.contains("ann:short"), "{all}");
     }
+    let twice = problems(Run::empty().flag("custom-attribute", &["plan", "plan:number"]).sandbox());
+    assert!(twice.join("\n").contains("declares custom:plan twice"), "{twice:?}");
     let twice = problems(Run::empty().flag("user", &["ann", "Ann"]).sandbox());
     assert_eq!(twice, ["--user: names the user Ann twice"]);
 }

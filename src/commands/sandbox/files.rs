@@ -1,5 +1,7 @@
 //! `--write DIR`: the files by which an application and the other commands find the sandbox.
 
+mod amplify;
+
 use std::{
     fs,
     io::{self, ErrorKind, Write},
@@ -7,13 +9,13 @@ use std::{
 };
 
 use secrecy::ExposeSecret;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     commands::Failure,
     file_system::{self, Readers},
     regular_file::RegularFile,
-    sandbox::{PoolRules, Sandbox, Usernames},
+    sandbox::Sandbox,
 };
 
 const AMPLIFY_OUTPUTS: &str = "amplify_outputs.json";
@@ -61,8 +63,8 @@ impl Folder {
     pub(super) fn write(&self, sandbox: &Sandbox, proxy: &str) -> Result<Vec<&'static str>, Failure> {
         let totp = sandbox.authenticator_secret();
         let mut files = vec![
-            (AMPLIFY_OUTPUTS, Readers::Everyone, amplify_outputs(sandbox)),
-            (AWS_EXPORTS, Readers::Everyone, aws_exports(sandbox)),
+            (AMPLIFY_OUTPUTS, Readers::Everyone, amplify::outputs(sandbox)),
+            (AWS_EXPORTS, Readers::Everyone, amplify::exports(sandbox)),
             (ENVIRONMENT, Readers::Everyone, environment(sandbox, proxy)),
             (PASSWORD, Readers::OnlyUser, format!("{}\n", sandbox.password().expose_secret())),
         ];
@@ -102,85 +104,6 @@ fn replace(path: &Path, readers: Readers, text: &str) -> io::Result<()> {
     let mut file = file_system::create(new.as_ref(), readers)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&new, path));
     written.inspect_err(|_| drop(fs::remove_file(&new)))
-}
-
-fn amplify_outputs(sandbox: &Sandbox) -> String {
-    let rules = sandbox.rules();
-    let api = json!({ "endpoint": sandbox.api_url(), "region": sandbox.region(), "apiName": "sandbox" });
-    let outputs = json!({
-        "version": "1.3",
-        "auth": {
-            "aws_region": sandbox.region(),
-            "user_pool_id": sandbox.user_pool_id(),
-            "user_pool_client_id": sandbox.client_id(),
-            "identity_pool_id": sandbox.identity_pool_id(),
-            "username_attributes": username_attributes(rules.usernames),
-            "user_verification_types": ["email"],
-            // What the Authenticator's form asks for; without an address, there is no code that confirms the sign-up.
-            "standard_required_attributes": form_attributes(rules),
-            "password_policy": {
-                "min_length": rules.passwords.min_length,
-                "require_lowercase": rules.passwords.lowercase,
-                "require_uppercase": rules.passwords.uppercase,
-                "require_numbers": rules.passwords.digit,
-                "require_symbols": rules.passwords.symbol,
-            },
-            "mfa_configuration": "OPTIONAL",
-            "mfa_methods": ["SMS", "TOTP"],
-            "unauthenticated_identities_enabled": true,
-        },
-        "custom": {
-            "API": { "sandbox": api },
-            MARK_IN_JSON: endpoints(sandbox),
-        },
-    });
-    format!("{outputs:#}\n")
-}
-
-/// What Amplify's sign-up form asks for: what the pool requires, and the address that codes go to.
-fn form_attributes(rules: &PoolRules) -> Vec<&str> {
-    let mut names: Vec<&str> = rules.required_attributes.iter().map(String::as_str).collect();
-    if !names.contains(&"email") {
-        names.push("email");
-    }
-    names
-}
-
-fn username_attributes(usernames: Usernames) -> &'static [&'static str] {
-    match usernames {
-        Usernames::Chosen | Usernames::ChosenWithAliases => &["username"],
-        Usernames::Email => &["email"],
-        Usernames::Phone => &["phone_number"],
-        Usernames::EmailOrPhone => &["email", "phone_number"],
-    }
-}
-
-/// The keys by which Amplify's library finds services that are not AWS's.
-fn endpoints(sandbox: &Sandbox) -> Value {
-    json!({
-        "userPoolEndpoint": sandbox.user_pool_endpoint(),
-        "identityPoolEndpoint": sandbox.identity_pool_endpoint(),
-    })
-}
-
-/// The configuration of Amplify's library as it takes it, endpoints included.
-fn aws_exports(sandbox: &Sandbox) -> String {
-    let configuration = json!({
-        "Auth": { "Cognito": {
-            "userPoolId": sandbox.user_pool_id(),
-            "userPoolClientId": sandbox.client_id(),
-            "identityPoolId": sandbox.identity_pool_id(),
-            "allowGuestAccess": true,
-            "loginWith": { "username": true },
-            "userAttributes": { "email": { "required": true } },
-            "userPoolEndpoint": sandbox.user_pool_endpoint(),
-            "identityPoolEndpoint": sandbox.identity_pool_endpoint(),
-        } },
-        "API": { "REST": { "sandbox": { "endpoint": sandbox.api_url(), "region": sandbox.region() } } },
-    });
-    format!(
-        "// {MARK}, for Amplify.configure(awsExports).\nconst awsExports = {configuration:#};\n\nexport default awsExports;\n"
-    )
 }
 
 /// Variables that Vite, Next and Create React App hand to the page.

@@ -111,7 +111,7 @@ impl Reader<'_> {
         let password_min_length = self.value("password-min-length", password_length);
         let password_classes = self.value("password-requires", password_classes);
         let required_attributes = self.values("required-attribute", required_attribute);
-        let custom_attributes = self.values("custom-attribute", custom_attribute);
+        let custom_attributes = self.custom_attributes();
         let code_lifetime = self.value("code-lifetime", value::duration);
         let max_attempts = self.value("max-attempts", value::count);
         let hide_unknown_users = self.value("unknown-users", unknown_users);
@@ -125,6 +125,24 @@ impl Reader<'_> {
             max_attempts: max_attempts?,
             hide_unknown_users: hide_unknown_users?,
         })
+    }
+}
+
+impl Reader<'_> {
+    fn custom_attributes(&mut self) -> Vec<SandboxAttribute> {
+        let mut attributes: Vec<SandboxAttribute> = Vec::new();
+        for given in self.given("custom-attribute").to_vec() {
+            let Some(attribute) = self.parsed(&given, custom_attribute) else { continue };
+            match attributes.iter().find(|known| known.name == attribute.name) {
+                Some(known) if *known != attribute => {
+                    let why = format!("declares {} twice, each time otherwise; keep one", attribute.name);
+                    self.problem(&given.origin, why);
+                }
+                Some(_) => {}
+                None => attributes.push(attribute),
+            }
+        }
+        attributes
     }
 }
 

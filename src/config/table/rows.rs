@@ -169,7 +169,7 @@ pub static SETTINGS: &[Setting] = &[
     row(Sandbox, SANDBOX, Number, "max-attempts", "COUNT", "5",
         "Wrong codes and passwords that the sandbox allows"),
     row(Sandbox, SANDBOX, Text, "unknown-users", "HOW", "hidden",
-        "Whether the sandbox's errors are hidden or named for unknown users"),
+        "Whether the sandbox's errors hide that a user does not exist, or name it: hidden or named"),
     row(Sandbox, SANDBOX, Text, "pre-sign-up", "URL", "",
         "Hook in place of the Lambda function before a sign-up"),
     row(Sandbox, SANDBOX, Text, "post-confirmation", "URL", "",

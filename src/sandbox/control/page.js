@@ -36,13 +36,17 @@ async function change(method, body) {
   if (response.ok) showFaults(answer);
 }
 
+// What is no number goes as it is to the sandbox, which says what it expects.
+const numberIfOne = (text) => (Number.isNaN(Number(text)) ? text : Number(text));
+
 element("form").addEventListener("submit", (event) => {
   event.preventDefault();
   const asked = Object.fromEntries([...new FormData(event.target)].filter(([, value]) => value !== ""));
   if (asked.kind === "skew") {
     for (const name of ["service", "operation", "times"]) delete asked[name];
-  } else if (asked.times !== undefined && asked.times !== "always") {
-    asked.times = Number(asked.times);
+  }
+  for (const name of ["times", "after", "code"]) {
+    if (asked[name] !== undefined) asked[name] = numberIfOne(asked[name]);
   }
   change("POST", JSON.stringify(asked));
 });

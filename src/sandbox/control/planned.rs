@@ -88,7 +88,8 @@ pub(super) fn describe(planned: &[(Calling, Planned)], skew: i64) -> Value {
 }
 
 fn skew(asked: &Asked) -> Result<i64, String> {
-    if asked.service.is_some() || asked.operation.is_some() || asked.times.is_some() {
+    let of_calls = asked.service.is_some() || asked.operation.is_some() || asked.times.is_some();
+    if of_calls || asked.after.is_some() || asked.code.is_some() {
         return Err("skew takes nothing but by: the sandbox has one clock".to_owned());
     }
     let text = asked.by.as_deref().ok_or("skew needs by, such as \"10m\" or \"-10m\"")?;
@@ -318,6 +319,7 @@ mod tests {
             (json!({ "kind": "close", "service": "api", "code": 1005 }), "1005 cannot close a connection"),
             (json!({ "kind": "hang", "service": "api", "after": 1 }), "after and code belong to close"),
             (json!({ "kind": "skew", "by": "1s", "times": 1 }), "skew takes nothing but by"),
+            (json!({ "kind": "skew", "by": "1s", "code": 1001 }), "skew takes nothing but by"),
         ] {
             let error = parse(body.to_string().as_bytes()).expect_err("a mistake");
             assert!(error.contains(words), "{error}");

@@ -36,7 +36,7 @@ const STANDARD: [&str; 20] = [
 ];
 
 /// An entry of UserAttributes.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Attribute {
     name: String,

@@ -96,7 +96,7 @@ impl UserPool {
         attributes: &[Attribute],
         writer: Writer,
     ) -> Result<User, AwsError> {
-        let mut attributes = self.schema.of_new_user(attributes, writer)?;
+        let mut given = attributes.to_vec();
         match self.rules.usernames {
             Usernames::ChosenWithAliases if is_email(username) => {
                 let message =
@@ -110,10 +110,11 @@ impl UserPool {
             }
             Usernames::Chosen | Usernames::ChosenWithAliases => {}
             Usernames::Email | Usernames::Phone | Usernames::EmailOrPhone => {
-                let name = self.address_name(username)?.attribute();
-                attributes.insert(name.to_owned(), username.to_owned());
+                // Before the check of what is required: the user name fills in its own attribute, whatever else was given.
+                given.push(Attribute::new(self.address_name(username)?.attribute(), username));
             }
         }
+        let mut attributes = self.schema.of_new_user(&given, writer)?;
         attributes.retain(|_, value| !value.is_empty());
         for medium in [Medium::Email, Medium::Sms] {
             if attributes.contains_key(medium.attribute()) {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::Value;
 
-/// Claims that Cognito sets in every token and lets no trigger change.
-const RESERVED: [&str; 19] = [
+/// Claims that Cognito lets no trigger change, besides those that begin with `cognito:`; its developer guide lists them
+/// with the trigger's event.
+const RESERVED: [&str; 22] = [
     "acr",
     "amr",
     "at_hash",
@@ -18,6 +19,7 @@ const RESERVED: [&str; 19] = [
     "event_id",
     "exp",
     "iat",
+    "identities",
     "iss",
     "jti",
     "nbf",
@@ -26,7 +28,12 @@ const RESERVED: [&str; 19] = [
     "scope",
     "sub",
     "token_use",
+    "username",
+    "version",
 ];
+const COGNITO: &str = "cognito:";
+/// Attributes that only developers may write; a trigger may leave them out of a token.
+const DEVELOPER: &str = "dev:";
 const GROUPS: &str = "cognito:groups";
 const ROLES: &str = "cognito:roles";
 const PREFERRED_ROLE: &str = "cognito:preferred_role";
@@ -45,6 +52,8 @@ pub(super) struct TokenChanges {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct FirstVersion {
     claims_override_details: Option<FirstDetails>,
+    /// Of the second version, without effect.
+    claims_and_scope_override_details: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
@@ -61,6 +70,8 @@ struct FirstDetails {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct SecondVersion {
     claims_and_scope_override_details: Option<SecondDetails>,
+    /// Of the first version, without effect.
+    claims_override_details: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
@@ -91,6 +102,12 @@ struct GroupChanges {
 
 impl From<FirstVersion> for TokenChanges {
     fn from(response: FirstVersion) -> Self {
+        if response.claims_and_scope_override_details.is_some() {
+            tracing::warn!(
+                "PreTokenGeneration: claimsAndScopeOverrideDetails has no effect on an event of version V1_0; set \
+                 pre-token-generation-version to V2_0"
+            );
+        }
         let details = response.claims_override_details.unwrap_or_default();
         let added = details.claims_to_add_or_override.unwrap_or_default();
         let id = ClaimChanges {
@@ -106,6 +123,12 @@ impl From<FirstVersion> for TokenChanges {
 
 impl From<SecondVersion> for TokenChanges {
     fn from(response: SecondVersion) -> Self {
+        if response.claims_override_details.is_some() {
+            tracing::warn!(
+                "PreTokenGeneration: claimsOverrideDetails has no effect on an event of version V2_0; write \
+                 claimsAndScopeOverrideDetails"
+            );
+        }
         let details = response.claims_and_scope_override_details.unwrap_or_default();
         Self {
             id: details.id_token_generation.unwrap_or_default(),
@@ -140,7 +163,9 @@ impl TokenChanges {
         let mut scopes: Vec<&str> =
             scope.split(' ').filter(|scope| !suppressed.iter().any(|name| name == scope)).collect();
         for added in self.access.scopes_to_add.iter().flatten() {
-            if !scopes.contains(&added.as_str()) {
+            if added.is_empty() || added.contains(char::is_whitespace) {
+                tracing::warn!("PreTokenGeneration: {added:?} is no scope, since scopes have no spaces");
+            } else if !scopes.contains(&added.as_str()) {
                 scopes.push(added);
             }
         }
@@ -149,23 +174,37 @@ impl TokenChanges {
 }
 
 impl ClaimChanges {
+    /// Adds before it removes: Cognito suppresses a claim that a response both sets and suppresses.
     fn apply(&self, claims: &mut Value) {
-        let may_change = |name: &str| {
-            let reserved = RESERVED.contains(&name);
-            if reserved {
-                tracing::warn!("PreTokenGeneration: the claim {name} is reserved and stays as it is");
-            }
-            !reserved
-        };
-        for name in self.claims_to_suppress.iter().flatten().filter(|name| may_change(name)) {
-            remove(claims, name);
-        }
         for (name, value) in self.claims_to_add_or_override.iter().flatten() {
-            if may_change(name) {
+            let own_audience = name == "aud" && value.is_string() && claims["client_id"] == *value;
+            if own_audience || !(is_reserved(name) || name.starts_with(DEVELOPER)) {
                 claims[name.as_str()] = value.clone();
+            } else {
+                warn_of_reserved(name);
+            }
+        }
+        for name in self.claims_to_suppress.iter().flatten() {
+            match name.as_str() {
+                GROUPS => [GROUPS, ROLES, PREFERRED_ROLE].iter().for_each(|claim| remove(claims, claim)),
+                name if is_reserved(name) => warn_of_reserved(name),
+                name => remove(claims, name),
             }
         }
     }
+}
+
+fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name) || name.starts_with(COGNITO)
+}
+
+fn warn_of_reserved(name: &str) {
+    let instead = match name {
+        GROUPS | ROLES | PREFERRED_ROLE => "; groupOverrideDetails changes it",
+        "scope" => "; scopesToAdd and scopesToSuppress change it",
+        _ => "",
+    };
+    tracing::warn!("PreTokenGeneration: the claim {name} is reserved and stays as it is{instead}");
 }
 
 /// Sets a claim, or removes it for an empty list.
@@ -236,6 +275,63 @@ mod tests {
         let expected =
             json!({ "sub": "1", "scope": "openid api/read", "email": "a@b", "limits": { "rate": 5 } });
         assert_eq!(access, expected);
+    }
+
+    #[test]
+    fn no_token_names_another_user_or_pool() {
+        let names =
+            ["iss", "sub", "aud", "username", "cognito:username", "cognito:other", "identities", "dev:tier"];
+        let added: BTreeMap<String, Value> =
+            names.iter().map(|name| ((*name).to_owned(), "forged".into())).collect();
+        let changes = ClaimChanges {
+            claims_to_add_or_override: Some(added),
+            claims_to_suppress: Some(names[..5].iter().map(|name| (*name).to_owned()).collect()),
+            ..ClaimChanges::default()
+        };
+        let own = json!({
+            "iss": "pool", "sub": "1", "aud": "client", "username": "ann", "cognito:username": "ann", "dev:tier": "1",
+        });
+        let mut claims = own.clone();
+        changes.apply(&mut claims);
+        assert_eq!(claims, own);
+    }
+
+    #[test]
+    fn an_access_token_may_name_its_own_client_as_audience() {
+        let audience = |name: &str| ClaimChanges {
+            claims_to_add_or_override: Some(BTreeMap::from([("aud".to_owned(), name.into())])),
+            ..ClaimChanges::default()
+        };
+        let mut claims = json!({ "client_id": "client" });
+        audience("another").apply(&mut claims);
+        assert_eq!(claims, json!({ "client_id": "client" }));
+        audience("client").apply(&mut claims);
+        assert_eq!(claims, json!({ "client_id": "client", "aud": "client" }));
+    }
+
+    #[test]
+    fn a_claim_that_is_both_set_and_suppressed_is_suppressed_and_groups_go_with_their_roles() {
+        let changes = ClaimChanges {
+            claims_to_add_or_override: Some(BTreeMap::from([("email".to_owned(), "b@c".into())])),
+            claims_to_suppress: Some(vec!["email".to_owned(), GROUPS.to_owned()]),
+            ..ClaimChanges::default()
+        };
+        let mut claims = claims();
+        claims[ROLES] = json!(["arn"]);
+        claims[PREFERRED_ROLE] = "arn".into();
+        changes.apply(&mut claims);
+        assert_eq!(claims, json!({ "sub": "1", "scope": "openid email" }));
+    }
+
+    #[test]
+    fn a_scope_with_a_space_is_not_added() {
+        let access = ClaimChanges {
+            scopes_to_add: Some(vec!["api/read api/write".to_owned(), String::new(), "api/read".to_owned()]),
+            ..ClaimChanges::default()
+        };
+        let mut claims = claims();
+        TokenChanges { access, ..TokenChanges::default() }.apply_to_access(&mut claims);
+        assert_eq!(claims["scope"], "openid email api/read");
     }
 
     #[test]

@@ -49,6 +49,7 @@ impl SignUpDecision {
             if !user.attributes.contains_key(medium.attribute()) {
                 let message =
                     format!("Cannot auto verify {}: the user does not have it.", medium.attribute());
+                tracing::warn!("PreSignUp: {message}");
                 return Err(AwsError::new("InvalidLambdaResponseException", message));
             }
             user.attributes.insert(medium.verified_attribute().to_owned(), "true".to_owned());

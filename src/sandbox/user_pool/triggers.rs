@@ -133,6 +133,9 @@ impl Triggers {
     async fn post(&self, url: &Uri, event: &Value) -> Result<Response<Vec<u8>>, HookError> {
         let request = Request::post(url)
             .header("content-type", "application/json")
+            // A connection that was kept could be closed by the hook while the next event is on its way, which nothing
+            // may send twice.
+            .header("connection", "close")
             .body(SdkBody::from(event.to_string()))
             .map_err(|error| HookError::Unreachable(root_cause(&error)))?;
         let request =
@@ -199,7 +202,7 @@ impl HookError {
 impl fmt::Display for HookError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(cause) => write!(f, "cannot be reached: {cause}"),
+            Self::Unreachable(cause) => write!(f, "gave no answer: {cause}"),
             Self::TimedOut => f.write_str("did not answer within 5 seconds"),
             Self::Redirected(status) => write!(f, "answered with HTTP {status}; redirects are not followed"),
             Self::TooLarge => f.write_str("answered with more than 6 MiB"),
