@@ -16,7 +16,7 @@ use support::{
     program::{self, Program},
     soon,
     upstream::{FINE, Upstream},
-    websocket::{frame, handshake, next_frame, next_frame_up, switching},
+    websocket::{self, frame, handshake, next_frame, switching},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -132,23 +132,6 @@ fn pairs(value: &Value) -> Vec<(&str, &str)> {
     pairs.map(|pair| (pair[0].as_str().expect("a name"), pair[1].as_str().expect("a value"))).collect()
 }
 
-/// An upstream that sends every frame of a WebSocket back.
-async fn websocket_echo() -> Upstream {
-    Upstream::start(|_, mut wire| async move {
-        if wire.request().await.is_some() {
-            wire.write(switching("")).await;
-            loop {
-                let received = next_frame_up(&mut wire).await;
-                wire.write(frame(received.opcode, &received.payload, None)).await;
-                if received.opcode == 8 {
-                    return;
-                }
-            }
-        }
-    })
-    .await
-}
-
 /// Sends these frames behind a handshake, and reads the answer to each.
 async fn talk(client: &mut Connection, frames: &[(u8, &[u8])]) {
     for (opcode, payload) in frames {
@@ -159,7 +142,7 @@ async fn talk(client: &mut Connection, frames: &[(u8, &[u8])]) {
 
 #[tokio::test]
 async fn the_messages_of_a_websocket_are_listed_while_it_is_open_and_after_its_end() {
-    let upstream = websocket_echo().await;
+    let upstream = websocket::echo().await;
     let running = recording(Mode::Bodies).upstream(upstream.url()).start().await;
     let viewer = Viewer::of(&running.proxy).await;
     let mut feed = viewer.feed().await;
@@ -216,7 +199,7 @@ async fn the_messages_of_a_websocket_are_listed_while_it_is_open_and_after_its_e
 
 #[tokio::test]
 async fn without_bodies_only_the_sizes_of_messages_are_kept() {
-    let upstream = websocket_echo().await;
+    let upstream = websocket::echo().await;
     let running = recording(Mode::Heads).upstream(upstream.url()).start().await;
     let viewer = Viewer::of(&running.proxy).await;
     let mut client = running.proxy.connect().await;

@@ -3,7 +3,11 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha1::{Digest, Sha1};
 
-use super::{Connection, Proxy, http::Head, upstream::Wire};
+use super::{
+    Connection, Proxy,
+    http::Head,
+    upstream::{Upstream, Wire},
+};
 
 /// The key of every handshake, from RFC 6455 section 1.3, and what accepts it.
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -90,4 +94,21 @@ pub(crate) async fn open(proxy: &Proxy, path: &str, more: &str) -> (Connection, 
     client.write(handshake(path, more)).await;
     let head = client.head().await;
     (client, head)
+}
+
+/// An upstream that sends every frame back without its mask, Close frames included, and then closes.
+pub(crate) async fn echo() -> Upstream {
+    Upstream::start(|_, mut wire| async move {
+        if wire.request().await.is_some() {
+            wire.write(switching("")).await;
+            loop {
+                let received = next_frame_up(&mut wire).await;
+                wire.write(frame(received.opcode, &received.payload, None)).await;
+                if received.opcode == 8 {
+                    return;
+                }
+            }
+        }
+    })
+    .await
 }

@@ -48,19 +48,24 @@ async fn a_shutdown_closes_both_sides_behind_the_current_frame() {
     running.proxy.ended().await;
 }
 
+/// An upstream that answers the handshake and nothing after it.
+async fn silent() -> Upstream {
+    Upstream::start(|_, mut wire| async move {
+        if wire.request().await.is_some() {
+            wire.write(switching("")).await;
+            wire.until_client_is_gone().await;
+        }
+    })
+    .await
+}
+
 /// The length of a masked frame of 13 bytes of text, and of a part of it.
 const TEXT_FRAME: usize = 2 + 4 + 13;
 const HALF: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sides_that_do_not_answer_a_close_are_cut_off_when_drain_timeout_elapses() {
-    let upstream = Upstream::start(|_, mut wire| async move {
-        if wire.request().await.is_some() {
-            wire.write(switching("")).await;
-            wire.until_client_is_gone().await;
-        }
-    })
-    .await;
+    let upstream = silent().await;
     let mut running = Setup::new()
         .upstream(upstream.url())
         .proxy(|settings| settings.proxy.timeouts.drain = Duration::from_millis(10))
@@ -193,13 +198,7 @@ async fn a_tunnel_is_not_evicted_for_a_new_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_does_not_wait_for_sides_that_do_not_close() {
-    let upstream = Upstream::start(|_, mut wire| async move {
-        if wire.request().await.is_some() {
-            wire.write(switching("")).await;
-            wire.until_client_is_gone().await;
-        }
-    })
-    .await;
+    let upstream = silent().await;
     let mut running = Setup::new()
         .upstream(upstream.url())
         // Longer than a test waits.

@@ -7,27 +7,10 @@ use crate::support::{
     program::{self, Program, address},
     soon,
     upstream::Upstream,
-    websocket::{frame, handshake, next_frame, next_frame_up, open, switching},
+    websocket::{echo, frame, handshake, next_frame, next_frame_up, open, switching},
 };
 
 const MASK: Option<[u8; 4]> = Some([1, 2, 3, 4]);
-
-/// An upstream that sends every frame back without its mask, Close frames included, and then closes.
-async fn echo() -> Upstream {
-    Upstream::start(|_, mut wire| async move {
-        if wire.request().await.is_some() {
-            wire.write(switching("")).await;
-            loop {
-                let received = next_frame_up(&mut wire).await;
-                wire.write(frame(received.opcode, &received.payload, None)).await;
-                if received.opcode == 8 {
-                    return;
-                }
-            }
-        }
-    })
-    .await
-}
 
 fn close(code: u16) -> Vec<u8> {
     frame(8, &code.to_be_bytes(), MASK)
