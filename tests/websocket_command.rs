@@ -180,6 +180,24 @@ async fn frames_that_the_api_may_not_send_end_the_program_with_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn an_api_that_stops_reading_ends_the_program() {
+    let sandbox = program::sandbox().await;
+    let upstream = Upstream::start(|_, mut wire| async move {
+        if let Some(request) = wire.request().await {
+            wire.write(switching_for(&request)).await;
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    // More than the kernel takes for a socket that nobody reads.
+    let input = format!("{}\n", "x".repeat(1 << 20)).repeat(64);
+    let arguments = ["--upstream", &upstream.url(), "--idle-timeout", "100ms"];
+    let ended = talk(&sandbox, &arguments, input.as_bytes()).await;
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.stderr, "countersign: the API took none of a message in time (idle-timeout)\n");
+}
+
+#[tokio::test]
 async fn what_is_no_text_is_not_sent() {
     let sandbox = program::sandbox().await;
     let ended = talk(&sandbox, &[], b"\xFF\n").await;

@@ -20,7 +20,7 @@ use crate::{
     shutdown::Signals,
     telemetry::{self, metrics::Metrics},
 };
-use conversation::{Conversation, Ending};
+use conversation::{Conversation, Ending, Pauses};
 
 /// How long a program that pipes its messages in waits for the answers, if it says nothing else.
 const DEFAULT_WAIT: Duration = Duration::from_secs(2);
@@ -61,7 +61,8 @@ pub(super) async fn run(
             }
             let default_wait = if is_typed { Duration::ZERO } else { DEFAULT_WAIT };
             let wait = request.wait.unwrap_or(default_wait);
-            let conversation = Conversation::begin(connection, lines::of_stdin()?, wait).await;
+            let pauses = Pauses { wait, write: config.proxy.timeouts.idle };
+            let conversation = Conversation::begin(connection, lines::of_stdin()?, pauses).await;
             report(conversation.hold(&mut signals).await?, &handshake, is_typed)
         }
     }

@@ -47,9 +47,18 @@ pub(super) struct Conversation<S> {
     sink: SplitSink<WebSocketStream<S>, Message>,
     stream: SplitStream<WebSocketStream<S>>,
     lines: mpsc::Receiver<io::Result<String>>,
-    wait: Duration,
+    pauses: Pauses,
     began: Instant,
     last_message: Instant,
+}
+
+/// How long a conversation goes on without progress.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pauses {
+    /// Between messages, after the end of the input.
+    pub(super) wait: Duration,
+    /// While the API takes nothing of a message: `idle-timeout`.
+    pub(super) write: Duration,
 }
 
 /// How a conversation ended.
@@ -76,6 +85,8 @@ enum Stop {
     Input,
     BadInput(io::Error),
     Output,
+    /// The API has stopped reading.
+    Stuck,
     /// By the API, with or without a Close frame.
     Closed(Option<Option<CloseFrame>>),
     Failed(tungstenite::Error),
@@ -86,11 +97,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     pub(super) async fn begin(
         connection: S,
         lines: mpsc::Receiver<io::Result<String>>,
-        wait: Duration,
+        pauses: Pauses,
     ) -> Self {
         let (sink, stream) = WebSocketStream::from_raw_socket(connection, Role::Client, None).await.split();
         let now = Instant::now();
-        Self { sink, stream, lines, wait, began: now, last_message: now }
+        Self { sink, stream, lines, pauses, began: now, last_message: now }
     }
 
     /// Holds the conversation to its end, or until a signal.
@@ -118,6 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 self.close(CloseCode::Normal, MAX_CLOSING, false).await;
                 Ending::Broken(error.into())
             }
+            Stop::Stuck => Ending::Broken("the API took none of a message in time (idle-timeout)".into()),
             Stop::Closed(close) => self.closed_by_api(close).await,
             Stop::Failed(error) => Ending::Broken(in_words(error).into()),
         })
@@ -125,8 +137,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
 
     /// Takes messages and sends lines until there is a reason to stop.
     async fn talk(&mut self) -> Result<Stop, Failure> {
-        let Self { sink, stream, lines, wait, last_message, .. } = self;
-        let mut sending = pin!(send_lines(sink, lines));
+        let Self { sink, stream, lines, pauses: Pauses { wait, write }, last_message, .. } = self;
+        let mut sending = pin!(send_lines(sink, lines, *write));
         let mut is_sending = true;
         let mut quiet = pin!(sleep_until(Instant::now()));
         loop {
@@ -150,6 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                     let patience = match sent {
                         Sent::All => *wait,
                         Sent::Unreadable(error) => return Ok(Stop::BadInput(error)),
+                        Sent::Stuck => return Ok(Stop::Stuck),
                         // The API has closed the connection, and why comes in at the other side.
                         Sent::Refused => MAX_CLOSING,
                     };
@@ -203,11 +216,13 @@ enum Sent {
     All,
     Unreadable(io::Error),
     Refused,
+    Stuck,
 }
 
 async fn send_lines<S: AsyncRead + AsyncWrite + Unpin>(
     sink: &mut SplitSink<WebSocketStream<S>, Message>,
     lines: &mut mpsc::Receiver<io::Result<String>>,
+    max_write: Duration,
 ) -> Sent {
     while let Some(line) = lines.recv().await {
         let line = match line {
@@ -215,8 +230,10 @@ async fn send_lines<S: AsyncRead + AsyncWrite + Unpin>(
             Err(error) => return Sent::Unreadable(error),
         };
         for frame in frames_of(line) {
-            if sink.send(frame).await.is_err() {
-                return Sent::Refused;
+            match timeout(max_write, sink.send(frame)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Sent::Refused,
+                Err(_) => return Sent::Stuck,
             }
         }
     }
