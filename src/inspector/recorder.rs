@@ -120,7 +120,7 @@ impl Recorder {
         Recording::new(entry, Arc::clone(shared), begun, is_replay)
     }
 
-    /// Redacts what exchanges report, within [`MAX_UNREDACTED`], until `ended`.
+    /// Redacts what exchanges report, within a second, until `ended`.
     pub async fn redact_until(self, ended: impl Future<Output = ()>) {
         let mut ended = pin!(ended);
         let shared = &self.0;
