@@ -35,6 +35,16 @@ async (base) => {
         const socket = new WebSocket(u.replace("http", "ws"));
         socket.onopen = socket.onerror = end;
       }),
+    "websocket-protocols": (u) =>
+      new Promise((end) => {
+        const socket = new WebSocket(u.replace("http", "ws"), ["chat", "graphql-ws"]);
+        socket.onopen = socket.onerror = end;
+      }),
+    "websocket-worker": (u) =>
+      new Promise((end) => {
+        const text = `const s = new WebSocket(${JSON.stringify(u.replace("http", "ws"))}); s.onopen = s.onerror = () => postMessage(0)`;
+        new Worker(URL.createObjectURL(new Blob([text]))).onmessage = end;
+      }),
     "event-source": (u) =>
       new Promise((end) => {
         const source = new EventSource(u);
@@ -89,6 +99,11 @@ async (base) => {
       srcdoc: `<form method=post enctype=text/plain action="${u}"><input name=a></form>
         <script>fetch("${u}-fetch", {mode: "no-cors", method: "POST"}); document.forms[0].submit()</script>`,
     })();
+  const handshake = (u) => `<script>new WebSocket("${u.replace("http", "ws")}")</script>`;
+  attempts["websocket-opaque-origin"] = (u) =>
+    element("iframe", { sandbox: "allow-scripts", srcdoc: handshake(u) })().then(() => new Promise(() => {}));
+  attempts["websocket-data-url"] = (u) =>
+    element("iframe", { src: `data:text/html,${encodeURIComponent(handshake(u))}` })().then(() => new Promise(() => {}));
   for (const [name, method, enctype] of [
     ["form-plain", "post", "text/plain"],
     ["form-multipart", "post", "multipart/form-data"],

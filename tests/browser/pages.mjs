@@ -240,6 +240,55 @@ async function allowedOriginsMayAsk() {
   });
 }
 
+// Sends each text and gives what comes back, in the page.
+const exchange = (url, texts) =>
+  new Promise((end, fail) => {
+    const socket = new WebSocket(url);
+    const answers = [];
+    socket.onopen = () => texts.forEach((text) => socket.send(text));
+    socket.onmessage = ({ data }) => {
+      answers.push(data);
+      if (answers.length === texts.length) socket.close(1000);
+    };
+    socket.onclose = ({ code }) => end({ code, answers });
+    setTimeout(() => fail(new Error(`${answers.length} of ${texts.length} answers`)), 15_000);
+  });
+
+async function webSocketsOfAllowedPagesPass() {
+  const ports = ["--listen", "localhost:0", "--admin-listen", "localhost:0", "--port-base", "0"];
+  const child = start(process.env.COUNTERSIGN, ["sandbox", ...ports, "--allow-origin", allowed]);
+  const [, echoPort] = await child.saw(/Proxy\s+http:\/\/localhost:(\d+)/);
+  sandboxes.push(child);
+  const texts = [1, 125, 126, 32_000].map((length) => "x".repeat(length)).concat(Array.from({ length: 500 }, (_, i) => `message ${i}`));
+
+  await check("pages of an allowed origin exchange messages over a WebSocket", async () => {
+    const opened = await open(allowed);
+    for (const host of ["localhost", "127.0.0.1"]) {
+      const { code, answers } = await opened.page.evaluate(exchange, `ws://${host}:${echoPort}/`, texts);
+      assert.equal(code, 1000);
+      assert.deepEqual(answers, texts);
+    }
+    await opened.close();
+  });
+  if (kind !== "chrome") return;
+
+  await check("a page behind a Vite dev server exchanges messages with no settings", async () => {
+    const app = new URL("socket/", tools);
+    mkdirSync(app, { recursive: true });
+    writeFileSync(new URL("index.html", app), "<!doctype html><title>app</title>");
+    const target = `{ target: "http://localhost:${echoPort}", ws: true }`;
+    writeFileSync(new URL("vite.config.mjs", app), `export default { server: { proxy: { "/socket": ${target} } } }`);
+    const vitePort = String(30_000 + (echoPort % 10_000));
+    const vite = start(process.execPath, ["../node_modules/vite/bin/vite.js", "--port", vitePort], { cwd: app });
+    const [, url] = await vite.saw(/Local:\s+(http:\/\/localhost:\d+)/);
+    const opened = await open(url);
+    const { code, answers } = await opened.page.evaluate(exchange, `${url.replace("http", "ws")}/socket`, texts);
+    assert.equal(code, 1000);
+    assert.deepEqual(answers, texts);
+    await opened.close();
+  });
+}
+
 async function theAddressBarPasses() {
   await check("the address bar passes, and what it shows may run nothing", async () => {
     api.requests.length = 0;
@@ -310,6 +359,7 @@ try {
   await otherNamesReachNothing();
   await hostileApisReachNothing();
   await allowedOriginsMayAsk();
+  await webSocketsOfAllowedPagesPass();
   await theAddressBarPasses();
   if (kind === "chrome") await aDevServerInFrontWorks();
   await browser.close();
