@@ -46,6 +46,7 @@ export class Registry {
     writeFileSync(
       config,
       `storage: ${join(registry.scratch, 'storage')}
+max_body_size: 100mb
 uplinks: { upstream: { url: "${upstream}" } }
 packages:
   'countersign': { access: $all, publish: $all }
