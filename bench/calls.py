@@ -27,16 +27,16 @@ class Counters:
     """The counters of one program, to read while it runs."""
 
     def __init__(self, scratch: Scratch, name: str) -> None:
-        self.library = scratch.path("calls.so")
+        self.shared_object = scratch.path("calls.so")
         self.path = scratch.write(f"{name}.counters", "\0" * SIZE)
-        if not os.path.exists(self.library):
-            compile_library(self.library)
+        if not os.path.exists(self.shared_object):
+            compile_library(self.shared_object)
         with open(self.path, "rb") as file:
             self.mapped = mmap.mmap(file.fileno(), SIZE, access=mmap.ACCESS_READ)
 
     def command(self, command: list[str]) -> list[str]:
         """The same command, with its calls counted."""
-        return ["env", f"LD_PRELOAD={self.library}", f"COUNTERS={self.path}", *command]
+        return ["env", f"LD_PRELOAD={self.shared_object}", f"COUNTERS={self.path}", *command]
 
     def read(self) -> Calls:
         return Calls(*(int.from_bytes(self.mapped[at : at + 8], sys.byteorder) for at in (0, 8)))
