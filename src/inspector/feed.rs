@@ -1,6 +1,6 @@
-//! The exchanges as lines of JSON: those that are kept, and then each change.
+//! The exchanges as lines of JSON: those that are kept, and then each change, and that all have been forgotten.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, mem, time::Duration};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -43,6 +43,9 @@ pub struct Feed {
     round: VecDeque<u64>,
     /// Changes up to this one belong to the current round or to one before.
     seen: u64,
+    /// The clearing that the viewer knows of.
+    clears: u64,
+    has_cleared: bool,
     next_round: Instant,
     _permit: OwnedSemaphorePermit,
 }
@@ -53,11 +56,14 @@ impl Recorder {
     pub fn feed(&self, hello: Hello) -> Option<Feed> {
         let permit = self.0.viewers.clone().try_acquire_owned().ok()?;
         let (recorder, hello) = (self.clone(), Some(hello));
+        let clears = self.0.ring().clears();
         Some(Feed {
             recorder,
             hello,
             round: VecDeque::new(),
             seen: 0,
+            clears,
+            has_cleared: false,
             next_round: Instant::now(),
             _permit: permit,
         })
@@ -77,7 +83,8 @@ impl Feed {
             changed.as_mut().enable();
             shared.await_change();
             shared.redact_in_turns().await;
-            if shared.revision() > self.seen {
+            let is_cleared = shared.ring().clears() > self.clears;
+            if is_cleared || shared.revision() > self.seen {
                 sleep_until(self.next_round).await;
                 // So that little is left to do at once.
                 shared.redact_in_turns().await;
@@ -100,6 +107,9 @@ impl Feed {
         if let Some(hello) = self.hello.take() {
             return Some(self.greeting(&hello));
         }
+        if mem::take(&mut self.has_cleared) {
+            return Some(line(&json!({ "type": "cleared" })));
+        }
         while let Some(number) = self.round.pop_front() {
             let shared = &self.recorder.0;
             let Some(entry) = shared.ring().entry(number) else { continue };
@@ -113,7 +123,12 @@ impl Feed {
         let shared = &self.recorder.0;
         shared.redact_all();
         let now = shared.revision();
-        self.round = shared.ring().changed_since(self.seen);
+        // Under one lock: what arrives after a clearing comes after the line about it.
+        let ring = shared.ring();
+        self.round = ring.changed_since(self.seen);
+        self.has_cleared |= ring.clears() > self.clears;
+        self.clears = ring.clears();
+        drop(ring);
         self.seen = now;
         self.next_round = Instant::now() + MIN_INTERVAL;
     }

@@ -155,10 +155,11 @@ impl Recorder {
         Some(RecordedRequest::of(&self.0.record(&*self.entry(id)?)))
     }
 
-    /// Forgets all exchanges.
+    /// Forgets all exchanges, and has the viewers forget them.
     pub fn clear(&self) {
         let mut dropped = Dropped::default();
         self.0.ring().clear(&mut dropped);
+        self.0.announce_change();
     }
 
     pub(super) fn entry(&self, id: &str) -> Option<Arc<Entry>> {

@@ -100,6 +100,8 @@ pub(super) struct Ring {
     open: Vec<u64>,
     bytes: usize,
     next: u64,
+    /// How often all entries have been dropped because somebody asked for it.
+    clears: u64,
 }
 
 impl Ring {
@@ -157,6 +159,10 @@ impl Ring {
         changed.map(|entry| entry.number).collect()
     }
 
+    pub(super) fn clears(&self) -> u64 {
+        self.clears
+    }
+
     /// The entries that may have something to redact.
     pub(super) fn open(&mut self) -> Vec<Arc<Entry>> {
         self.forget_dropped();
@@ -170,6 +176,7 @@ impl Ring {
     }
 
     pub(super) fn clear(&mut self, dropped: &mut Dropped) {
+        self.clears += 1;
         while !self.entries.is_empty() {
             self.drop_oldest(dropped);
         }

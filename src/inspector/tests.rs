@@ -103,6 +103,33 @@ async fn a_feed_has_what_is_kept_and_then_the_latest_state_of_each_exchange() {
     assert!(feed.rest().is_none(), "a hundred changes are one line");
 }
 
+#[tokio::test]
+async fn every_viewer_forgets_what_was_cleared_before_it_sees_what_came_after() {
+    let recorder = recorder();
+    begin(&recorder, &HeaderMap::new());
+    let hello = Hello { version: "1", proxy: String::new(), region: None, service: None };
+    let mut feeds: Vec<_> = (0..2).map(|_| recorder.feed(hello.clone()).expect("a place")).collect();
+    let parsed = |line: bytes::Bytes| serde_json::from_slice::<serde_json::Value>(&line).expect("JSON");
+    for feed in &mut feeds {
+        assert_eq!(parsed(feed.next().await)["type"], "hello");
+        assert_eq!(parsed(feed.next().await)["type"], "exchange");
+    }
+    recorder.clear();
+    let after = begin(&recorder, &HeaderMap::new());
+    end(&after);
+    for feed in &mut feeds {
+        assert_eq!(parsed(feed.next().await)["type"], "cleared");
+        assert_eq!(parsed(feed.next().await)["exchange"]["state"], "complete");
+    }
+    let clear = async {
+        tokio::task::yield_now().await;
+        recorder.clear();
+    };
+    let (woken, ()) = tokio::join!(feeds[0].next(), clear);
+    assert_eq!(parsed(woken)["type"], "cleared", "a viewer that waits hears of it although nothing else happens");
+    assert_eq!(parsed(feeds[1].rest().expect("a line"))["type"], "cleared", "also when the proxy ends");
+}
+
 #[test]
 fn there_are_eight_viewers_at_most() {
     let recorder = recorder();

@@ -272,9 +272,11 @@ await check("the feed pauses, is cleared, and comes back after it has broken off
   await seen.page.click("#pause");
   await until(seen.page, () => document.getElementById("count").innerText === "3 requests");
   await seen.page.click("#clear");
-  await until(seen.page, () => document.getElementById("empty").innerText.startsWith("No requests yet."));
+  await until(seen.page, () => document.getElementById("count").innerText === "0 requests");
+  assert.equal(await seen.page.evaluate(() => document.getElementById("empty").checkVisibility()), true, "the empty list says so");
   const kept = staged.exchange();
-  seen.admin.stage(kept);
+  seen.admin.afterClear = [kept];
+  await seen.page.click("#clear");
   await until(seen.page, (id) => document.querySelector(`[data-id="${id}"]`) !== null, kept.id);
   await seen.open(kept);
   seen.admin.disconnect();

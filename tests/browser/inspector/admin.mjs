@@ -52,7 +52,13 @@ export async function stagedAdmin(token = "staged-token-of-32-bytes") {
     const id = decodeURIComponent(pathname.split("/").at(-1));
     if (pathname.startsWith("/inspect/exchanges/")) return exchanges.has(id) ? json(200, exchanges.get(id)) : json(404, { detail: "No such exchange." });
     if (pathname.startsWith("/inspect/har")) return json(200, { log: { version: "1.2", creator: { name: "countersign", version: "0.1.0" }, entries: [...exchanges.keys()] } });
-    if (pathname === "/inspect/clear") return exchanges.clear(), response.writeHead(204).end();
+    if (pathname === "/inspect/clear") {
+      exchanges.clear();
+      for (const viewer of viewers) viewer.write(`${JSON.stringify({ type: "cleared" })}\n`);
+      // What arrives while the answer is under way.
+      stage(...admin.afterClear.splice(0));
+      return setTimeout(() => response.writeHead(204).end(), 100);
+    }
     if (pathname === "/inspect/replay") {
       const asked = JSON.parse(await new Response(request).text());
       replays.push(asked);
@@ -70,6 +76,7 @@ export async function stagedAdmin(token = "staged-token-of-32-bytes") {
     replays,
     stage,
     exchanges,
+    afterClear: [],
     url: `http://localhost:${port}/inspect`,
     // Breaks every connection off, as a proxy that restarts does.
     disconnect() {

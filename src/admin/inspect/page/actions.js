@@ -172,10 +172,10 @@ const actions = (() => {
   }
 
   async function clear() {
+    const shown = detail.current()?.id;
+    // The feed says when the list is to be emptied, so that what arrives after that stays, and may be open by now.
     const done = await attempt("Clearing", () => api.clear());
-    if (!done) return;
-    detail.close();
-    list.clear();
+    if (done && detail.isOpen() && detail.current()?.id === shown) detail.close();
   }
 
   byId("edit-form").addEventListener("submit", submitEdit);
