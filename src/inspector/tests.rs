@@ -126,7 +126,11 @@ async fn every_viewer_forgets_what_was_cleared_before_it_sees_what_came_after() 
         recorder.clear();
     };
     let (woken, ()) = tokio::join!(feeds[0].next(), clear);
-    assert_eq!(parsed(woken)["type"], "cleared", "a viewer that waits hears of it although nothing else happens");
+    assert_eq!(
+        parsed(woken)["type"],
+        "cleared",
+        "a viewer that waits hears of it although nothing else happens"
+    );
     assert_eq!(parsed(feeds[1].rest().expect("a line"))["type"], "cleared", "also when the proxy ends");
 }
 
