@@ -70,6 +70,7 @@ fn rules_of_the_pool_and_hooks_are_the_same_as_flags_and_in_a_file() {
         .flag("max-attempts", &["2"])
         .flag("unknown-users", &["named"])
         .flag("pre-sign-up", &["http://lambda:8080/2015-03-31/functions/function/invocations"])
+        .flag("pre-token-generation", &["http://localhost:9000/"])
         .flag("pre-token-generation-version", &["V2_0"]);
     let file = Run::empty().file(
         "usernames = \"email-or-phone\"\npassword-min-length = 12\npassword-requires = \"lowercase, digit\"\n\
@@ -77,7 +78,7 @@ fn rules_of_the_pool_and_hooks_are_the_same_as_flags_and_in_a_file() {
          custom-attribute = [\"plan\", \"custom:level:number:immutable\"]\ncode-lifetime = \"5m\"\n\
          max-attempts = 2\nunknown-users = \"named\"\n\
          pre-sign-up = \"http://lambda:8080/2015-03-31/functions/function/invocations\"\n\
-         pre-token-generation-version = \"V2_0\"\n",
+         pre-token-generation = \"http://localhost:9000/\"\npre-token-generation-version = \"V2_0\"\n",
     );
     for run in [flags, file] {
         let services = run.sandbox().unwrap_or_else(|error| panic!("{error}")).services;
@@ -95,7 +96,14 @@ fn rules_of_the_pool_and_hooks_are_the_same_as_flags_and_in_a_file() {
         assert_eq!(pool.code_lifetime, Some(std::time::Duration::from_secs(300)));
         assert!(pool.max_attempts == 2 && !pool.hide_unknown_users);
         let hook = "http://lambda:8080/2015-03-31/functions/function/invocations";
-        assert_eq!(services.triggers.hooks, [(SandboxTrigger::PreSignUp, hook.parse().expect("a URL"))]);
+        let hooks = [
+            (SandboxTrigger::PreSignUp, hook),
+            (SandboxTrigger::PreTokenGeneration, "http://localhost:9000/"),
+        ];
+        assert_eq!(
+            services.triggers.hooks,
+            hooks.map(|(trigger, url)| (trigger, url.parse().expect("a URL")))
+        );
         assert!(services.triggers.second_token_event);
     }
 }
@@ -135,7 +143,12 @@ fn mistakes_name_the_value_and_no_password() {
         ("unknown-users", "shown", "\"shown\" is neither hidden nor named"),
         ("pre-sign-up", "localhost:9000", "lacks http://; write http://localhost:9000"),
         ("pre-sign-up", "ftp://localhost/", "has the scheme ftp"),
-        ("create-auth-challenge", "http://localhost:9000", "is never called without define-auth-challenge"),
+        ("create-auth-challenge", "http://localhost:9000", "has no effect without define-auth-challenge"),
+        (
+            "pre-token-generation-version",
+            "V2_0",
+            "has no effect without pre-token-generation; set that as well",
+        ),
         ("pre-token-generation-version", "2", "\"2\" is neither V1_0 nor V2_0"),
     ] {
         let problems = problems(Run::empty().flag(flag, &[value]).sandbox());

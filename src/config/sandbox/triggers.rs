@@ -46,18 +46,24 @@ const TRIGGERS: [(&str, SandboxTrigger); 8] = [
     ("verify-auth-challenge-response", SandboxTrigger::VerifyAuthChallengeResponse),
 ];
 
+/// Settings that do nothing on their own, each with the trigger that it needs.
+const NEEDED: [(&str, &str); 3] = [
+    ("create-auth-challenge", "define-auth-challenge"),
+    ("verify-auth-challenge-response", "define-auth-challenge"),
+    ("pre-token-generation-version", "pre-token-generation"),
+];
+
 impl Reader<'_> {
     pub(super) fn sandbox_triggers(&mut self) -> Option<SandboxTriggers> {
         let mut hooks = Vec::new();
         for (name, trigger) in TRIGGERS {
             hooks.extend(self.value(name, url::hook).map(|url| (trigger, url)));
         }
-        if self.explicit("define-auth-challenge").is_none() {
-            for name in ["create-auth-challenge", "verify-auth-challenge-response"] {
-                if let Some(given) = self.explicit(name) {
-                    let why = "is never called without define-auth-challenge; set that as well";
-                    self.problem(&given.origin, why);
-                }
+        for (name, needed) in NEEDED {
+            if self.explicit(needed).is_none()
+                && let Some(given) = self.explicit(name)
+            {
+                self.problem(&given.origin, format!("has no effect without {needed}; set that as well"));
             }
         }
         let second_token_event = self.value("pre-token-generation-version", token_event)?;
