@@ -85,7 +85,8 @@ export function launch(browser, { publicPort } = {}) {
       browser,
       executablePath: "/usr/bin/firefox-esr",
       acceptInsecureCerts: true,
-      protocolTimeout: 30_000,
+      protocolTimeout: 120_000,
+      timeout: 120_000,
       extraPrefsFirefox: {
         "browser.send_pings": true,
         "security.warn_submit_secure_to_insecure": false,
@@ -103,7 +104,8 @@ export function launch(browser, { publicPort } = {}) {
     browser,
     executablePath: "/usr/bin/chromium",
     acceptInsecureCerts: true,
-    protocolTimeout: 30_000,
+    protocolTimeout: 120_000,
+    timeout: 120_000,
     args: [
       ...features,
       ...(publicPort === undefined ? [] : [`--ip-address-space-overrides=127.0.0.1:${publicPort}=public`]),

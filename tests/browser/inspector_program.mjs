@@ -1,12 +1,12 @@
 // The inspector of the real program in a headless browser, "chrome" or "firefox": a sandbox whose API is a server of this
 // script, which records what it gets.
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, readdirSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { check, launch, listen, pause, recorder, results, start, stopChildren } from "./harness.mjs";
-import { openInspector, toast, until } from "./inspector/driver.mjs";
+import { eventually, exported, openInspector, toast, until } from "./inspector/driver.mjs";
 
 const kind = process.argv[2];
 const downloads = mkdtempSync(join(tmpdir(), "countersign-har-"));
@@ -39,6 +39,13 @@ const done = (page, path) =>
 const paths = () => api.requests.map(({ method, url: path }) => `${method} ${path}`);
 
 try {
+  // Waits for the row of a replay, `count` in all, and for its end. The page selects it once the replay is answered.
+  const replayed = (count) =>
+    until(
+      seen.page,
+      (tags) => document.querySelectorAll("#rows .tag").length === tags && document.querySelector('#rows [aria-selected="true"] .tag') !== null && document.querySelector('#rows [aria-selected="true"] .figure').innerText !== "",
+      count,
+    );
   const seen = await openInspector(browser, `${url}#${token}`, { downloads });
   await until(seen.page, () => document.getElementById("state").innerText === "live");
 
@@ -48,10 +55,11 @@ try {
     assert.equal((await fetch(`${proxy}/denied`)).status, 403);
     assert.equal((await fetch(`${proxy}/cross`, { headers: { origin: "https://evil.example" } })).status, 403);
     for (const path of ["/hello?name=world", "/orders", "/denied", "/cross"]) await done(seen.page, path);
+    const shown = () => seen.page.$$eval("#rows .row:not([hidden]) .c-path", (cells) => cells.map((cell) => cell.innerText));
     await seen.page.click("#only-refusals");
-    const refused = await seen.page.$$eval("#rows .row:not([hidden]) .c-path", (cells) => cells.map((cell) => cell.innerText));
-    assert.deepEqual(refused, ["/denied", "/cross"]);
+    await eventually(async () => assert.deepEqual(await shown(), ["/denied", "/cross"]));
     await seen.page.click("#only-refusals");
+    await eventually(async () => assert.ok((await shown()).length > 2, "all are shown again"));
     for (const path of ["/denied", "/cross"]) {
       await seen.open({ id: await rowOf(seen.page, path), canonical_request: false });
       assert.ok((await seen.text(".meaning .cause")).length > 20);
@@ -83,7 +91,7 @@ try {
     api.requests.length = 0;
     await seen.press("r");
     await toast(seen, "Sent again: 200.");
-    await until(seen.page, () => document.querySelector("#rows .tag") !== null);
+    await replayed(1);
     assert.deepEqual(paths(), ["GET /hello?name=world"]);
     assert.deepEqual(Object.keys(api.requests[0].headers).filter((name) => name.includes("replay")), [], "the mark stays here");
   });
@@ -98,9 +106,9 @@ try {
     await until(seen.page, () => document.getElementById("confirm-dialog").open);
     assert.deepEqual(paths(), [], "it asks first");
     await seen.page.click('#confirm-dialog [value="yes"]');
-    for (let tries = 0; tries < 100 && api.requests.length === 0; tries += 1) await pause(50);
+    await replayed(2);
+    await until(seen.page, () => !document.getElementById("edit-dialog").open);
     assert.deepEqual(api.requests.map(({ method, body, headers }) => [method, body, headers["x-mark"]]), [["POST", '{"item":"coffee"}', "m"]]);
-    await until(seen.page, () => document.querySelectorAll("#rows .tag").length === 2);
   });
 
   await check("curl lines work as they are, and HAR holds the requests", async () => {
@@ -111,14 +119,11 @@ try {
     const curl = start("bash", ["-c", (await seen.page.evaluate(() => window.copied)).at(-1)]);
     await curl.saw(/coffee/);
     assert.deepEqual(paths(), ["POST /orders"]);
+    // The original, the edited one and that of curl.
+    await until(seen.page, () => [...document.querySelectorAll("#rows .row")].filter((row) => row.querySelector(".c-path").innerText.endsWith("/orders") && row.querySelector(".figure").innerText !== "").length === 3);
     await seen.page.click("#har-all");
     await toast(seen, "Exported countersign-");
-    let files = [];
-    for (let tries = 0; tries < 100 && files.length === 0; tries += 1) {
-      await pause(50);
-      files = readdirSync(downloads).filter((name) => name.endsWith(".har"));
-    }
-    const { log } = JSON.parse(readFileSync(join(downloads, files[0]), "utf8"));
+    const [{ log }] = await exported(downloads, 1);
     assert.ok(log.entries.some(({ request }) => request.method === "POST" && request.url.endsWith("/orders")));
   });
 
@@ -209,8 +214,11 @@ try {
     const pages = await Promise.all(opened);
     await pause(1000);
     for (const page of pages) {
-      const at = page.url();
-      if (at.includes(`:${port}/`)) assert.match(await page.evaluate(() => document.body.innerText), /cross-site|host-not-allowed/, at);
+      // A document that is still loading has no text yet.
+      await eventually(async () => {
+        const at = page.url();
+        if (at.includes(`:${port}/`)) assert.match(await page.evaluate(() => document.body.innerText), /cross-site|host-not-allowed/, at);
+      });
     }
     const rebound = await context.newPage();
     // Firefox has no document for such an answer.
@@ -228,7 +236,11 @@ try {
     await seen.page.click("#clear");
     await until(seen.page, () => document.querySelectorAll("#rows .row").length === 0);
     await seen.page.reload();
-    await until(seen.page, () => document.getElementById("count").innerText === "0 requests");
+    await until(seen.page, () => document.getElementById("state").innerText === "live");
+    // The feed begins with what the program still has: with this row, the list is complete.
+    await fetch(`${proxy}/after`);
+    await done(seen.page, "/after");
+    assert.equal(await seen.text("#count"), "1 request");
     await seen.end();
     assert.equal(sandbox.exitCode, null);
   });

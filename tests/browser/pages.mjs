@@ -24,6 +24,8 @@ const allowed = `http://127.0.0.1:${pagePort}`;
 const evil = `http://evil.test:${pagePort}/`;
 const secure = `https://evil.test:${securePort}/`;
 
+const VITE = ["../node_modules/vite/bin/vite.js", "--port", "0"];
+
 const sandboxes = [];
 async function sandbox(...flags) {
   const backend = ["--backend", `http://127.0.0.1:${apiPort}`];
@@ -37,6 +39,16 @@ async function sandbox(...flags) {
 
 const urls = (requests) => requests.map((request) => request.url);
 const attacked = (requests) => requests.filter((request) => request.url.startsWith("/attack/"));
+// How long anything that comes may take, in milliseconds: far more than it does.
+const MAX_WAIT = 30_000;
+// How long nothing may come before a page is closed; longer where the same attacks on the twin needed more.
+let quiet = 1000;
+
+// Waits for `probe`, which reads what has arrived, and fails nothing: the check says what is missing.
+async function arrived(probe) {
+  for (const deadline = Date.now() + MAX_WAIT; !probe() && Date.now() < deadline; ) await pause(50);
+}
+
 const arrivals = (requests) => [...new Set(attacked(requests).map((request) => request.url.split(/[/?]/)[2]))];
 
 let browser;
@@ -55,21 +67,25 @@ async function newPage(context) {
 async function open(url) {
   const context = await browser.createBrowserContext();
   const opened = await newPage(context);
-  const response = await opened.goto(url, { timeout: 10_000 });
+  const response = await opened.goto(url, { timeout: MAX_WAIT });
   return { page: opened, response, close: () => context.close().catch(() => {}) };
 }
 
-// Shows each document of a hostile API below each base; they may never come to an end of loading.
-async function visitAll(bases) {
+// Shows each document of a hostile API, which records `requests`, below each base; they may never come to an end of
+// loading. They stay until all were asked for and `attack` holds, if it is given.
+async function visitAll(requests, bases, attack = () => true) {
   for (const base of bases) {
     const context = await browser.createBrowserContext();
+    const before = requests.length;
     await Promise.all(
       Object.keys(documents).map(async (path) => {
         const opened = await newPage(context);
         await opened.goto(base + path, { timeout: 4000, waitUntil: "domcontentloaded" }).catch(() => {});
       }),
     );
-    await pause(1500);
+    const asked = () => urls(requests.slice(before));
+    await arrived(() => Object.keys(documents).every((path) => asked().includes(path)) && attack());
+    await pause(Math.max(1500, quiet));
     await context.close();
   }
 }
@@ -84,7 +100,8 @@ async function attack(from, ...bases) {
   return names;
 }
 
-async function attackOne(from, base) {
+// Where they are to arrive, at the twin, they are waited for.
+async function attackOne(from, base, { arrive = false } = {}) {
   const opened = await open(from);
   const names = await opened.page.evaluate(`(${attacks})(${JSON.stringify(base)})`);
   // Navigations replace the page: each in a page of its own.
@@ -102,7 +119,12 @@ async function attackOne(from, base) {
       names.push(name);
     }),
   );
-  await pause(1000);
+  if (arrive) {
+    const began = Date.now();
+    await arrived(() => names.every((name) => rare.includes(name) || arrivals(twin.requests).includes(name)));
+    quiet = Math.max(quiet, 2 * (Date.now() - began));
+  }
+  await pause(quiet);
   await opened.close();
   return names;
 }
@@ -120,7 +142,7 @@ async function pagesReachNothing() {
   for (const from of [evil, secure]) {
     await check(`the attacks of ${from} arrive at a server that does not defend itself`, async () => {
       twin.requests.length = 0;
-      const names = await attack(from, `http://127.0.0.1:${twinPort}`);
+      const names = await attackOne(from, `http://127.0.0.1:${twinPort}`, { arrive: true });
       const missing = names.filter((name) => !arrivals(twin.requests).includes(name) && !rare.includes(name));
       assert.deepEqual(missing, [], "these attacks are none");
       console.log(`        ${names.length} ways: ${names.join(" ")}`);
@@ -162,13 +184,13 @@ async function otherNamesReachNothing() {
 async function hostileApisReachNothing() {
   await check("documents of a hostile API attack where nothing keeps them from it", async () => {
     twin.requests.length = 0;
-    await visitAll([`http://localhost:${twinPort}`]);
+    await visitAll(twin.requests, [`http://localhost:${twinPort}`], () => arrivals(twin.requests).length >= 10);
     console.log(`        ${arrivals(twin.requests).join(" ")}`);
     assert.ok(arrivals(twin.requests).length >= 10);
   });
   await check(`documents of a hostile API reach nothing under ${local.join(", ")}`, async () => {
     api.requests.length = 0;
-    await visitAll(local.map((name) => `http://${name}:${port}`));
+    await visitAll(api.requests, local.map((name) => `http://${name}:${port}`));
     assert.deepEqual(urls(attacked(api.requests)), []);
     for (const path of Object.keys(documents)) {
       assert.equal(urls(api.requests).filter((url) => url === path).length, local.length, `${path} is shown`);
@@ -176,7 +198,7 @@ async function hostileApisReachNothing() {
   });
   await check("no script of a hostile API runs under a name that the browser does not trust", async () => {
     api.requests.length = 0;
-    await visitAll([`http://api-proxy.test:${named}`]);
+    await visitAll(api.requests, [`http://api-proxy.test:${named}`]);
     const shown = Object.keys(documents).filter((path) => urls(api.requests).includes(path));
     assert.deepEqual(shown, Object.keys(documents), "all are shown");
     const ran = ["read", "post", "beacon", "image", "markup-form"];
@@ -251,7 +273,7 @@ const exchange = (url, texts) =>
       if (answers.length === texts.length) socket.close(1000);
     };
     socket.onclose = ({ code }) => end({ code, answers });
-    setTimeout(() => fail(new Error(`${answers.length} of ${texts.length} answers`)), 15_000);
+    setTimeout(() => fail(new Error(`${answers.length} of ${texts.length} answers`)), 60_000);
   });
 
 async function webSocketsOfAllowedPagesPass() {
@@ -278,8 +300,7 @@ async function webSocketsOfAllowedPagesPass() {
     writeFileSync(new URL("index.html", app), "<!doctype html><title>app</title>");
     const target = `{ target: "http://localhost:${echoPort}", ws: true }`;
     writeFileSync(new URL("vite.config.mjs", app), `export default { server: { proxy: { "/socket": ${target} } } }`);
-    const vitePort = String(30_000 + (echoPort % 10_000));
-    const vite = start(process.execPath, ["../node_modules/vite/bin/vite.js", "--port", vitePort], { cwd: app });
+    const vite = start(process.execPath, VITE, { cwd: app });
     const [, url] = await vite.saw(/Local:\s+(http:\/\/localhost:\d+)/);
     const opened = await open(url);
     const { code, answers } = await opened.page.evaluate(exchange, `${url.replace("http", "ws")}/socket`, texts);
@@ -312,11 +333,11 @@ async function aDevServerInFrontWorks() {
       "/changed": { target: "http://localhost:${port}", changeOrigin: true } } } }`,
   );
   await check("a Vite dev server in front of the proxy works with no settings", async () => {
-    const vite = start(process.execPath, ["../node_modules/vite/bin/vite.js", "--port", String(20_000 + (port % 10_000))], { cwd: app });
+    const vite = start(process.execPath, VITE, { cwd: app });
     const [, url] = await vite.saw(/Local:\s+(http:\/\/localhost:\d+)/);
     api.requests.length = 0;
     const opened = await open(url);
-    await opened.page.waitForFunction(() => document.title !== "app" && document.title !== "", { timeout: 20_000 });
+    await opened.page.waitForFunction(() => document.title !== "app" && document.title !== "", { timeout: MAX_WAIT });
     assert.match(await opened.page.title(), /^[a-z0-9-]+:/);
     for (const path of ["/api/items", "/changed/items"]) {
       for (const method of ["GET", "POST", "PUT", "DELETE"]) {

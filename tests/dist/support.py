@@ -24,7 +24,7 @@ from project import TARGETS, version  # noqa: E402
 
 __all__ = ["TARGETS", "version"]
 
-MAX_SECONDS = 120
+MAX_SECONDS = 300
 
 
 def run(*command, check=True, **options):

@@ -122,7 +122,7 @@ class InstallScript(unittest.TestCase):
         environment = {"HOME": str(self.home), "PATH": path or os.environ["PATH"], "TMPDIR": str(self.home)}
         environment["COUNTERSIGN_DOWNLOAD_URL"] = address
         words = ["/bin/sh", str(self.script), *arguments]
-        return subprocess.run(words, capture_output=True, text=True, timeout=60, env=environment, check=False)
+        return subprocess.run(words, capture_output=True, text=True, timeout=support.MAX_SECONDS, env=environment, check=False)
 
     def assert_nothing_installed(self, done, message):
         self.assertEqual(done.returncode, 1, done.stderr)
@@ -173,7 +173,7 @@ class InstallScript(unittest.TestCase):
         with served(broken) as address:
             words = ["/bin/sh", str(broken / "install.sh"), "--to", str(self.target)]
             environment = {**os.environ, "COUNTERSIGN_DOWNLOAD_URL": address}
-            done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=environment, check=False)
+            done = subprocess.run(words, capture_output=True, text=True, timeout=support.MAX_SECONDS, env=environment, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("does not run on this system", done.stderr)
         self.assertEqual({path.name: path.read_text() for path in self.target.iterdir()}, {"countersign": "the installed one"})

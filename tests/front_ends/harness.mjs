@@ -13,8 +13,8 @@ export const tools = process.env.FRONT_ENDS;
 export const require = createRequire(join(tools, 'package.json'));
 const { default: puppeteer } = await import(require.resolve('puppeteer-core'));
 
-/** How long one step may take, in milliseconds: far more than it does. */
-const MAX_WAIT = 60_000;
+/** How long one step may take, in milliseconds: far more than it does. Vite bundles Amplify for the first page. */
+const MAX_WAIT = 180_000;
 
 /** Calls `probe` until it returns something, and fails with `what` when it does not. */
 export async function until(what, probe) {

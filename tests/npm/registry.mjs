@@ -12,7 +12,7 @@ const tools = process.env.NPM_TOOLS;
 const root = new URL('../..', import.meta.url).pathname;
 
 /** How long anything here may take, in milliseconds: far more than it does. */
-export const MAX_WAIT = 120_000;
+export const MAX_WAIT = 300_000;
 
 async function freePort() {
   const server = createServer();
@@ -39,8 +39,6 @@ export class Registry {
   static async start() {
     const registry = new Registry();
     registry.scratch = mkdtempSync(join(tmpdir(), 'countersign-npm-test-'));
-    const port = await freePort();
-    registry.url = `http://127.0.0.1:${port}/`;
     const upstream = (await run('npm', ['config', 'get', 'registry'])).stdout.trim();
     const config = join(registry.scratch, 'verdaccio.yaml');
     writeFileSync(
@@ -55,14 +53,26 @@ packages:
 log: { type: stdout, level: warn }
 `,
     );
-    registry.#verdaccio = spawn(
+    const port = await until('the registry', () => registry.#listen(config));
+    await registry.#publish(port);
+    return registry;
+  }
+
+  /** Starts Verdaccio and gives its port, or nothing where another program has taken the port meanwhile. */
+  async #listen(config) {
+    const port = await freePort();
+    this.url = `http://127.0.0.1:${port}/`;
+    const verdaccio = spawn(
       process.execPath,
       [join(tools, 'node_modules/verdaccio/bin/verdaccio'), '--config', config, '--listen', `127.0.0.1:${port}`],
       { stdio: 'ignore' },
     );
-    await until('the registry', async () => (await fetch(`${registry.url}-/ping`).catch(() => null))?.ok);
-    await registry.#publish(port);
-    return registry;
+    this.#verdaccio = verdaccio;
+    const answers = await until('the registry', async () => {
+      if (verdaccio.exitCode !== null) return 'none';
+      return (await fetch(`${this.url}-/ping`).catch(() => null))?.ok;
+    });
+    return answers === true ? port : undefined;
   }
 
   async #publish(port) {

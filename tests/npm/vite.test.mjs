@@ -78,6 +78,7 @@ for (const vite of VITES) {
     const [, proxy] = await running.saw(/\/api → (http:\S+)/);
     const [, inspector] = await running.saw(/Inspector: (http:\S+)/);
     const page = await browser.newPage();
+    page.setDefaultTimeout(MAX_WAIT);
     const dataset = () => page.evaluate(() => ({ ...document.body.dataset }));
 
     await context.test('a call is signed', async () => {
@@ -103,6 +104,7 @@ for (const vite of VITES) {
 
     await context.test('the inspector in the banner shows the refusal', async () => {
       const inspection = await browser.newPage();
+      inspection.setDefaultTimeout(MAX_WAIT);
       await inspection.goto(inspector);
       await inspection.waitForFunction(() => document.body.textContent.includes('/denied'), { timeout: MAX_WAIT });
       await inspection.close();

@@ -26,11 +26,13 @@ export async function stagedAdmin(token = "staged-token-of-32-bytes") {
   const exchanges = new Map();
   const viewers = new Set();
   const replays = [];
+  let away = false;
   const { html, policy } = assemble();
   const bare = ({ messages, request_body, response_body, canonical_request, string_to_sign, curl, call, fetch, ...rest }) => ({ ...rest, has_detail: true });
   const line = (exchange) => `${JSON.stringify({ type: "exchange", exchange: bare(exchange) })}\n`;
 
   function stage(...staged) {
+    away = false;
     for (const exchange of staged) exchanges.set(exchange.id, exchange);
     for (const viewer of viewers) viewer.write(staged.map(line).join(""));
   }
@@ -43,6 +45,7 @@ export async function stagedAdmin(token = "staged-token-of-32-bytes") {
     if (pathname === "/inspect") return answer(200, "text/html; charset=utf-8", html, { "content-security-policy": policy, "cross-origin-opener-policy": "same-origin", "referrer-policy": "no-referrer" });
     if (request.headers.authorization !== `Bearer ${admin.token}`) return json(401, { detail: "The token is missing or wrong." });
     if (pathname === "/inspect/feed") {
+      if (away) return request.destroy();
       response.writeHead(200, { "content-type": "application/x-ndjson", "cache-control": "no-store" });
       response.write(`${JSON.stringify({ type: "hello", version: "0.1.0", proxy: "http://localhost:8181", mode: "bodies", region: "eu-central-1", limits: { exchanges: 500, bytes: 16777216 } })}\n`);
       response.write([...exchanges.values()].map(line).join(""));
@@ -78,8 +81,10 @@ export async function stagedAdmin(token = "staged-token-of-32-bytes") {
     exchanges,
     afterClear: [],
     url: `http://localhost:${port}/inspect`,
-    // Breaks every connection off, as a proxy that restarts does.
+    // Breaks every connection off, as a proxy that restarts does, and takes no other until an exchange is staged: the page
+    // soon tries again, and a test may be too slow to see that it was disconnected.
     disconnect() {
+      away = true;
       for (const viewer of viewers) viewer.destroy();
     },
     close: () => server.closeAllConnections(),
