@@ -19,6 +19,7 @@ class Options:
     seconds: int
     json: "str | None"
     origin_port: "int | None"
+    origin_workers: int
     certificates: "str | None"
 
 
@@ -36,6 +37,9 @@ def parse() -> Options:
     parser.add_argument(
         "--origin-port", type=int, metavar="PORT",
         help="where the origin speaks HTTP/1.1; it speaks HTTP/2 as well on the next port (default: free ports)",
+    )
+    parser.add_argument(
+        "--origin-workers", type=int, default=1, metavar="NUMBER", help="worker processes of the origin (default: 1)"
     )
     parser.add_argument(
         "--certificates", metavar="FOLDER", help="keep the origin's authority, ca.pem, here, and use what is there"
@@ -62,6 +66,7 @@ def parse() -> Options:
         seconds=typed.seconds,
         json=typed.json,
         origin_port=typed.origin_port,
+        origin_workers=typed.origin_workers,
         certificates=typed.certificates,
     )
 

@@ -16,6 +16,8 @@ SMALL = Load("/", 4)
 
 UPLOADS = Load("/upload", 4, upload=5 * MB)
 
+DOWNLOADS = Load("/files/100m", 2)
+
 MANY_UPLOADS = Load("/upload", 64, upload=5 * MB)
 
 # For the upstream connections that a load needs to be made, in seconds.
@@ -88,18 +90,19 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class BesideUploads:
-    """How long small requests take while large bodies go up on other connections."""
+class Beside:
+    """How long small requests take while large bodies pass on other connections."""
 
     name: str
+    bodies: Load
     direct: bool = False
     rounds: "int | None" = None
 
     def measure(self, target: Target) -> dict[str, float]:
-        with Wrk(target.running.url, UPLOADS, target.seconds + 1) as uploads:
+        with Wrk(target.running.url, self.bodies, target.seconds + 1) as bodies:
             time.sleep(SETTLING)
             result = checked(wrk.run(target.running.url, SMALL, target.seconds))
-            checked(uploads.result())
+            checked(bodies.result())
         return {"p50": result.p50}
 
 
@@ -182,7 +185,8 @@ CELLS = [
     download("get-16k", "16k", 16 << 10, 16),
     download("get-1m", "1m", 1 << 20, 8),
     download("get-100m", "100m", 100 << 20, 2),
-    BesideUploads("beside-uploads"),
+    Beside("beside-uploads", UPLOADS),
+    Beside("beside-downloads", DOWNLOADS),
     Memory("memory-idle"),
     Memory("memory-256", Load("/", 256)),
     Memory("memory-uploads", MANY_UPLOADS, may_refuse=True),

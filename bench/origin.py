@@ -1,4 +1,4 @@
-"""The HTTPS origin that all proxies forward to: nginx with one worker."""
+"""The HTTPS origin that all proxies forward to: nginx, by default with one worker."""
 
 import http.client
 import os
@@ -11,7 +11,7 @@ from waiting import until_answered
 # HTTP/2 is spoken on one of the two TLS ports only, so that ALPN decides the version by the port.
 CONFIGURATION = """
 daemon off;
-worker_processes 1;
+worker_processes {workers};
 worker_rlimit_nofile 16384;
 pid {folder}/origin.pid;
 error_log {folder}/origin.log error;
@@ -72,8 +72,9 @@ class Counters:
 
 
 class Origin:
-    def __init__(self, scratch: Scratch, port: "int | None" = None) -> None:
+    def __init__(self, scratch: Scratch, port: "int | None" = None, workers: int = 1) -> None:
         self.scratch = scratch
+        self.workers = workers
         self.one = port or free_port()
         self.both = port + 1 if port else free_port()
         self.status = free_port()
@@ -86,6 +87,7 @@ class Origin:
             folder=self.scratch.folder,
             certificates=self.scratch.certificates,
             user=worker_user(),
+            workers=self.workers,
             one=self.one,
             both=self.both,
             status=self.status,

@@ -96,6 +96,7 @@ ROWS = [
     *body("get-1m", "GET 1 MB, 8 connections", cpu=at_most(0.70), rate=at_least(1.3)),
     *body("get-100m", "GET 100 MB, 2 connections", cpu=at_most(0.70), rate=at_least(1.3)),
     Row("beside-uploads/p50", "small GETs beside 5 MB uploads: p50", "µs", goal=at_most(0.2)),
+    Row("beside-downloads/p50", "small GETs beside 100 MB downloads: p50", "µs"),
     Row("memory-idle/resident", "resident, idle", "MiB", Kind.PLAIN, at_most(12)),
     Row("memory-256/resident", "resident, 256 connections", "MiB", Kind.PLAIN, at_most(25)),
     Row("memory-uploads/resident", "resident, 64 uploads of 5 MB at once", "MiB", Kind.PLAIN, at_most(96)),
