@@ -89,7 +89,7 @@ storage *cells:
 npm *files:
     tests/npm/run {{ files }}
 
-# Archive, bill of materials, Debian package and wheel of the release build, for machines of this kind; needs python3
+# Archive, bill of materials, Debian package, rpm and wheel of the release build, for machines of this kind; needs python3
 packages out="target/packages": release
     #!/usr/bin/env bash
     set -euo pipefail

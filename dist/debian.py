@@ -3,26 +3,20 @@
 import datetime
 import email.utils
 import os
-import re
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import binary
+import installed
 import licences
-from contents import pages
+from installed import DOCUMENTS
 from project import ROOT, Failure, commit_time, manifest, version
 from reproducible import File, compress, parents, write
 
-DOCUMENTS = "usr/share/doc/countersign"
-UNITS = "usr/lib/systemd/user"
-# Debian's names for completions, which its shells load on their own.
-COMPLETIONS = {
-    "bash": "usr/share/bash-completion/completions/countersign",
-    "zsh": "usr/share/zsh/vendor-completions/_countersign",
-    "fish": "usr/share/fish/vendor_completions.d/countersign.fish",
-}
+# Where Debian's zsh looks for the completions of packages.
+ZSH = "usr/share/zsh/vendor-completions"
 DESCRIPTION = """\
  Pages, scripts and tools call http://localhost:8181 as if an IAM-protected API
  on AWS were public; Countersign forwards each call, signed as the Cognito user
@@ -35,43 +29,16 @@ def file_name(target):
 
 
 def files(target, program, writer):
-    about = pages(writer)
-    packed = {"usr/bin/countersign": File(program, 0o755)}
-    for name, text in about.manual.items():
-        packed[f"usr/share/man/man1/{name}.gz"] = File(compress(text))
-    for shell, path in COMPLETIONS.items():
-        packed[path] = File(about.completions[shell])
-    packed[f"{UNITS}/countersign.service"] = File(service().encode())
-    packed[f"{UNITS}/countersign.socket"] = File((ROOT / "deploy/countersign.socket").read_bytes())
+    packed = installed.files(program, writer, ZSH)
     packed[f"{DOCUMENTS}/copyright"] = File(copyright_file().encode())
     packed[f"{DOCUMENTS}/changelog.gz"] = File(compress(changelog().encode()))
-    packed[f"{DOCUMENTS}/CHANGELOG.md.gz"] = File(compress((ROOT / "CHANGELOG.md").read_bytes()))
-    packed[f"{DOCUMENTS}/README.md"] = File((ROOT / "README.md").read_bytes())
-    packed[f"{DOCUMENTS}/settings.md.gz"] = File(compress((ROOT / "docs/settings.md").read_bytes()))
     packed[f"{DOCUMENTS}/THIRD-PARTY-LICENSES.txt.gz"] = File(compress(licences.document(target.name).encode()))
-    if not dynamic(program):
+    if not installed.dynamic(program):
         # Linked statically on purpose: one package for all releases of Debian and Ubuntu.
         tags = ("statically-linked-binary", "shared-library-lacks-prerequisites")
         overrides = "".join(f"countersign: {tag} [usr/bin/countersign]\n" for tag in tags)
         packed["usr/share/lintian/overrides/countersign"] = File(overrides.encode())
     return packed
-
-
-def service():
-    """The unit of deploy/, with the path of the packaged program and the commands that enable it."""
-    text = (ROOT / "deploy/countersign.service").read_text(encoding="utf-8")
-    unit = text[text.index("[Unit]") :]
-    unit, replaced = re.subn(r"^ExecStart=\S+", "ExecStart=/usr/bin/countersign", unit, flags=re.MULTILINE)
-    if replaced != 1:
-        raise Failure("deploy/countersign.service has no ExecStart= to replace")
-    return f"""\
-# The proxy of one user, started by that user's service manager:
-#
-#   systemctl --user enable --now countersign.socket countersign.service
-#
-# Settings are in ~/.config/countersign/config.toml; `countersign login` signs in.
-
-{unit}"""
 
 
 def copyright_file():
@@ -105,12 +72,8 @@ def year():
     return time.gmtime(commit_time()).tm_year
 
 
-def dynamic(program):
-    return binary.read(program, "the program").dynamic
-
-
 def depends(program):
-    if not dynamic(program):
+    if not installed.dynamic(program):
         return ""
     return f"Depends: libc6 (>= {binary.oldest_glibc(program)}), libgcc-s1\n"
 

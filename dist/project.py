@@ -30,6 +30,11 @@ class Target:
         return "windows" in self.name
 
     @property
+    def machine(self):
+        """The processor, as Rust and rpm call it."""
+        return self.name.split("-")[0]
+
+    @property
     def released(self):
         """Those for glibc are for the machine that built them."""
         return not self.name.endswith("-linux-gnu")

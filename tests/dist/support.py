@@ -24,6 +24,7 @@ from project import TARGETS, version  # noqa: E402
 
 __all__ = ["TARGETS", "version"]
 
+# Packing a debug build takes a minute and more on a busy machine.
 MAX_SECONDS = 300
 
 

@@ -234,6 +234,65 @@ class DebianPackage(unittest.TestCase):
         return subprocess.run(["tar", "-xO", name], input=packed.stdout, capture_output=True, check=True).stdout
 
 
+class Rpm(unittest.TestCase):
+    def setUp(self):
+        needed("rpmbuild")
+        self.rpm = needed("rpm")
+        found = list(packages().glob("*.rpm"))
+        self.assertEqual(len(found), 1)
+        self.package = found[0]
+
+    def test_installs_below_a_root_runs_and_leaves_nothing_behind(self):
+        if os.geteuid() != 0:
+            self.skipTest("SKIPPED: rpm changes owners and its root, which takes root")
+        root = support.scratch() / "rpm-root"
+        root.mkdir()
+        rpm = [self.rpm, "--root", root, "--dbpath", "/var/lib/rpm"]
+        # Without a shell in the root, and without what this package needs.
+        run(*rpm, "--install", "--nodeps", self.package)
+        installed = self.below(root)
+        self.assertEqual(installed, {name for name, mode in self.listed().items() if not mode.startswith("d")})
+        self.assertEqual(run(root / "usr/bin/countersign", "--version").stdout, f"countersign {version()}\n")
+        self.assertEqual(run(*rpm, "--query", "--all").stdout.count("countersign-"), 1)
+        run(*rpm, "--erase", "countersign")
+        self.assertEqual((self.below(root), (root / "usr/share/doc/countersign").exists()), (set(), False))
+
+    def below(self, root):
+        """The files, without those of rpm itself."""
+        names = {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}
+        return {f"/{name}" for name in names if not name.startswith("var/lib/rpm/")}
+
+    def listed(self):
+        """Names and modes, as rpm shows them."""
+        query = "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME}\n]"
+        lines = run(self.rpm, "--query", "--package", f"--queryformat={query}", self.package).stdout.splitlines()
+        self.assertEqual({line.split()[2] for line in lines}, {"root"})
+        return dict(line.split()[:2] for line in lines)
+
+    def test_has_the_files_of_the_debian_package_and_their_modes(self):
+        needed("dpkg-deb")
+        debian = next(packages().glob("*.deb"))
+        lines = run("dpkg-deb", "--contents", debian).stdout.splitlines()
+        theirs = {line.split()[5].removeprefix("."): line.split()[0] for line in lines if line[0] == "-"}
+        ours = {name: mode for name, mode in self.listed().items() if mode[0] == "-"}
+        # Debian has one file of licences, a changelog of its own form and the exceptions of its linter.
+        only_theirs = ("copyright", "changelog.gz", "THIRD-PARTY-LICENSES.txt.gz", "overrides/countersign")
+        theirs = {name: mode for name, mode in theirs.items() if not name.endswith(only_theirs)}
+        ours = {name: mode for name, mode in ours.items() if not name.startswith("/usr/share/licenses/")}
+        zsh = "/usr/share/zsh/{}/_countersign"
+        theirs[zsh.format("site-functions")] = theirs.pop(zsh.format("vendor-completions"))
+        self.assertEqual(ours, theirs)
+
+    def test_rpmlint_finds_no_error(self):
+        rpmlint = needed("rpmlint")
+        # The program is static on purpose, a build for tests has its symbols, and the release attests instead of signing.
+        found = run(rpmlint, "--ignore-unused-rpmlintrc", self.package, check=False).stdout
+        known = ("unstripped-binary-or-object", "statically-linked-binary", "no-signature")
+        errors = [line for line in found.splitlines() if ": E: " in line and not any(name in line for name in known)]
+        self.assertEqual(errors, [], found)
+        self.assertIn("1 packages and 0 specfiles checked", found)
+
+
 class Wheel(unittest.TestCase):
     def wheel(self):
         return next(packages().glob("*.whl"))

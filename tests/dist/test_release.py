@@ -54,18 +54,29 @@ class Release(unittest.TestCase):
             shutil.unpack_archive(self.folder / target.archive, folder)
             self.assertEqual((folder / target.stem / target.program).read_bytes(), program(target))
 
-    def test_each_target_has_a_bill_a_wheel_and_on_linux_a_debian_package(self):
+    def test_each_target_has_a_bill_a_wheel_and_on_linux_a_debian_package_and_an_rpm(self):
         made = {path.name for path in self.folder.iterdir()}
         wanted = {f"{target.stem}.cdx.json" for target in self.targets}
         wanted |= {f"countersign-{version()}-py3-none-{target.wheel}.whl" for target in self.targets}
         if shutil.which("dpkg-deb"):
             wanted |= {f"countersign_{version()}_{target.debian}.deb" for target in self.targets if target.debian}
+        if shutil.which("rpmbuild"):
+            wanted |= {f"countersign-{version()}-1.{target.machine}.rpm" for target in self.targets if target.debian}
         self.assertEqual(wanted - made, set())
 
     def test_debian_packages_of_static_programs_need_no_library(self):
         needed("dpkg-deb")
         for package in self.folder.glob("*.deb"):
             self.assertEqual(run("dpkg-deb", "--field", package, "Depends").stdout.strip(), "")
+
+    def test_rpms_of_static_programs_need_no_library(self):
+        made = list(self.folder.glob("*.rpm"))
+        rpm = needed("rpm")
+        needed("rpmbuild")
+        self.assertEqual(len(made), 2)
+        for package in made:
+            wanted = run(rpm, "--query", "--package", "--requires", package).stdout.splitlines()
+            self.assertEqual([name for name in wanted if not name.startswith("rpmlib(")], [])
 
     def test_manifests_and_npm_packages_are_complete(self):
         needed("npm")
