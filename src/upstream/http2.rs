@@ -200,14 +200,22 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use bytes::Bytes;
+    use http::Request;
     use tokio::{
-        io::{DuplexStream, duplex},
-        time::advance,
+        io::{AsyncReadExt, DuplexStream, duplex},
+        time::{advance, timeout},
     };
 
     use super::*;
+    use crate::upstream::request_body::{OutgoingBody, RequestBody};
 
     const MAX_IDLE: Duration = Duration::from_secs(20);
+
+    /// In paused time: nothing happens any more when it is over.
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     /// A connection whose other end says nothing.
     async fn connection(tasks: &Tasks) -> (Connection, DuplexStream) {
@@ -252,6 +260,26 @@ mod tests {
             }
             assert_eq!(open.len(), expected, "{allowed} allowed");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_at_hand_is_written_with_its_head_and_waits_for_no_other_poll() {
+        let tasks = Tasks::default();
+        let (connection, mut other_end) = connection(&tasks).await;
+        let body =
+            OutgoingBody::Collected { chunks: Arc::new([Bytes::from_static(b"a small body")]), length: 12 };
+        let request = Request::post("https://localhost/").body(RequestBody::new(body)).expect("valid");
+        let mut stream = stream(&connection);
+        let mut response = pin!(stream.send(request));
+        let polled = response.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+        let mut written = Vec::new();
+        let written = timeout(PATIENCE, async {
+            while !written.ends_with(b"a small body") {
+                other_end.read_buf(&mut written).await.expect("open");
+            }
+        });
+        written.await.expect("the body follows its head");
     }
 
     #[tokio::test]

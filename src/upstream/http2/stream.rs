@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::{Future, poll_fn},
+    ops::ControlFlow,
     pin::Pin,
     sync::{Arc, PoisonError, atomic::Ordering},
     task::{Context, Poll, Waker, ready},
@@ -37,7 +38,7 @@ impl Stream {
         let has_no_body = body.is_end_stream();
         let opened = self.sender.send_request(Request::from_parts(parts, ()), has_no_body);
         let sent = opened.map(|(response, stream)| {
-            (response, (!has_no_body).then(|| Upload { stream, body, pending: None }))
+            (response, (!has_no_body).then(|| Upload { stream, body, pending: None, has_begun: false }))
         });
         async move {
             let (mut response, mut upload) = sent.map_err(|error| SendError { error, unsent: true })?;
@@ -92,6 +93,8 @@ struct Upload {
     body: RequestBody,
     /// Waits for the upstream's flow-control window.
     pending: Option<Chunk>,
+    /// Whether h2 has been given the first chunk.
+    has_begun: bool,
 }
 
 /// Polls an upload, and drops it when it has ended.
@@ -124,6 +127,15 @@ impl Upload {
                         return Poll::Ready(());
                     }
                 };
+                // h2 assigns no window to a stream before it writes the HEADERS. With the first chunk at hand it writes
+                // both at once; otherwise each small upload takes a second write, TLS record and packet. The chunk waits
+                // for the window in h2, which takes no more memory than waiting here.
+                if !std::mem::replace(&mut self.has_begun, true) {
+                    if self.send(chunk).is_break() {
+                        return Poll::Ready(());
+                    }
+                    continue;
+                }
                 // One byte is enough to be woken. h2 reserves the rest once it has the chunk; reserving it earlier
                 // would take it from the connection window that all streams share.
                 self.stream.reserve_capacity(1);
@@ -143,11 +155,19 @@ impl Upload {
                     }
                 }
             }
-            let is_last = self.body.is_end_stream();
-            if self.stream.send_data(chunk, is_last).is_err() || is_last {
+            if self.send(chunk).is_break() {
                 return Poll::Ready(());
             }
         }
+    }
+
+    /// Gives h2 a chunk. Breaks after the last one, or when the stream takes no more.
+    fn send(&mut self, chunk: Chunk) -> ControlFlow<()> {
+        let is_last = self.body.is_end_stream();
+        if self.stream.send_data(chunk, is_last).is_err() || is_last {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
     }
 }
 
