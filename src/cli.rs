@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::config::{Arguments, table};
 
+pub(crate) mod completions;
 mod examples;
 mod mistakes;
 pub(crate) mod request;

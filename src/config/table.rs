@@ -112,6 +112,27 @@ impl Setting {
         }
     }
 
+    /// The values that a shell offers for the flag; empty if it takes any text.
+    #[must_use]
+    pub fn choices(&self) -> &'static [&'static str] {
+        match (self.name, self.kind) {
+            (_, Kind::Switch) => &["true", "false"],
+            ("inspect", _) => &["off", "heads", "bodies"],
+            ("payload", _) => &["hashed", "unsigned"],
+            ("websocket-signing", _) => &["headers", "query"],
+            ("credentials", _) => &["cognito", "guest", "aws"],
+            ("auth-flow", _) => &["srp", "password", "custom", "user-auth"],
+            ("log-format", _) => &["auto", "text", "json"],
+            ("signup", _) => &["open", "closed"],
+            ("usernames", _) => &["chosen", "aliases", "email", "phone", "email-or-phone"],
+            ("unknown-users", _) => &["hidden", "named"],
+            ("issuer", _) => &["aws", "local"],
+            ("pre-token-generation-version", _) => &["V1_0", "V2_0"],
+            ("log-level", _) => &["off", "error", "warn", "info", "debug", "trace"],
+            _ => &[],
+        }
+    }
+
     /// For a file with a secret, the name of the secret itself: `password`.
     #[must_use]
     pub fn secret(&self) -> Option<&'static str> {

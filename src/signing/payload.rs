@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use super::percent::hex_digits;
 
@@ -103,7 +104,8 @@ impl fmt::Debug for Payload {
 /// Collects a body chunk by chunk.
 #[derive(Debug, Default)]
 pub struct PayloadBuilder {
-    chunks: Vec<Bytes>,
+    // Most bodies have one chunk, for which no list is allocated.
+    chunks: SmallVec<[Bytes; 1]>,
     length: u64,
     hasher: Sha256,
 }
@@ -123,6 +125,10 @@ impl PayloadBuilder {
     #[must_use]
     pub fn finish(self) -> Payload {
         let hash = PayloadHash(hex_digits(&self.hasher.finalize().into()));
-        Payload { chunks: self.chunks.into(), length: self.length, hash, sentinel: None }
+        let chunks: Arc<[Bytes]> = match self.chunks.into_inner() {
+            Ok(only) => Arc::new(only),
+            Err(chunks) => chunks.into_vec().into(),
+        };
+        Payload { chunks, length: self.length, hash, sentinel: None }
     }
 }

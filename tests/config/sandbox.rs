@@ -2,7 +2,7 @@
 
 use countersign::config::{
     PasswordClasses, RouteAuthorization, SandboxAttribute, SandboxAttributeKind, SandboxRoute,
-    SandboxTrigger, SandboxUsernames, SecondFactor,
+    SandboxTrigger, SandboxUsernames, SecondFactor, table::SETTINGS,
 };
 use secrecy::ExposeSecret;
 
@@ -192,4 +192,24 @@ fn an_endpoint_comes_from_the_flag_then_the_variables_then_the_file() {
     assert_eq!(endpoint(variable()), "http://127.0.0.1:2");
     assert_eq!(endpoint(own()), "http://127.0.0.1:3");
     assert_eq!(endpoint(own().flag("user-pool-endpoint", &["http://127.0.0.1:4"])), "http://127.0.0.1:4");
+}
+
+#[test]
+fn every_value_that_a_shell_offers_is_accepted() {
+    let choices = SETTINGS.iter().flat_map(|row| row.choices().iter().map(move |choice| (row.name, *choice)));
+    let mut offered = 0;
+    for (name, choice) in choices {
+        offered += 1;
+        let unknown = [format!("{choice:?} is not "), format!("{choice:?} is neither ")];
+        let flagged = |run: Run| run.flag(name, &[choice]);
+        for problem in
+            [flagged(Run::complete()).problems(), problems(flagged(Run::empty()).sandbox())].concat()
+        {
+            assert!(
+                !unknown.iter().any(|words| problem.contains(words)),
+                "{name} offers {choice}: {problem}"
+            );
+        }
+    }
+    assert!(offered > 20, "{offered}");
 }
