@@ -45,6 +45,7 @@ pub struct Feed {
     seen: u64,
     /// The clearing that the viewer knows of.
     clears: u64,
+    /// Whether the line about a clearing is still to come.
     has_cleared: bool,
     next_round: Instant,
     _permit: OwnedSemaphorePermit,
