@@ -3,10 +3,7 @@
 mod guard;
 mod inspect;
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use axum::{
@@ -19,7 +16,6 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::json;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub use guard::{Access, AdminGuard};
 pub use inspect::{Inspection, InspectorToken};
@@ -29,6 +25,7 @@ use crate::{
     credentials::channel::{Receiver, State as CredentialsState},
     downstream::listener::Endpoints,
     proxy::RouteSettings,
+    rfc3339,
     shutdown::{Shutdown, Trigger},
     telemetry::metrics::Metrics,
 };
@@ -217,13 +214,13 @@ async fn status(State(admin): State<Admin>) -> Response {
         "draining": admin.shutdown.is_requested(),
         "identity": identity,
         "credentials": {
-            "expiry": expiry.map(rfc3339),
+            "expiry": expiry.and_then(rfc3339::seconds),
             "expires_in": expiry.and_then(|expiry| expiry.duration_since(now).ok()).map(|left| left.as_secs()),
-            "last_refresh": state.refreshed_at.map(rfc3339),
+            "last_refresh": state.refreshed_at.and_then(rfc3339::seconds),
             "refreshes": state.refreshes,
             "failures": state.failures,
             "last_error": state.problem.as_deref().map(|problem| json!({
-                "at": rfc3339(problem.at),
+                "at": rfc3339::seconds(problem.at),
                 "message": problem.message,
                 "remedy": problem.remedy,
             })),
@@ -247,12 +244,4 @@ fn no_store() -> [(header::HeaderName, &'static str); 1] {
 fn last_four(key: &str) -> String {
     let from = key.len().saturating_sub(4);
     format!("…{}", key.get(from..).unwrap_or_default())
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    OffsetDateTime::from(time)
-        .replace_nanosecond(0)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
 }

@@ -21,6 +21,7 @@ pub mod process;
 pub mod proxy;
 mod regular_file;
 pub mod request_target;
+mod rfc3339;
 mod runtime_thread;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

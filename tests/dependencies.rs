@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("forward_proxy", &[]),
     ("regular_file", &[]),
     ("request_target", &[]),
+    ("rfc3339", &[]),
     ("tls", &["regular_file"]),
     // The wire towards the API: it knows nothing of signing, credentials or policy.
     ("upstream", &["cooperative_yield", "forward_proxy", "tls"]),
@@ -30,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("signing", &["request_target"]),
     ("credentials", &["aws_http", "clock", "downstream", "file_system", "regular_file", "shutdown"]),
     // It is told what happens, and knows nothing of how.
-    ("inspector", &["clock"]),
+    ("inspector", &["clock", "rfc3339"]),
     (
         "proxy",
         &[
@@ -48,9 +49,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("admin", &["clock", "credentials", "downstream", "inspector", "proxy", "shutdown", "telemetry"]),
+    ("admin", &["clock", "credentials", "downstream", "inspector", "proxy", "rfc3339", "shutdown", "telemetry"]),
     ("service_manager", &["credentials"]),
-    ("sandbox", &["aws_http", "clock", "endpoint", "file_system", "regular_file"]),
+    ("sandbox", &["aws_http", "clock", "endpoint", "file_system", "regular_file", "rfc3339"]),
     // It depends on the settings of the components, never the reverse.
     (
         "config",
@@ -102,6 +103,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "process",
             "proxy",
             "regular_file",
+            "rfc3339",
             "sandbox",
             "service_manager",
             "shutdown",

@@ -14,13 +14,12 @@ use super::{
     print_aside,
     sign_in::{self, until_signal},
     start_log,
-    whoami::rfc3339,
 };
 use crate::{
     clock::Clock,
     config::{Arguments, Config, Environment},
     credentials::provider::IssuedCredentials,
-    telemetry,
+    rfc3339, telemetry,
 };
 
 /// The form that the AWS SDKs and Tools Reference Guide gives under "Process credential provider".
@@ -70,7 +69,7 @@ fn json(issued: &IssuedCredentials) -> Result<Zeroizing<String>, Failure> {
         access_key_id: issued.credentials.access_key_id(),
         secret_access_key: issued.credentials.secret_access_key(),
         session_token: issued.credentials.session_token(),
-        expiration: issued.expiry.and_then(rfc3339),
+        expiration: issued.expiry.and_then(rfc3339::seconds),
     };
     let mut text = Zeroizing::new(serde_json::to_string_pretty(&credentials).map_err(Failure::runtime)?);
     text.push('\n');

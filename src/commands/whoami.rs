@@ -1,9 +1,8 @@
 //! `countersign whoami`: who the credentials belong to, and for how long.
 
-use std::{process::ExitCode, time::SystemTime};
+use std::process::ExitCode;
 
 use serde_json::json;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     Failure, print_aside,
@@ -14,6 +13,7 @@ use crate::{
     clock::Clock,
     config::{Arguments, Config, Environment},
     credentials::{Login, Settings, provider::IssuedCredentials},
+    rfc3339,
 };
 
 pub(super) async fn run(
@@ -50,7 +50,7 @@ fn about(settings: &Settings, issued: &IssuedCredentials, clock: &Clock) -> serd
         Settings::Guest { identity_pool } => (None, Some(identity_pool.id.to_string())),
         Settings::Aws => (None, None),
     };
-    let expiry = issued.expiry.and_then(rfc3339);
+    let expiry = issued.expiry.and_then(rfc3339::seconds);
     let left = issued.expiry.and_then(|expiry| expiry.duration_since(clock.now()).ok());
     json!({
         "user": issued.identity.username,
@@ -62,12 +62,6 @@ fn about(settings: &Settings, issued: &IssuedCredentials, clock: &Clock) -> serd
         "expiry": expiry,
         "expires_in": left.map(|left| left.as_secs()),
     })
-}
-
-/// A moment, to the second.
-pub(super) fn rfc3339(time: SystemTime) -> Option<String> {
-    let time = OffsetDateTime::from(time).replace_nanosecond(0).ok()?;
-    time.format(&Rfc3339).ok()
 }
 
 /// What is known, a line each.

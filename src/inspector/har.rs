@@ -8,9 +8,10 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use serde_json::{Value, json};
 
 use super::{
-    record::{Phase, Record, fields, millis, rfc3339},
+    record::{Phase, Record, fields, millis},
     recorder::Recorder,
 };
+use crate::rfc3339;
 
 /// What a client may send in a target, and a URL may not contain.
 const NO_URL: &AsciiSet = &CONTROLS
@@ -83,7 +84,7 @@ impl Har {
     fn entry(&self, record: &Record) -> Value {
         let (timings, total) = timings(record);
         let mut entry = json!({
-            "startedDateTime": rfc3339(record.started),
+            "startedDateTime": rfc3339::millis(record.started),
             "time": total,
             "request": self.request(record),
             "response": self.response(record),

@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Method, StatusCode, Version};
 use memchr::memchr;
 use serde_json::Value;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::Instant;
 
 use super::{attempt::RecordedAttempt, body::CapturedBody, messages::Messages, redaction::KnownSecrets};
@@ -205,12 +204,6 @@ pub(super) fn field(line: &str) -> Option<(&str, &str)> {
 /// Milliseconds to the tenth.
 pub(super) fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000.0).round() / 10.0
-}
-
-pub(super) fn rfc3339(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
-    let whole = time.replace_nanosecond(time.nanosecond() / 1_000_000 * 1_000_000).unwrap_or(time);
-    whole.format(&Rfc3339).unwrap_or_default()
 }
 
 fn json_memory(value: &Value) -> usize {

@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     attempt::RecordedAttempt,
-    record::{Phase, Record, fields, millis, rfc3339},
+    record::{Phase, Record, fields, millis},
     redaction::Redaction,
 };
+use crate::rfc3339;
 
 /// An exchange for the list: without bodies and without what was signed.
 #[derive(Serialize)]
@@ -109,7 +110,7 @@ impl Record {
             id: self.id(),
             revision: self.revision,
             request_id: &self.request_id,
-            started: rfc3339(self.started),
+            started: rfc3339::millis(self.started).unwrap_or_default(),
             method: &self.method,
             path: &self.path,
             query: self.query.as_deref(),
@@ -193,7 +194,7 @@ impl RecordedAttempt {
             service: &self.destination.service,
             access_key_id: format!("…{}", self.access_key_end),
             signed_headers: signed.collect(),
-            signed_at: rfc3339(self.signed_at),
+            signed_at: rfc3339::millis(self.signed_at).unwrap_or_default(),
             reason: self.reason,
             error: self.error.as_deref(),
         }

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use crate::inspector::record::rfc3339;
+use crate::rfc3339;
 
 /// How many messages of a WebSocket are kept at most.
 pub(super) const MAX_MESSAGES: usize = 200;
@@ -67,7 +67,7 @@ impl Message<String> {
     pub(super) fn json(&self, started: SystemTime) -> Value {
         let mut message = Map::new();
         let mut put = |name: &str, value: Value| message.insert(name.to_owned(), value);
-        put("time", json!(rfc3339(started + self.after)));
+        put("time", json!(rfc3339::millis(started + self.after)));
         put("direction", json!(if self.is_up { "up" } else { "down" }));
         put("opcode", json!(self.opcode));
         put("size", json!(self.size));

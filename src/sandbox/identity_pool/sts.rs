@@ -4,16 +4,18 @@ use std::time::{Duration, SystemTime};
 
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
-use time::{UtcDateTime, format_description::well_known::Rfc3339};
 
 use super::{ACCOUNT, IdentityPool, logins::Login};
-use crate::sandbox::{
-    answer::{AwsError, Body, Form},
-    credential_store::{Issued, Principal},
-    paced::Hangup,
-    percent::Pairs,
-    tokens::{self, InvalidToken, epoch},
-    xml,
+use crate::{
+    rfc3339,
+    sandbox::{
+        answer::{AwsError, Body, Form},
+        credential_store::{Issued, Principal},
+        paced::Hangup,
+        percent::Pairs,
+        tokens::{self, InvalidToken, epoch},
+        xml,
+    },
 };
 
 const ACTION: &str = "AssumeRoleWithWebIdentity";
@@ -115,7 +117,7 @@ impl IdentityPool {
         let principal = &issued.principal;
         let role_id = format!("AROASANDBOXSANDBOX001:{}", principal.session_name);
         let user = [xml::text("Arn", &principal.user_arn()), xml::text("AssumedRoleId", &role_id)].concat();
-        let expires = UtcDateTime::from(issued.expires).truncate_to_second().format(&Rfc3339);
+        let expires = rfc3339::seconds(issued.expires);
         let credentials = [
             xml::text("AccessKeyId", &issued.access_key),
             xml::text("SecretAccessKey", &issued.secret_key),

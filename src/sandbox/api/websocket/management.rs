@@ -1,20 +1,20 @@
 //! `@connections`: signed requests that send to an open connection, describe it, or close it.
 
-use std::time::SystemTime;
-
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
-use time::{UtcDateTime, format_description::well_known::Rfc3339};
 use tokio_tungstenite::tungstenite::{
     Message,
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
 use super::connections::{Activity, Command, Connections, Unreached, is_id};
-use crate::sandbox::{
-    answer::{Body, Form},
-    api::received::Received,
-    percent::decode,
+use crate::{
+    rfc3339,
+    sandbox::{
+        answer::{Body, Form},
+        api::received::Received,
+        percent::decode,
+    },
 };
 
 const PREFIX: &str = "/@connections/";
@@ -70,9 +70,9 @@ fn message(received: &Received) -> Message {
 
 fn description(activity: &Activity) -> Value {
     json!({
-        "connectedAt": timestamp(activity.connected_at),
+        "connectedAt": rfc3339::millis(activity.connected_at),
         "identity": { "sourceIp": activity.source_ip.to_string(), "userAgent": activity.user_agent },
-        "lastActiveAt": timestamp(activity.last_active_at()),
+        "lastActiveAt": rfc3339::millis(activity.last_active_at()),
     })
 }
 
@@ -86,13 +86,6 @@ fn error(status: StatusCode, error_type: &'static str, body: &Value) -> Response
     let mut response = Form::Gateway.json(status, body);
     response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(error_type));
     response
-}
-
-/// A time to the millisecond.
-fn timestamp(time: SystemTime) -> String {
-    let time = UtcDateTime::from(time);
-    let time = time.replace_millisecond(time.millisecond()).expect("a millisecond of that time");
-    time.format(&Rfc3339).expect("the year has four digits")
 }
 
 #[cfg(test)]
