@@ -49,7 +49,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("admin", &["clock", "credentials", "downstream", "inspector", "proxy", "rfc3339", "shutdown", "telemetry"]),
+    (
+        "admin",
+        &["clock", "credentials", "downstream", "inspector", "proxy", "rfc3339", "shutdown", "telemetry"],
+    ),
     ("service_manager", &["credentials"]),
     ("sandbox", &["aws_http", "clock", "endpoint", "file_system", "regular_file", "rfc3339"]),
     // It depends on the settings of the components, never the reverse.
