@@ -16,7 +16,7 @@ use socket2::{SockRef, Socket};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
     net::{TcpListener, TcpStream},
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
 use tokio_rustls::server::TlsStream;
@@ -156,10 +156,19 @@ impl Upstream {
                     let socket = SockRef::from(stream.get_ref().0).try_clone().expect("a live socket");
                     let (reader, writer) = split(stream);
                     let (sender, commands) = mpsc::unbounded_channel();
-                    let reader = Reader { stream: reader, number, manner, counts: counts.clone(), sender };
+                    let answered_ping = Arc::new(Notify::new());
+                    let reader = Reader {
+                        stream: reader,
+                        number,
+                        manner,
+                        counts: counts.clone(),
+                        sender,
+                        answered_ping: Arc::clone(&answered_ping),
+                    };
+                    let answered_ping = is_two.then_some(answered_ping);
                     let closed = tokio::select! {
                         () = async { if is_two { reader.http2(script).await } else { reader.http1(script).await } } => None,
-                        closed = write(writer, socket, commands) => closed,
+                        closed = write(writer, socket, commands, answered_ping) => closed,
                     };
                     counts.open.send_modify(|open| *open -= 1);
                     if let Some(socket) = closed {
@@ -288,11 +297,13 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Does what is commanded; gives the socket of a connection that was closed in good order.
+/// Does what is commanded; gives the socket of a connection that was closed in good order. Over HTTP/2, the answer to a
+/// PING notifies `answered_ping`.
 async fn write(
     mut stream: WriteHalf<TlsStream<TcpStream>>,
     socket: Socket,
     mut commands: mpsc::UnboundedReceiver<Command>,
+    answered_ping: Option<Arc<Notify>>,
 ) -> Option<Socket> {
     while let Some(command) = commands.recv().await {
         match command {
@@ -312,6 +323,14 @@ async fn write(
                 return Some(socket);
             }
             Command::Abort => {
+                // A proxy that first writes, such as the acknowledgement of SETTINGS, sees the reset and reads none of
+                // what came before it.
+                if let Some(answered_ping) = &answered_ping {
+                    let ping = frame(6, 0, 0, b"all read");
+                    if stream.write_all(&ping).await.is_ok() && stream.flush().await.is_ok() {
+                        answered_ping.notified().await;
+                    }
+                }
                 socket.set_linger(Some(Duration::ZERO)).expect("a live socket");
                 return None;
             }
@@ -332,6 +351,7 @@ struct Reader {
     manner: Manner,
     counts: Counts,
     sender: mpsc::UnboundedSender<Command>,
+    answered_ping: Arc<Notify>,
 }
 
 impl Reader {
@@ -419,6 +439,7 @@ impl Reader {
                     self.say([frame(8, 0, 0, &more), frame(8, 0, stream, &more)].concat());
                 }
                 4 if flags == 0 => self.say(frame(4, 1, 0, b"")),
+                6 if flags == 1 => self.answered_ping.notify_one(),
                 6 if flags == 0 && !self.manner.is_deaf => self.say(frame(6, 1, 0, &payload)),
                 _ => {}
             }
