@@ -38,6 +38,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for RecordReader<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         if !self.unread.is_empty() {
             let length = self.unread.len().min(buffer.remaining());
             buffer.put_slice(&self.unread[..length]);
@@ -175,6 +178,13 @@ mod tests {
             received.extend(part);
         }
         assert!(received == sent, "{} bytes of {} arrived, or not in order", received.len(), sent.len());
+    }
+
+    #[test]
+    fn a_reader_without_room_waits_for_nothing() {
+        let mut reader = reader([Poll::Pending]);
+        assert!(matches!(read(&mut reader, 0), Poll::Ready(Ok(part)) if part.is_empty()));
+        assert!(reader.io.asked.is_empty());
     }
 
     #[test]
