@@ -20,7 +20,7 @@ use crate::upstream::request_body::{Chunk, RequestBody};
 
 /// How much of a response may have been read before the upstream is allowed to send as much again, in bytes. h2 writes
 /// a WINDOW_UPDATE once half as much is released as is left of the window, so that releasing every frame made 1,600 of
-/// them for 100 MB, one for each pause of the body; halves of the window make 401, and leave the upstream the other half
+/// them for 100 MB, one for each pause of the body; halves of the window make 400, and leave the upstream the other half
 /// to send meanwhile.
 const RELEASE_STEP: usize = STREAM_WINDOW as usize / 2;
 
