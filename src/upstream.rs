@@ -15,6 +15,7 @@ mod http2;
 mod incoming;
 mod liveness;
 mod pool;
+mod record_reader;
 mod request_body;
 mod resolver;
 mod tcp;

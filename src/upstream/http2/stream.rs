@@ -15,8 +15,14 @@ use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use tokio::time::Instant;
 
-use super::State;
+use super::{STREAM_WINDOW, State};
 use crate::upstream::request_body::{Chunk, RequestBody};
+
+/// How much of a response may have been read before the upstream is allowed to send as much again, in bytes. h2 writes
+/// a WINDOW_UPDATE once half as much is released as is left of the window, so that releasing every frame made 1,600 of
+/// them for 100 MB, one for each pause of the body; halves of the window make 400, and leave the upstream the other half
+/// to send meanwhile.
+const RELEASE_STEP: usize = STREAM_WINDOW as usize / 2;
 
 /// A reserved stream, which one request may open. Dropping this makes it available again.
 pub(in crate::upstream) struct Stream {
@@ -47,7 +53,9 @@ impl Stream {
                 Pin::new(&mut response).poll(context)
             });
             match response.await {
-                Ok(response) => Ok(response.map(|stream| Download { stream, upload, data_ended: false })),
+                Ok(response) => {
+                    Ok(response.map(|stream| Download { stream, upload, data_ended: false, unreleased: 0 }))
+                }
                 Err(error) => Err(SendError { unsent: is_unprocessed(&error), error }),
             }
         }
@@ -176,6 +184,8 @@ pub(in crate::upstream) struct Download {
     stream: RecvStream,
     upload: Option<Upload>,
     data_ended: bool,
+    /// Read, but not released to the upstream's window, in bytes. h2 releases it to the connection when this is dropped.
+    unreleased: usize,
 }
 
 impl Download {
@@ -186,18 +196,28 @@ impl Download {
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         poll_upload(&mut self.upload, context);
         if !self.data_ended {
-            match ready!(self.stream.poll_data(context)) {
-                Some(Ok(bytes)) => {
-                    // Fails for a stream that has ended, which needs no window.
-                    let _ = self.stream.flow_control().release_capacity(bytes.len());
-                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
-                }
+            match ready!(self.poll_data(context)) {
+                Some(Ok(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => self.data_ended = true,
             }
         }
         let trailers = ready!(self.stream.poll_trailers(context));
         Poll::Ready(trailers.transpose().map(|trailers| trailers.map(Frame::trailers)))
+    }
+
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        let polled = self.stream.poll_data(context);
+        if let Poll::Ready(Some(Ok(bytes))) = &polled {
+            self.unreleased += bytes.len();
+        }
+        // Before it waits for the upstream, the body releases everything: on a path with a long round trip the upstream
+        // needs the window early.
+        if self.unreleased >= RELEASE_STEP || (self.unreleased > 0 && polled.is_pending()) {
+            // Fails for a stream that has ended, which needs no window.
+            let _ = self.stream.flow_control().release_capacity(std::mem::take(&mut self.unreleased));
+        }
+        polled
     }
 
     /// Reads what has arrived, and says whether the stream has ended.
@@ -216,5 +236,130 @@ impl Download {
 impl fmt::Debug for Download {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Download").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Buf as _;
+    use tokio::{
+        io::{DuplexStream, duplex},
+        sync::mpsc,
+        time::sleep,
+    };
+
+    use super::*;
+    use crate::upstream::{
+        connection_tasks::Tasks,
+        http2::{Connection, MAX_STREAMS, StreamCapacity},
+        request_body::OutgoingBody,
+    };
+
+    /// The frames that h2 writes, in bytes.
+    const FRAME: usize = 16 << 10;
+    const WINDOW: usize = STREAM_WINDOW as usize;
+
+    type Respond = h2::server::SendResponse<Bytes>;
+
+    /// A connection, and the requests that arrive at its other end.
+    async fn connection(tasks: &Tasks) -> (Connection, mpsc::UnboundedReceiver<Respond>) {
+        let (io, other_end) = duplex(64 << 10);
+        let (arrived, arriving) = mpsc::unbounded_channel();
+        tasks.spawn(async move {
+            let mut server = server(other_end).await;
+            while let Some(Ok((_, respond))) = server.accept().await {
+                let _ = arrived.send(respond);
+            }
+        });
+        let connection = Connection::handshake(io, tasks, Arc::default()).await.expect("a connection");
+        (connection, arriving)
+    }
+
+    async fn server(io: DuplexStream) -> h2::server::Connection<DuplexStream, Bytes> {
+        let mut builder = h2::server::Builder::new();
+        builder.max_send_buffer_size(2 * WINDOW).handshake(io).await.expect("a connection")
+    }
+
+    /// Waits until no task has anything left to do; the clock is paused.
+    async fn settled() {
+        sleep(Duration::from_millis(1)).await;
+    }
+
+    /// A response, and what sends its body.
+    async fn download(
+        connection: &Connection,
+        arriving: &mut mpsc::UnboundedReceiver<Respond>,
+    ) -> (Download, SendStream<Bytes>) {
+        let StreamCapacity::Available(mut stream) = connection.reserve_stream(Duration::MAX) else {
+            panic!("no stream");
+        };
+        let body = OutgoingBody::Collected { chunks: Arc::new([]), length: 0 };
+        let request = Request::get("https://localhost/").body(RequestBody::new(body)).expect("valid");
+        let response = stream.send(request);
+        let mut respond = arriving.recv().await.expect("a request");
+        let sending = respond.send_response(Response::new(()), false).expect("an open stream");
+        let Ok(response) = response.await else { panic!("no response") };
+        (response.into_body(), sending)
+    }
+
+    /// Reads so many frames, which have arrived.
+    fn read(download: &mut Download, frames: usize) {
+        for _ in 0..frames {
+            let polled = download.poll_frame(&mut Context::from_waker(Waker::noop()));
+            let Poll::Ready(Some(Ok(frame))) = polled else { panic!("no frame: {polled:?}") };
+            assert_eq!(frame.into_data().expect("data").remaining(), FRAME);
+        }
+    }
+
+    /// Sends so many bytes, and waits until they have arrived.
+    async fn send(sending: &mut SendStream<Bytes>, bytes: usize) {
+        sending.send_data(Bytes::from(vec![b'x'; bytes]), false).expect("an open stream");
+        settled().await;
+    }
+
+    /// How many bytes the upstream may send.
+    async fn window(sending: &mut SendStream<Bytes>) -> usize {
+        sending.reserve_capacity(2 * WINDOW);
+        settled().await;
+        sending.capacity()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_window_of_a_body_that_has_arrived_is_released_in_halves() {
+        let tasks = Tasks::default();
+        let (connection, mut arriving) = connection(&tasks).await;
+        let (mut download, mut sending) = download(&connection, &mut arriving).await;
+        assert_eq!(window(&mut sending).await, WINDOW);
+        send(&mut sending, WINDOW).await;
+        for (frames, released) in [(0, 0), (15, 0), (1, WINDOW / 2), (15, WINDOW / 2), (1, WINDOW)] {
+            read(&mut download, frames);
+            assert_eq!(window(&mut sending).await, released, "after {frames} more frames");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_waits_has_released_what_it_has_read() {
+        let tasks = Tasks::default();
+        let (connection, mut arriving) = connection(&tasks).await;
+        let (mut download, mut sending) = download(&connection, &mut arriving).await;
+        send(&mut sending, 12 * FRAME).await;
+        read(&mut download, 12);
+        assert_eq!(window(&mut sending).await, WINDOW - 12 * FRAME);
+        assert!(download.poll_frame(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(window(&mut sending).await, WINDOW);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dropped_body_leaves_its_window_to_the_other_streams() {
+        let tasks = Tasks::default();
+        let (connection, mut arriving) = connection(&tasks).await;
+        // More than all streams of the connection may have at the same time.
+        for _ in 0..3 * MAX_STREAMS {
+            let (mut download, mut sending) = download(&connection, &mut arriving).await;
+            send(&mut sending, 12 * FRAME).await;
+            read(&mut download, 12);
+        }
     }
 }
