@@ -15,6 +15,7 @@ mod payload;
 mod percent;
 mod query;
 mod region;
+mod spare_headers;
 mod target;
 
 use std::{fmt, time::SystemTime};
@@ -30,9 +31,6 @@ pub use payload::{Payload, PayloadBuilder, PayloadHash};
 pub use query::QueryToken;
 pub use region::{InvalidRegionSet, RegionSet, SigningRegion};
 pub use target::{Encoding, TargetError, WireTarget};
-
-/// How many headers signing adds at most: host, date, region set, token, content hash and authorization.
-const MAX_ADDED_HEADERS: usize = 6;
 
 const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 /// Carries the session token of temporary credentials.
@@ -242,9 +240,10 @@ impl Signer {
         credentials: &Credentials,
         time: SystemTime,
     ) -> Result<SignedRequest, SigningError> {
+        let mut headers = state.spare_headers.take();
         // First, since the date and the token are headers that get signed.
         let time_and_token = state.prepare(&self.scope, credentials, time)?;
-        let mut headers = self.headers_to_sign(unsigned, &time_and_token);
+        self.write_headers(&mut headers, unsigned, &time_and_token);
         let selected = canonical::select(&headers, &unsigned.host, canonical::is_signed);
         state.canonical_request.clear();
         canonical::request(
@@ -267,10 +266,20 @@ impl Signer {
         })
     }
 
-    /// All headers except the signature. The map is allocated once for each attempt, with capacity for all: together
-    /// with the kept buffers of the cache, that took a small GET from 167,745 to 150,890 instructions.
-    fn headers_to_sign(&self, unsigned: &Unsigned, time_and_token: &TimeAndToken<'_>) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(unsigned.headers.len() + MAX_ADDED_HEADERS);
+    /// Takes the headers of a request that needs no other attempt: the next one is signed into their memory.
+    pub fn recycle(&self, headers: HeaderMap) {
+        self.cache.state().spare_headers.put(headers);
+    }
+
+    /// Writes all headers except the signature into an empty map, which grows once at most: together with the kept
+    /// buffers of the cache, that took a small GET from 167,745 to 150,890 instructions.
+    fn write_headers(&self, headers: &mut HeaderMap, unsigned: &Unsigned, time_and_token: &TimeAndToken<'_>) {
+        let has_content_hash = self.scope.wants_content_sha256() || unsigned.payload.has_sentinel();
+        // Host, date and signature, and what only some requests have. No more than are needed: the map that comes from
+        // an HTTP/2 connection is small.
+        let optional = [self.region_set.is_some(), time_and_token.token.is_some(), has_content_hash];
+        headers
+            .reserve(unsigned.headers.len() + 3 + optional.into_iter().filter(|is_added| *is_added).count());
         headers.insert(header::HOST, unsigned.host.clone());
         for (name, value) in &unsigned.headers {
             headers.append(name, value.clone());
@@ -282,14 +291,13 @@ impl Signer {
         if let Some(token) = time_and_token.token {
             headers.insert(X_AMZ_SECURITY_TOKEN, token.value().clone());
         }
-        if self.scope.wants_content_sha256() || unsigned.payload.has_sentinel() {
+        if has_content_hash {
             headers.insert(
                 X_AMZ_CONTENT_SHA256,
                 HeaderValue::from_str(unsigned.payload.signed_as())
                     .expect("hexadecimal digits are visible ASCII"),
             );
         }
-        headers
     }
 }
 

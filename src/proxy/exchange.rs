@@ -130,6 +130,7 @@ impl Proxy {
         if ready.streamed.is_some() {
             response.extensions_mut().insert(BodyInUse);
         }
+        ready.recycle();
         Ok(response)
     }
 

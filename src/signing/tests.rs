@@ -285,6 +285,24 @@ fn a_signer_that_has_signed_before_signs_like_a_new_one() {
 }
 
 #[test]
+fn a_request_is_signed_the_same_into_the_memory_of_another() {
+    let used = signer("s3");
+    let mut other = unsigned("/other", Encoding::Once);
+    for number in 0..20 {
+        let name = HeaderName::from_bytes(format!("x-amz-meta-{number}").as_bytes()).expect("a name");
+        other.headers.append(name.clone(), HeaderValue::from_static("1"));
+        other.headers.append(name, HeaderValue::from_static("2"));
+    }
+    used.sign(&other, &credentials(), SystemTime::UNIX_EPOCH).expect("signs");
+    used.recycle(other.headers);
+    let unsigned = unsigned("/", Encoding::Once);
+    let signed = used.sign(&unsigned, &credentials(), SystemTime::UNIX_EPOCH).expect("signs");
+    let fresh = signer("s3").sign(&unsigned, &credentials(), SystemTime::UNIX_EPOCH).expect("signs");
+    assert!(signed.headers().capacity() > fresh.headers().capacity(), "the memory is the other's");
+    assert!(signed.headers().iter().eq(fresh.headers()));
+}
+
+#[test]
 fn credentials_that_no_header_can_carry_are_an_error() {
     let broken = Credentials::new("AKID", "secret", Some("line\nbreak".into()), None, "test");
     let signed = signer("execute-api").sign(&unsigned("/", Encoding::Twice), &broken, SystemTime::UNIX_EPOCH);

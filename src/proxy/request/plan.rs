@@ -239,6 +239,12 @@ impl Ready<'_> {
         self.streamed.as_ref().is_none_or(StreamedBody::is_untouched)
     }
 
+    /// Leaves the memory of its headers to a later request, once there will be no other attempt.
+    pub(in crate::proxy) fn recycle(self) {
+        let Self { route, unsigned, .. } = self;
+        route.signer(&unsigned).recycle(unsigned.headers);
+    }
+
     /// Why the client's side broke the body off, if it did.
     pub(in crate::proxy) fn take_body_failure(&self) -> Option<ProxyError> {
         self.streamed.as_ref()?.take_failure()
