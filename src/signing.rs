@@ -30,7 +30,7 @@ pub use comparison::{Computed, Part, Row, compare};
 pub use payload::{Payload, PayloadBuilder, PayloadHash};
 pub use query::QueryToken;
 pub use region::{InvalidRegionSet, RegionSet, SigningRegion};
-pub use target::{Encoding, TargetError, WireTarget};
+pub use target::{Encoding, TargetBuffer, TargetError, WireTarget};
 
 const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 /// Carries the session token of temporary credentials.

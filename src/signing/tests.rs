@@ -4,6 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
+use crate::request_target::MAX_LENGTH;
 
 mod asymmetric;
 mod meaning;
@@ -282,6 +283,20 @@ fn a_signer_that_has_signed_before_signs_like_a_new_one() {
         let expected = signer("execute-api").sign(&unsigned, &credentials, time).expect("signs");
         assert_eq!(signed.headers(), expected.headers(), "{time:?}");
     }
+}
+
+#[test]
+fn targets_of_one_buffer_have_nothing_of_each_other() {
+    let buffer = TargetBuffer::default();
+    let target = |path: &str, query: Option<&str>| {
+        WireTarget::new_in(&buffer, "/prod", path.as_bytes(), query.map(str::as_bytes), Encoding::Twice)
+    };
+    let first = target("/first", Some("a=b c")).expect("valid");
+    // Short enough as it comes, and too long once it is encoded.
+    assert_eq!(target(&format!("/{}", "{".repeat(MAX_LENGTH / 2)), None), Err(TargetError::TooLong));
+    let second = target("/second", None).expect("valid");
+    assert_eq!(first.as_path_and_query(), "/prod/first?a=b%20c");
+    assert_eq!(second.as_path_and_query(), "/prod/second");
 }
 
 #[test]

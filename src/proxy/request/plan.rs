@@ -26,8 +26,8 @@ use crate::{
         websocket::handshake::Handshake,
     },
     signing::{
-        Explanation, Payload, PayloadBuilder, QueryToken, Scope, SignedRequest, TargetError, Unsigned,
-        WireTarget,
+        Explanation, Payload, PayloadBuilder, QueryToken, Scope, SignedRequest, TargetBuffer, TargetError,
+        Unsigned, WireTarget,
     },
 };
 
@@ -39,6 +39,7 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(in crate::proxy) struct Planner {
     pub(in crate::proxy) routes: Routes,
     strip_headers: Vec<HeaderName>,
+    targets: TargetBuffer,
 }
 
 /// A request whose destination is decided and whose body is still to come.
@@ -78,12 +79,20 @@ impl Planner {
     /// # Errors
     /// When trusted roots are missing or cannot be read.
     pub(in crate::proxy) fn new(settings: &Settings) -> Result<Self, BuildError> {
-        Ok(Self { routes: Routes::build(settings)?, strip_headers: settings.strip_headers.clone() })
+        Ok(Self {
+            routes: Routes::build(settings)?,
+            strip_headers: settings.strip_headers.clone(),
+            targets: TargetBuffer::default(),
+        })
     }
 
     /// The same planner with other upstream connections.
     pub(in crate::proxy) fn sibling(&self) -> Self {
-        Self { routes: self.routes.sibling(), strip_headers: self.strip_headers.clone() }
+        Self {
+            routes: self.routes.sibling(),
+            strip_headers: self.strip_headers.clone(),
+            targets: TargetBuffer::default(),
+        }
     }
 
     /// Decides where a request goes, and which of its headers go along.
@@ -99,7 +108,7 @@ impl Planner {
     ) -> Result<Plan<'_>, ProxyError> {
         let destination = self.routes.destination(path, headers.get(header::HOST))?;
         let Destination { route, .. } = destination;
-        let target = destination.target(path, query)?;
+        let target = destination.target(&self.targets, path, query)?;
         let bucket_mount = destination.bucket.map(|_| Box::new(destination.mount().into_owned()));
         let form = PayloadForm::of(&headers, route.scope())?;
         let headers = headers::upward(headers, &self.strip_headers, &route.set_headers);
