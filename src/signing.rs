@@ -10,6 +10,7 @@ mod comparison;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod host;
 mod key;
 mod payload;
 mod percent;
@@ -27,6 +28,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use cache::{SigningCache, SigningState, TimeAndToken};
 pub(crate) use comparison::element;
 pub use comparison::{Computed, Part, Row, compare};
+pub use host::WireHost;
 pub use payload::{Payload, PayloadBuilder, PayloadHash};
 pub use query::QueryToken;
 pub use region::{InvalidRegionSet, RegionSet, SigningRegion};
@@ -88,7 +90,7 @@ pub struct Unsigned {
     /// Path and query as they will be sent.
     pub target: WireTarget,
     /// The value of `Host` or `:authority`.
-    pub host: HeaderValue,
+    pub host: WireHost,
     /// The other headers, without `host`, `authorization` and those that the signer sets.
     pub headers: HeaderMap,
     /// The body.
@@ -99,15 +101,16 @@ pub struct Unsigned {
 pub struct SignedRequest {
     method: Method,
     target: WireTarget,
+    host: WireHost,
     headers: HeaderMap,
     payload: Payload,
 }
 
 impl SignedRequest {
-    /// Splits the request for sending: method, target, headers and body.
+    /// Splits the request for sending: method, target, host, headers and body.
     #[must_use]
-    pub fn into_parts(self) -> (Method, WireTarget, HeaderMap, Payload) {
-        (self.method, self.target, self.headers, self.payload)
+    pub fn into_parts(self) -> (Method, WireTarget, WireHost, HeaderMap, Payload) {
+        (self.method, self.target, self.host, self.headers, self.payload)
     }
 
     /// The method.
@@ -244,7 +247,7 @@ impl Signer {
         // First, since the date and the token are headers that get signed.
         let time_and_token = state.prepare(&self.scope, credentials, time)?;
         self.write_headers(&mut headers, unsigned, &time_and_token);
-        let selected = canonical::select(&headers, &unsigned.host, canonical::is_signed);
+        let selected = canonical::select(&headers, unsigned.host.as_value(), canonical::is_signed);
         state.canonical_request.clear();
         canonical::request(
             &mut state.canonical_request,
@@ -261,6 +264,7 @@ impl Signer {
         Ok(SignedRequest {
             method: unsigned.method.clone(),
             target: unsigned.target.clone(),
+            host: unsigned.host.clone(),
             headers,
             payload: unsigned.payload.clone(),
         })
@@ -280,7 +284,7 @@ impl Signer {
         let optional = [self.region_set.is_some(), time_and_token.token.is_some(), has_content_hash];
         headers
             .reserve(unsigned.headers.len() + 3 + optional.into_iter().filter(|is_added| *is_added).count());
-        headers.insert(header::HOST, unsigned.host.clone());
+        headers.insert(header::HOST, unsigned.host.as_value().clone());
         for (name, value) in &unsigned.headers {
             headers.append(name, value.clone());
         }

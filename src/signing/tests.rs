@@ -29,7 +29,7 @@ fn unsigned(target: &str, encoding: Encoding) -> Unsigned {
     Unsigned {
         method: Method::GET,
         target: WireTarget::new("", path.as_bytes(), query.map(str::as_bytes), encoding).expect(target),
-        host: HeaderValue::from_static("abc123.execute-api.eu-west-1.amazonaws.com"),
+        host: WireHost::new("abc123.execute-api.eu-west-1.amazonaws.com").expect("a host"),
         headers: HeaderMap::new(),
         payload: Payload::empty(),
     }
@@ -383,7 +383,7 @@ proptest! {
             method: method.parse().expect("method"),
             target: WireTarget::new("/prod", path.as_bytes(), query.as_deref().map(str::as_bytes), Encoding::Twice)
                 .expect("valid target"),
-            host: HeaderValue::from_static("abc123.execute-api.eu-west-1.amazonaws.com"),
+            host: WireHost::new("abc123.execute-api.eu-west-1.amazonaws.com").expect("a host"),
             headers,
             payload: Bytes::from(body.clone()).into(),
         };
@@ -410,8 +410,7 @@ fn reference_authorization(unsigned: &Unsigned, body: &[u8], time: SystemTime) -
         .build()
         .expect("complete")
         .into();
-    let uri =
-        format!("https://{}{}", unsigned.host.to_str().expect("ASCII"), unsigned.target.as_path_and_query());
+    let uri = format!("https://{}{}", unsigned.host.as_authority(), unsigned.target.as_path_and_query());
     let headers =
         unsigned.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("ASCII")));
     let signable = SignableRequest::new(unsigned.method.as_str(), uri, headers, SignableBody::Bytes(body))
@@ -464,8 +463,7 @@ fn reference_signature_in_query(unsigned: &Unsigned, time: SystemTime, is_token_
         .build()
         .expect("complete")
         .into();
-    let uri =
-        format!("https://{}{}", unsigned.host.to_str().expect("ASCII"), unsigned.target.as_path_and_query());
+    let uri = format!("https://{}{}", unsigned.host.as_authority(), unsigned.target.as_path_and_query());
     let signable =
         SignableRequest::new("GET", uri, std::iter::empty(), SignableBody::Bytes(b"")).expect("signable");
     let (instructions, _) = sign(signable, &params).expect("signs").into_parts();

@@ -265,7 +265,7 @@ impl Ready<'_> {
         let unsigned = &self.unsigned;
         SignedFacts {
             scope: self.scope().clone(),
-            host: String::from_utf8_lossy(unsigned.host.as_bytes()).into_owned(),
+            host: unsigned.host.as_authority().as_str().to_owned(),
             method: unsigned.method.clone(),
             path: unsigned.target.as_path_and_query().path().to_owned(),
             has_base_path: !self.route.mount.base.is_empty(),
