@@ -7,6 +7,7 @@
 mod amazon_location;
 mod canonical;
 mod comparison;
+mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -28,6 +29,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use cache::{SigningCache, SigningState, TimeAndToken};
 pub(crate) use comparison::element;
 pub use comparison::{Computed, Part, Row, compare};
+pub use error::SigningError;
 pub use host::WireHost;
 pub use payload::{Payload, PayloadBuilder, PayloadHash};
 pub use query::QueryToken;
@@ -140,26 +142,6 @@ impl fmt::Debug for SignedRequest {
         request.field("headers", &self.headers).finish_non_exhaustive()
     }
 }
-
-/// Why a request could not be signed.
-#[derive(Debug, PartialEq, Eq)]
-pub enum SigningError {
-    /// The access key id or the session token is not a header value.
-    CredentialsNotPrintable,
-    /// The time is before 1970 or after 9999.
-    TimeOutOfRange,
-}
-
-impl fmt::Display for SigningError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CredentialsNotPrintable => "the credentials contain bytes that a header cannot carry",
-            Self::TimeOutOfRange => "the signing time is outside the years 1970 to 9999",
-        })
-    }
-}
-
-impl std::error::Error for SigningError {}
 
 /// Signs requests for one scope, and caches what is the same for many of them.
 #[derive(Debug)]
