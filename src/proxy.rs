@@ -7,6 +7,7 @@ mod admission;
 mod attempt;
 mod error;
 mod exchange;
+mod future_pool;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -27,6 +28,7 @@ pub use admission::{Guard, Refusal, Token};
 pub use attempt::send::Sent;
 pub use error::{ProxyError, no_room};
 pub use exchange::Proxy;
+pub use future_pool::FuturePool;
 pub use meaning::{AnswerHead, Details, Difference, MAX_READ, Meaning, SignedFacts};
 pub use request::{
     body::Budget,
@@ -35,7 +37,7 @@ pub use request::{
 };
 pub use request_id::RequestId;
 pub use response::body::Body;
-pub use service::Forward;
+pub use service::forward;
 pub use settings::{
     GuardSettings, Limits, PayloadSigning, RouteSettings, Settings, Timeouts, WebsocketSigning,
 };

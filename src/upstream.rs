@@ -32,7 +32,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
@@ -69,6 +68,8 @@ pub(crate) struct Timeouts {
 pub(crate) struct OutgoingRequest {
     pub(crate) method: Method,
     pub(crate) target: PathAndQuery,
+    /// The value of Host, for HTTP/2.
+    pub(crate) authority: Authority,
     /// Including Host.
     pub(crate) headers: HeaderMap,
     pub(crate) body: OutgoingBody,
@@ -277,16 +278,14 @@ fn into_wire(
     version: Version,
     scheme: &Scheme,
 ) -> (Request<RequestBody>, Option<Arc<UploadProgress>>) {
-    let OutgoingRequest { method, target, mut headers, body } = request;
+    let OutgoingRequest { method, target, authority, mut headers, body } = request;
     let is_of_unknown_length = body.is_of_unknown_length();
     let body = RequestBody::new(body);
     let progress = body.progress();
     let mut wire = Request::new(body);
     *wire.method_mut() = method;
     if version == Version::HTTP_2 {
-        let host = headers.remove(header::HOST).expect("an outgoing request has a Host");
-        let authority = Authority::from_maybe_shared(Bytes::copy_from_slice(host.as_bytes()))
-            .expect("a route's host is an authority");
+        headers.remove(header::HOST);
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(scheme.clone());
         parts.authority = Some(authority);

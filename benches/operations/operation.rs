@@ -17,7 +17,7 @@ use countersign::{
         Guard, GuardSettings, Limits, PayloadSigning, Resolver, RouteSettings, Settings, SigningClient,
         Timeouts, WebsocketSigning,
     },
-    signing::{Encoding, Payload, Scope, Signer, Unsigned, WireTarget},
+    signing::{Encoding, Payload, Scope, Signer, Unsigned, WireHost, WireTarget},
     telemetry::metrics::Metrics,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request::Parts};
@@ -84,7 +84,7 @@ fn sign(query: Option<&str>) -> impl FnMut() -> Box<dyn FnOnce()> + use<> {
     let request = Arc::new(Unsigned {
         method: Method::POST,
         target: wire_target(query),
-        host: HeaderValue::from_static("abc123.execute-api.eu-west-1.amazonaws.com"),
+        host: WireHost::new("abc123.execute-api.eu-west-1.amazonaws.com").expect("a host"),
         headers: headers(&FROM_A_PAGE[2..12]),
         payload: Payload::from(Bytes::from(vec![b'x'; 1_000])),
     });

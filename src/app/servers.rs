@@ -9,7 +9,7 @@ use super::{Settings, reload::LiveConfig};
 use crate::{
     admin::{self, Admin, AdminGuard},
     downstream::{self, Admission, Workers, listener::Listener},
-    proxy::{self, AccessLogLayer, Forward},
+    proxy::{self, AccessLogLayer, FuturePool},
     shutdown::Shutdown,
     telemetry::metrics::Metrics,
 };
@@ -47,9 +47,10 @@ pub(super) fn data(
         metrics: Some(metrics),
     };
     let mut services = handles.into_iter().map(|handle| {
-        let access_log = access_log.clone();
+        let (access_log, futures) = (access_log.clone(), FuturePool::default());
         move |endpoints, end| {
-            access_log.clone().on_connection(end).layer(Forward::new(handle.clone(), endpoints))
+            let forward = proxy::forward(handle.clone(), endpoints);
+            access_log.clone().on_connection(end).layer(futures.layer(forward))
         }
     });
     let workers = match settings.threads {

@@ -29,7 +29,7 @@ pub use token::Token;
 /// Decides about each request.
 #[derive(Debug)]
 pub struct Guard {
-    hosts: Vec<Host>,
+    hosts: Vec<Host<'static>>,
     origins: Vec<String>,
     token: Option<Token>,
     /// Whether every user of this machine may ask.
@@ -262,7 +262,7 @@ impl Guard {
         Ok(Audience { origin, preflight, document: site::is_document(parts) })
     }
 
-    fn check_host(&self, authority: &host::Authority, endpoints: &Endpoints) -> Result<(), Refusal> {
+    fn check_host(&self, authority: &host::Authority<'_>, endpoints: &Endpoints) -> Result<(), Refusal> {
         if authority.is_local(endpoints) || self.hosts.iter().any(|allowed| authority.is_named(allowed)) {
             Ok(())
         } else {
@@ -272,8 +272,8 @@ impl Guard {
 }
 
 /// The hosts of the settings, which have been validated before.
-fn hosts(allowed: &[String]) -> Vec<Host> {
-    allowed.iter().filter_map(|host| Host::parse(host)).collect()
+fn hosts(allowed: &[String]) -> Vec<Host<'static>> {
+    allowed.iter().filter_map(|host| Host::parse(host).map(Host::into_owned)).collect()
 }
 
 /// Whether the request asks for a WebSocket, as the parser of its head has seen it.

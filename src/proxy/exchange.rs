@@ -130,6 +130,7 @@ impl Proxy {
         if ready.streamed.is_some() {
             response.extensions_mut().insert(BodyInUse);
         }
+        ready.recycle();
         Ok(response)
     }
 
@@ -278,7 +279,7 @@ mod tests {
         size_of::<F>()
     }
 
-    // It is moved into a box for each request. A future that is added to the path shows here with its whole size.
+    // It is moved into its slot for each request. A future that is added to the path shows here with its whole size.
     #[test]
     fn the_state_of_a_request_stays_small() {
         type Arguments<'a> = (&'a mut Parts, Incoming, &'a Endpoints, &'a RequestId, &'a mut Outcome);

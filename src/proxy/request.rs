@@ -4,6 +4,7 @@ pub(super) mod aws_chunked;
 pub(super) mod body;
 pub(super) mod bucket_host;
 mod client_body;
+mod content_length;
 mod destination;
 mod payload_form;
 pub(super) mod plan;

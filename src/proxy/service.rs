@@ -1,14 +1,9 @@
 //! The tower service of one connection. Errors become answers here and nowhere else.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::convert::Infallible;
 
 use hyper::body::Incoming;
-use tower::Service;
+use tower::{Service, service_fn};
 use tracing::{debug, warn};
 
 use super::{
@@ -25,41 +20,25 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// Forwards the requests of one connection, each with the configuration that is live when it arrives.
-#[derive(Clone, Debug)]
-pub struct Forward {
+/// Forwards the requests of a connection between `endpoints`, each with the configuration that is live when it arrives.
+pub fn forward(
     proxy: ProxyHandle,
     endpoints: Endpoints,
-}
-
-impl Forward {
-    /// A service for a connection between `endpoints`.
-    #[must_use]
-    pub fn new(proxy: ProxyHandle, endpoints: Endpoints) -> Self {
-        Self { proxy, endpoints }
-    }
-}
-
-impl Service<IdentifiedRequest<Incoming>> for Forward {
-    type Response = Answer;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: IdentifiedRequest<Incoming>) -> Self::Future {
+) -> impl Service<IdentifiedRequest<Incoming>, Response = Answer, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ 'static {
+    service_fn(move |request: IdentifiedRequest<Incoming>| {
         // Loaded once: a reload in the middle of a request does not change its rules.
-        let (proxy, endpoints) = (self.proxy.current(), self.endpoints);
+        let proxy = proxy.current();
         let IdentifiedRequest { request, id, recording } = request;
         let (mut parts, body) = request.into_parts();
-        Box::pin(async move {
+        async move {
             let mut outcome = Outcome { recording, ..Outcome::default() };
             let exchange = proxy.exchange(&mut parts, body, &endpoints, &id, &mut outcome).await;
             Ok(answer(&proxy, exchange, &id, outcome))
-        })
-    }
+        }
+    })
 }
 
 fn answer(proxy: &Proxy, exchange: Exchange, id: &RequestId, outcome: Outcome) -> Answer {

@@ -15,6 +15,7 @@ use super::{
     canonical::{self, Selected},
     key::{SigningKey, Timestamp, Token},
     percent::hex_digits,
+    spare_headers::SpareHeaders,
 };
 
 /// How many bytes are allocated for header values at a time. The values of several requests share one allocation.
@@ -32,6 +33,7 @@ pub(super) struct SigningState {
     token: Option<Token>,
     pub(super) canonical_request: Vec<u8>,
     pub(super) string_to_sign: Vec<u8>,
+    pub(super) spare_headers: SpareHeaders,
     header_values: BytesMut,
 }
 

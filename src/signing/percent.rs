@@ -1,5 +1,6 @@
 //! Percent-encoding as SigV4 defines it, and hexadecimal digits.
 
+use bytes::BufMut;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 const LOWER: &[u8; 16] = b"0123456789abcdef";
@@ -11,9 +12,9 @@ pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.
 pub(super) const RESERVED_IN_PATH: &AsciiSet = &RESERVED.remove(b'/');
 
 /// Appends `bytes`. Percent-encodes those in `encoded` and all beyond ASCII.
-pub(super) fn extend_encoded(out: &mut Vec<u8>, bytes: &[u8], encoded: &'static AsciiSet) {
+pub(super) fn extend_encoded(out: &mut impl BufMut, bytes: &[u8], encoded: &'static AsciiSet) {
     for part in percent_encode(bytes, encoded) {
-        out.extend_from_slice(part.as_bytes());
+        out.put_slice(part.as_bytes());
     }
 }
 

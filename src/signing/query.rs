@@ -40,13 +40,13 @@ impl Signer {
         let mut state = self.cache.state();
         state.prepare(&self.scope, credentials, time)?;
         let mut headers = HeaderMap::with_capacity(unsigned.headers.len() + 1);
-        headers.insert(http::header::HOST, unsigned.host.clone());
+        headers.insert(http::header::HOST, unsigned.host.as_value().clone());
         for (name, value) in &unsigned.headers {
             headers.append(name, value.clone());
         }
         // AWS refuses an x-amz-* header that is not signed.
         let selected =
-            canonical::select(&headers, &unsigned.host, |name| name.as_str().starts_with("x-amz-"));
+            canonical::select(&headers, unsigned.host.as_value(), |name| name.as_str().starts_with("x-amz-"));
         let mut parameters = Vec::new();
         self.push_parameters(&mut parameters, &state, credentials, &selected)?;
         let token = credentials.session_token();
@@ -76,8 +76,9 @@ impl Signer {
             canonical_request: state.canonical_request.clone(),
             string_to_sign: String::from_utf8_lossy(&state.string_to_sign).into_owned(),
         };
-        let (method, payload) = (unsigned.method.clone(), unsigned.payload.clone());
-        Ok((SignedRequest { method, target, headers, payload }, explanation))
+        let (method, host) = (unsigned.method.clone(), unsigned.host.clone());
+        let payload = unsigned.payload.clone();
+        Ok((SignedRequest { method, target, host, headers, payload }, explanation))
     }
 
     /// Appends the parameters that are signed, without the token.

@@ -1,7 +1,12 @@
 //! The request target on the wire: joined with the base path, ambiguous bytes encoded, everything else unchanged.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
+use bytes::{BufMut, BytesMut};
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode};
 
@@ -48,6 +53,22 @@ pub enum Encoding {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireTarget(PathAndQuery);
 
+/// How many bytes are allocated for targets at a time. The targets of many requests share one allocation, which their
+/// clones share as well.
+const BUFFER_SIZE: usize = 8 * 1024;
+
+/// Memory for the targets of one thread's requests.
+// A lock, since the planner is shared; it is uncontended, because each thread has its own planner.
+#[derive(Default)]
+pub struct TargetBuffer(Mutex<BytesMut>);
+
+impl fmt::Debug for TargetBuffer {
+    /// Without the bytes, in which the query of an earlier request may stand.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TargetBuffer")
+    }
+}
+
 /// Why a target cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetError {
@@ -92,6 +113,37 @@ impl WireTarget {
         query: Option<&[u8]>,
         encoding: Encoding,
     ) -> Result<Self, TargetError> {
+        let mut wire = BytesMut::with_capacity(usual_length(base, path, query));
+        Self::write(&mut wire, base, path, query, encoding)
+    }
+
+    /// The same target in the memory of `buffer`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn new_in(
+        buffer: &TargetBuffer,
+        base: &str,
+        path: &[u8],
+        query: Option<&[u8]>,
+        encoding: Encoding,
+    ) -> Result<Self, TargetError> {
+        let mut wire = buffer.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A target that could not be sent may have left its beginning.
+        wire.clear();
+        if wire.capacity() < usual_length(base, path, query) {
+            wire.reserve(BUFFER_SIZE);
+        }
+        Self::write(&mut wire, base, path, query, encoding)
+    }
+
+    fn write(
+        wire: &mut BytesMut,
+        base: &str,
+        path: &[u8],
+        query: Option<&[u8]>,
+        encoding: Encoding,
+    ) -> Result<Self, TargetError> {
         if !path.starts_with(b"/") || path.iter().chain(query.unwrap_or_default()).any(u8::is_ascii_control) {
             return Err(TargetError::Malformed);
         }
@@ -101,19 +153,16 @@ impl WireTarget {
         if query.is_some_and(is_presigned) {
             return Err(TargetError::Presigned);
         }
-        let mut wire = Vec::with_capacity(base.len() + path.len() + query.map_or(0, |query| query.len() + 1));
-        push_path(&mut wire, base.as_bytes(), encoding);
-        push_path(&mut wire, path, encoding);
+        push_path(wire, base.as_bytes(), encoding);
+        push_path(wire, path, encoding);
         if let Some(query) = query {
-            wire.push(b'?');
-            push_query(&mut wire, query);
+            wire.put_u8(b'?');
+            push_query(wire, query);
         }
         if wire.len() > MAX_LENGTH {
             return Err(TargetError::TooLong);
         }
-        PathAndQuery::from_maybe_shared(bytes::Bytes::from(wire))
-            .map(Self)
-            .map_err(|_| TargetError::Malformed)
+        PathAndQuery::from_maybe_shared(wire.split().freeze()).map(Self).map_err(|_| TargetError::Malformed)
     }
 
     /// The target for a request line or `:path`.
@@ -156,7 +205,12 @@ impl WireTarget {
     }
 }
 
-fn push_path(wire: &mut Vec<u8>, path: &[u8], encoding: Encoding) {
+/// The length of a target with nothing to encode. One that grows only costs another allocation.
+fn usual_length(base: &str, path: &[u8], query: Option<&[u8]>) -> usize {
+    base.len() + path.len() + query.map_or(0, |query| query.len() + 1)
+}
+
+fn push_path(wire: &mut BytesMut, path: &[u8], encoding: Encoding) {
     match encoding {
         // Encodes only what RFC 3986 does not allow in a path: other bytes may mean something else when encoded.
         Encoding::Twice => extend_encoded(wire, path, ILLEGAL),
@@ -167,11 +221,11 @@ fn push_path(wire: &mut Vec<u8>, path: &[u8], encoding: Encoding) {
     }
 }
 
-fn push_query(wire: &mut Vec<u8>, query: &[u8]) {
+fn push_query(wire: &mut BytesMut, query: &[u8]) {
     for (number, words) in query.split(|&byte| byte == b'+').enumerate() {
         if number > 0 {
             // AWS decodes a plus as a space, and other parsers may not. Every parser decodes %20 as a space.
-            wire.extend(b"%20");
+            wire.put_slice(b"%20");
         }
         extend_encoded(wire, words, ILLEGAL_IN_QUERY);
     }

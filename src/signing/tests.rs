@@ -4,6 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
+use crate::request_target::MAX_LENGTH;
 
 mod asymmetric;
 mod meaning;
@@ -28,7 +29,7 @@ fn unsigned(target: &str, encoding: Encoding) -> Unsigned {
     Unsigned {
         method: Method::GET,
         target: WireTarget::new("", path.as_bytes(), query.map(str::as_bytes), encoding).expect(target),
-        host: HeaderValue::from_static("abc123.execute-api.eu-west-1.amazonaws.com"),
+        host: WireHost::new("abc123.execute-api.eu-west-1.amazonaws.com").expect("a host"),
         headers: HeaderMap::new(),
         payload: Payload::empty(),
     }
@@ -285,6 +286,38 @@ fn a_signer_that_has_signed_before_signs_like_a_new_one() {
 }
 
 #[test]
+fn targets_of_one_buffer_have_nothing_of_each_other() {
+    let buffer = TargetBuffer::default();
+    let target = |path: &str, query: Option<&str>| {
+        WireTarget::new_in(&buffer, "/prod", path.as_bytes(), query.map(str::as_bytes), Encoding::Twice)
+    };
+    let first = target("/first", Some("a=b c")).expect("valid");
+    // Short enough as it comes, and too long once it is encoded.
+    assert_eq!(target(&format!("/{}", "{".repeat(MAX_LENGTH / 2)), None), Err(TargetError::TooLong));
+    let second = target("/second", None).expect("valid");
+    assert_eq!(first.as_path_and_query(), "/prod/first?a=b%20c");
+    assert_eq!(second.as_path_and_query(), "/prod/second");
+}
+
+#[test]
+fn a_request_is_signed_the_same_into_the_memory_of_another() {
+    let used = signer("s3");
+    let mut other = unsigned("/other", Encoding::Once);
+    for number in 0..20 {
+        let name = HeaderName::from_bytes(format!("x-amz-meta-{number}").as_bytes()).expect("a name");
+        other.headers.append(name.clone(), HeaderValue::from_static("1"));
+        other.headers.append(name, HeaderValue::from_static("2"));
+    }
+    used.sign(&other, &credentials(), SystemTime::UNIX_EPOCH).expect("signs");
+    used.recycle(other.headers);
+    let unsigned = unsigned("/", Encoding::Once);
+    let signed = used.sign(&unsigned, &credentials(), SystemTime::UNIX_EPOCH).expect("signs");
+    let fresh = signer("s3").sign(&unsigned, &credentials(), SystemTime::UNIX_EPOCH).expect("signs");
+    assert!(signed.headers().capacity() > fresh.headers().capacity(), "the memory is the other's");
+    assert!(signed.headers().iter().eq(fresh.headers()));
+}
+
+#[test]
 fn credentials_that_no_header_can_carry_are_an_error() {
     let broken = Credentials::new("AKID", "secret", Some("line\nbreak".into()), None, "test");
     let signed = signer("execute-api").sign(&unsigned("/", Encoding::Twice), &broken, SystemTime::UNIX_EPOCH);
@@ -350,7 +383,7 @@ proptest! {
             method: method.parse().expect("method"),
             target: WireTarget::new("/prod", path.as_bytes(), query.as_deref().map(str::as_bytes), Encoding::Twice)
                 .expect("valid target"),
-            host: HeaderValue::from_static("abc123.execute-api.eu-west-1.amazonaws.com"),
+            host: WireHost::new("abc123.execute-api.eu-west-1.amazonaws.com").expect("a host"),
             headers,
             payload: Bytes::from(body.clone()).into(),
         };
@@ -377,8 +410,7 @@ fn reference_authorization(unsigned: &Unsigned, body: &[u8], time: SystemTime) -
         .build()
         .expect("complete")
         .into();
-    let uri =
-        format!("https://{}{}", unsigned.host.to_str().expect("ASCII"), unsigned.target.as_path_and_query());
+    let uri = format!("https://{}{}", unsigned.host.as_authority(), unsigned.target.as_path_and_query());
     let headers =
         unsigned.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("ASCII")));
     let signable = SignableRequest::new(unsigned.method.as_str(), uri, headers, SignableBody::Bytes(body))
@@ -431,8 +463,7 @@ fn reference_signature_in_query(unsigned: &Unsigned, time: SystemTime, is_token_
         .build()
         .expect("complete")
         .into();
-    let uri =
-        format!("https://{}{}", unsigned.host.to_str().expect("ASCII"), unsigned.target.as_path_and_query());
+    let uri = format!("https://{}{}", unsigned.host.as_authority(), unsigned.target.as_path_and_query());
     let signable =
         SignableRequest::new("GET", uri, std::iter::empty(), SignableBody::Bytes(b"")).expect("signable");
     let (instructions, _) = sign(signable, &params).expect("signs").into_parts();

@@ -6,6 +6,7 @@ mod bodies;
 mod connections;
 mod matrix;
 mod random;
+mod separation;
 #[path = "../support/mod.rs"]
 mod support;
 mod uploads;

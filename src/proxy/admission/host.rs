@@ -1,6 +1,7 @@
 //! The name under which a client addresses the proxy.
 
 use std::{
+    borrow::Cow,
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
@@ -9,21 +10,21 @@ use crate::downstream::listener::Endpoints;
 
 /// `host[:port]`, lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Authority {
-    host: Host,
+pub(super) struct Authority<'a> {
+    host: Host<'a>,
     port: Option<u16>,
 }
 
 /// A name in lower case, with a trailing dot if it had one, or an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Host {
-    Name(String),
+pub(super) enum Host<'a> {
+    Name(Cow<'a, str>),
     Address(IpAddr),
 }
 
-impl Authority {
+impl<'a> Authority<'a> {
     /// Parses `uri-host [":" port]` (RFC 9110 section 7.2); `None` for anything else, userinfo included.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let host_end = if text.starts_with('[') { text.find(']')? + 1 } else { 0 };
         let host_end = text[host_end..].find(':').map_or(text.len(), |colon| host_end + colon);
@@ -55,7 +56,7 @@ impl Authority {
     }
 
     /// Whether this is the `allowed` host; the dot at the end of a fully qualified name makes no difference.
-    pub(super) fn is_named(&self, allowed: &Host) -> bool {
+    pub(super) fn is_named(&self, allowed: &Host<'_>) -> bool {
         match (&self.host, allowed) {
             (Host::Name(name), Host::Name(allowed)) => without_dot(name) == without_dot(allowed),
             (host, allowed) => host == allowed,
@@ -72,15 +73,15 @@ impl Authority {
 
     /// Whether a page of `origin` is a page of this proxy.
     pub(super) fn is_origin(&self, origin: &str) -> bool {
-        origin.strip_prefix("http://").and_then(|authority| Self::parse(authority.as_bytes())).as_ref()
-            == Some(self)
+        let authority = origin.strip_prefix("http://").and_then(|text| Authority::parse(text.as_bytes()));
+        authority.as_ref() == Some(self)
     }
 }
 
-impl Host {
+impl<'a> Host<'a> {
     /// Parses `uri-host` (RFC 3986 section 3.2.2), of which only names as DNS has them and addresses in their
     /// ordinary form are taken.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
         if let Some(bracketed) = text.strip_prefix('[') {
             let address: Ipv6Addr = bracketed.strip_suffix(']')?.parse().ok()?;
             return Some(Self::Address(address.into()));
@@ -95,7 +96,24 @@ impl Host {
         }
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         let sound = name.len() <= 253 && name.bytes().all(legal) && !name.split('.').any(str::is_empty);
-        sound.then(|| Self::Name(text.to_ascii_lowercase()))
+        sound.then(|| Self::Name(lower_case(text)))
+    }
+
+    /// The same host, apart from the text that it was parsed from.
+    pub(super) fn into_owned(self) -> Host<'static> {
+        match self {
+            Self::Name(name) => Host::Name(name.into_owned().into()),
+            Self::Address(address) => Host::Address(address),
+        }
+    }
+}
+
+/// `text` in lower case. Most clients send it so, and then nothing is allocated.
+pub(super) fn lower_case(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -103,7 +121,7 @@ fn without_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-impl fmt::Display for Host {
+impl fmt::Display for Host<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(name) => f.write_str(name),
@@ -113,7 +131,7 @@ impl fmt::Display for Host {
     }
 }
 
-impl fmt::Display for Authority {
+impl fmt::Display for Authority<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.host)?;
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))

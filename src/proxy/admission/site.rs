@@ -1,8 +1,13 @@
 //! Which page a browser's request comes from.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
-use super::{Refusal, host::Authority};
+use super::{
+    Refusal,
+    host::{Authority, lower_case},
+};
 use crate::proxy::headers::{SEC_FETCH_DEST, SEC_FETCH_SITE};
 
 /// Headers by which browsers mark a speculative load: that of the Fetch standard, then the older ones of Chromium,
@@ -41,7 +46,7 @@ const SUBRESOURCES: [&[u8]; 17] = [
 struct Page<'a> {
     origin: Option<&'a HeaderValue>,
     referrer: Option<&'a HeaderValue>,
-    authority: Option<&'a Authority>,
+    authority: Option<&'a Authority<'a>>,
     allowed: &'a [String],
 }
 
@@ -51,7 +56,7 @@ struct Page<'a> {
 /// from no browser, or from its address bar.
 pub(super) fn check(
     parts: &Parts,
-    authority: Option<&Authority>,
+    authority: Option<&Authority<'_>>,
     allowed: &[String],
 ) -> Result<Option<HeaderValue>, Refusal> {
     let headers = &parts.headers;
@@ -80,7 +85,7 @@ pub(super) fn check(
 /// without `Sec-Fetch-Site`.
 pub(super) fn check_handshake(
     parts: &Parts,
-    authority: Option<&Authority>,
+    authority: Option<&Authority<'_>>,
     allowed: &[String],
 ) -> Result<(), Refusal> {
     let origin = single(&parts.headers, &header::ORIGIN, "There are several Origin headers")?;
@@ -126,7 +131,7 @@ impl<'a> Page<'a> {
         let Some(referrer) = self.referrer.map(origin_of) else {
             return Err(Refusal::CrossSite { origin: None });
         };
-        if self.allowed.contains(&referrer) {
+        if self.allowed.iter().any(|allowed| *allowed == referrer) {
             return Ok(HeaderValue::from_str(&referrer).expect("allowed origins are visible ASCII"));
         }
         Err(Refusal::CrossSite { origin: shown(referrer) })
@@ -159,23 +164,23 @@ fn single<'a>(
 }
 
 /// An `Origin`, lower case.
-fn whole(origin: &HeaderValue) -> String {
-    origin.to_str().unwrap_or_default().to_ascii_lowercase()
+fn whole(origin: &HeaderValue) -> Cow<'_, str> {
+    lower_case(origin.to_str().unwrap_or_default())
 }
 
 /// `scheme://authority` of a referrer's URL, lower case.
-fn origin_of(referrer: &HeaderValue) -> String {
+fn origin_of(referrer: &HeaderValue) -> Cow<'_, str> {
     let text = referrer.to_str().unwrap_or_default();
     let end = text.find("://").map_or(text.len(), |scheme| {
         let authority = scheme + 3;
         text[authority..].find(['/', '?', '#']).map_or(text.len(), |end| authority + end)
     });
-    text[..end].to_ascii_lowercase()
+    lower_case(&text[..end])
 }
 
 /// An origin that may stand in a message: `null` and whatever has other forms may not.
-fn shown(origin: String) -> Option<String> {
+fn shown(origin: Cow<'_, str>) -> Option<String> {
     let plain =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'/' | b'.' | b'-' | b'[' | b']');
-    (origin.contains("://") && origin.len() < 256 && origin.bytes().all(plain)).then_some(origin)
+    (origin.contains("://") && origin.len() < 256 && origin.bytes().all(plain)).then(|| origin.into_owned())
 }

@@ -6,7 +6,7 @@ use super::{Refusal, host::Authority};
 use crate::{downstream::RefusedHead, proxy::headers::SEC_FETCH_SITE};
 
 /// Checks the head; the authority under which the proxy is addressed, when there is one.
-pub(super) fn check(parts: &Parts) -> Result<Option<Authority>, Refusal> {
+pub(super) fn check(parts: &Parts) -> Result<Option<Authority<'_>>, Refusal> {
     if let Some(head) = parts.extensions.get::<RefusedHead>() {
         return Err(head.error.clone().into());
     }
@@ -38,7 +38,7 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get_all(header::EXPECT).iter().all(known) { Ok(()) } else { Err(Refusal::Expectation) }
 }
 
-fn authority(parts: &Parts) -> Result<Option<Authority>, Refusal> {
+fn authority(parts: &Parts) -> Result<Option<Authority<'_>>, Refusal> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => Authority::parse(host.as_bytes())

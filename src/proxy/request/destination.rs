@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     proxy::error::ProxyError,
-    signing::{TargetError, WireTarget},
+    signing::{TargetBuffer, TargetError, WireTarget},
 };
 
 /// Where a request goes.
@@ -22,16 +22,18 @@ pub(in crate::proxy) struct Destination<'a, 'h> {
 }
 
 impl Destination<'_, '_> {
-    /// The target at the upstream for a client's raw path and query.
+    /// The target at the upstream for a client's raw path and query, in the memory of `buffer`.
     pub(in crate::proxy) fn target(
         &self,
+        buffer: &TargetBuffer,
         path: &str,
         query: Option<&str>,
     ) -> Result<WireTarget, TargetError> {
         let Mount { base, prefix, .. } = &*self.mount();
         let rest = strip(path, prefix).unwrap_or(path);
         let rest = if rest.is_empty() { "/" } else { rest };
-        WireTarget::new(base, rest.as_bytes(), query.map(str::as_bytes), self.route.scope().encoding())
+        let encoding = self.route.scope().encoding();
+        WireTarget::new_in(buffer, base, rest.as_bytes(), query.map(str::as_bytes), encoding)
     }
 
     /// How the URLs of the upstream and of the client correspond.

@@ -5,12 +5,12 @@ use std::{sync::Arc, time::SystemTime};
 use aws_credential_types::Credentials;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-
 use hyper::body::Incoming;
 
 use super::{
     aws_chunked::{self, SignedChunks},
     client_body::ClientBody,
+    content_length,
     destination::Destination,
     payload_form::PayloadForm,
     route::{BuildError, Mount, Route, Routes},
@@ -26,8 +26,8 @@ use crate::{
         websocket::handshake::Handshake,
     },
     signing::{
-        Explanation, Payload, PayloadBuilder, QueryToken, Scope, SignedRequest, TargetError, Unsigned,
-        WireTarget,
+        Explanation, Payload, PayloadBuilder, QueryToken, Scope, SignedRequest, TargetBuffer, TargetError,
+        Unsigned, WireTarget,
     },
 };
 
@@ -39,6 +39,7 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(in crate::proxy) struct Planner {
     pub(in crate::proxy) routes: Routes,
     strip_headers: Vec<HeaderName>,
+    targets: TargetBuffer,
 }
 
 /// A request whose destination is decided and whose body is still to come.
@@ -49,6 +50,8 @@ pub struct Plan<'a> {
     method: Method,
     target: WireTarget,
     headers: HeaderMap,
+    /// The client's Content-Length.
+    length: Option<HeaderValue>,
     form: PayloadForm,
     /// Whether the body is taken out of signed chunks.
     is_decoded: bool,
@@ -78,12 +81,14 @@ impl Planner {
     /// # Errors
     /// When trusted roots are missing or cannot be read.
     pub(in crate::proxy) fn new(settings: &Settings) -> Result<Self, BuildError> {
-        Ok(Self { routes: Routes::build(settings)?, strip_headers: settings.strip_headers.clone() })
+        let (routes, strip_headers) = (Routes::build(settings)?, settings.strip_headers.clone());
+        Ok(Self { routes, strip_headers, targets: TargetBuffer::default() })
     }
 
     /// The same planner with other upstream connections.
     pub(in crate::proxy) fn sibling(&self) -> Self {
-        Self { routes: self.routes.sibling(), strip_headers: self.strip_headers.clone() }
+        let (routes, strip_headers) = (self.routes.sibling(), self.strip_headers.clone());
+        Self { routes, strip_headers, targets: TargetBuffer::default() }
     }
 
     /// Decides where a request goes, and which of its headers go along.
@@ -99,11 +104,12 @@ impl Planner {
     ) -> Result<Plan<'_>, ProxyError> {
         let destination = self.routes.destination(path, headers.get(header::HOST))?;
         let Destination { route, .. } = destination;
-        let target = destination.target(path, query)?;
+        let target = destination.target(&self.targets, path, query)?;
         let bucket_mount = destination.bucket.map(|_| Box::new(destination.mount().into_owned()));
         let form = PayloadForm::of(&headers, route.scope())?;
+        let length = headers.get(header::CONTENT_LENGTH).cloned();
         let headers = headers::upward(headers, &self.strip_headers, &route.set_headers);
-        Ok(Plan { route, bucket_mount, method, target, headers, form, is_decoded: false })
+        Ok(Plan { route, bucket_mount, method, target, headers, length, form, is_decoded: false })
     }
 }
 
@@ -143,7 +149,7 @@ impl<'a> Plan<'a> {
     /// The request with its whole body, and with the checksums that followed it: the body is sent without chunks, so
     /// that they become headers.
     pub(in crate::proxy) fn with_payload(self, payload: Payload, trailers: &HeaderMap) -> Ready<'a> {
-        let Self { route, bucket_mount, method, target, mut headers, form, is_decoded } = self;
+        let Self { route, bucket_mount, method, target, mut headers, length, form, is_decoded } = self;
         let payload = form.apply(payload, route.payload);
         if is_decoded {
             aws_chunked::remove_encoding(&mut headers);
@@ -151,25 +157,22 @@ impl<'a> Plan<'a> {
         for (name, value) in trailers {
             headers.insert(name, value.clone());
         }
-        // An empty POST needs a length of 0 (RFC 9110 section 8.6); an empty GET needs none.
-        if payload.length() > 0 || headers.contains_key(header::CONTENT_TYPE) || !is_usually_empty(&method) {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(payload.length()));
-        }
+        content_length::write(&mut headers, &method, payload.length(), length);
         let unsigned = Unsigned { method, target, host: route.host.clone(), headers, payload };
         Ready { route, bucket_mount, unsigned, streamed: None, handshake: None }
     }
 
     /// The request with a body that streams.
     pub(in crate::proxy) fn with_stream(self, body: StreamedBody) -> Ready<'a> {
-        let Self { route, bucket_mount, method, target, mut headers, form, is_decoded } = self;
+        let Self { route, bucket_mount, method, target, mut headers, length, form, is_decoded } = self;
         // Checksums that follow a body have to be announced before it, in a body of chunks again.
         let form = if body.has_trailers() { PayloadForm::UnsignedTrailer } else { form };
         if is_decoded && !body.has_trailers() {
             aws_chunked::remove_encoding(&mut headers);
         }
         let payload = form.apply(Payload::empty(), route.payload);
-        if let Some(length) = body.length() {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        if let Some(known) = body.length() {
+            headers.insert(header::CONTENT_LENGTH, content_length::value(known, length));
         }
         let unsigned = Unsigned { method, target, host: route.host.clone(), headers, payload };
         Ready { route, bucket_mount, unsigned, streamed: Some(body), handshake: None }
@@ -239,6 +242,12 @@ impl Ready<'_> {
         self.streamed.as_ref().is_none_or(StreamedBody::is_untouched)
     }
 
+    /// Leaves the memory of its headers to a later request, once there will be no other attempt.
+    pub(in crate::proxy) fn recycle(self) {
+        let Self { route, unsigned, .. } = self;
+        route.signer(&unsigned).recycle(unsigned.headers);
+    }
+
     /// Why the client's side broke the body off, if it did.
     pub(in crate::proxy) fn take_body_failure(&self) -> Option<ProxyError> {
         self.streamed.as_ref()?.take_failure()
@@ -250,7 +259,7 @@ impl Ready<'_> {
         let unsigned = &self.unsigned;
         SignedFacts {
             scope: self.scope().clone(),
-            host: String::from_utf8_lossy(unsigned.host.as_bytes()).into_owned(),
+            host: unsigned.host.as_authority().as_str().to_owned(),
             method: unsigned.method.clone(),
             path: unsigned.target.as_path_and_query().path().to_owned(),
             has_base_path: !self.route.mount.base.is_empty(),
@@ -288,8 +297,4 @@ impl Ready<'_> {
         };
         explained.map_err(|error| ProxyError::Internal(error.to_string().into()))
     }
-}
-
-fn is_usually_empty(method: &Method) -> bool {
-    matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "DELETE")
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, error::Error, fmt, sync::Arc};
 
-use http::{HeaderName, HeaderValue, header::InvalidHeaderValue, uri::Scheme};
+use http::{
+    HeaderName, HeaderValue,
+    uri::{InvalidUri, Scheme},
+};
 
 use super::bucket_host::Addressing;
 use crate::{
@@ -12,7 +15,7 @@ use crate::{
         error::ProxyError,
         settings::{IOT, PayloadSigning, RouteSettings, Settings, WebsocketSigning},
     },
-    signing::{QueryToken, Scope, Signer, Unsigned},
+    signing::{QueryToken, Scope, Signer, Unsigned, WireHost},
     upstream::{ConnectOptions, Connector, Trust, TrustError, Upstream},
 };
 
@@ -21,7 +24,7 @@ use crate::{
 pub(in crate::proxy) struct Route {
     path: String,
     /// Host to sign and send.
-    pub(in crate::proxy) host: HeaderValue,
+    pub(in crate::proxy) host: WireHost,
     pub(in crate::proxy) mount: Mount,
     /// Headers set on the way up.
     pub(in crate::proxy) set_headers: Vec<(HeaderName, HeaderValue)>,
@@ -57,11 +60,11 @@ impl Route {
     /// A route as `settings` describe it, over `upstream`.
     ///
     /// # Errors
-    /// When the host to sign is no header value.
+    /// When the host to sign is no authority.
     pub(in crate::proxy) fn new(
         settings: &RouteSettings,
         upstream: Arc<Upstream>,
-    ) -> Result<Self, InvalidHeaderValue> {
+    ) -> Result<Self, InvalidUri> {
         let authority =
             settings.upstream.authority().map(without_default_port(&settings.upstream)).unwrap_or_default();
         let host = settings.sign_host.as_deref().unwrap_or(&authority);
@@ -79,7 +82,7 @@ impl Route {
         };
         Ok(Self {
             path: settings.path.trim_end_matches('/').to_owned(),
-            host: HeaderValue::from_str(host)?,
+            host: WireHost::new(host)?,
             mount: Mount {
                 origin: format!("{scheme}://{host}"),
                 address: address.clone(),
@@ -140,8 +143,8 @@ fn without_default_port(uri: &http::Uri) -> impl Fn(&http::uri::Authority) -> St
 pub enum BuildError {
     /// The trusted roots cannot be used.
     Trust(TrustError),
-    /// A host to sign is no header value.
-    Host(InvalidHeaderValue),
+    /// A host to sign is no authority.
+    Host(InvalidUri),
 }
 
 impl fmt::Display for BuildError {
