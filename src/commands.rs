@@ -75,7 +75,9 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &environment).await,
         Command::Inspect { options, settings } => inspect::run(options, &settings, &environment).await,
         Command::Wait { max_wait, settings } => wait::run(max_wait, &settings, &environment).await,
-        Command::Completions(shell) => print(&cli::completions::script(shell)).map(|()| ExitCode::SUCCESS),
+        Command::Completions(shell) => {
+            print(cli::completions::script(shell).as_bytes()).map(|()| ExitCode::SUCCESS)
+        }
         Command::Man(folder) => man::run(folder).await,
         Command::Login { browser, settings } => login::run(&settings, &environment, browser).await,
         Command::Logout(arguments) => logout::run(&arguments, &environment).await,
