@@ -78,7 +78,7 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Completions(shell) => {
             print(cli::completions::script(shell).as_bytes()).map(|()| ExitCode::SUCCESS)
         }
-        Command::Man(folder) => man::run(folder).await,
+        Command::Man(folder) => man::run(folder, &environment).await,
         Command::Login { browser, settings } => login::run(&settings, &environment, browser).await,
         Command::Logout(arguments) => logout::run(&arguments, &environment).await,
         Command::Whoami { json, settings } => whoami::run(&settings, &environment, json).await,
