@@ -12,8 +12,7 @@ use crate::config::table;
 pub(crate) fn pages(date: &str) -> Vec<(String, String)> {
     let mut tree = tree().disable_help_subcommand(true);
     tree.build();
-    let names: Vec<_> =
-        std::iter::once(&tree).chain(tree.get_subcommands()).map(|command| page_name(command)).collect();
+    let names: Vec<_> = std::iter::once(&tree).chain(tree.get_subcommands()).map(page_name).collect();
     let file_name = |command: &Command| format!("{}.1", page_name(command));
     let program = (file_name(&tree), page_of_program(&tree, date));
     let commands = tree.get_subcommands().map(|command| {

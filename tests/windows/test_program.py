@@ -139,6 +139,9 @@ class Calls(Sandbox):
         self.assertEqual(status, 200)
         self.assertIn('"cognitoIdentityId": "eu-west-1:', body)
 
+    def test_the_line_to_try_has_the_quotes_that_cmd_knows(self):
+        self.assertIn(f'curl "{self.proxy}/hello?name=world"', self.printed)
+
     def test_a_line_at_the_start_says_that_users_are_not_told_apart(self):
         self.assertIn("does not say which user a connection belongs to", self.logged())
 
