@@ -38,14 +38,17 @@ pub(super) fn of(command: &str) -> Option<&'static str> {
         }
         "ws" => "No proxy needs to run. The handshake is signed as the proxy signs one.",
         "explain" => {
-            "It prints the canonical request, the string to sign and the signed request. With --compare it says what a \
-             saved answer means, and where the gateway's own canonical request differs."
+            "It prints the request as it would be sent, the canonical request and the string to sign. With --compare it says \
+             what a saved answer means, and where the gateway's own canonical request differs."
         }
         "check" => {
             "It lists every mistake in one run, with the nearest valid name for each wrong one, and ends in a verdict."
         }
         "healthcheck" => "It asks the admin listener, for images that have no shell and no curl.",
-        "inspect" => "It asks the admin listener where the inspector is.",
+        "inspect" => {
+            "It asks the admin listener for the token that the page needs. Where standard output is no terminal, it only \
+             prints the URL."
+        }
         "wait" => "It asks the admin listener again and again, for scripts that need a proxy that can sign.",
         "completions" => {
             "The script goes to standard output; the examples put it where the shell looks for it."

@@ -90,9 +90,10 @@ fn with_texts(command: Command) -> Command {
         .after_long_help(format!("{both}{examples}").trim_end().to_owned())
 }
 
-/// The exit codes that mean something else than for most commands.
+/// The exit codes that mean something else than for most commands; nothing where only success does.
 fn exit_codes(command: &Command) -> Option<String> {
     let own: Vec<_> = reference::exit_codes(command).filter(|row| !row.commands.is_empty()).collect();
+    own.iter().find(|row| row.code != "0")?;
     let width = own.iter().map(|row| row.code.len()).max()?;
     let line =
         |row: &&reference::ExitCode| format!("  {:width$}  {}\n", row.code, row.meaning.replace('`', ""));
