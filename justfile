@@ -123,9 +123,9 @@ soak *flags:
 instructions *flags:
     bench/instructions {{ flags }}
 
-# The tables of docs/settings.md, from the table of settings
+# The tables of docs/settings.md and docs/commands.md that the code has
 settings:
-    cargo test --quiet --test documentation -- --ignored write_the_settings_document
+    cargo test --quiet --test documentation -- --ignored write_the_tables_in_the_documents
 
 # The pictures in the documents, from sessions of the sandbox: in a pseudo-terminal (needs python3 and script), and its
 # inspector in Chromium

@@ -1,13 +1,14 @@
 """The files that people get beside the program: documents, licences, manual pages and completions."""
 
 import functools
+import os
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import licences
-from project import ROOT, Failure
+from project import ROOT, Failure, commit_time
 from reproducible import File
 
 # Where each shell looks for completions, by the name that it looks for.
@@ -35,7 +36,7 @@ class Pages:
 def pages(writer):
     """`writer` is a program that runs on this machine: the packaged one, or the same version for another target."""
     with tempfile.TemporaryDirectory() as folder:
-        run(writer, "man", folder)
+        run(writer, "man", folder, SOURCE_DATE_EPOCH=str(commit_time()))
         manual = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
     if "countersign.1" not in manual:
         raise Failure(f"{writer} man wrote no countersign.1")
@@ -46,9 +47,15 @@ def pages(writer):
     return Pages(manual, completions)
 
 
-def run(program, *arguments):
+def run(program, *arguments, **variables):
     try:
-        done = subprocess.run([str(program), *arguments], capture_output=True, timeout=MAX_SECONDS, check=False)
+        done = subprocess.run(
+            [str(program), *arguments],
+            env={**os.environ, **variables},
+            capture_output=True,
+            timeout=MAX_SECONDS,
+            check=False,
+        )
     except OSError as error:
         raise Failure(
             f"{program} does not run here ({error.strerror}); --writer PROGRAM names one of the same version that does"

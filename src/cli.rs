@@ -8,8 +8,11 @@ use clap_complete::Shell;
 use crate::config::{Arguments, table};
 
 pub(crate) mod completions;
+mod descriptions;
 mod examples;
+pub(crate) mod manual;
 mod mistakes;
+pub mod reference;
 pub(crate) mod request;
 mod tree;
 

@@ -4,6 +4,7 @@ mod advice;
 mod call;
 mod check;
 mod credentials;
+mod ended;
 mod exec;
 mod explain;
 mod explanation;
@@ -34,6 +35,7 @@ use std::{
     process::ExitCode,
 };
 
+pub use ended::Ended;
 use tokio::task::spawn_blocking;
 
 use crate::{
@@ -49,7 +51,7 @@ use crate::{
 ///
 /// # Errors
 /// When it cannot do what it is for.
-pub async fn run(command: Command) -> Result<ExitCode, Failure> {
+pub async fn run(command: Command) -> Result<Ended, Failure> {
     let ended = carry_out(command).await;
     match (ended, session::settled().await) {
         (Ok(_), Err(not_stored)) => Err(Failure::runtime(not_stored)),
@@ -61,11 +63,11 @@ pub async fn run(command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
-async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
+async fn carry_out(command: Command) -> Result<Ended, Failure> {
     let environment = Environment::process();
-    match command {
+    let code = match command {
         Command::Serve(arguments) => serve::run(&arguments, &environment).await,
-        Command::Exec { program, settings } => exec::run(&program, &settings, &environment).await,
+        Command::Exec { program, settings } => return exec::run(&program, &settings, &environment).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox { write, force, settings } => {
             sandbox::run(write.as_deref(), force, &settings, &environment).await
@@ -75,8 +77,10 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &environment).await,
         Command::Inspect { options, settings } => inspect::run(options, &settings, &environment).await,
         Command::Wait { max_wait, settings } => wait::run(max_wait, &settings, &environment).await,
-        Command::Completions(shell) => print(&cli::completions::script(shell)).map(|()| ExitCode::SUCCESS),
-        Command::Man(folder) => man::run(folder).await,
+        Command::Completions(shell) => {
+            print(cli::completions::script(shell).as_bytes()).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Man(folder) => man::run(folder, &environment).await,
         Command::Login { browser, settings } => login::run(&settings, &environment, browser).await,
         Command::Logout(arguments) => logout::run(&arguments, &environment).await,
         Command::Whoami { json, settings } => whoami::run(&settings, &environment, json).await,
@@ -86,7 +90,8 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Explain { request, compare, online, settings } => {
             explain::run(request, compare.as_deref(), online, &settings, &environment).await
         }
-    }
+    };
+    code.map(Ended::from)
 }
 
 /// Why a command did not do what it is for.

@@ -7,11 +7,24 @@ use std::{
 };
 
 use countersign::{
-    cli,
+    cli::{self, reference},
     config::table::{SETTINGS, document},
 };
 
-const BEGIN: &str = "<!-- begin: `just settings` makes these tables from src/config/table -->\n";
+/// The parts of documents that the code makes: the file, the line before the part, and its text.
+fn made_parts() -> [(&'static str, &'static str, String); 3] {
+    const BY_REFERENCE: &str = "<!-- begin: `just settings` makes this table from src/cli/reference -->\n";
+    [
+        (
+            "docs/settings.md",
+            "<!-- begin: `just settings` makes these tables from src/config/table -->\n",
+            document(),
+        ),
+        ("docs/settings.md", BY_REFERENCE, reference::variables_document()),
+        ("docs/commands.md", BY_REFERENCE, reference::exit_codes_document()),
+    ]
+}
+
 const END: &str = "<!-- end -->";
 
 /// What the README may have at most, so that the first five minutes stay five.
@@ -78,26 +91,39 @@ fn the_settings_document_has_the_default_of_every_setting() {
     }
 }
 
-/// The settings document with its tables made anew.
-fn regenerated() -> String {
-    let present = text("docs/settings.md");
-    let (before, rest) = present.split_once(BEGIN).expect("the line that begins the tables");
-    let (_, after) = rest.split_once(END).expect("the line that ends the tables");
-    format!("{before}{BEGIN}\n{}\n{END}{after}", document())
+/// `present` with the part behind `begin` made anew.
+fn regenerated(present: &str, begin: &str, part: &str) -> String {
+    let (before, rest) = present.split_once(begin).expect("the line that begins the part");
+    let (_, after) = rest.split_once(END).expect("the line that ends the part");
+    format!("{before}{begin}\n{part}\n{END}{after}")
 }
 
 #[test]
-fn the_settings_document_is_made_from_the_table_of_settings() {
-    assert!(
-        text("docs/settings.md") == regenerated(),
-        "docs/settings.md differs from the table of settings: run `just settings`"
-    );
+fn the_tables_in_the_documents_are_made_from_those_in_the_code() {
+    for (path, begin, part) in made_parts() {
+        let present = text(path);
+        assert!(
+            present == regenerated(&present, begin, &part),
+            "{path} differs from the code: run `just settings`"
+        );
+    }
 }
 
 #[test]
-#[ignore = "it writes docs/settings.md: `just settings`"]
-fn write_the_settings_document() {
-    fs::write(at("docs/settings.md"), regenerated()).expect("the document");
+#[ignore = "it writes to docs: `just settings`"]
+fn write_the_tables_in_the_documents() {
+    for (path, begin, part) in made_parts() {
+        fs::write(at(path), regenerated(&text(path), begin, &part)).expect("the document");
+    }
+}
+
+#[test]
+fn the_files_of_the_manual_pages_stand_in_the_documents() {
+    let documents = ["docs/systems.md", "docs/settings.md"].map(text).concat();
+    for path in reference::paths() {
+        let name = path.trim_start_matches("./");
+        assert!(documents.contains(name), "{path}");
+    }
 }
 
 #[test]

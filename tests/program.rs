@@ -190,9 +190,13 @@ async fn manual_pages_are_written_one_for_each_command() {
     let ended = run(command(&["man", pages.to_str().expect("a path")])).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     for (page, words) in [
-        ("countersign.1", "countersign\\-serve(1)"),
+        ("countersign.1", "\\fBcountersign\\-serve\\fR(1)"),
+        ("countersign-serve.1", "\\fBcountersign\\fR \\fBserve\\fR [\\fIOPTIONS\\fR]"),
         ("countersign-serve.1", "COUNTERSIGN_UPSTREAM"),
-        ("countersign-man.1", "manual pages"),
+        ("countersign-exec.1", "\n.SH \"EXIT STATUS\"\n"),
+        ("countersign-call.1", "\n.SH ENVIRONMENT\n"),
+        ("countersign-login.1", "\n.SH FILES\n"),
+        ("countersign-man.1", "\n.SH \"SEE ALSO\"\n"),
     ] {
         let text = std::fs::read_to_string(pages.join(page)).expect("a page");
         assert!(text.contains(".TH"), "{page}: {text}");
@@ -203,6 +207,28 @@ async fn manual_pages_are_written_one_for_each_command() {
     let ended = run(command(&["man", taken.to_str().expect("a path")])).await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("cannot write the manual pages to") && ended.stderr.contains("/taken"));
+}
+
+#[tokio::test]
+async fn manual_pages_of_a_package_have_the_day_of_its_sources() {
+    let folder = folder();
+    let pages = folder.path().to_str().expect("a path");
+    for (given, expected) in [("1700000000", Ok("2023-11-14")), ("yesterday", Err("SOURCE_DATE_EPOCH is"))] {
+        let mut command = command(&["man", pages]);
+        command.env("SOURCE_DATE_EPOCH", given);
+        let ended = run(command).await;
+        match expected {
+            Ok(day) => {
+                assert_eq!(ended.code, Some(0), "{ended:?}");
+                let page = std::fs::read_to_string(folder.path().join("countersign.1")).expect("a page");
+                assert!(page.contains(&format!(".TH COUNTERSIGN 1 {day} ")), "{page}");
+            }
+            Err(words) => {
+                assert_eq!(ended.code, Some(1), "{ended:?}");
+                assert!(ended.stderr.contains(words), "{}", ended.stderr);
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! The examples at the end of the long help of each command.
 
-/// The examples of `command`, as help prints them.
-pub(super) fn of(command: &str) -> Option<String> {
-    let examples: &[(&str, &str)] = match command {
+/// The examples of `command`: what is typed, and what that is for.
+pub(super) fn of(command: &str) -> Option<&'static [(&'static str, &'static str)]> {
+    Some(match command {
         "serve" => &[
             ("countersign serve --config countersign.toml", "with the settings of a file"),
             (
@@ -97,8 +97,12 @@ pub(super) fn of(command: &str) -> Option<String> {
             "for the man command, which then knows countersign-serve",
         )],
         _ => return None,
-    };
-    let lines = examples.iter().map(|(line, about)| format!("  {line}\n      {about}\n"));
+    })
+}
+
+/// The examples of `command`, as help prints them.
+pub(super) fn help(command: &str) -> Option<String> {
+    let lines = of(command)?.iter().map(|(line, about)| format!("  {line}\n      {about}\n"));
     Some(format!("Examples:\n{}", lines.collect::<String>()))
 }
 
@@ -109,7 +113,7 @@ mod tests {
     #[test]
     fn every_command_has_examples_that_can_be_typed() {
         for command in tree().get_subcommands() {
-            let text = super::of(command.get_name()).unwrap_or_else(|| panic!("{}", command.get_name()));
+            let text = super::help(command.get_name()).unwrap_or_else(|| panic!("{}", command.get_name()));
             let lines = text.lines().filter_map(|line| line.strip_prefix("  countersign "));
             for line in lines {
                 // What belongs to the shell ends the command.

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
-use super::{examples, request};
+use super::{descriptions, examples, reference, request};
 use crate::config::{
     self, outputs,
     table::{self, Kind, SETTINGS, Setting, Use},
@@ -34,10 +34,7 @@ pub fn tree() -> Command {
         with_settings(websocket(), Use::Call),
         with_settings(explain(), Use::Call),
         with_settings(check(), Use::Serve),
-        with_settings(
-            command("healthcheck", "Ask a running proxy whether it is ready: exit code 0 or 1"),
-            Use::Healthcheck,
-        ),
+        with_settings(command("healthcheck", "Ask a running proxy whether it is ready"), Use::Healthcheck),
         with_settings(inspect(), Use::Healthcheck),
         with_settings(wait(), Use::Healthcheck),
         completions(),
@@ -46,13 +43,10 @@ pub fn tree() -> Command {
     Command::new("countersign")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A local proxy that signs requests to IAM-protected APIs as an Amazon Cognito user")
-        .after_help(
-            "Each setting is a flag (--user-pool-id), a variable (COUNTERSIGN_USER_POOL_ID) and a key of the \
-             file (user-pool-id); the first of these wins.",
-        )
+        .after_help(descriptions::notes("countersign").unwrap_or_default())
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands(commands.map(with_examples))
+        .subcommands(commands.map(with_texts))
 }
 
 const CONFIG_HELP: &str = "Configuration file [default: countersign.toml, else countersign/config.toml in the user's \
@@ -78,16 +72,32 @@ const COMMON: &[&str] = &[
     "state",
 ];
 
-fn with_examples(command: Command) -> Command {
+/// Puts notes and exit codes at the end of the help of `command`, and the description and examples into the long one.
+fn with_texts(command: Command) -> Command {
     let hides_some = command.get_arguments().any(Arg::is_hide_short_help_set);
-    let notes = command.get_after_help().map(|notes| format!("{notes}\n\n")).unwrap_or_default();
-    let examples = examples::of(command.get_name()).unwrap_or_default();
+    let name = command.get_name();
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let description = format!("{about}\n\n{}", descriptions::of(name).unwrap_or_default());
+    let both = [descriptions::notes(name).map(str::to_owned), exit_codes(&command)];
+    let both: String = both.into_iter().flatten().map(|text| format!("{text}\n\n")).collect();
+    let examples = examples::help(name).unwrap_or_default();
     let short =
         if hides_some { "--help lists every setting with its variable, and has examples." } else { "" };
-    let long = format!("{notes}{examples}");
+    let after_help = format!("{both}{short}").trim_end().to_owned();
     command
-        .after_help(format!("{notes}{short}").trim_end().to_owned())
-        .after_long_help(long.trim_end().to_owned())
+        .long_about(description)
+        .after_help(after_help)
+        .after_long_help(format!("{both}{examples}").trim_end().to_owned())
+}
+
+/// The exit codes that mean something else than for most commands; nothing where only success does.
+fn exit_codes(command: &Command) -> Option<String> {
+    let own: Vec<_> = reference::exit_codes(command).filter(|row| !row.commands.is_empty()).collect();
+    own.iter().find(|row| row.code != "0")?;
+    let width = own.iter().map(|row| row.code.len()).max()?;
+    let line =
+        |row: &&reference::ExitCode| format!("  {:width$}  {}\n", row.code, row.meaning.replace('`', ""));
+    Some(format!("Exit codes:\n{}", own.iter().map(line).collect::<String>().trim_end()))
 }
 
 fn command(name: &'static str, about: &'static str) -> Command {
@@ -95,22 +105,16 @@ fn command(name: &'static str, about: &'static str) -> Command {
 }
 
 fn exec() -> Command {
-    command("exec", "Run a program beside a proxy, with the proxy's URL in COUNTERSIGN_URL")
-        .after_help(
-            "The program starts once there are credentials, and the proxy ends with it. The exit code is the \
-             program's: 128 plus the signal's number if a signal ended it, 127 if the program does not exist, \
-             126 if it cannot be run, 1 if there are no credentials.",
-        )
-        .arg(
-            Arg::new("program")
-                .value_name("PROGRAM")
-                .help("The program and its arguments")
-                .value_parser(value_parser!(OsString))
-                .value_hint(ValueHint::CommandWithArguments)
-                .num_args(1..)
-                .last(true)
-                .required(true),
-        )
+    command("exec", "Run a program beside a proxy, with the proxy's URL in COUNTERSIGN_URL").arg(
+        Arg::new("program")
+            .value_name("PROGRAM")
+            .help("The program and its arguments")
+            .value_parser(value_parser!(OsString))
+            .value_hint(ValueHint::CommandWithArguments)
+            .num_args(1..)
+            .last(true)
+            .required(true),
+    )
 }
 
 #[cfg(feature = "sandbox")]
@@ -144,22 +148,12 @@ fn init() -> Command {
         .help("Replace countersign.toml if it exists");
     let settings = outputs::SETTINGS.iter().filter_map(|name| table::find(name));
     command("init", "Write countersign.toml with the ids that CDK, SST, Amplify, CloudFormation or SAM wrote")
-        .after_help(
-            "Without --from, this folder and those above it, up to the root of the Git repository, are searched \
-             for amplify_outputs.json, amplifyconfiguration.json, aws-exports.js, cdk-outputs.json, \
-             .sst/outputs.json and samconfig.toml. On a terminal, init asks for what it does not find.\n\n\
-             Examples:\n  \
-             countersign init\n  \
-             cdk deploy --outputs-file cdk-outputs.json && countersign init\n  \
-             aws cloudformation describe-stacks > stacks.json && countersign init --from stacks.json",
-        )
         .args([from, force])
         .args(settings.map(|setting| flag(setting, Use::Session)))
 }
 
 fn inspect() -> Command {
     command("inspect", "Open the inspector of a running proxy in the browser, and print its URL")
-        .after_help("The proxy keeps requests when it is started with --inspect heads or --inspect bodies.")
         .arg(
             Arg::new("follow")
                 .long("follow")
@@ -181,7 +175,7 @@ fn wait() -> Command {
         .value_parser(config::duration)
         .default_value("30s")
         .help("Maximum time to wait");
-    command("wait", "Wait until a running proxy is ready: exit code 0 or 1").arg(longest)
+    command("wait", "Wait until a running proxy is ready").arg(longest)
 }
 
 fn login() -> Command {
@@ -200,28 +194,24 @@ fn switch(name: &'static str, short: char, help: &'static str) -> Arg {
 fn call() -> Command {
     let about = "Send one signed request and print the response body";
     request::arguments(command("call", about))
-        .after_help("The exit code is 0 for a 2xx or 3xx answer and 22 for a 4xx or 5xx one.")
+        .override_usage("countersign call [OPTIONS] <METHOD> <PATH>")
         .arg(switch("include", 'i', "Print the response head as well"))
         .arg(switch("verbose", 'v', "Explain the signature when the answer is a 4xx or 5xx one"))
 }
 
 fn websocket() -> Command {
     let about = "Open a WebSocket: each line of the input is sent as a message, and each message is printed";
-    request::websocket_arguments(command("ws", about))
-        .after_help(
-            "After the end of the input (Ctrl-D at a terminal), the connection stays open as long as messages come \
-             within --wait of each other, 2s if the input is no terminal and 0s if it is one. Then it is closed \
-             with 1000. A binary message is printed as base64 behind \"binary: \".\n\n\
-             The exit code is 0 after a Close frame with 1000, 1001 or no code, 1 when the connection ends \
-             otherwise, and 22 when the API refuses the handshake.",
-        )
-        .arg(switch("verbose", 'v', "Explain the signature when the handshake is refused"))
+    request::websocket_arguments(command("ws", about)).arg(switch(
+        "verbose",
+        'v',
+        "Explain the signature when the handshake is refused",
+    ))
 }
 
 fn explain() -> Command {
     let about = "Show how a request is signed, without sending it";
     request::arguments(command("explain", about))
-        .after_help("Example credentials take the place of real ones, unless --online is given.")
+        .override_usage("countersign explain [OPTIONS] <METHOD> <PATH>")
         .arg(
             Arg::new("compare")
                 .long("compare")

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Failure, serve};
+use super::{Ended, Failure, serve};
 use crate::{
     app::{App, StartError},
     cli::Program,
@@ -44,7 +44,7 @@ pub(super) async fn run(
     program: &Program,
     arguments: &Arguments,
     environment: &Environment,
-) -> Result<ExitCode, Failure> {
+) -> Result<Ended, Failure> {
     let config = Config::for_exec(arguments, environment)?;
     telemetry::start(&config.telemetry).map_err(Failure::Runtime)?;
     let signals = Signals::listen_beside_another()?;
@@ -86,22 +86,24 @@ fn work(
     app: &App,
     mut signals: Signals,
     mut shutdown: Shutdown,
-) -> impl Future<Output = Result<ExitCode, Failure>> + use<> {
+) -> impl Future<Output = Result<Ended, Failure>> + use<> {
     let mut command = command(program, &url(&app.data_listen()));
     let name = program.name.to_string_lossy().into_owned();
     let credentials = app.credentials();
     async move {
         let obstacle = tokio::select! {
             signed_in = signed_in(credentials) => signed_in.err(),
-            signal = signals.next() => return Ok(ExitCode::from(signal.exit_code())),
+            signal = signals.next() => return Ok(ExitCode::from(signal.exit_code()).into()),
             () = shutdown.requested() => Some("the proxy was asked to quit".to_owned()),
         };
         if let Some(obstacle) = obstacle {
             return Err(Failure::runtime(format!("{name} was not started: {obstacle}")));
         }
         match process::with_inherited_open_files(|| command.spawn()) {
-            Ok(child) => Ok(system::exit_code(attend(child, signals, shutdown).await?)),
-            Err(error) => Ok(not_run(&name, &error)),
+            Ok(child) => {
+                Ok(Ended::LikeTheProgram(system::exit_code(attend(child, signals, shutdown).await?)))
+            }
+            Err(error) => Ok(not_run(&name, &error).into()),
         }
     }
 }

@@ -28,6 +28,9 @@ use screen::{Answer, Journey, Screen, Service};
 const MAX_WAIT: Duration = Duration::from_secs(10);
 const MAX_WAIT_FOR_BACKEND: Duration = Duration::from_secs(3);
 
+/// What stands around a word of a line for a shell: `cmd.exe` knows double quotes alone.
+const QUOTE: char = if cfg!(windows) { '"' } else { '\'' };
+
 /// Runs until a signal; with `write`, the folder gets files for applications, in place of files of others with `force`.
 pub(super) async fn run(
     write: Option<&Path>,
@@ -126,14 +129,21 @@ impl Client {
 
     /// The line for a shell that sends the same request.
     fn curl(&self, url: &str) -> String {
-        let token = if self.needs_token { "-H 'authorization: Bearer TOKEN' " } else { "" };
-        let target = self.target();
-        match &self.listen {
-            Listen::Unix(socket) => {
-                format!("curl {token}--unix-socket '{}' 'http://localhost{target}'", socket.display())
-            }
-            Listen::Localhost(_) | Listen::Address(_) => format!("curl {token}'{url}{target}'"),
+        let quoted = |word: String| format!("{QUOTE}{word}{QUOTE}");
+        let mut words = vec!["curl".to_owned()];
+        if self.needs_token {
+            words.extend(["-H".to_owned(), quoted("authorization: Bearer TOKEN".to_owned())]);
         }
+        let target = self.target();
+        let origin = match &self.listen {
+            Listen::Unix(socket) => {
+                words.extend(["--unix-socket".to_owned(), quoted(socket.display().to_string())]);
+                "http://localhost"
+            }
+            Listen::Localhost(_) | Listen::Address(_) => url,
+        };
+        words.push(quoted(format!("{origin}{target}")));
+        words.join(" ")
     }
 
     async fn journey(&self, sandbox: &Sandbox) -> Result<Journey<'_>, Failure> {

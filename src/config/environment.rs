@@ -100,6 +100,12 @@ impl Environment {
         self.variable("LISTEN_FDNAMES").unwrap_or_default()
     }
 
+    /// The time of the sources that packages are built from, in seconds since 1970, where a build sets it.
+    #[must_use]
+    pub fn source_date(&self) -> Option<&str> {
+        self.variable("SOURCE_DATE_EPOCH")
+    }
+
     pub(crate) fn colour(&self) -> bool {
         self.stderr_is_terminal && self.variable("NO_COLOR").is_none() && telemetry::enable_colours()
     }

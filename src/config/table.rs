@@ -133,6 +133,12 @@ impl Setting {
         }
     }
 
+    /// For a file with a secret, the variable that takes the secret itself: `COUNTERSIGN_PASSWORD`.
+    #[must_use]
+    pub fn secret_variable(&self) -> Option<String> {
+        self.secret().map(variable_of)
+    }
+
     /// For a file with a secret, the name of the secret itself: `password`.
     #[must_use]
     pub fn secret(&self) -> Option<&'static str> {
@@ -153,7 +159,7 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 
 /// The variables that secrets may stand in.
 pub fn secret_variables() -> impl Iterator<Item = String> {
-    SETTINGS.iter().filter_map(Setting::secret).map(variable_of)
+    SETTINGS.iter().filter_map(Setting::secret_variable)
 }
 
 /// Keys of a `[[route]]` table; `path` and `strip-prefix` stand nowhere else.

@@ -206,7 +206,7 @@ class DebianPackage(unittest.TestCase):
         run(*dpkg, "--install", self.package)
         self.assertEqual(run(root / "usr/bin/countersign", "--version").stdout, f"countersign {version()}\n")
         page = root / "usr/share/man/man1/countersign-serve.1.gz"
-        self.assertIn(b".TH countersign-serve 1", gzip.decompress(page.read_bytes()))
+        self.assertIn(b".TH COUNTERSIGN-SERVE 1 ", gzip.decompress(page.read_bytes()))
         run(*dpkg, "--purge", "countersign")
         left = {path for path in root.rglob("*") if path.is_file() and state not in path.parents}
         self.assertEqual((left, before), (set(), set()))

@@ -34,6 +34,12 @@ def run(*arguments, folder, **variables):
     )
 
 
+def windows_path(path):
+    """What a program for Windows calls `path`."""
+    found = subprocess.run(["winepath", "-w", path], capture_output=True, text=True, timeout=MAX_SECONDS, check=True)
+    return found.stdout.strip()
+
+
 def get(url, method="GET"):
     """Status and body."""
     try:
@@ -46,7 +52,7 @@ def get(url, method="GET"):
 class Console:
     """A program in a console: what it shows, and what is typed."""
 
-    def __init__(self, *arguments, folder):
+    def __init__(self, *arguments, folder, program=EXE):
         self.shown = ""
         self.process, self.terminal = pty.fork()
         if self.process == 0:
@@ -55,7 +61,7 @@ class Console:
             attributes = termios.tcgetattr(0)
             attributes[3] &= ~termios.ECHO
             termios.tcsetattr(0, termios.TCSANOW, attributes)
-            os.execvp("wine", ["wine", EXE, *arguments])
+            os.execvp("wine", ["wine", program, *arguments])
 
     def read_until(self, text):
         deadline = time.monotonic() + MAX_SECONDS
@@ -132,6 +138,9 @@ class Calls(Sandbox):
         status, body = get(f"{self.proxy}/hello?name=wine")
         self.assertEqual(status, 200)
         self.assertIn('"cognitoIdentityId": "eu-west-1:', body)
+
+    def test_the_line_to_try_has_the_quotes_that_cmd_knows(self):
+        self.assertIn(f'curl "{self.proxy}/hello?name=world"', self.printed)
 
     def test_a_line_at_the_start_says_that_users_are_not_told_apart(self):
         self.assertIn("does not say which user a connection belongs to", self.logged())
@@ -219,10 +228,23 @@ class Exec(Sandbox):
         self.assertEqual(ended.returncode, 7, ended.stderr)
         self.assertRegex(ended.stdout, r"http://localhost:\d+")
 
+    def test_exit_codes_of_32_bits_are_passed_on(self):
+        """Read by a script: outside of wine, an exit code has eight bits."""
+        for code in [1000, -1073741510]:
+            self.assertEqual(self.code_in_a_script("cmd", "/c", "exit", str(code)), code)
+
+    def code_in_a_script(self, *program):
+        words = " ".join(["exec", "--log-level", "warn", "--", *program])
+        (self.folder / "code.cmd").write_text(f'@"{windows_path(EXE)}" {words}\r\n@echo code %errorlevel%.\r\n')
+        console = Console("/c", "code.cmd", program="cmd", folder=self.folder)
+        console.end()
+        found = re.search(r"code (-?\d+)\.", console.shown)
+        self.assertIsNotNone(found, console.shown)
+        return int(found[1])
+
     def test_scripts_are_found_as_a_shell_finds_them(self):
         (self.folder / "tool.cmd").write_text("@echo off\r\necho tool says %1\r\nexit /b 3\r\n")
-        path = subprocess.run(["winepath", "-w", self.folder], capture_output=True, text=True, check=True).stdout
-        ended = self.exec("tool", "hello", WINEPATH=path.strip())
+        ended = self.exec("tool", "hello", WINEPATH=windows_path(self.folder))
         self.assertEqual(ended.returncode, 3, ended.stderr)
         self.assertIn("tool says hello", ended.stdout)
 

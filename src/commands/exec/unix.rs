@@ -1,11 +1,6 @@
 //! How a program is started, signalled and judged on Unix.
 
-use std::{
-    ffi::OsStr,
-    fs::File,
-    os::unix::process::ExitStatusExt,
-    process::{ExitCode, ExitStatus},
-};
+use std::{ffi::OsStr, fs::File, os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use rustix::process::Pid;
 use tokio::process::Child;
@@ -50,7 +45,6 @@ fn gets_signals_of_the_terminal(program: Pid) -> bool {
 }
 
 /// As shells have it.
-pub(super) fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+pub(super) fn exit_code(status: ExitStatus) -> i32 {
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1)
 }

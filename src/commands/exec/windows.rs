@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    process::{ExitCode, ExitStatus},
+    process::ExitStatus,
 };
 
 use tokio::process::Child;
@@ -28,7 +28,7 @@ pub(super) fn forward(_: &Child, signal: Signal) {
     debug!(%signal, "the console has told the program as well");
 }
 
-/// The program's exit code; 1 for one that is above 255, as that of a program that Windows has ended.
-pub(super) fn exit_code(status: ExitStatus) -> ExitCode {
-    ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+/// The program's exit code, also where it stands for an error of Windows: 0xC000013A after Ctrl-C.
+pub(super) fn exit_code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or(1)
 }
