@@ -48,7 +48,7 @@ fn a_message_is_kept_with_its_text_or_with_the_reason_why_not() {
     ] {
         add(&mut messages, &message, mode);
     }
-    let common = |direction: &str, opcode: u8, size: u64| json!({ "time": "1970-01-01T00:00:02Z", "direction": direction, "opcode": opcode, "size": size });
+    let common = |direction: &str, opcode: u8, size: u64| json!({ "time": "1970-01-01T00:00:02.000Z", "direction": direction, "opcode": opcode, "size": size });
     let with = |mut value: Value, fields: Value| {
         let fields = fields.as_object().expect("an object").clone();
         value.as_object_mut().expect("an object").extend(fields);
