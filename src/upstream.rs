@@ -15,7 +15,6 @@ mod http2;
 mod incoming;
 mod liveness;
 mod pool;
-mod record_reader;
 mod request_body;
 mod resolver;
 mod tcp;

@@ -15,7 +15,6 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use super::record_reader::RecordReader;
 use crate::tls::fault::TlsFault;
 
 /// A connection to the upstream, before HTTP is spoken on it.
@@ -87,13 +86,13 @@ impl Alert {
 /// A TLS session after its handshake, which records the alert that ends it.
 #[derive(Debug)]
 pub(super) struct TlsSession<S> {
-    tls: TlsStream<RecordReader<S>>,
+    tls: TlsStream<S>,
     alert: Alert,
 }
 
 impl<S> TlsSession<S> {
     /// `client_certificate_requested` is whether the peer requested a client certificate in the handshake.
-    pub(super) fn new(tls: TlsStream<RecordReader<S>>, client_certificate_requested: bool) -> Self {
+    pub(super) fn new(tls: TlsStream<S>, client_certificate_requested: bool) -> Self {
         Self {
             tls,
             alert: Alert(Arc::new(AlertRecord { client_certificate_requested, alert: OnceLock::new() })),

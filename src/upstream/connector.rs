@@ -16,7 +16,6 @@ use super::{
     ConnectStage, UpstreamError,
     connection::{Connection, TlsSession},
     error::{ProxyCause, ProxyFailure},
-    record_reader::RecordReader,
     resolver::Resolver,
     tcp,
     tls::{self, Trust, TrustError},
@@ -178,9 +177,10 @@ async fn tls_handshake<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    // rustls reads 4 KiB at a time. Reading 64 KiB took a quarter less CPU for a GET of 1 MB over HTTP/1.1, but a
+    // quarter more over HTTP/2.
     let handshake = async {
-        let connecting =
-            TlsConnector::from(Arc::clone(config)).connect(name.clone(), RecordReader::new(stream));
+        let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream);
         match connecting.await {
             Ok(stream) => Ok(TlsSession::new(stream, tls::client_certificate_requested())),
             Err(error) => {
