@@ -91,7 +91,8 @@ impl Request {
     async fn repeat(self, address: SocketAddr, prefix: &str, until: Instant) -> Result<u64, String> {
         let mut connection = Connection::open(address).await?;
         let mut answers = 0;
-        while Instant::now() < until {
+        // At least once, however short the time is.
+        while answers == 0 || Instant::now() < until {
             if matches!(self, Self::NewConnection) && answers > 0 {
                 connection = Connection::open(address).await?;
             }
