@@ -4,7 +4,7 @@
 //! to it, and requests for images carry no `Origin`.
 
 #[cfg(fuzzing)]
-pub mod fuzzing;
+pub(in crate::proxy) mod fuzzing;
 mod host;
 mod site;
 mod strict;

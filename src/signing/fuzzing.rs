@@ -1,5 +1,7 @@
 //! Access to the canonical request for fuzz targets.
 
+pub use crate::request_target::MAX_LENGTH;
+
 use super::{
     canonical,
     target::{Encoding, WireTarget},

@@ -7,7 +7,7 @@
 mod decoder;
 mod framer;
 #[cfg(fuzzing)]
-pub mod fuzzing;
+pub(in crate::proxy) mod fuzzing;
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! The wire target means what the client's target meant, and is canonical in one way only.
 #![no_main]
 
-use countersign::{sandbox, signing::{Encoding, MAX_TARGET, WireTarget, fuzzing::canonical_target}};
+use countersign::{sandbox, signing::{Encoding, WireTarget, fuzzing::{MAX_LENGTH, canonical_target}}};
 use libfuzzer_sys::fuzz_target;
 
 // A target behind a byte that chooses the encoding.
@@ -12,7 +12,7 @@ fuzz_target!(|input: &[u8]| {
     let (path, query) = (&target[..mark], target.get(mark + 1..));
     let Ok(target) = WireTarget::new("/prod", path, query, encoding) else { return };
     let wire = target.as_path_and_query();
-    assert!(wire.as_str().len() <= MAX_TARGET && wire.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
+    assert!(wire.as_str().len() <= MAX_LENGTH && wire.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
     assert!(wire.path().starts_with("/prod/"));
 
     let again = WireTarget::new("", wire.path().as_bytes(), wire.query().map(str::as_bytes), encoding);
